@@ -1,0 +1,1 @@
+"""Values that every room speaks in: types and errors. numpy only."""

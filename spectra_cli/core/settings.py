@@ -1,0 +1,119 @@
+"""What a scan measures: every setting that its numbers depend on, and the named presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from spectra_cli.core.errors import UsageError
+
+# Raised whenever the same checkpoint and settings would give other numbers than before (beyond rounding).
+NUMERICS_VERSION = "1"
+
+PAPER_MATRICES = ("attn.o", "mlp.down", "attn.q", "attn.v")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanSettings:
+    """A scan's resolved configuration (specs/measurements.md, section 0.1).
+
+    Attributes:
+        preset: name of the preset that the others started from.
+        measurements: names in the measurement registry.
+        layers: `all`, `five`, `paper-d12` or a list such as `0,3,6-9`.
+        matrices: canonical components (`attn.q`, `mlp.down`, `lm_head`), or `("all",)`.
+        normalize: of each row before the covariance: `rms` (eps 1e-6, no gain), `none`, or `final`
+            (the model's own last norm with its gain).
+        pool: rows of the covariance: every `token`, the `last` position, or the `mean` of a sequence.
+        num_sequences: of the covariance probe; num_gradient_sequences: of the gradient probe, its
+            first sequences; sequence_length: T, predicted tokens a sequence.
+        targets: `next_token` (T real targets) or `ignore_last` (T - 1, as the paper's baseline).
+        order: `seeded` choice of sequences, or `file` order; seed: of that choice.
+        num_blocks: jackknife blocks that the sequences are dealt into, in order.
+        dtype: of the forward and backward pass: float32, bfloat16 (autocast) or float64.
+    """
+
+    preset: str = "default"
+    measurements: tuple[str, ...] = ("activation_covariance", "gradient", "weight")
+    layers: str = "all"
+    matrices: tuple[str, ...] = PAPER_MATRICES
+    normalize: str = "rms"
+    pool: str = "token"
+    num_sequences: int = 256
+    num_gradient_sequences: int = 512
+    sequence_length: int = 1024
+    targets: str = "next_token"
+    order: str = "seeded"
+    seed: int = 0
+    num_blocks: int = 16
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UsageError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")
+        for name, smallest in _SMALLEST.items():
+            value = getattr(self, name)
+            if value < smallest:
+                raise UsageError(f"{name} is {value}; expected at least {smallest}")
+        if not self.measurements:
+            raise UsageError("no measurement was asked for; name at least one (see --measure)")
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    @property
+    def probe_sequences(self) -> int:
+        """Sequences that the probe must hold: the covariance's, or the gradients' if more."""
+        counts = []
+        if "activation_covariance" in self.measurements:
+            counts.append(self.num_sequences)
+        if "gradient" in self.measurements:
+            counts.append(self.num_gradient_sequences)
+        return max(counts, default=self.num_sequences)
+
+
+_CHOICES = {
+    "normalize": ("rms", "none", "final"),
+    "pool": ("token", "last", "mean"),
+    "targets": ("next_token", "ignore_last"),
+    "order": ("seeded", "file"),
+    "dtype": ("float32", "bfloat16", "float64"),
+}
+_SMALLEST = {"num_sequences": 2, "num_gradient_sequences": 2, "sequence_length": 2, "num_blocks": 2}
+
+PRESETS: Mapping[str, ScanSettings] = {
+    "default": ScanSettings(),
+    "quick": ScanSettings(
+        preset="quick", layers="five", num_sequences=64, num_gradient_sequences=64, sequence_length=256
+    ),
+    "paper-compat": ScanSettings(
+        preset="paper-compat",
+        layers="paper-d12",
+        num_sequences=32_768,
+        num_gradient_sequences=512,
+        targets="ignore_last",
+        order="file",
+    ),
+}
+
+
+def resolve_settings(preset: str, overrides: Mapping[str, Any]) -> ScanSettings:
+    """The settings of a preset with the given values put in place of its own.
+
+    Raises:
+        UsageError: an unknown preset or setting, or a value that it cannot take.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"there is no preset {preset!r}; presets: {', '.join(PRESETS)}")
+    known = {f.name for f in fields(ScanSettings)} - {"preset"}
+    unknown = sorted(set(overrides) - known)
+    if unknown:
+        raise UsageError(f"unknown setting {', '.join(unknown)}; settings: {', '.join(sorted(known))}")
+    clean: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items() if v is not None
+    }
+    return replace(PRESETS[preset], **clean)

@@ -1,0 +1,1 @@
+"""From checkpoints to spectra: the only user of torch, transformers and safetensors."""

@@ -1,0 +1,1 @@
+"""What is measured inside the pass. One file a measurement, and a registry."""

@@ -1,0 +1,269 @@
+"""Spectrum of the centred covariance of the residual stream after each block.
+
+Source: specs A1-A10; Liu, Paquette & Sous, arXiv 2605.05683 (site and normalisation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
+from spectra_cli.extract.measurements.covariance_sums import CovarianceSums, ShiftedSums
+from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
+from spectra_cli.extract.measurements.measurement import Batch, Blocks, Measured
+
+NAME = "activation_covariance"
+RMS_EPS = 1e-6
+MAX_DROPPED_SHARE = 0.01
+# A packed triangle of float64 takes what a full float32 square does; beyond this width, half of that.
+_WIDEST_FLOAT64_BLOCK = 1024
+
+Rows = Callable[[Tensor], Tensor]
+
+
+def normalise_rms(hidden: Tensor) -> Tensor:
+    """`h / sqrt(mean(h^2) + 1e-6)` for each row, in float32 or wider, without a learned gain."""
+    wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+    return wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + RMS_EPS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _FinishedBlock:
+    """A block's sums, its moment packed as an upper triangle, away from the device."""
+
+    count: float
+    mean: FloatArray
+    trace: float
+    packed: Tensor
+    first_sum: FloatArray
+    first_square: float
+
+
+class _SiteSums:
+    """What accumulates at one site: the current block on the device, finished ones on the host."""
+
+    def __init__(self, pilot: Tensor) -> None:
+        self.shift = pilot
+        self.total: CovarianceSums | None = None
+        self.blocks: list[_FinishedBlock] = []
+        self.start_block()
+
+    def start_block(self) -> None:
+        self.current = ShiftedSums(self.shift)
+        self.first_sum = torch.zeros_like(self.shift)
+        self.first_square = self.shift.new_zeros(())
+
+    def add_first_tokens(self, rows: Tensor, keep: Tensor) -> None:
+        kept = torch.where(keep[:, None], rows, 0.0)
+        self.first_sum += kept.sum(0)
+        self.first_square += kept.square().sum()
+
+    def finish_block(self) -> None:
+        sums = self.current.sums()
+        self.total = sums if self.total is None else self.total.merge(sums)
+        width = sums.mean.shape[0]
+        upper = torch.triu_indices(width, width, device=sums.moment.device)
+        dtype = torch.float64 if width <= _WIDEST_FLOAT64_BLOCK else torch.float32
+        self.blocks.append(
+            _FinishedBlock(
+                count=float(sums.count),
+                mean=sums.mean.cpu().numpy(),
+                trace=float(sums.moment.trace()),
+                packed=sums.moment[upper[0], upper[1]].to("cpu", dtype),
+                first_sum=self.first_sum.cpu().numpy(),
+                first_square=float(self.first_square),
+            )
+        )
+        self.start_block()
+
+
+class ActivationCovariance:
+    """Streams the residual stream of chosen layers into covariance sums, block by block."""
+
+    def __init__(
+        self,
+        *,
+        sites: Mapping[int, Site],
+        blocks: Blocks,
+        normalize: str,
+        pool: str,
+        final_norm: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        """Measure `sites` (layer -> site) over the first `blocks.num_sequences` of the probe."""
+        self.layers = tuple(sites)
+        self._sites = sites
+        self._blocks = blocks
+        self._pool = pool
+        self._unit = "hidden_unit^2" if normalize == "none" else "normalised_hidden_unit^2"
+        self._rows: Rows = {"rms": normalise_rms, "none": lambda h: h, "final": final_norm}[normalize] or (
+            lambda h: h
+        )
+        self._sums: dict[int, _SiteSums] = {}
+
+    def observe(self, layer: int, hidden_BTD: Tensor, batch: Batch) -> None:
+        """Add the part of this batch that belongs to the covariance probe, split at block edges."""
+        edges = self._blocks.edges
+        stop = min(batch.stop, edges[-1])
+        if batch.start >= stop:
+            return
+        rows_BTD = self._pooled(self._rows(hidden_BTD.detach()[: stop - batch.start]).double())
+        keep_B = torch.isfinite(rows_BTD).all(-1).all(-1)
+        if layer not in self._sums:
+            finite = torch.where(keep_B[:, None, None], rows_BTD, 0.0)
+            self._sums[layer] = _SiteSums(finite.mean((0, 1)))
+        sums = self._sums[layer]
+        start = batch.start
+        for edge in edges[1:]:
+            if start >= edge or start >= stop:
+                continue
+            piece = slice(start - batch.start, min(edge, stop) - batch.start)
+            rows, keep = rows_BTD[piece], keep_B[piece]
+            sums.current.add(rows.flatten(0, 1), keep.repeat_interleave(rows.shape[1]))
+            sums.add_first_tokens(rows[:, 0], keep)
+            start = min(edge, stop)
+            if start == edge:
+                sums.finish_block()
+
+    def _pooled(self, rows_BTD: Tensor) -> Tensor:
+        if self._pool == "last":
+            return rows_BTD[:, -1:]
+        return rows_BTD.mean(1, keepdim=True) if self._pool == "mean" else rows_BTD
+
+    def finish(self) -> Measured:
+        """Eigenvalues, block profiles and scalars of every site; frees the sums as it goes."""
+        measured = Measured()
+        for layer, site in self._sites.items():
+            measured += self._finish_site(site, self._sums.pop(layer))
+        return measured
+
+    def _finish_site(self, site: Site, sums: _SiteSums) -> Measured:
+        total = sums.total
+        if total is None or len(sums.blocks) != len(self._blocks.sizes):
+            raise AssertionError(f"{site.address}: {len(sums.blocks)} of {len(self._blocks.sizes)} blocks")
+        kept = round(float(total.count))
+        rows_per_sequence = self._rows_per_sequence(sums)
+        expected = self._blocks.num_sequences * rows_per_sequence
+        dropped = (expected - kept) // max(rows_per_sequence, 1)
+        reason = _why_not(kept, dropped, self._blocks.num_sequences)
+        if reason is not None:
+            status = Status.UNRESOLVED if dropped == 0 else Status.NONFINITE
+            return Measured(
+                skipped=(Skipped(measurement=NAME, site=site, status=status, reason=reason),),
+                scalars=(self._scalar("dropped_sequences", site, dropped, "sequences"),),
+            )
+        covariance = total.moment / (total.count - 1)
+        values, vectors = symmetric_eigen(covariance, vectors=True)
+        threshold = eigenvalue_zero_threshold(values[0], kept, values.size)
+        spectrum = Spectrum(
+            site=site,
+            measurement=NAME,
+            kind=SpectrumKind.EIGENVALUES,
+            values=np.clip(values, 0.0, None),
+            num_samples=kept,
+            ambient_dim=values.size,
+            centered=True,
+            unit=self._unit,
+            zero_threshold=threshold,
+            block_profile=_block_profile(sums.blocks, total, vectors),
+            block_sizes=tuple(round(block.count) for block in sums.blocks),
+        )
+        return Measured(spectra=(spectrum,), scalars=self._scalars(site, sums, total, dropped))
+
+    def _rows_per_sequence(self, sums: _SiteSums) -> int:
+        largest = max(
+            block.count / size for block, size in zip(sums.blocks, self._blocks.sizes, strict=True) if size
+        )
+        return max(round(largest), 1)
+
+    def _scalars(
+        self, site: Site, sums: _SiteSums, total: CovarianceSums, dropped: int
+    ) -> tuple[Scalar, ...]:
+        counts = np.array([block.count for block in sums.blocks])
+        means = np.stack([block.mean for block in sums.blocks])
+        squares = np.array([block.trace for block in sums.blocks]) + counts * (means**2).sum(1)
+        first_sums = np.stack([block.first_sum for block in sums.blocks])
+        first_squares = np.array([block.first_square for block in sums.blocks])
+        firsts = np.array(self._blocks.sizes, dtype=float)
+
+        def shares(keep: FloatArray) -> tuple[float, float]:
+            """mean_share and first_token_trace_share of the blocks with weight 1 in `keep`."""
+            count = keep @ counts
+            mean = (keep * counts) @ means / count
+            norm2 = float(mean @ mean)
+            scatter = float(keep @ squares) - count * norm2
+            variance = scatter / (count - 1)
+            first = keep @ first_squares - 2 * mean @ (keep @ first_sums) + (keep @ firsts) * norm2
+            whole = norm2 + variance
+            return (norm2 / whole if whole > 0 else 0.0), (float(first) / scatter if scatter > 0 else 0.0)
+
+        everything = np.ones(counts.size)
+        mean_share, first_share = shares(everything)
+        without = np.array([shares(everything - row) for row in np.eye(counts.size)])
+        sizes = tuple(round(c) for c in counts)
+        scalars = [
+            self._scalar("dropped_sequences", site, dropped, "sequences"),
+            self._scalar("mean_share", site, mean_share, "1", without[:, 0], sizes),
+        ]
+        if self._pool == "token":
+            scalars.append(
+                self._scalar("first_token_trace_share", site, first_share, "1", without[:, 1], sizes)
+            )
+        return tuple(scalars)
+
+    @staticmethod
+    def _scalar(
+        name: str,
+        site: Site,
+        value: float,
+        unit: str,
+        replicates: FloatArray | None = None,
+        sizes: tuple[int, ...] = (),
+    ) -> Scalar:
+        return Scalar(
+            name=name,
+            site=site,
+            measurement=NAME,
+            value=float(value),
+            unit=unit,
+            delete_one_block=np.empty(0) if replicates is None else replicates,
+            block_sizes=sizes,
+        )
+
+
+def _why_not(kept: int, dropped: int, num_sequences: int) -> str | None:
+    if dropped > MAX_DROPPED_SHARE * num_sequences:
+        return f"{dropped} of {num_sequences} sequences hold NaN or infinity here; at most 1 % may be dropped"
+    if kept < 2:
+        return f"a covariance needs at least 2 rows; {kept} are left"
+    return None
+
+
+def _block_profile(
+    blocks: list[_FinishedBlock], total: CovarianceSums, vectors: Tensor
+) -> NDArray[np.float32]:
+    """(num_blocks, D): variance that each block puts on each eigenvector, about the common mean.
+
+    `profile[b, j] = v_j^T M_b v_j / n_b * n / (n - 1)`, so that the mean weighted by n_b is lambda_j.
+    """
+    width = vectors.shape[0]
+    upper = torch.triu_indices(width, width)
+    count, mean = float(total.count), total.mean.cpu()
+    profile = np.zeros((len(blocks), width), dtype=np.float32)
+    for row, block in zip(profile, blocks, strict=True):
+        if block.count == 0:
+            continue
+        moment = torch.zeros(width, width, dtype=block.packed.dtype)
+        moment[upper[0], upper[1]] = block.packed
+        moment = moment + moment.triu(1).T
+        directions = vectors.to(moment.dtype)
+        on_axes = (directions * (moment @ directions)).sum(0).double()
+        offset = vectors.T @ (torch.from_numpy(block.mean) - mean)
+        scale = count / (count - 1) / block.count
+        row[:] = ((on_axes + block.count * offset.square()) * scale).clamp(min=0).numpy()
+    return profile

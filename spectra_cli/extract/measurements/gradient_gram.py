@@ -1,0 +1,171 @@
+"""Spectra of per-sequence gradients, through the Gram matrix K = G G^T.
+
+Row i of G is d(mean token loss of sequence i)/dW. Two spectra and the gradient noise scale's two
+sums come out of one K: `gradient_covariance` (centred, eigenvalues of H K H / (n - 1)) and
+`gradient_matrix` (singular values of G as it is, the public protocol).
+
+Source: specs B1-B7; McCandlish et al., arXiv 1812.06162, appendix A (noise scale).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
+from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
+from spectra_cli.extract.measurements.gradient_store import GradientStore
+from spectra_cli.extract.measurements.measurement import Batch, Blocks, Measured
+from spectra_cli.extract.protocols import MatrixView
+
+CENTRED = "gradient_covariance"
+UNCENTRED = "gradient_matrix"
+MAX_DROPPED_SHARE = 0.01
+
+
+class GradientGram:
+    """Collects the per-sequence gradients of chosen matrices and reduces each to its Gram."""
+
+    def __init__(self, *, stores: Mapping[MatrixView, GradientStore], blocks: Blocks) -> None:
+        """Measure the matrices of `stores` over the first `blocks.num_sequences` of the probe."""
+        self.views = tuple(stores)
+        self._stores = dict(stores)
+        self._blocks = blocks
+
+    def observe(self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch) -> None:
+        """Hand one module call to the matrix's store; see `GradientObserver`."""
+        self._stores[view].add(batch.start, inputs, delta if view.rows is None else delta[..., view.rows])
+
+    def finish(self) -> Measured:
+        """Spectra and noise sums of every matrix; each store is freed before the next Gram."""
+        measured = Measured()
+        for view in self.views:
+            kernel = self._stores.pop(view).gram().cpu()
+            measured += spectra_of_kernel(view.site, kernel, view.shape, self._blocks)
+        return measured
+
+
+def spectra_of_kernel(site: Site, kernel: Tensor, shape: tuple[int, int], blocks: Blocks) -> Measured:
+    """Both gradient spectra and the noise sums of one matrix, from its kernel.
+
+    Args:
+        site: of the matrix.
+        kernel: (n, n) float64, K_ij = <g_i, g_j>; a sequence with NaN or infinity spoils its own row
+            and column only, and is dropped.
+        shape: (O, I) of the matrix.
+        blocks: how the n sequences were dealt.
+    """
+    finite = torch.isfinite(kernel.diagonal()).numpy()
+    block_of = np.repeat(np.arange(len(blocks.sizes)), blocks.sizes)[finite]
+    sizes = tuple(int(c) for c in np.bincount(block_of, minlength=len(blocks.sizes)))
+    dropped = int((~finite).sum())
+    counts = (_scalar("dropped_sequences", site, dropped, "sequences"),)
+    if dropped > MAX_DROPPED_SHARE * finite.size:
+        reason = f"{dropped} of {finite.size} sequences have a NaN or infinite gradient; 1 % may be dropped"
+        return Measured(skipped=_skip(site, Status.NONFINITE, reason), scalars=counts)
+    kernel = kernel[torch.from_numpy(finite)][:, torch.from_numpy(finite)]
+    n = kernel.shape[0]
+    if n < 2:
+        return Measured(
+            skipped=_skip(site, Status.UNRESOLVED, "one gradient has no spectrum"), scalars=counts
+        )
+    centred = kernel - kernel.mean(0, keepdim=True) - kernel.mean(1, keepdim=True) + kernel.mean()
+    if float(centred.diagonal().max()) <= n * np.finfo(np.float64).eps * float(kernel.diagonal().max()):
+        centred = torch.zeros_like(kernel)
+    num_parameters = shape[0] * shape[1]
+    spectra = tuple(
+        _spectrum(site, matrix, num_parameters, block_of, sizes, centered=centered)
+        for matrix, centered in ((centred / (n - 1), True), (kernel, False))
+    )
+    return Measured(spectra=spectra, scalars=counts + _noise_sums(site, kernel.numpy(), block_of, sizes))
+
+
+def _spectrum(
+    site: Site,
+    matrix: Tensor,
+    num_parameters: int,
+    block_of: np.ndarray[tuple[int], np.dtype[np.intp]],
+    sizes: tuple[int, ...],
+    *,
+    centered: bool,
+) -> Spectrum:
+    raw, vectors = symmetric_eigen(matrix, vectors=True)
+    rank = min(len(raw), num_parameters)
+    values = np.clip(raw[:rank], 0.0, None)
+    n = len(raw)
+    # Share of each eigenvector on each block's sequences, scaled so that the mean weighted by block
+    # sizes is the eigenvalue itself (specs D6b).
+    shares = np.zeros((len(sizes), rank))
+    np.add.at(shares, block_of, vectors[:, :rank].square().numpy())
+    occupied = np.array(sizes, dtype=float)
+    weights = np.divide(n, occupied, out=np.zeros_like(occupied), where=occupied > 0)
+    threshold = eigenvalue_zero_threshold(values[0], n, num_parameters)
+    return Spectrum(
+        site=site,
+        measurement=CENTRED if centered else UNCENTRED,
+        kind=SpectrumKind.EIGENVALUES if centered else SpectrumKind.SINGULAR_VALUES,
+        values=values if centered else np.sqrt(values),
+        num_samples=n,
+        ambient_dim=num_parameters,
+        centered=centered,
+        unit="(nats/param)^2" if centered else "nats/param",
+        zero_threshold=threshold if centered else float(np.sqrt(threshold)),
+        block_profile=(shares * weights[:, None] * values).astype(np.float32),
+        block_sizes=sizes,
+    )
+
+
+def _noise_sums(
+    site: Site,
+    kernel: FloatArray,
+    block_of: np.ndarray[tuple[int], np.dtype[np.intp]],
+    sizes: tuple[int, ...],
+) -> tuple[Scalar, Scalar]:
+    """|G|^2 (unbiased) and tr Sigma of one matrix (specs B7), with their delete-one-block values."""
+    blocks = len(sizes)
+    between = np.zeros((blocks, blocks))
+    np.add.at(between, (block_of[:, None], block_of[None, :]), kernel)
+    traces = np.bincount(block_of, weights=kernel.diagonal(), minlength=blocks)
+    counts = np.array(sizes, dtype=float)
+
+    def signal_and_noise(keep: FloatArray) -> tuple[float, float]:
+        n, total, trace = float(keep @ counts), float(keep @ between @ keep), float(keep @ traces)
+        if n < 2:
+            return float("nan"), float("nan")
+        return (total - trace) / (n * (n - 1)), (trace - total / n) / (n - 1)
+
+    signal, noise = signal_and_noise(np.ones(blocks))
+    without = np.array([signal_and_noise(1 - row) for row in np.eye(blocks)])
+    unit = "(nats/param)^2"
+    return (
+        _scalar("gradient_signal", site, signal, unit, without[:, 0], sizes),
+        _scalar("gradient_noise", site, noise, unit, without[:, 1], sizes),
+    )
+
+
+def _skip(site: Site, status: Status, reason: str) -> tuple[Skipped, ...]:
+    return tuple(
+        Skipped(measurement=name, site=site, status=status, reason=reason) for name in (CENTRED, UNCENTRED)
+    )
+
+
+def _scalar(
+    name: str,
+    site: Site,
+    value: float,
+    unit: str,
+    replicates: FloatArray | None = None,
+    sizes: tuple[int, ...] = (),
+) -> Scalar:
+    return Scalar(
+        name=name,
+        site=site,
+        measurement=CENTRED,
+        value=float(value),
+        unit=unit,
+        delete_one_block=np.empty(0) if replicates is None else replicates,
+        block_sizes=sizes,
+    )

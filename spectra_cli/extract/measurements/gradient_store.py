@@ -1,0 +1,126 @@
+"""Per-sequence gradients of one matrix, held dense or as factors until their Gram is formed.
+
+Shape suffixes: N sequences, B of them in a batch, T tokens, O fan_out, I fan_in.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
+
+# Float64 columns of the gradient stack that are in flight at once.
+_CHUNK_BYTES = 64 * 2**20
+
+
+class GradientStore(Protocol):
+    """Where the gradients of one matrix wait, one row a sequence."""
+
+    def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
+        """Add `delta^T inputs` of each sequence to rows `start`, `start + 1`, ...
+
+        Args:
+            start: first row.
+            inputs: (B, T, I), or token ids (B, T) when the matrix is an embedding.
+            delta: (B, T, O).
+        """
+
+    def gram(self) -> Tensor:
+        """K = G G^T: (N, N) float64."""
+
+
+def dense_bytes(num_sequences: int, shape: tuple[int, int]) -> int:
+    """Memory of `DenseGradients` in float32."""
+    return num_sequences * shape[0] * shape[1] * 4
+
+
+def factor_bytes(num_sequences: int, length: int, shape: tuple[int, int]) -> int:
+    """Memory of `FactoredGradients` in float32."""
+    return num_sequences * length * (shape[0] + shape[1]) * 4
+
+
+class DenseGradients:
+    """G itself: (N, O, I), in the dtype of the backward pass or wider."""
+
+    def __init__(
+        self, num_sequences: int, shape: tuple[int, int], *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Zeros for `num_sequences` gradients of a matrix of `shape` (O, I)."""
+        self._stack = torch.zeros(num_sequences, *shape, dtype=dtype, device=device)
+        self._written = [False] * num_sequences
+
+    def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
+        """See `GradientStore.add`; a module called twice in one pass adds its second part."""
+        rows = self._stack[start : start + delta.shape[0]]
+        delta_BTO = delta.to(self._stack.dtype)
+        if inputs.dim() == delta.dim() - 1:
+            for row, ids, part in zip(rows, inputs, delta_BTO, strict=True):
+                row.index_add_(0, ids, part)
+        else:
+            rows.baddbmm_(
+                delta_BTO.transpose(1, 2),
+                inputs.to(self._stack.dtype),
+                beta=1 if self._written[start] else 0,
+            )
+        self._written[start : start + delta.shape[0]] = [True] * delta.shape[0]
+
+    def rows(self) -> Tensor:
+        """The gradients: (N, O, I)."""
+        return self._stack
+
+    def gram(self) -> Tensor:
+        """See `GradientStore.gram`; float64 over chunks of columns."""
+        flat = self._stack.flatten(1)
+        total = flat.new_zeros(flat.shape[0], flat.shape[0], dtype=torch.float64)
+        for chunk in flat.split(max(1, _CHUNK_BYTES // (8 * flat.shape[0])), dim=1):
+            add_gram_(total, chunk.double())
+        return mirror_upper_(total)
+
+
+class FactoredGradients:
+    """G as its factors: inputs (N, T, I) and output gradients (N, T, O), for short sequences.
+
+    The gradients are formed a slice of outputs at a time, when the Gram is.
+    """
+
+    def __init__(
+        self,
+        num_sequences: int,
+        length: int,
+        shape: tuple[int, int],
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        """Zeros for `num_sequences` sequences of `length` tokens at a matrix of `shape` (O, I)."""
+        self._delta = torch.zeros(num_sequences, length, shape[0], dtype=dtype, device=device)
+        self._inputs = torch.zeros(num_sequences, length, shape[1], dtype=dtype, device=device)
+        self._filled = [0] * num_sequences
+
+    def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
+        """See `GradientStore.add`; parts of a sequence are laid one behind the other."""
+        stop, first = start + delta.shape[0], self._filled[start]
+        last = first + delta.shape[1]
+        if last > self._delta.shape[1]:
+            raise ModelError(
+                f"a matrix of shape ({self._delta.shape[2]}, {self._inputs.shape[2]}) is used more than "
+                f"once in one pass: {last} positions of {self._delta.shape[1]}; weights shared between "
+                "layers cannot be measured as separate ones: leave it out of --matrices"
+            )
+        self._delta[start:stop, first:last] = delta
+        self._inputs[start:stop, first:last] = inputs
+        self._filled[start:stop] = [last] * (stop - start)
+
+    def gram(self) -> Tensor:
+        """See `GradientStore.gram`."""
+        num_sequences, _, fan_in = self._inputs.shape
+        total = self._delta.new_zeros(num_sequences, num_sequences, dtype=torch.float64)
+        outputs = max(1, _CHUNK_BYTES // (8 * num_sequences * fan_in))
+        for delta in self._delta.split(outputs, dim=2):
+            gradients = torch.bmm(delta.transpose(1, 2), self._inputs).flatten(1)
+            add_gram_(total, gradients.double())
+        return mirror_upper_(total)

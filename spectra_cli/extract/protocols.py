@@ -1,0 +1,199 @@
+"""The seams of `extract`: what a checkpoint format, a model family, a probe and a measurement are.
+
+Shape suffixes: B sequences in a batch, T tokens, D width, V vocabulary, O fan_out, I fan_in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from spectra_cli.core.types import CheckpointRef, ProbeInfo, Site
+
+# ----------------------------------------------------------------------------- checkpoints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorHeader:
+    """Shape and dtype of a stored tensor, known without reading it."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointHeader:
+    """What a checkpoint says without its weights being read.
+
+    Attributes:
+        tensors: name -> header, names as stored after known wrappers (`_orig_mod.`, `module.`) are
+            stripped.
+        config: `config.json`, `model_args` or `args`: whatever describes the architecture.
+        tokens_seen, train_loss, eval_loss: as the training stack wrote them; None where it did not.
+        sources: name of each value above -> file it was read from.
+        fingerprint: sha256 over file names, sizes and modification times.
+        num_bytes: of tensor data.
+        notices: what the user must know (a prefix stripped, a file ignored, a stale loss).
+    """
+
+    ref: CheckpointRef
+    tensors: Mapping[str, TensorHeader]
+    config: Mapping[str, Any]
+    fingerprint: str
+    num_bytes: int
+    tokens_seen: int | None = None
+    train_loss: float | None = None
+    eval_loss: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+class CheckpointSource(Protocol):
+    """A folder or file that holds one run's checkpoints in one format."""
+
+    format: str
+    run: str
+
+    def refs(self) -> Sequence[CheckpointRef]:
+        """The checkpoints, ordered by step (natural order where no step is known)."""
+
+    def header(self, ref: CheckpointRef) -> CheckpointHeader:
+        """What `ref` says without reading its weights; fast.
+
+        Raises:
+            CheckpointError: damaged or incomplete, with what was found and where.
+        """
+
+    def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
+        """The tensors on the CPU, as stored (memory-mapped where the format allows).
+
+        Raises:
+            CheckpointError, UnsafePickleError: nothing of the file was executed.
+        """
+
+
+class CheckpointFormat(Protocol):
+    """A format: finds sources in a path."""
+
+    name: str
+    summary: str
+
+    def find(self, path: str) -> CheckpointSource | None:
+        """The source at `path`, or None if nothing there is of this format."""
+
+
+# ----------------------------------------------------------------------------- models
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MatrixView:
+    """One canonical matrix of a model, seen as fan_out x fan_in, whatever holds it.
+
+    Attributes:
+        site: canonical address (`blocks.3.attn.q`), with the parameter's own path as name.
+        module: the linear map to tap: its input is a (B, T, I), the gradient at its output is
+            delta (B, T, all outputs), of which this matrix owns `rows`.
+        parameter: attribute of `module` that holds the weight ("weight").
+        rows: outputs of the module that belong to this matrix: None for all, a slice, or an index
+            tensor (interleaved fused matrices).
+        transposed: the weight is stored as fan_in x fan_out (GPT-2's Conv1D).
+        kind: "linear", or "embedding" (input is token ids, gradient is scattered into rows).
+        aliases: other parameter paths that share this storage (tied `lm_head`).
+    """
+
+    site: Site
+    module: nn.Module
+    parameter: str = "weight"
+    rows: slice | Tensor | None = None
+    transposed: bool = False
+    kind: str = "linear"
+    aliases: tuple[str, ...] = ()
+
+    def weight(self) -> Tensor:
+        """The matrix as (O, I); a view of the parameter unless `rows` is an index tensor."""
+        stored: Tensor = getattr(self.module, self.parameter)
+        matrix = stored.T if self.transposed else stored
+        return matrix if self.rows is None else matrix[self.rows]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(fan_out, fan_in), also on the meta device."""
+        fan_out, fan_in = self.weight().shape
+        return int(fan_out), int(fan_in)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Model:
+    """A module made measurable: where its residual stream, its matrices and its loss are.
+
+    Attributes:
+        module: in eval mode, parameters without gradient.
+        family: name in the registry; `architecture`: class or variant, as its files name it.
+        recognised: False when the sites were found from the module tree alone.
+        width: D; `vocab_size`: ids the embedding accepts; `max_length`: longest T, None if unbounded.
+        blocks: in order; the residual stream after block l is what `blocks[l]` returns (or the
+            first element, when it returns a tuple).
+        matrices: every canonical matrix, in canonical order (by layer, then component).
+        final_norm: the norm before the head, or None.
+        trunk: tokens (B, T) -> hidden (B, T, D), after the final norm: what the head reads.
+        head: hidden (..., D) -> logits (..., V), soft-caps and scales included.
+        absent: sites that this architecture lacks and why (an attention-free block).
+        notices: what the user must know.
+    """
+
+    module: nn.Module
+    family: str
+    architecture: str
+    recognised: bool
+    width: int
+    vocab_size: int
+    max_length: int | None
+    blocks: tuple[nn.Module, ...]
+    matrices: tuple[MatrixView, ...]
+    final_norm: nn.Module | None
+    trunk: Callable[[Tensor], Tensor]
+    head: Callable[[Tensor], Tensor]
+    absent: Mapping[Site, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+class ModelFamily(Protocol):
+    """How a state dict becomes a `Model`."""
+
+    name: str
+    summary: str
+
+    def recognises(self, header: CheckpointHeader) -> bool:
+        """Whether this family reads such a checkpoint."""
+
+    def build(
+        self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
+    ) -> Model:
+        """The model on `device` with the tensors of `state`, in float32; with `state` None a
+        weightless skeleton on the meta device.
+
+        Raises:
+            ModelError: missing or unexpected tensors, with the list; a shape that does not fit.
+        """
+
+
+# ----------------------------------------------------------------------------- probes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Probe:
+    """The tokens shown to every checkpoint.
+
+    Attributes:
+        info: digest, source, lengths.
+        tokens: (N, T) int64 on the CPU: inputs.
+        targets: (N, T) int64 on the CPU: next tokens; -100 where a position has no target.
+    """
+
+    info: ProbeInfo
+    tokens: Tensor
+    targets: Tensor

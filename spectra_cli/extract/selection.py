@@ -1,0 +1,94 @@
+"""Which layers and matrices a scan measures: from the user's words to sites of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.types import Site, Skipped, Status
+from spectra_cli.extract.protocols import MatrixView, Model
+
+
+def select_layers(words: str, num_layers: int) -> tuple[int, ...]:
+    """The layers named by `all`, `five`, `paper-d12` or a list such as `0,3,6-9`.
+
+    >>> select_layers("five", 12)
+    (0, 3, 6, 8, 11)
+    >>> select_layers("0,2-3,-1", 6)
+    (0, 2, 3, 5)
+
+    Raises:
+        UsageError: not a layer, or a layer that the model does not have.
+    """
+    if words == "all":
+        return tuple(range(num_layers))
+    if words == "five":
+        return tuple(sorted({round(i * (num_layers - 1) / 4) for i in range(5)}))
+    if words == "paper-d12":
+        words = "0,3,6,9,11"
+    chosen: set[int] = set()
+    for word in words.split(","):
+        first, last = _range(word.strip(), words, num_layers)
+        chosen.update(range(first, last + 1))
+    return tuple(sorted(chosen))
+
+
+def _range(word: str, words: str, num_layers: int) -> tuple[int, int]:
+    head, _, tail = word[1:].partition("-")
+    try:
+        first = int(word[0] + head)
+        last = int(tail) if tail else first
+    except (ValueError, IndexError):
+        raise UsageError(
+            f"--layers {words!r}: {word!r} is not a layer; "
+            "expected all, five, paper-d12 or a list such as 0,3,6-9"
+        ) from None
+    if first < 0 and not tail:
+        first = last = num_layers + first
+    if not 0 <= first <= last < num_layers:
+        raise UsageError(
+            f"--layers {words!r}: {word!r} is outside this model's layers 0 to {num_layers - 1}; "
+            "--layers five picks five that exist"
+        )
+    return first, last
+
+
+def select_matrices(
+    model: Model, components: Sequence[str], layers: Sequence[int], *, measurement: str
+) -> tuple[tuple[MatrixView, ...], tuple[Skipped, ...]]:
+    """The matrices of `components` in `layers`, and what was asked for but is not in this model.
+
+    `all` takes every matrix of the chosen blocks; `embed` and `lm_head` lie outside the blocks and
+    are taken only by name (a tied head is the embedding, and is measured once, as `embed`).
+
+    Raises:
+        UsageError: a component that no layer of this model has.
+    """
+    in_blocks = [view for view in model.matrices if view.site.layer in layers]
+    outside = {view.site.component: view for view in model.matrices if view.site.layer is None}
+    for view in list(outside.values()):
+        if view.aliases and view.site.component == "embed":
+            outside.setdefault("lm_head", view)
+    chosen: dict[str, MatrixView] = {}
+    missing: list[Skipped] = []
+    for component in components:
+        if component in outside:
+            chosen[outside[component].site.address] = outside[component]
+            continue
+        found = [v for v in in_blocks if component in ("all", v.site.component)]
+        chosen |= {view.site.address: view for view in found}
+        if component == "all":
+            continue
+        if not any(v.site.component == component for v in model.matrices):
+            present = dict.fromkeys(view.site.component for view in model.matrices)
+            raise UsageError(
+                f"no matrix {component!r} in this {model.family} model; it has {', '.join(present)} (or all)"
+            )
+        for layer in sorted(set(layers) - {view.site.layer for view in found}):
+            site = Site(layer=layer, component=component)
+            reason = model.absent.get(site, "this block has no such matrix")
+            missing.append(
+                Skipped(measurement=measurement, site=site, status=Status.NOT_APPLICABLE, reason=reason)
+            )
+    order = {id(view): position for position, view in enumerate(model.matrices)}
+    return tuple(sorted(chosen.values(), key=lambda view: order[id(view)])), tuple(missing)

@@ -1,0 +1,258 @@
+"""A scan made ready: source, family, probe and plan settled before the first weight is read."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import torch
+
+from spectra_cli.core.errors import CheckpointError, ModelError, ProbeError, UsageError
+from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
+from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, Provenance
+from spectra_cli.extract.checkpoints.digest import state_digest
+from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.engine import Progress, measure, numerics
+from spectra_cli.extract.measurements.measurement import Measured
+from spectra_cli.extract.models.parameters import num_parameters
+from spectra_cli.extract.models.registry import find_family
+from spectra_cli.extract.plan import ScanPlan, plan_scan
+from spectra_cli.extract.probes.load import load_probe
+from spectra_cli.extract.probes.source import ProbeRequest
+from spectra_cli.extract.protocols import CheckpointHeader, CheckpointSource, Model, Probe
+from spectra_cli.extract.selection import select_layers
+from spectra_cli.extract.verification import verify_gradients
+
+_LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Where a scan runs, and what it may take; none of it changes the numbers beyond rounding.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        memory_bytes: budget on the device; None for 70 % of its memory.
+        batch_size: sequences a batch; None for the automatic choice.
+    """
+
+    device: str = "auto"
+    memory_bytes: int | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """Checkpoints found and understood, with no weight read.
+
+    Attributes:
+        source: where they come from; `refs`: all of them, in order.
+        first: header of the first readable one; `skeleton`: its model, without weights.
+    """
+
+    source: CheckpointSource
+    refs: tuple[CheckpointRef, ...]
+    first: CheckpointHeader
+    skeleton: Model
+
+
+def open_series(path: str) -> Series:
+    """Find the checkpoints at `path`, and the model of the first one that can be read.
+
+    Raises:
+        CheckpointError: there are none, or none can be read.
+        ModelError: no family reads the first one.
+    """
+    source = find_source(path)
+    refs = tuple(source.refs())
+    problems: list[str] = []
+    for ref in refs:
+        try:
+            header = source.header(ref)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        return Series(source=source, refs=refs, first=header, skeleton=build_skeleton(header))
+    raise CheckpointError(f"{path}: none of {len(refs)} checkpoints can be read: " + "; ".join(problems[:3]))
+
+
+def build_skeleton(header: CheckpointHeader) -> Model:
+    """The model of a checkpoint on the meta device: shapes and sites, no weights."""
+    return find_family(header).build(header, None, device=torch.device("meta"))
+
+
+def read_probe(
+    series: Series, settings: ScanSettings, *, source: str, tokenizer: str | None, form: str | None
+) -> Probe:
+    """The probe's tokens, checked against the model's vocabulary and longest sequence.
+
+    Raises:
+        ProbeError: see `load_probe`; or sequences longer than the model's positions.
+    """
+    model = series.skeleton
+    if model.max_length is not None and settings.sequence_length > model.max_length:
+        raise ProbeError(
+            f"sequences of {settings.sequence_length} tokens were asked for; this {model.architecture} model "
+            f"has {model.max_length} positions: use --sequence-length {model.max_length} or less"
+        )
+    folder = series.first.ref.uri
+    return load_probe(
+        ProbeRequest(
+            source=source,
+            num_sequences=settings.probe_sequences,
+            sequence_length=settings.sequence_length,
+            seed=settings.seed,
+            order=settings.order,
+            targets=settings.targets,
+            tokenizer=tokenizer,
+            format=form,
+        ),
+        vocab_size=model.vocab_size,
+        checkpoint_folder=folder if os.path.isdir(folder) else os.path.dirname(folder),
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """The device named; `auto` is CUDA where there is one.
+
+    Raises:
+        UsageError: not a device, or CUDA asked for where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+class Session:
+    """Measures one checkpoint after another, all with the same probe and settings."""
+
+    def __init__(self, series: Series, probe: Probe, settings: ScanSettings, resources: Resources) -> None:
+        """Plan the work; raises `BudgetError` or `UsageError` before any weight is read."""
+        self.series = series
+        self.device = choose_device(resources.device)
+        self.provenance = Provenance(settings=settings.as_json(), probe=probe.info, versions=versions())
+        self._probe = probe
+        self._settings = settings
+        self._resources = resources
+        self._verified: set[str] = set()
+        self.plan = self._plan(series.skeleton)
+
+    def _plan(self, model: Model, batch_size: int | None = None) -> ScanPlan:
+        return plan_scan(
+            model,
+            self._settings,
+            device=self.device,
+            budget_bytes=self._resources.memory_bytes,
+            batch_size=batch_size or self._resources.batch_size,
+        )
+
+    def measure(self, ref: CheckpointRef, progress: Progress) -> CheckpointSpectra:
+        """Load, check and measure one checkpoint.
+
+        Raises:
+            CheckpointError, ModelError: this checkpoint cannot be measured, and why.
+        """
+        started = time.perf_counter()
+        progress("reading", 0, 1)
+        header = self.series.source.header(ref)
+        state = self.series.source.open(ref)
+        digest = state_digest(state)
+        model = find_family(header).build(header, state, device=self.device)
+        del state
+        self._check_fits(ref, model)
+        with numerics(model, self._settings):
+            self._verify(model, progress)
+        measured, plan, halvings = self._measure_within_memory(model, progress)
+        return CheckpointSpectra(
+            ref=ref,
+            info=_info(header, model, digest),
+            provenance=replace(
+                self.provenance,
+                execution={
+                    "device": _device_name(self.device),
+                    "batch_size": plan.batch_size,
+                    "passes": len(plan.passes),
+                    "batch_halvings": halvings,
+                    "threads": torch.get_num_threads(),
+                    "seconds": round(time.perf_counter() - started, 3),
+                    "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "host": platform.node(),
+                },
+            ),
+            spectra=measured.spectra,
+            scalars=measured.scalars,
+            skipped=measured.skipped,
+        )
+
+    def _measure_within_memory(self, model: Model, progress: Progress) -> tuple[Measured, ScanPlan, int]:
+        plan = self._plan(model)
+        halvings = 0
+        while True:
+            try:
+                return measure(model, self._probe, self._settings, plan, progress=progress), plan, halvings
+            except torch.OutOfMemoryError as error:
+                if plan.batch_size == 1:
+                    raise ModelError(
+                        f"out of memory on {self.device} even with one sequence a batch: {error}; "
+                        "measure fewer layers (--layers) or shorter sequences"
+                    ) from error
+            # Outside the handler: the traceback would keep the failed pass's tensors alive.
+            torch.cuda.empty_cache()
+            halvings += 1
+            plan = self._plan(model, batch_size=max(1, plan.batch_size // 2))
+
+    def _verify(self, model: Model, progress: Progress) -> None:
+        """Once for each architecture in the series."""
+        if "gradient" not in self._settings.measurements or model.architecture in self._verified:
+            return
+        progress("checking gradients", 0, 1)
+        verify_gradients(model, self._probe, self._settings)
+        self._verified.add(model.architecture)
+
+    def _check_fits(self, ref: CheckpointRef, model: Model) -> None:
+        """The probe's tokens and length fit this checkpoint as they fitted the first one."""
+        if self._probe.info.vocab_size > model.vocab_size:
+            raise CheckpointError(
+                f"{ref.uri}: its vocabulary has {model.vocab_size} ids and the probe needs "
+                f"{self._probe.info.vocab_size}: this is another model than the first of the series"
+            )
+        select_layers(self._settings.layers, len(model.blocks))
+
+
+def versions() -> dict[str, str]:
+    """What the numbers were made with."""
+    found = {"spectra": version("llm-spectra"), "numerics": NUMERICS_VERSION}
+    return found | {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+
+
+def _info(header: CheckpointHeader, model: Model, digest: str) -> CheckpointInfo:
+    return CheckpointInfo(
+        num_parameters=num_parameters(model),
+        family=model.family,
+        architecture=model.architecture,
+        tokens_seen=header.tokens_seen,
+        train_loss=header.train_loss,
+        eval_loss=header.eval_loss,
+        digest=digest,
+        fingerprint=header.fingerprint,
+        sources=header.sources,
+        notices=header.notices + model.notices,
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({platform.machine()})"

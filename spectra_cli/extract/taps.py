@@ -1,0 +1,120 @@
+"""Hooks that show observers a pass from the inside, and are gone when the pass is over.
+
+A measured matrix needs no gradient of its own: its input and the gradient at its output carry the
+per-sequence gradient. Where nothing below asks for a gradient, the output itself becomes the leaf,
+so that backward never goes below the lowest measured matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.measurements.measurement import Batch, BlockObserver, GradientObserver
+from spectra_cli.extract.protocols import MatrixView, Model
+
+
+@dataclass(slots=True, eq=False)
+class Clock:
+    """Which sequences the pass is at; the engine sets it, the taps read it.
+
+    Attributes:
+        batch: the batch under way.
+        part: first and last (exclusive) sequence, from the batch's start, that the head is working on
+            while it runs in chunks; None for the whole batch.
+    """
+
+    batch: Batch | None = None
+    part: tuple[int, int] | None = None
+
+    def now(self) -> Batch:
+        """The sequences that a hook firing now belongs to."""
+        if self.batch is None:
+            raise AssertionError("a tap fired outside a batch")
+        if self.part is None:
+            return self.batch
+        start, stop = self.part
+        return replace(self.batch, start=self.batch.start + start, stop=self.batch.start + stop)
+
+
+@contextmanager
+def tapped_blocks(model: Model, observer: BlockObserver, clock: Clock) -> Iterator[None]:
+    """Show `observer` the residual stream after each of its layers."""
+
+    def tap(layer: int) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            hidden = output if isinstance(output, Tensor) else output[0]
+            with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
+                observer.observe(layer, hidden, clock.now())
+
+        return hook
+
+    with ExitStack() as hooks:
+        for layer in observer.layers:
+            hooks.callback(model.blocks[layer].register_forward_hook(tap(layer)).remove)
+        yield
+
+
+@contextmanager
+def tapped_gradients(model: Model, observer: GradientObserver, clock: Clock) -> Iterator[None]:
+    """Show `observer` every call of its matrices' modules, once the gradient reaches them."""
+    views_of: dict[nn.Module, list[MatrixView]] = {}
+    for view in observer.views:
+        for module in holders(model.module, view):
+            views_of.setdefault(module, []).append(view)
+
+    def tap(views: Sequence[MatrixView]) -> Callable[..., Any]:
+        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Any:
+            if not torch.is_grad_enabled():
+                return None
+            batch = clock.now()
+            inputs = next(iter((*args, *kwargs.values()))).detach()
+            leaf = None if output.requires_grad else output.detach().requires_grad_()
+            tapped = output if leaf is None else leaf
+
+            def receive(delta: Tensor) -> None:
+                with torch.no_grad(), torch.autocast(delta.device.type, enabled=False):
+                    for view in views:
+                        inputs_BTI = _by_sequence(inputs, batch, view)
+                        observer.observe(view, inputs_BTI, _by_sequence(delta, batch, view), batch)
+
+            tapped.register_hook(receive)
+            return leaf
+
+        return hook
+
+    with ExitStack() as hooks:
+        for module, views in views_of.items():
+            hooks.callback(module.register_forward_hook(tap(views), with_kwargs=True).remove)
+        yield
+
+
+def holders(root: nn.Module, view: MatrixView) -> list[nn.Module]:
+    """Every module whose own parameter is this view's: more than one where weights are tied."""
+    parameter = getattr(view.module, view.parameter)
+    found = [
+        module
+        for module in root.modules()
+        if any(own is parameter for own in module.parameters(recurse=False))
+    ]
+    return found or [view.module]
+
+
+def _by_sequence(tensor: Tensor, batch: Batch, view: MatrixView) -> Tensor:
+    """The tensor with sequences first: modules that flatten (B, T) into rows are unflattened."""
+    sequences = batch.stop - batch.start
+    if tensor.shape[0] == sequences:
+        return tensor
+    if tensor.shape[0] == sequences * batch.length:
+        return tensor.reshape(sequences, batch.length, *tensor.shape[1:])
+    raise ModelError(
+        f"{view.site.name} sees a tensor of shape {tuple(tensor.shape)} for {sequences} sequences of "
+        f"{batch.length} tokens, so its gradient cannot be told apart by sequence; leave "
+        f"{view.site.component} out of --matrices"
+    )

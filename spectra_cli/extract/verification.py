@@ -1,0 +1,99 @@
+"""A model is measured only after its taps were checked against autograd.
+
+Sites of an architecture are a claim: that a module's inputs and output gradients carry the whole
+gradient of a matrix, that rows of a fused matrix are the right ones, that the head is all there is
+between the trunk and the loss. One short sequence settles it.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+
+from spectra_cli.core.errors import ModelError
+from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.losses import sequence_losses
+from spectra_cli.extract.measurements.gradient_store import DenseGradients
+from spectra_cli.extract.measurements.measurement import Batch
+from spectra_cli.extract.protocols import MatrixView, Model, Probe
+from spectra_cli.extract.selection import select_layers, select_matrices
+from spectra_cli.extract.taps import Clock, tapped_gradients
+
+_LENGTH = 64
+# Largest difference allowed, relative to the largest entry of the gradient: float32 backward passes
+# of a few layers agree to about 1e-6 here; bfloat16 ones to about 1e-2.
+_TOLERANCE = {"float64": 1e-8, "float32": 1e-3, "bfloat16": 0.1}
+
+
+class _OneGradient:
+    """The tapped gradients of one sequence."""
+
+    def __init__(self, views: tuple[MatrixView, ...], dtype: torch.dtype, device: torch.device) -> None:
+        self.views = views
+        self.stores = {view: DenseGradients(1, view.shape, dtype=dtype, device=device) for view in views}
+
+    def observe(self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch) -> None:
+        self.stores[view].add(batch.start, inputs, delta if view.rows is None else delta[..., view.rows])
+
+
+def verify_gradients(model: Model, probe: Probe, settings: ScanSettings) -> None:
+    """Compare tapped gradients with autograd's, on the first sequence, first and last layer measured.
+
+    Args:
+        model: as the engine gets it, inside the engine's numerics.
+        probe: its first sequence, cut to 64 tokens.
+        settings: which matrices.
+
+    Raises:
+        ModelError: a matrix whose tapped gradient is not autograd's, by name and by how much.
+    """
+    layers = select_layers(settings.layers, len(model.blocks))
+    ends = sorted({layers[0], layers[-1]})
+    views, _ = select_matrices(model, settings.matrices, ends, measurement="gradient")
+    parameters = {view: getattr(view.module, view.parameter) for view in views}
+    device = next(iter(parameters.values())).device
+    tokens = probe.tokens[:1, :_LENGTH].to(device)
+    targets = probe.targets[:1, :_LENGTH].to(device)
+    clock = Clock(batch=Batch(start=0, stop=1, length=tokens.shape[1], tokens=tokens))
+    tapped = _OneGradient(views, next(iter(parameters.values())).dtype, device)
+    with ExitStack() as stack, torch.enable_grad():
+        stack.enter_context(tapped_gradients(model, tapped, clock))
+        sequence_losses(model.head, model.trunk(tokens), targets, model.vocab_size, clock)
+    expected = _autograd(model, tokens, targets, list(dict.fromkeys(parameters.values())))
+    for view, parameter in parameters.items():
+        stored = expected[parameter]
+        matrix = stored.T if view.transposed else stored
+        truth = (matrix if view.rows is None else matrix[view.rows]).to(torch.float64)
+        found = tapped.stores[view].rows()[0].to(torch.float64)
+        scale = float(truth.abs().max())
+        error = float((found - truth).abs().max())
+        if not error <= _TOLERANCE[settings.dtype] * scale + 1e-30 and scale == scale:
+            raise ModelError(
+                f"the gradient of {view.site.address} ({view.site.name}) seen through its taps differs from "
+                f"autograd's by {error:.3g}, where its largest entry is {scale:.3g}: this architecture "
+                f"({model.architecture}) uses the matrix in a way that is not understood; "
+                f"leave {view.site.component} out of --matrices"
+            )
+
+
+def _autograd(
+    model: Model, tokens: Tensor, targets: Tensor, parameters: list[nn.Parameter]
+) -> dict[nn.Parameter, Tensor]:
+    """The gradient of the first sequence's loss, by plain autograd; flags are put back."""
+    for parameter in parameters:
+        parameter.requires_grad_()
+    try:
+        with torch.enable_grad():
+            logits = model.head(model.trunk(tokens))
+            wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            loss = nn.functional.cross_entropy(wide[0], targets[0], ignore_index=-100)
+            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(False)  # noqa: FBT003
+    return {
+        parameter: torch.zeros_like(parameter) if gradient is None else gradient
+        for parameter, gradient in zip(parameters, found, strict=True)
+    }
