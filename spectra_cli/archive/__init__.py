@@ -1,0 +1,17 @@
+"""The archive: the only user of h5py.
+
+layout.py             names and places, format version
+canonical.py          canonical JSON and digests
+netcdf.py             dimensions and variables as netCDF-4 wants them
+site_axis.py          the dimension `site`
+checkpoint_table.py   one row a checkpoint
+provenance.py         settings, probe, versions; what may share an archive
+measurement_group.py  spectra along checkpoint, site, block, rank
+scalars_group.py      numbers along checkpoint, site, block
+file_access.py        open for reading; damage becomes ArchiveError
+single_file.py        read one file
+reader.py             read an archive and its parts as one
+atomic.py             replace a file whole
+writer.py             write archives and parts, consolidate
+validate.py           check a file against docs/reference/archive-format.md
+"""

@@ -1,0 +1,163 @@
+"""Writing a file so that at every moment either the old or the new one is there, whole."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import io
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from spectra_cli.core.errors import ArchiveError
+
+_STALE_AFTER_SECONDS = 24 * 3600.0
+_TEMPORARY = re.compile(r"\..+\.([^.]+)\.(\d+)\.[0-9a-f]{8}\.tmp")
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())
+
+
+class _Sink(io.FileIO):
+    """A file for HDF5 that remembers the first failure instead of raising it.
+
+    HDF5 crashes the process when the disk fills up while it closes a file. So it never hears of
+    it: writes after the first failure are dropped, HDF5 closes in peace, and the failure is raised.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "x+b")
+        self.failure: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        remaining = memoryview(data).cast("B")
+        size = remaining.nbytes
+        try:
+            while self.failure is None and remaining.nbytes:
+                remaining = remaining[super().write(remaining) :]
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size) if self.failure is None else size or 0
+        except OSError as error:
+            self.failure = error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the failure, if there was one."""
+        if self.failure is not None:
+            raise self.failure
+
+
+class NewFile:
+    """An HDF5 file being written, and the means to stop early when the disk is full."""
+
+    def __init__(self, root: Any, sink: _Sink) -> None:
+        self.root = root
+        self._sink = sink
+
+    def check(self) -> None:
+        """Raise the first failure to write, which HDF5 itself was not told of."""
+        self._sink.check()
+
+
+def _open_temporary(path: Path) -> tuple[_Sink, Path]:
+    # Another process may remove an emptied parts folder between mkdir and open.
+    for attempt in range(10):
+        temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _Sink(temporary), temporary
+        except FileNotFoundError:
+            if attempt == 9:
+                raise
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[NewFile]:
+    """A new HDF5 file that takes the place of `path` when the block ends well.
+
+    The bytes depend on what is written alone: no times, no random choices.
+
+    Raises:
+        ArchiveError: it cannot be written; what was at `path` is untouched, nothing half is left.
+    """
+    temporary: Path | None = None
+    try:
+        sink, temporary = _open_temporary(path)
+        with sink:
+            # v110 puts checksums on the structure of the file; netCDF and xarray read it.
+            try:
+                with h5py.File(sink, "w", libver=("v110", "v110")) as root:
+                    yield NewFile(root, sink)
+            except (RuntimeError, ValueError, LookupError):
+                # HDF5 may stumble over its own dropped writes: then the disk is what to report
+                sink.check()
+                raise
+            sink.check()
+            os.fsync(sink.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ArchiveError(_why_not_written(path, error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _why_not_written(path: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    advice = "Check that the folder is writable"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "Free space there"
+    return (
+        f"cannot write {path}: {reason}. What was there before is untouched and finished parts are kept. "
+        f"{advice}, or choose another place with -o, and run the command again."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_stale_temporaries(folder: Path, *, name_prefix: str = "") -> None:
+    """Remove what killed writers of files `name_prefix...` left in a folder.
+
+    Stale is a file whose process on this machine is gone, and any file that nobody touched for a day.
+    """
+    for path in folder.glob(f".{glob.escape(name_prefix)}*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and _is_stale(path, host=match[1], pid=int(match[2])):
+            with suppress(OSError):  # somebody else's to remove
+                path.unlink(missing_ok=True)
+
+
+def _is_stale(path: Path, *, host: str, pid: int) -> bool:
+    if host == _host():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+    try:
+        return time.time() - path.stat().st_mtime > _STALE_AFTER_SECONDS
+    except FileNotFoundError:
+        return False

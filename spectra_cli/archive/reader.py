@@ -1,0 +1,205 @@
+"""Reading archives, finished or not: parts beside the file count as part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from spectra_cli.archive.layout import checkpoint_order, identity, list_parts
+from spectra_cli.archive.provenance import scan_differences
+from spectra_cli.archive.single_file import Entry, read_checkpoint, read_entries
+from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedPart:
+    """A part file that cannot be read, and why; its checkpoint counts as not finished."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Archive:
+    """A series of checkpoints on disk: small facts in memory, spectra read when asked for.
+
+    No file stays open. Iterating gives `CheckpointSpectra` one at a time, in order.
+
+    Attributes:
+        path: of the archive, also where so far only parts exist.
+        provenance: what all checkpoints share; `execution` is empty, each checkpoint has its own.
+        entries: by step, unknown steps last.
+        parts: complete part files that are not consolidated yet; their checkpoints are in `entries`.
+        damaged: part files that could not be read; their checkpoints are not in `entries`.
+    """
+
+    path: Path
+    provenance: Provenance
+    entries: tuple[Entry, ...]
+    parts: tuple[Path, ...] = ()
+    damaged: tuple[DamagedPart, ...] = ()
+
+    @property
+    def refs(self) -> tuple[CheckpointRef, ...]:
+        """The checkpoints, in order."""
+        return tuple(entry.row.ref for entry in self.entries)
+
+    @property
+    def infos(self) -> tuple[CheckpointInfo, ...]:
+        """What each checkpoint says about itself, in the order of `refs`."""
+        return tuple(entry.row.info for entry in self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[CheckpointSpectra]:
+        return (self.checkpoint(index) for index in range(len(self)))
+
+    def checkpoint(self, index: int) -> CheckpointSpectra:
+        """Everything measured on one checkpoint, verified against its digest.
+
+        Raises:
+            ArchiveError: the file is damaged, or was written anew since the archive was opened.
+        """
+        return read_checkpoint(self.entries[index], self.provenance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a scan need not do again.
+
+    Attributes:
+        fingerprints: identity of each finished checkpoint (`layout.identity`) -> fingerprint of its files.
+        provenance: of the finished checkpoints; None where there are none.
+        damaged: part files that could not be read; writing the checkpoint again replaces them.
+    """
+
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance | None = None
+    damaged: tuple[DamagedPart, ...] = ()
+
+    def fingerprint(self, ref: CheckpointRef) -> str | None:
+        """Fingerprint of the files `ref` was measured from, or None where it is not finished."""
+        return self.fingerprints.get(identity(ref))
+
+
+def open_archive(path: Path) -> Archive:
+    """The archive at `path` as consolidation would leave it: its file, and the parts beside it.
+
+    Reads the table of checkpoints and no spectra.
+
+    Raises:
+        ArchiveError: neither file nor readable parts; damaged, incomplete, or of a newer version.
+    """
+    archive, damaged = _collect(path)
+    if archive is not None:
+        return archive
+    if damaged:
+        reasons = "; ".join(f"{part.path}: {part.reason}" for part in damaged)
+        raise ArchiveError(f"no archive at {path}, and none of its parts can be read: {reasons}. Scan again.")
+    raise ArchiveError(f"no archive at {path}, and no parts beside it. Make one with `spectra scan`.")
+
+
+def finished(path: Path) -> Finished:
+    """What is already done for the archive at `path`; empty where nothing exists yet.
+
+    Raises:
+        ArchiveError: the archive file itself is damaged.
+    """
+    archive, damaged = _collect(path)
+    if archive is None:
+        return Finished(damaged=damaged)
+    return Finished(
+        fingerprints={identity(e.row.ref): e.row.info.fingerprint for e in archive.entries},
+        provenance=archive.provenance,
+        damaged=damaged,
+    )
+
+
+def file_signature(path: Path) -> tuple[int, int, int] | None:
+    """Changes whenever a file is replaced; None where there is none."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ArchiveError(f"cannot look at {path}: {error.strerror}. Check its permissions.") from error
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+_Collected = tuple[Archive | None, tuple[DamagedPart, ...]]
+
+
+def _collect(path: Path) -> _Collected:
+    # Another process may consolidate meanwhile: what was read counts only if it still is there.
+    for _ in range(20):
+        files = (path, *list_parts(path))
+        before = [file_signature(file) for file in files]
+        try:
+            collected = _merge(path, [file for file in files if file_signature(file)])
+        except ArchiveError:
+            if before == [file_signature(file) for file in files]:
+                raise
+            continue
+        if before == [file_signature(file) for file in files]:
+            return collected
+    raise ArchiveError(
+        f"{path} and its parts keep changing while they are read. Try again when the scan rests."
+    )
+
+
+def _merge(path: Path, files: list[Path]) -> _Collected:
+    provenances: dict[Path, Provenance] = {}
+    merged: dict[str, Entry] = {}
+    damaged: list[DamagedPart] = []
+    # A later file replaces the same checkpoint of an earlier one: the archive first, then parts by age.
+    for file in sorted(files, key=lambda f: (f != path, _age(f))):
+        try:
+            provenances[file], entries = read_entries(file)
+        except ArchiveError as error:
+            if file == path:
+                raise
+            damaged.append(DamagedPart(path=file, reason=str(error)))
+            continue
+        for entry in entries:
+            _check_same_run(path, merged.get(identity(entry.row.ref)), entry)
+            merged[identity(entry.row.ref)] = entry
+    _check_same_scan(provenances)
+    entries = sorted(merged.values(), key=lambda e: checkpoint_order(e.row.ref))
+    if not entries:
+        return None, tuple(damaged)
+    archive = Archive(
+        path=path,
+        provenance=replace(provenances[entries[0].file], versions=entries[0].row.versions),
+        entries=tuple(entries),
+        parts=tuple(file for file in provenances if file != path),
+        damaged=tuple(damaged),
+    )
+    return archive, archive.damaged
+
+
+def _age(path: Path) -> tuple[int, str]:
+    signature = file_signature(path)
+    return (signature[1] if signature else 0, path.name)
+
+
+def _check_same_scan(provenances: Mapping[Path, Provenance]) -> None:
+    files = list(provenances)
+    for file in files[1:]:
+        differences = scan_differences(provenances[files[0]], provenances[file])
+        if differences:
+            raise ArchiveError(
+                f"{files[0]} and {file} are of different scans and cannot share an archive "
+                f"({'; '.join(differences)}). Scan with the same settings, or into another archive with -o."
+            )
+
+
+def _check_same_run(path: Path, known: Entry | None, entry: Entry) -> None:
+    if known is not None and known.row.ref.run != entry.row.ref.run:
+        raise ArchiveError(
+            f"{path} would hold {identity(entry.row.ref)} of two runs: {known.row.ref.uri} ({known.file}) "
+            f"and {entry.row.ref.uri} ({entry.file}). Scan each run into its own archive with -o, "
+            "or remove one of these files."
+        )

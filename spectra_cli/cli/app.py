@@ -1,0 +1,73 @@
+"""The `spectra` command: every subcommand, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from spectra_cli import __version__
+from spectra_cli.cli import demo, inspect, scan, show, validate
+from spectra_cli.core.errors import SpectraError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="spectra",
+    help="Layerwise activation, gradient and weight spectra of a series of language-model checkpoints.",
+    epilog="Exit codes: 0 done, 1 a gate was crossed, 2 usage, 3 data or model error, 4 done in part, "
+    "130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("scan")(scan.command)
+app.command("inspect")(inspect.command)
+app.command("show")(show.command)
+app.command("validate")(validate.command)
+app.command("demo")(demo.command)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature that typer calls
+    if value:
+        sys.stdout.write(f"spectra {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Layerwise activation, gradient and weight spectra of a series of language-model checkpoints."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: errors on stderr, each kind with its own code."""
+    # A terminal that knows no sigma gets a question mark, not a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except SpectraError as error:
+        sys.stderr.write(f"spectra: {error}\n")
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("\nspectra: interrupted; run the same command again to continue where it stopped\n")
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output left (| head): not an error, and nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code or 0)

@@ -1,0 +1,54 @@
+"""`spectra demo`: two tiny runs, trained, scanned and shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for checkpoints and archives.")
+    ] = Path("spectra-demo"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Train two tiny decoders (AdamW and Muon), scan both, and show what differs inside.
+
+    The task is next-token prediction of modular arithmetic in bands; about a minute on two cores. The
+    checkpoint folders are ordinary ones: try the other commands on them.
+    """
+    from spectra_cli.cli.show import print_summary
+    from spectra_cli.render.console import messages, results
+    from spectra_cli.render.progress import scan_progress
+    from spectra_cli.workflows.demo import demo
+    from spectra_cli.workflows.scan import ScanProgress
+    from spectra_cli.workflows.show import show
+
+    with scan_progress(quiet=quiet) as report:
+
+        def training(run: str, done: int, total: int) -> None:
+            report(f"training {run}", 1, 1, f"step {done}", done, total)
+
+        def scanning(now: ScanProgress) -> None:
+            where = f"{now.ref.run} {now.ref.key}"
+            report(where, now.number, now.count, now.activity, now.done, now.total)
+
+        runs = demo(output, training=training, scanning=scanning)
+    console = results()
+    for run in runs:
+        print_summary(show(str(run.scan.archive)))
+        console.print()
+    notes = messages()
+    notes.print("The folders are ordinary ones; go on with, for example:", markup=False)
+    first = runs[0]
+    probe = first.folder / "probe.npy"
+    for line in (
+        f"spectra inspect {first.folder} --sequence-length 32",
+        f"spectra scan {first.folder} --probe {probe} --sequence-length 32 --layers all",
+        f"spectra show {first.scan.archive} --statistic rankme_cov,head_exponent_1_10",
+        f"spectra show {first.scan.archive} --format csv",
+    ):
+        notes.print(f"  {line}", markup=False)

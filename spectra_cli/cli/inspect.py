@@ -1,0 +1,122 @@
+"""`spectra inspect`: what a scan would do, without reading a weight."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from spectra_cli.cli import options
+
+if TYPE_CHECKING:
+    from spectra_cli.workflows.inspect import Inspection
+
+
+def command(
+    checkpoints: options.CheckpointsArgument,
+    *,
+    preset: options.PresetOption = "default",
+    layers: options.LayersOption = None,
+    matrices: options.MatricesOption = None,
+    measure: options.MeasureOption = None,
+    sequences: options.SequencesOption = None,
+    gradient_sequences: options.GradientSequencesOption = None,
+    sequence_length: options.LengthOption = None,
+    dtype: options.DtypeOption = None,
+    config: options.ConfigOption = None,
+    device: options.DeviceOption = "auto",
+    memory: options.MemoryOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show what a scan would measure, and how: checkpoints, model, passes, memory."""
+    from spectra_cli.render import inspection
+    from spectra_cli.render.console import results
+    from spectra_cli.render.tidy import as_json as json_text
+    from spectra_cli.workflows.inspect import inspect
+
+    settings = options.settings_from(
+        preset,
+        config,
+        {
+            "layers": layers,
+            "matrices": matrices,
+            "measurements": measure,
+            "num_sequences": sequences,
+            "num_gradient_sequences": gradient_sequences,
+            "sequence_length": sequence_length,
+            "dtype": dtype,
+        },
+    )
+    found = inspect(checkpoints, settings, device=device, memory_bytes=options.memory_bytes(memory))
+    document = _document(found)
+    if as_json:
+        sys.stdout.write(json_text(document))
+        return
+    console = results()
+    for part in inspection.model(document | {"matrices": _kinds(found)}):
+        console.print(part)
+    console.print(inspection.series(document["checkpoints"]))
+    for part in inspection.plan(document):
+        console.print(part)
+
+
+def _document(found: Inspection) -> dict[str, Any]:
+    """The JSON document of `spectra inspect`: schema `spectra.inspect/1`."""
+    return {
+        "schema": "spectra.inspect/1",
+        "run": found.run,
+        "format": found.format,
+        "family": found.family,
+        "architecture": found.architecture,
+        "recognised": found.recognised,
+        "num_layers": found.num_layers,
+        "width": found.width,
+        "vocab_size": found.vocab_size,
+        "notices": list(found.notices),
+        "matrices": [
+            {"site": address, "name": name, "fan_out": shape[0], "fan_in": shape[1]}
+            for address, name, shape in found.matrices
+        ],
+        "checkpoints": [
+            {
+                "key": c.ref.key,
+                "step": c.ref.step,
+                "uri": c.ref.uri,
+                "architecture": c.architecture,
+                "num_parameters": c.num_parameters,
+                "num_bytes": c.num_bytes,
+                "tokens_seen": c.tokens_seen,
+                "train_loss": c.train_loss,
+                "eval_loss": c.eval_loss,
+                "notices": list(c.notices),
+                "problem": c.problem,
+            }
+            for c in found.checkpoints
+        ],
+        "plan": {
+            "device": found.device,
+            "sites": list(found.sites_measured),
+            "passes": [list(members) for members in found.passes],
+            "batch_size": found.batch_size,
+            "sequences_to_run": found.sequences_to_run,
+            "memory_bytes": found.memory_bytes,
+            "budget_bytes": found.budget_bytes,
+            "problem": found.plan_problem,
+        },
+    }
+
+
+def _kinds(found: Inspection) -> list[dict[str, str]]:
+    """Matrices of one component and shape as one row: layers are alike."""
+    groups: dict[tuple[str, tuple[int, int]], list[tuple[str, str]]] = defaultdict(list)
+    for address, name, shape in found.matrices:
+        component = address.split(".", 2)[2] if address.startswith("blocks.") else address
+        groups[component, shape].append((address, name))
+    rows = []
+    for (component, (fan_out, fan_in)), members in groups.items():
+        layers = [address.split(".")[1] for address, _ in members if address.startswith("blocks.")]
+        span = f"{layers[0]}-{layers[-1]} ({len(layers)})" if layers else ""
+        rows.append(
+            {"component": component, "shape": f"{fan_out} x {fan_in}", "layers": span, "name": members[0][1]}
+        )
+    return rows

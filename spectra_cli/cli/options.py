@@ -1,0 +1,140 @@
+"""Options that more than one command takes, and how their words become values."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.settings import ScanSettings, resolve_settings
+
+CheckpointsArgument = Annotated[
+    str, typer.Argument(metavar="CKPT_DIR", help="A run folder, one checkpoint folder, or a .pt file.")
+]
+ArchiveArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARCHIVE", help="An archive, or the checkpoint folder that was scanned in this directory."
+    ),
+]
+PresetOption = Annotated[
+    str, typer.Option("--preset", help="Named settings: default, quick, or paper-compat.", show_default=True)
+]
+LayersOption = Annotated[
+    str | None, typer.Option("--layers", help="all, five, paper-d12, or a list such as 0,3,6-9.")
+]
+MatricesOption = Annotated[
+    str | None,
+    typer.Option("--matrices", help="all, or components such as attn.o,mlp.down,attn.q,attn.v,lm_head."),
+]
+MeasureOption = Annotated[
+    str | None,
+    typer.Option("--measure", help="Which spectra: activations,gradients,weights (all three by default)."),
+]
+NormalizeOption = Annotated[
+    str | None, typer.Option("--normalize", help="Rows before the covariance: rms, none, or final.")
+]
+SequencesOption = Annotated[
+    int | None, typer.Option("--sequences", help="Sequences of the covariance probe.")
+]
+GradientSequencesOption = Annotated[
+    int | None, typer.Option("--gradient-sequences", help="Sequences of the gradient probe.")
+]
+LengthOption = Annotated[int | None, typer.Option("--sequence-length", "-T", help="Tokens a sequence.")]
+DtypeOption = Annotated[
+    str | None, typer.Option("--dtype", help="Of the passes: float32, bfloat16 (autocast) or float64.")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Of the choice of sequences.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+MemoryOption = Annotated[
+    str | None, typer.Option("--memory", help="Budget such as 8GiB; 70 % of the device's by default.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="A TOML run file with any of the settings; flags win.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+_MEASURES = {"activations": "activation_covariance", "gradients": "gradient", "weights": "weight"}
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+
+
+def settings_from(preset: str, config: Path | None, flags: Mapping[str, Any]) -> ScanSettings:
+    """The preset, then the run file, then the flags: later ones win.
+
+    Raises:
+        UsageError: an unknown preset, setting or value; a run file that cannot be read.
+    """
+    from_file = {} if config is None else _read_config(config)
+    preset = str(from_file.pop("preset", preset)) if preset == "default" else preset
+    given = {name: value for name, value in flags.items() if value is not None}
+    if "measurements" in given:
+        given["measurements"] = _measurements(given["measurements"])
+    if "matrices" in given:
+        given["matrices"] = tuple(given["matrices"].replace(" ", "").split(","))
+    return resolve_settings(preset, from_file | given)
+
+
+def _measurements(words: str) -> tuple[str, ...]:
+    asked = [word.strip() for word in words.split(",")]
+    unknown = [word for word in asked if word not in _MEASURES]
+    if unknown:
+        raise UsageError(f"--measure {words}: {', '.join(unknown)} is not one of {', '.join(_MEASURES)}")
+    return tuple(name for word, name in _MEASURES.items() if word in asked)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from error
+    settings = document.pop("scan", {})
+    if document or not isinstance(settings, dict):
+        raise UsageError(
+            f"--config {path}: expected one table [scan]; found {', '.join(document) or 'a value'}"
+        )
+    return dict(settings)
+
+
+def memory_bytes(words: str | None) -> int | None:
+    """Bytes of a size such as `8GiB`, `500MB` or `2e9`-free plain numbers.
+
+    >>> memory_bytes("1.5GiB")
+    1610612736
+    >>> memory_bytes("2GB")
+    2000000000
+    """
+    if words is None:
+        return None
+    match = _MEMORY.fullmatch(words.strip())
+    if match is None:
+        raise UsageError(f"--memory {words}: expected a size such as 8GiB, 500MB or 8000000000")
+    number, unit, binary = match.groups()
+    base = _UNITS[unit.upper()]
+    power = {1: 0, 10**3: 10, 10**6: 20, 10**9: 30, 10**12: 40}[base]
+    return int(float(number) * (2**power if binary else base))
+
+
+def integers(words: str | None, flag: str) -> tuple[int, ...] | None:
+    """A list such as `0,3,6-9` as integers.
+
+    >>> integers("0,3,6-9", "--layer")
+    (0, 3, 6, 7, 8, 9)
+    """
+    if words is None:
+        return None
+    found: list[int] = []
+    for word in words.split(","):
+        first, _, last = word.strip().partition("-")
+        try:
+            found.extend(range(int(first), int(last or first) + 1))
+        except ValueError:
+            raise UsageError(f"{flag} {words}: {word!r} is not a number or a range such as 6-9") from None
+    return tuple(found)

@@ -1,0 +1,137 @@
+"""`spectra scan`: measure a series of checkpoints into an archive."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spectra_cli.cli import options
+
+if TYPE_CHECKING:
+    from spectra_cli.workflows.scan import ScanResult
+
+DONE_IN_PART = 4
+
+
+def command(
+    checkpoints: options.CheckpointsArgument,
+    *,
+    probe: Annotated[
+        str, typer.Option("--probe", help="Tokens for every checkpoint: .bin, .npy, .pt, text; or synthetic.")
+    ] = "",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The archive to write.")] = None,
+    preset: options.PresetOption = "default",
+    layers: options.LayersOption = None,
+    matrices: options.MatricesOption = None,
+    measure: options.MeasureOption = None,
+    normalize: options.NormalizeOption = None,
+    sequences: options.SequencesOption = None,
+    gradient_sequences: options.GradientSequencesOption = None,
+    sequence_length: options.LengthOption = None,
+    dtype: options.DtypeOption = None,
+    seed: options.SeedOption = None,
+    config: options.ConfigOption = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="For text probes: a tokenizer's folder or file.")
+    ] = None,
+    probe_format: Annotated[
+        str | None, typer.Option("--probe-format", help="Overrules the suffix: text, jsonl, bin-uint16, ...")
+    ] = None,
+    device: options.DeviceOption = "auto",
+    memory: options.MemoryOption = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", "-b", min=1, help="Sequences a batch; by itself if unset.")
+    ] = None,
+    on_error: Annotated[
+        str, typer.Option("--on-error", help="A checkpoint that cannot be measured: fail, or skip it.")
+    ] = "fail",
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Keep what an earlier scan finished.")
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the archive.")] = False,
+    as_json: options.JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Measure every checkpoint of a series, and write the archive.
+
+    The same tokens run through each checkpoint; activation, gradient and weight spectra of all layers
+    come out of one pass. A scan that was stopped continues when the same command runs again.
+    """
+    from spectra_cli.core.errors import UsageError
+    from spectra_cli.render.progress import scan_progress
+    from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
+
+    if on_error not in ("fail", "skip"):
+        raise UsageError(f"--on-error {on_error}: expected fail or skip")
+    settings = options.settings_from(
+        preset,
+        config,
+        {
+            "layers": layers,
+            "matrices": matrices,
+            "measurements": measure,
+            "normalize": normalize,
+            "num_sequences": sequences,
+            "num_gradient_sequences": gradient_sequences,
+            "sequence_length": sequence_length,
+            "dtype": dtype,
+            "seed": seed,
+        },
+    )
+    request = ScanRequest(
+        checkpoints=checkpoints,
+        settings=settings,
+        probe=probe,
+        probe_format=probe_format,
+        tokenizer=tokenizer,
+        output=output,
+        device=device,
+        memory_bytes=options.memory_bytes(memory),
+        batch_size=batch_size,
+        skip_errors=on_error == "skip",
+        resume=resume,
+        overwrite=overwrite,
+    )
+    with scan_progress(quiet=quiet) as report:
+
+        def progress(now: ScanProgress) -> None:
+            report(now.ref.key, now.number, now.count, now.activity, now.done, now.total)
+
+        result = scan(request, progress)
+    _print_result(result, as_json=as_json)
+    if result.failed:
+        sys.exit(DONE_IN_PART)
+
+
+def _print_result(result: ScanResult, *, as_json: bool) -> None:
+    from spectra_cli.cli.show import print_summary
+    from spectra_cli.render.console import messages
+    from spectra_cli.render.tidy import as_json as json_text
+    from spectra_cli.workflows.show import show
+
+    notes = messages()
+    for ref, reason in result.failed:
+        notes.print(f"left out: {ref.key}: {reason}", markup=False)
+    for notice in result.notices:
+        notes.print(notice, markup=False)
+    if as_json:
+        document = {
+            "schema": "spectra.scan/1",
+            "archive": str(result.archive),
+            "measured": [ref.key for ref in result.measured],
+            "kept": [ref.key for ref in result.kept],
+            "failed": [{"checkpoint": ref.key, "reason": reason} for ref, reason in result.failed],
+            "notices": list(result.notices),
+        }
+        sys.stdout.write(json_text(document))
+        return
+    summary = show(str(result.archive))
+    print_summary(summary)
+    kept = f", {len(result.kept)} kept from before" if result.kept else ""
+    notes.print(
+        f"{len(result.measured)} measured{kept}; archive: {result.archive}  (spectra show {result.archive})",
+        markup=False,
+    )

@@ -1,0 +1,81 @@
+"""`spectra show`: the statistics of an archive."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spectra_cli.cli import options
+
+if TYPE_CHECKING:
+    from spectra_cli.render.summary import Checkpoint
+    from spectra_cli.workflows.show import ArchiveSummary
+
+
+def command(
+    archive: options.ArchiveArgument,
+    *,
+    step: Annotated[str | None, typer.Option("--step", help="Only these steps, such as 0,100-300.")] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, such as 0,3,6-9.")] = None,
+    statistic: Annotated[
+        str | None, typer.Option("--statistic", help="Only these, over the series; comma-separated names.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+    as_json: options.JsonOption = False,
+) -> None:
+    """Print the statistics of an archive, with standard errors.
+
+    As a table: the series, then the layers of its last checkpoint (or of each --step). With
+    --statistic: that statistic at every site, over the series. CSV and JSON hold every value.
+    """
+    from spectra_cli.core.errors import UsageError
+    from spectra_cli.workflows.show import show
+
+    form = "json" if as_json else form
+    if form not in ("table", "json", "csv"):
+        raise UsageError(f"--format {form}: expected table, json or csv")
+    summary = show(
+        archive,
+        steps=options.integers(step, "--step"),
+        layers=options.integers(layer, "--layer"),
+        statistics=None if statistic is None else tuple(statistic.replace(" ", "").split(",")),
+    )
+    if form == "table":
+        print_summary(summary, every_checkpoint=step is not None)
+        return
+    sys.stdout.write(_document(summary, form))
+
+
+def _document(summary: ArchiveSummary, form: str) -> str:
+    from spectra_cli.render.summary import as_document
+    from spectra_cli.render.tidy import as_csv, as_json, tidy_rows
+
+    if form == "json":
+        return as_json(as_document(str(summary.path), summary.provenance, _checkpoints(summary)))
+    return as_csv(row for c in summary.series for row in tidy_rows(c.ref, c.info.tokens_seen, c.statistics))
+
+
+def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) -> None:
+    """The tables of an archive on stdout."""
+    from spectra_cli.render.console import results
+    from spectra_cli.render.summary import checkpoint_tables, heading, series_table, statistic_table
+
+    console = results()
+    checkpoints = _checkpoints(summary)
+    console.print(heading(str(summary.path), summary.provenance, checkpoints))
+    if summary.asked_for is not None:
+        for name in summary.asked_for:
+            console.print(statistic_table(name, checkpoints))
+        return
+    console.print(series_table(checkpoints))
+    for checkpoint in checkpoints if every_checkpoint else checkpoints[-1:]:
+        for table in checkpoint_tables(checkpoint):
+            console.print(table)
+    for notice in dict.fromkeys(n for c in summary.series for n in c.info.notices):
+        console.print(notice, style="yellow", markup=False)
+
+
+def _checkpoints(summary: ArchiveSummary) -> list[Checkpoint]:
+    return [(c.ref, c.info, c.statistics, c.skipped) for c in summary.series]

@@ -1,0 +1,213 @@
+"""nanoGPT-style `.pt` files: Karpathy's `ckpt.pt`, the Spectral Lens layouts, bare state dicts.
+
+`CheckpointHeader.config` is flat:
+
+    layout        "nanogpt" (`model_args` inside), "spectral-lens" (`model` and `step` inside), or
+                  "state-dict" (`model_state_dict`, `state_dict`, or a bare dict of tensors)
+    file_family   which trainers write such top-level keys: "A", "B/F", "C", "D", "E"
+                  (specification of the family, section 3.1); "" where the keys do not tell
+    every other   `model_args` for "nanogpt"; else the training arguments, from inside the file or
+                  from `args.json`; none where neither exists
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.nanogpt_losses import states_own_step, stored_losses
+from spectra_cli.extract.checkpoints.nanogpt_payload import Payload, read_payload
+from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
+from spectra_cli.extract.checkpoints.state_dicts import header_of, tensor_bytes
+from spectra_cli.extract.checkpoints.training_arguments import (
+    ARGS,
+    TrainingArguments,
+    find_arguments,
+    nanogpt_tokens_per_step,
+    tokens_per_step,
+)
+from spectra_cli.extract.checkpoints.wrappers import COMPILE_AND_DDP, unwrapped
+from spectra_cli.extract.protocols import CheckpointHeader
+
+_FORMAT = "nanogpt"
+_LEADING = (*COMPILE_AND_DDP, "model")
+_FILE_NAME = re.compile(
+    r"(?:ckpt|checkpoint|model|state|step|iter)"
+    r"(?:[-_]?(?P<label>target_reached|target|best|last|latest|final))?"
+    r"(?:[-_]?(?P<stepped>step|iter))?(?:[-_]?\d+)?\.pt",
+    re.IGNORECASE,
+)
+_CHECKPOINTS = "checkpoints"
+
+
+class NanoGPTFormat:
+    """Finds nanoGPT-style checkpoints."""
+
+    name = _FORMAT
+    summary = (
+        "a .pt file, or a folder (or its checkpoints/ subfolder) with such files: ckpt.pt, ckpt_1000.pt, "
+        "checkpoint_step000100.pt, checkpoint_target_reached_step000100.pt, ckpt_step_0000100.pt, "
+        "model_step_000100.pt"
+    )
+
+    def find(self, path: str) -> NanoGPTSource | None:
+        """The checkpoints that `path` is, holds, or holds in `checkpoints/`; None if there are none."""
+        given = Path(os.path.abspath(path))
+        if given.is_file() and given.suffix == ".pt":
+            return _source(given.parent, [given], notices=())
+        if not given.is_dir():
+            return None
+        below = given / _CHECKPOINTS
+        found = {folder: _checkpoint_files(folder) for folder in (given, below) if folder.is_dir()}
+        with_files = [folder for folder, files in found.items() if files]
+        if not with_files:
+            return None
+        folder = with_files[0]
+        notices = []
+        if len(with_files) > 1:
+            notices.append(f"{len(found[below])} files in {_CHECKPOINTS}/ are not read: {folder} has its own")
+        if temporary := sorted(file.name for file in folder.glob("*.tmp")):
+            notices.append(f"temporary files are not read: {', '.join(temporary)}")
+        return _source(folder, found[folder], notices=tuple(notices))
+
+
+def _checkpoint_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.pt") if _FILE_NAME.fullmatch(file.name) and file.is_file())
+
+
+def _source(folder: Path, files: Sequence[Path], *, notices: tuple[str, ...]) -> NanoGPTSource:
+    run = folder.parent.name if folder.name == _CHECKPOINTS else folder.name
+    refs = in_series_order(_ref(file, run=run) for file in files)
+    return NanoGPTSource(run=run, checkpoints=refs, notices=notices)
+
+
+def _ref(file: Path, *, run: str) -> CheckpointRef:
+    name = _FILE_NAME.fullmatch(file.name)
+    step = parse_step(file.stem)
+    if name is None or not name["stepped"] or step is None:
+        # nanoGPT numbers its files as it likes; the count of its updates is inside. A damaged file
+        # must not hide the other checkpoints: `header` says what is wrong with it.
+        try:
+            inside = read_payload(file).step
+        except CheckpointError:
+            inside = None
+        step = step if inside is None else inside
+    label = (name["label"] or "") if name else ""
+    return CheckpointRef(run=run, step=step, uri=str(file), format=_FORMAT, label=label)
+
+
+@dataclass(kw_only=True, slots=True)
+class NanoGPTSource:
+    """One run of nanoGPT-style checkpoints.
+
+    Attributes:
+        run: name of the run folder.
+        checkpoints: in order of their steps.
+        notices: about the series as a whole; every header repeats them.
+    """
+
+    run: str
+    checkpoints: tuple[CheckpointRef, ...]
+    notices: tuple[str, ...] = ()
+    format: str = _FORMAT
+
+    def refs(self) -> Sequence[CheckpointRef]:
+        """The checkpoints, ordered by step."""
+        return self.checkpoints
+
+    def header(self, ref: CheckpointRef) -> CheckpointHeader:
+        """What `ref` says, from its pickle and `args.json`; tensor data is not read.
+
+        Raises:
+            CheckpointError: damaged, or without a state dict.
+            UnsafePickleError: it needs types outside the allow-list.
+        """
+        file = Path(ref.uri)
+        payload = read_payload(file)
+        state, removed = unwrapped(payload.state, leading=_LEADING)
+        arguments = _arguments(file, payload)
+        tokens, token_source, token_notices = _tokens(ref, payload, arguments)
+        losses = stored_losses(payload, names=state, target_reached=ref.label.startswith("target"))
+        sources = {
+            "config": _relative(arguments.file, file),
+            "tokens_seen": token_source,
+            "eval_loss": file.name if losses.eval_loss is not None else "",
+        }
+        beside = [file] if arguments.file in (None, file) else [file, arguments.file]
+        return CheckpointHeader(
+            ref=ref,
+            tensors={name: header_of(tensor) for name, tensor in state.items()},
+            config={**arguments.values, "layout": payload.layout, "file_family": payload.file_family},
+            fingerprint=fingerprint(file.parent, [path for path in beside if path is not None]),
+            num_bytes=tensor_bytes(state),
+            tokens_seen=tokens,
+            eval_loss=losses.eval_loss,
+            sources={name: source for name, source in sources.items() if source},
+            notices=(
+                *self.notices,
+                *removed,
+                *_step_notices(file, payload),
+                *_argument_notices(payload, arguments),
+                *token_notices,
+                *losses.notices,
+            ),
+        )
+
+    def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
+        """The model's tensors as stored, mapped from the file.
+
+        Raises:
+            CheckpointError, UnsafePickleError: as `header`.
+        """
+        return unwrapped(read_payload(Path(ref.uri)).state, leading=_LEADING)[0]
+
+
+def _arguments(file: Path, payload: Payload) -> TrainingArguments:
+    if payload.layout == "nanogpt":
+        return TrainingArguments(values=payload.mapping("model_args"), file=file)
+    return find_arguments(file, payload.content.get("args"))
+
+
+def _argument_notices(payload: Payload, arguments: TrainingArguments) -> tuple[str, ...]:
+    if payload.layout == "nanogpt" or arguments.file is not None:
+        return ()
+    return (f"no training arguments: none in the file, no {ARGS} beside it, above it or in logs/ above",)
+
+
+def _step_notices(file: Path, payload: Payload) -> tuple[str, ...]:
+    named = parse_step(file.stem)
+    if named is None or payload.step is None or named == payload.step:
+        return ()
+    return (f"the file's name says step {named}, its content step {payload.step}",)
+
+
+def _tokens(
+    ref: CheckpointRef, payload: Payload, arguments: TrainingArguments
+) -> tuple[int | None, str, tuple[str, ...]]:
+    """Tokens seen, where the number comes from, and why it is unknown."""
+    training: Mapping[str, Any] = payload.mapping("config") if payload.layout == "nanogpt" else {}
+    if str(training.get("init_from", "")).startswith("gpt2"):
+        return None, "", ("tokens seen unknown: the run started from pretrained GPT-2 weights",)
+    if ref.step == 0 and payload.file_family not in ("", "A") and not states_own_step(payload):
+        return None, "", ("tokens seen unknown: some of these trainers save step 0 after one update",)
+    derived = payload.mapping("derived")
+    rule = nanogpt_tokens_per_step(training) or tokens_per_step(arguments=arguments.values, derived=derived)
+    if ref.step is None or rule is None:
+        missing = "no step" if ref.step is None else "no arguments that give the tokens of one step"
+        return None, "", (f"tokens seen unknown: {missing}",)
+    file = Path(ref.uri)
+    inside = training or rule[1] in derived
+    origin = file.name if inside else _relative(arguments.file, file)
+    return ref.step * rule[0], f"{origin}: step x {rule[1]}", ()
+
+
+def _relative(source: Path | None, file: Path) -> str:
+    return "" if source is None else Path(os.path.relpath(source, file.parent)).as_posix()

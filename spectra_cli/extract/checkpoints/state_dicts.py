@@ -1,0 +1,41 @@
+"""A pickled payload seen as a state dict: its tensors, their headers, their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.protocols import TensorHeader
+
+
+def tensors_of(payload: object, path: Path) -> dict[str, Tensor]:
+    """The state dict that `payload` is, parameters as plain tensors.
+
+    Raises:
+        CheckpointError: it is not a mapping of names to tensors.
+    """
+    if not isinstance(payload, Mapping):
+        raise CheckpointError(f"{path}: expected a dict of tensors, found {type(payload).__name__}")
+    strange = [
+        f"{name!r} ({type(value).__name__})"
+        for name, value in payload.items()
+        if not isinstance(value, Tensor) or value.layout is not torch.strided
+    ]
+    if strange or not payload:
+        found = ", ".join(strange[:10]) or "an empty dict"
+        raise CheckpointError(f"{path}: expected a dict of dense tensors by name, found {found}")
+    return {str(name): tensor.detach() for name, tensor in payload.items()}
+
+
+def header_of(tensor: Tensor) -> TensorHeader:
+    """Shape and dtype of a tensor."""
+    return TensorHeader(shape=tuple(tensor.shape), dtype=tensor.dtype)
+
+
+def tensor_bytes(state: Mapping[str, Tensor]) -> int:
+    """Bytes of tensor data, tied tensors once."""
+    return sum({(tensor.data_ptr(), tensor.nbytes): tensor.nbytes for tensor in state.values()}.values())

@@ -1,0 +1,84 @@
+"""What transformers' `Trainer` writes about a checkpoint: step, tokens, losses at that step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.json_object import read_json_object
+
+TRAINER_STATE = "trainer_state.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerState:
+    """The part of `trainer_state.json` that describes one checkpoint.
+
+    Attributes:
+        step: optimiser steps taken.
+        tokens_seen: input tokens up to this step; None where the trainer did not count them.
+        train_loss: nats per token, mean over the steps since the log entry before, logged at `step`.
+        eval_loss: nats per token, of the evaluation at `step`.
+        best_checkpoint: folder name of the best checkpoint so far; empty where none is kept.
+        notices: why a value is missing.
+    """
+
+    step: int
+    tokens_seen: int | None
+    train_loss: float | None
+    eval_loss: float | None
+    best_checkpoint: str
+    notices: tuple[str, ...]
+
+
+def read_trainer_state(folder: Path) -> TrainerState | None:
+    """The trainer's account of the checkpoint in `folder`, None if it left none.
+
+    A loss logged at an earlier step is not the loss of this checkpoint: it is left out, and said so.
+    `train_loss` in the last entry, the mean over the whole run, is never read.
+
+    Raises:
+        CheckpointError: the file is damaged, or has no `global_step`.
+    """
+    path = folder / TRAINER_STATE
+    if not path.is_file():
+        return None
+    content = read_json_object(path)
+    step, history = content.get("global_step"), content.get("log_history") or []
+    if type(step) is not int or not isinstance(history, list):
+        raise CheckpointError(f"{path}: expected `global_step`, an integer, and `log_history`, a list")
+    notices: list[str] = []
+    tokens = content.get("num_input_tokens_seen")
+    if type(tokens) is not int or tokens <= 0:
+        tokens = None
+        notices.append(
+            f"tokens seen unknown: {TRAINER_STATE} counts none "
+            "(TrainingArguments.include_num_input_tokens_seen)"
+        )
+    train_loss = _logged(history, "loss", step, notices)
+    eval_loss = _logged(history, "eval_loss", step, notices)
+    return TrainerState(
+        step=step,
+        tokens_seen=tokens,
+        train_loss=train_loss,
+        eval_loss=eval_loss,
+        best_checkpoint=PurePath(str(content.get("best_model_checkpoint") or "")).name,
+        notices=tuple(notices),
+    )
+
+
+def _logged(history: list[Any], name: str, step: int, notices: list[str]) -> float | None:
+    """The last entry of `name` at `step`; None, with a notice, where the last one is of another step."""
+    entries = [entry for entry in history if isinstance(entry, dict) and name in entry and "step" in entry]
+    at_step = [entry[name] for entry in entries if entry["step"] == step]
+    if at_step:
+        value = at_step[-1]
+        if isinstance(value, (int, float)) and math.isfinite(value):
+            return float(value)
+        notices.append(f"{name} logged at step {step} is {value}: left out")
+    elif entries:
+        notices.append(f"{name} was last logged at step {entries[-1]['step']}, not at step {step}: left out")
+    return None

@@ -1,0 +1,229 @@
+"""Two tiny training runs on the banded task, which leave checkpoint folders as real runs do.
+
+The model is the untied-embedding decoder of the Spectral Lens toy ladder: RoPE, QK norm, embedding
+norm, squared-ReLU MLP of twice the width, head and output projections zero at the start.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.extract.demo.optimizers import Muon
+from spectra_cli.extract.demo.task import BandedTask, draw_splits
+from spectra_cli.extract.models.decoder import Decoder
+from spectra_cli.extract.models.decoder_config import FLOAT32_EPS, DecoderConfig
+
+PROBE_NAME = "probe.npy"
+_MUON_LR_FACTOR = 50.0  # Muon's steps have unit singular values, AdamW's are per entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSettings:
+    """Sizes of a run; the defaults take seconds on a laptop and keep the task's properties."""
+
+    task: BandedTask = field(default_factory=BandedTask)
+    num_train: int = 4000
+    num_validation: int = 2048
+    n_layer: int = 2
+    n_head: int = 4
+    n_embd: int = 64
+    batch_size: int = 64
+    lr: float = 1e-3
+    num_steps: int = 300
+    save_steps: tuple[int, ...] = (0, 25, 50, 100, 200, 300)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRun:
+    """What a run left behind.
+
+    Attributes:
+        folder: with `checkpoint_step*.pt` and `args.json`.
+        probe: the validation sequences (N, T + 1) as `.npy`, the same for both recipes.
+        validation_losses: saved step -> nats per token at that step.
+    """
+
+    folder: Path
+    probe: Path
+    validation_losses: Mapping[int, float]
+
+
+def _adamw(model: Decoder, lr: float) -> list[torch.optim.Optimizer]:
+    return [torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.0)]
+
+
+def _muon(model: Decoder, lr: float) -> list[torch.optim.Optimizer]:
+    matrices = list(model.transformer["h"].parameters())
+    in_blocks = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in in_blocks]
+    return [
+        torch.optim.AdamW(others, lr=lr, weight_decay=0.01),
+        Muon(matrices, lr=_MUON_LR_FACTOR * lr),
+    ]
+
+
+RECIPES: Mapping[str, Callable[[Decoder, float], list[torch.optim.Optimizer]]] = {
+    "adamw": _adamw,
+    "muon": _muon,
+}
+
+
+def train_run(
+    folder: Path,
+    *,
+    recipe: str,
+    settings: DemoSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedRun:
+    """Train one run and save its checkpoints; the same settings give the same tensors again.
+
+    Both recipes start from the same weights and see the same batches.
+
+    Args:
+        folder: made if needed; files of the same name are replaced, each in one move.
+        recipe: a name in `RECIPES`.
+        progress: called with (steps done, steps in all) after each step.
+
+    Raises:
+        UsageError: an unknown recipe.
+    """
+    if recipe not in RECIPES:
+        raise UsageError(f"there is no recipe {recipe!r}; recipes: {', '.join(RECIPES)}")
+    settings = settings or DemoSettings()
+    folder.mkdir(parents=True, exist_ok=True)
+    train, validation = (
+        torch.from_numpy(split)
+        for split in draw_splits(
+            settings.task, seed=settings.seed, sizes=(settings.num_train, settings.num_validation)
+        )
+    )
+    _replace(folder / PROBE_NAME, lambda file: np.save(file, validation.numpy().astype(np.int32)))
+    _replace(
+        folder / "args.json",
+        lambda file: file.write(json.dumps(_arguments(recipe, settings), indent=2).encode()),
+    )
+
+    model = _initial_model(settings)
+    optimizers = RECIPES[recipe](model, settings.lr)
+    batches = np.random.default_rng(settings.seed + 11)
+    losses = {}
+    for step in range(settings.num_steps + 1):
+        if step in settings.save_steps:
+            losses[step] = _validation_loss(model, validation)
+            _save_checkpoint(folder, step, model, optimizers, losses[step])
+        if step == settings.num_steps:
+            break
+        rows = batches.integers(len(train), size=settings.batch_size)
+        _loss(model, train[rows]).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        if progress is not None:
+            progress(step + 1, settings.num_steps)
+    return TrainedRun(folder=folder, probe=folder / PROBE_NAME, validation_losses=losses)
+
+
+def _initial_model(settings: DemoSettings) -> Decoder:
+    config = DecoderConfig(
+        n_layer=settings.n_layer,
+        n_head=settings.n_head,
+        n_embd=settings.n_embd,
+        vocab_size=settings.task.vocab_size,
+        mlp_width=2 * settings.n_embd,
+        num_positions=None,
+        rope_dir="+",
+        rope_table_dtype=None,
+        fused_qkv=False,
+        qk_norm=True,
+        norm="rms",
+        norm_bias=False,
+        qkv_bias=False,
+        attn_proj_bias=False,
+        mlp_bias=False,
+        activation="relu_squared",
+        tied=False,
+        embed_norm=True,
+        norm_eps=FLOAT32_EPS,
+        qk_norm_eps=FLOAT32_EPS,
+    )
+    # on the meta device, so that nothing is drawn from the caller's global generator
+    with torch.device("meta"):
+        model = Decoder(config)
+    model.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(settings.seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name == "transformer.wte.weight":
+                weight.normal_(generator=generator)
+            elif name == "lm_head.weight" or ".c_proj." in name:
+                weight.zero_()
+            else:
+                bound = 1 / math.sqrt(weight.shape[1])
+                weight.uniform_(-bound, bound, generator=generator)
+    return model
+
+
+def _loss(model: Decoder, sequences: Tensor) -> Tensor:
+    """Mean next-token cross-entropy of sequences (B, T + 1), in nats."""
+    logits = model(sequences[:, :-1])
+    return functional.cross_entropy(logits.flatten(0, 1), sequences[:, 1:].flatten())
+
+
+@torch.no_grad()
+def _validation_loss(model: Decoder, validation: Tensor) -> float:
+    return float(_loss(model, validation))
+
+
+def _arguments(recipe: str, settings: DemoSettings) -> dict[str, Any]:
+    """`args.json`: what the tensors do not say, under the names that NanoGPT-style trainers use."""
+    length = settings.task.sequence_length
+    return {
+        "n_layer": settings.n_layer,
+        "n_head": settings.n_head,
+        "n_embd": settings.n_embd,
+        "vocab_size": settings.task.vocab_size,
+        "sequence_length": length,
+        "batch_size": settings.batch_size,
+        "total_batch_size": settings.batch_size * length,  # in tokens
+        "lr": settings.lr,
+        "optimizer": recipe,
+        "seed": settings.seed,
+        "max_steps": settings.num_steps,
+        "qk_norm_eps": FLOAT32_EPS,
+        "dtype": "float32",
+    }
+
+
+def _save_checkpoint(
+    folder: Path, step: int, model: Decoder, optimizers: list[torch.optim.Optimizer], val_loss: float
+) -> None:
+    content = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "val_loss": val_loss,
+        # of these very weights; other trainers of this layout store an earlier step's loss
+        "val_loss_step": step,
+    }
+    _replace(folder / f"checkpoint_step{step:06d}.pt", lambda file: torch.save(content, file))
+
+
+def _replace(path: Path, write: Callable[[Any], object]) -> None:
+    """Write a file beside `path` and move it there whole."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        write(file)
+    os.replace(temporary, path)

@@ -1,0 +1,149 @@
+"""A Hugging Face family as a table: where its blocks are, and which parameter is which matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spectra_cli.core.types import Site
+from spectra_cli.extract.models.canonical import (
+    absent_components,
+    embedding_views,
+    in_canonical_order,
+    unmeasured_notice,
+)
+from spectra_cli.extract.models.causal_lm import check, cut
+from spectra_cli.extract.models.huggingface import build_module
+from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
+
+Rows = slice | Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One matrix inside a block.
+
+    Attributes:
+        path: of its module, from the block.
+        rows: config -> the outputs that belong to it; None when all do.
+        transposed: stored as fan_in x fan_out.
+    """
+
+    path: str
+    rows: Callable[[Any], Rows] | None = None
+    transposed: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class HuggingFaceFamily:
+    """Models of one layout.
+
+    Attributes:
+        name, summary: as in the registry.
+        model_types: `model_type` of the config.json files that have this layout.
+        blocks: path of the list of blocks; `final_norm`: of the norm before the head.
+        parts: component -> matrix.
+        absent: component -> why this layout lacks it.
+    """
+
+    name: str
+    summary: str
+    model_types: frozenset[str]
+    blocks: str
+    final_norm: str
+    parts: Mapping[str, Part]
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+    def recognises(self, header: CheckpointHeader) -> bool:
+        """Whether config.json names one of the model types."""
+        return header.ref.format == "huggingface" and header.config.get("model_type") in self.model_types
+
+    def build(
+        self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
+    ) -> Model:
+        """The model with the tensors of `state`, or a skeleton on the meta device.
+
+        Raises:
+            ModelError: tensors that do not fit, or a model that cannot be measured.
+        """
+        module, notices = build_module(header, state, device=device)
+        blocks = tuple(module.get_submodule(self.blocks))
+        views = [
+            MatrixView(
+                site=Site(layer=layer, component=component, name=f"{self.blocks}.{layer}.{part.path}.weight"),
+                module=block.get_submodule(part.path),
+                rows=_rows(part, module),
+                transposed=part.transposed,
+            )
+            for layer, block in enumerate(blocks)
+            for component, part in self.parts.items()
+        ]
+        absent = absent_components(
+            views, num_blocks=len(blocks), reasons=self.absent, otherwise="not in this layout"
+        )
+        return assemble(
+            module,
+            family=self.name,
+            recognised=True,
+            blocks=blocks,
+            views=views,
+            final_norm=module.get_submodule(self.final_norm),
+            absent=absent,
+            notices=notices,
+        )
+
+
+def _rows(part: Part, module: Any) -> Rows | None:
+    """The outputs of a part, an index tensor beside the weights it selects from."""
+    rows = None if part.rows is None else part.rows(module.config)
+    return rows.to(module.device) if isinstance(rows, Tensor) else rows
+
+
+def assemble(
+    module: Any,
+    *,
+    family: str,
+    recognised: bool,
+    blocks: tuple[nn.Module, ...],
+    views: list[MatrixView],
+    final_norm: nn.Module | None,
+    absent: Mapping[Site, str],
+    notices: tuple[str, ...],
+) -> Model:
+    """The measurable model: embeddings added, cut at the head, and checked if it has weights.
+
+    Raises:
+        ModelError: it cannot be measured.
+    """
+    paths = {part: path for path, part in module.named_modules()}
+    embed, head_module = module.get_input_embeddings(), module.get_output_embeddings()
+    edges, edges_absent = embedding_views(
+        embed,
+        f"{paths[embed]}.weight",
+        head_module,
+        "lm_head.weight" if head_module is None else f"{paths[head_module]}.weight",
+    )
+    trunk, head = cut(module)
+    model = Model(
+        module=module,
+        family=family,
+        architecture=type(module).__name__,
+        recognised=recognised,
+        width=int(module.config.hidden_size),
+        vocab_size=int(embed.weight.shape[0]),
+        max_length=getattr(module.config, "max_position_embeddings", None),
+        blocks=blocks,
+        matrices=in_canonical_order((*edges, *views)),
+        final_norm=final_norm,
+        trunk=trunk,
+        head=head,
+        absent={**absent, **edges_absent},
+        notices=notices + unmeasured_notice(blocks, views),
+    )
+    if embed.weight.device != torch.device("meta"):
+        check(model)
+    return model

@@ -1,0 +1,67 @@
+"""The tensors of a file against those of a model: the same names and shapes, or an error with the list."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from spectra_cli.core.errors import ModelError
+from spectra_cli.core.types import CheckpointRef
+
+Shape = tuple[int, ...]
+
+_NUM_LISTED = 20
+
+
+def require_match(
+    ref: CheckpointRef,
+    architecture: str,
+    *,
+    missing: Collection[str],
+    unexpected: Collection[str],
+    mismatched: Mapping[str, tuple[Shape, Shape]],
+) -> None:
+    """Nothing, if the file fits the model.
+
+    Args:
+        ref: the checkpoint, for the message.
+        architecture: the model, for the message.
+        missing: tensors of the model that the file lacks.
+        unexpected: tensors of the file that the model has no place for.
+        mismatched: name -> (shape in the file, shape in the model).
+
+    Raises:
+        ModelError: with the three lists.
+    """
+    shapes = [
+        f"{name} {found} in the file, {expected} expected" for name, (found, expected) in mismatched.items()
+    ]
+    lists = {"missing": sorted(missing), "unexpected": sorted(unexpected), "of another shape": sorted(shapes)}
+    found = "; ".join(f"{len(names)} {what}: {_listed(names)}" for what, names in lists.items() if names)
+    if found:
+        raise ModelError(
+            f"{ref.uri}: its tensors do not fit {architecture}: {found}. "
+            "The file is incomplete, or its configuration describes another model."
+        )
+
+
+def compare_shapes(
+    ref: CheckpointRef, architecture: str, *, found: Mapping[str, Shape], expected: Mapping[str, Shape]
+) -> None:
+    """Nothing, if both have the same names with the same shapes.
+
+    Raises:
+        ModelError: with what is missing, unexpected or of another shape.
+    """
+    common = found.keys() & expected.keys()
+    require_match(
+        ref,
+        architecture,
+        missing=expected.keys() - found.keys(),
+        unexpected=found.keys() - expected.keys(),
+        mismatched={n: (found[n], expected[n]) for n in common if found[n] != expected[n]},
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NUM_LISTED} more" if len(names) > _NUM_LISTED else ""
+    return ", ".join(names[:_NUM_LISTED]) + more

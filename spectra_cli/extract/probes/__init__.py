@@ -1,0 +1,1 @@
+"""Where the tokens come from. One file a source, and a registry."""

@@ -1,0 +1,108 @@
+"""The seam of a token source: what is asked of it, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TokenArray = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRequest:
+    """The probe that a user asks for.
+
+    Attributes:
+        source: path of a file, a folder of shards or a glob; or `synthetic`.
+        num_sequences: N; sequence_length: T, in tokens.
+        seed: of the choice of sequences (and of synthetic tokens); None only in file order.
+        order: `seeded`, a random choice without replacement; or `file`, the first N.
+        targets: `next_token`, T real targets read from T + 1 ids; or `ignore_last`, T ids whose last
+            position has no target.
+        tokenizer: path of a tokenizer for text, None for the checkpoint's own.
+        format: a name in the registry that overrules the file's suffix (`bin-uint16`, `text`).
+    """
+
+    source: str
+    num_sequences: int
+    sequence_length: int
+    seed: int | None = 0
+    order: str = "seeded"
+    targets: str = "next_token"
+    tokenizer: str | None = None
+    format: str | None = None
+
+    @property
+    def width(self) -> int:
+        """Ids that one sequence takes from its source."""
+        return self.sequence_length + (self.targets == "next_token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInput:
+    """What a source may need to find its tokens.
+
+    Attributes:
+        request: as the user made it; paths: the files it names, in sorted order.
+        vocab_size: ids that the model's embedding accepts.
+        checkpoint_folder: where the checkpoint's own tokenizer may lie.
+    """
+
+    request: ProbeRequest
+    paths: tuple[Path, ...]
+    vocab_size: int
+    checkpoint_folder: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenFile:
+    """The ids of one file: one stream (length,), or ready sequences (rows, ids a row)."""
+
+    name: str
+    ids: TokenArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SourceTokens:
+    """What a source found; nothing is chosen or checked against the vocabulary yet.
+
+    Attributes:
+        files: in order; memory-mapped where the format allows.
+        tokenizer: path of what turned text into ids, empty for token files.
+        synthetic: whether the tokens were drawn at random.
+        notices: what the user must know.
+    """
+
+    files: tuple[TokenFile, ...]
+    tokenizer: str = ""
+    synthetic: bool = False
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSource:
+    """One kind of token source.
+
+    Attributes:
+        summary: one line for the user.
+        suffixes: of the files that are taken for this kind unasked; empty if it must be named.
+        read: how its tokens are found. Raises ProbeError.
+    """
+
+    summary: str
+    suffixes: tuple[str, ...]
+    read: Callable[[SourceInput], SourceTokens]
+
+
+def each_file(read_file: Callable[[Path], TokenArray]) -> Callable[[SourceInput], SourceTokens]:
+    """The `read` of a source whose files stand by themselves."""
+
+    def read(wanted: SourceInput) -> SourceTokens:
+        return SourceTokens(files=tuple(TokenFile(name=str(p), ids=read_file(p)) for p in wanted.paths))
+
+    return read

@@ -1,0 +1,93 @@
+"""Text and JSON Lines, turned into one stream of ids by a local tokenizer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from spectra_cli.core.errors import ProbeError
+from spectra_cli.extract.probes.source import ProbeSource, SourceInput, SourceTokens, TokenArray, TokenFile
+from spectra_cli.extract.probes.tokenizer import LocalTokenizer, find_tokenizer, load_tokenizer
+
+
+def read_text_document(path: Path) -> list[str]:
+    """A text file as one document.
+
+    Raises:
+        ProbeError: it is not UTF-8.
+    """
+    try:
+        return [path.read_text(encoding="utf-8")]
+    except UnicodeDecodeError as error:
+        raise ProbeError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def read_jsonl_documents(path: Path) -> list[str]:
+    """The field `text` of every line of a JSON Lines file; blank lines are no documents.
+
+    Raises:
+        ProbeError: a line that is not such an object, with its number.
+    """
+    documents = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:  # of the JSON, or of its UTF-8
+            raise ProbeError(f"{path}, line {number}: not JSON ({error})") from error
+        text = record.get("text") if isinstance(record, dict) else None
+        if not isinstance(text, str):
+            found = f"fields {', '.join(record)}" if isinstance(record, dict) else type(record).__name__
+            raise ProbeError(f"{path}, line {number}: found {found}, expected an object with a string `text`")
+        documents.append(text)
+    return documents
+
+
+def join_documents(documents: list[str], tokenizer: LocalTokenizer) -> TokenArray:
+    """The ids (length,) of all documents, with the end-of-text id between two of them."""
+    pieces: list[int] = []
+    for index, ids in enumerate(tokenizer.encode(documents) if documents else ()):
+        if index and tokenizer.end_of_text is not None:
+            pieces.append(tokenizer.end_of_text)
+        pieces.extend(ids)
+    return np.array(pieces, dtype=np.int64)
+
+
+def _read(wanted: SourceInput, *, json_lines: bool) -> SourceTokens:
+    read_documents = read_jsonl_documents if json_lines else read_text_document
+    documents = [read_documents(path) for path in wanted.paths]
+    path = find_tokenizer(named=wanted.request.tokenizer, checkpoint_folder=wanted.checkpoint_folder)
+    tokenizer = load_tokenizer(path)
+    notices: tuple[str, ...] = ()
+    if json_lines and tokenizer.end_of_text is None:
+        notices = (f"the tokenizer {path} has no end-of-text token: documents follow each other without one",)
+    files = tuple(
+        TokenFile(name=str(file), ids=join_documents(texts, tokenizer))
+        for file, texts in zip(wanted.paths, documents, strict=True)
+    )
+    return SourceTokens(files=files, tokenizer=str(path), notices=notices)
+
+
+def read_text(wanted: SourceInput) -> SourceTokens:
+    """Every text file as one stream."""
+    return _read(wanted, json_lines=False)
+
+
+def read_jsonl(wanted: SourceInput) -> SourceTokens:
+    """Every JSON Lines file as one stream of its documents."""
+    return _read(wanted, json_lines=True)
+
+
+TEXT = ProbeSource(
+    summary="UTF-8 text, with the checkpoint's own tokenizer or --tokenizer",
+    suffixes=(".txt", ".md"),
+    read=read_text,
+)
+JSONL = ProbeSource(
+    summary="JSON Lines with a field `text`, one document a line, with a tokenizer as for text",
+    suffixes=(".jsonl",),
+    read=read_jsonl,
+)

@@ -1,0 +1,104 @@
+"""A tokenizer from local files: never a hub, never remote code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spectra_cli.core.errors import ProbeError
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+# what ends a document in the published tokenizers, for those that do not say so themselves
+_END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTokenizer:
+    """Text to ids.
+
+    Attributes:
+        path: file or folder it was read from.
+        encode: documents to their ids, no special tokens added.
+        end_of_text: id that stands between two documents; None if the tokenizer has none.
+    """
+
+    path: Path
+    encode: Callable[[Sequence[str]], Sequence[Sequence[int]]]
+    end_of_text: int | None
+
+
+def find_tokenizer(*, named: str | None, checkpoint_folder: Path | None) -> Path:
+    """The tokenizer that the user names, else the checkpoint's own.
+
+    The checkpoint folder is searched first, then its children by name: a run keeps one tokenizer.
+
+    Raises:
+        ProbeError: there is none.
+    """
+    if named is not None:
+        path = Path(named).expanduser()
+        if not path.exists():
+            raise ProbeError(
+                f"no tokenizer at {path}; give a local folder or a tokenizer.json (hubs are not asked)"
+            )
+        return path
+    if checkpoint_folder is None:
+        raise ProbeError(
+            "a text probe needs a tokenizer and there is no checkpoint folder; name one with --tokenizer"
+        )
+    folder = checkpoint_folder if checkpoint_folder.is_dir() else checkpoint_folder.parent
+    for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
+        if any((place / name).is_file() for name in _TOKENIZER_FILES):
+            return place
+    raise ProbeError(
+        f"a text probe needs a tokenizer and neither {folder} nor a folder in it has a "
+        f"{' or '.join(_TOKENIZER_FILES)}; name one with --tokenizer"
+    )
+
+
+def load_tokenizer(path: Path) -> LocalTokenizer:
+    """The tokenizer in a folder (as transformers saves it) or in a bare `tokenizer.json`.
+
+    Raises:
+        ProbeError: it cannot be read, or needs code of its own.
+    """
+    try:
+        return _from_folder(path) if path.is_dir() else _from_json(path)
+    except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
+        first_line = (str(error).splitlines() or [""])[0]
+        raise ProbeError(
+            f"{path} cannot be read as a tokenizer ({type(error).__name__}: {first_line}); "
+            "name another with --tokenizer"
+        ) from error
+
+
+def _from_folder(path: Path) -> LocalTokenizer:
+    from transformers import AutoTokenizer  # seconds to import, and most probes need no tokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+
+    def encode(documents: Sequence[str]) -> Sequence[Sequence[int]]:
+        batch = tokenizer(list(documents), add_special_tokens=False, verbose=False)
+        ids: Sequence[Sequence[int]] = batch["input_ids"]
+        return ids
+
+    end_of_text = tokenizer.eos_token_id
+    if end_of_text is None:
+        end_of_text = _first_known(tokenizer.get_vocab())
+    return LocalTokenizer(path=path, encode=encode, end_of_text=end_of_text)
+
+
+def _from_json(path: Path) -> LocalTokenizer:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+
+    def encode(documents: Sequence[str]) -> Sequence[Sequence[int]]:
+        return [item.ids for item in tokenizer.encode_batch(list(documents), add_special_tokens=False)]
+
+    return LocalTokenizer(path=path, encode=encode, end_of_text=_first_known(tokenizer.get_vocab()))
+
+
+def _first_known(vocabulary: dict[str, int]) -> int | None:
+    return next((vocabulary[token] for token in _END_OF_TEXT if token in vocabulary), None)

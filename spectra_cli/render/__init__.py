@@ -1,0 +1,1 @@
+"""From core values to output: rich tables, JSON, CSV."""

@@ -1,0 +1,71 @@
+"""What `spectra inspect` prints: the series, the model, the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from spectra_cli.render.numbers import count, loss, size
+
+
+def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """One row a checkpoint, in the order of the scan."""
+    table = Table(title="Checkpoints", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for name in ("checkpoint", "parameters", "size", "tokens", "train loss", "eval loss"):
+        table.add_column(name, justify="left" if name == "checkpoint" else "right", no_wrap=True)
+    table.add_column("note", overflow="fold")
+    for row in checkpoints:
+        note = f"cannot be scanned: {row['problem']}" if row["problem"] else "; ".join(row["notices"])
+        table.add_row(
+            row["key"],
+            count(row["num_parameters"]),
+            size(row["num_bytes"]),
+            count(row["tokens_seen"]),
+            loss(row["train_loss"]),
+            loss(row["eval_loss"]),
+            note,
+            style="yellow" if row["problem"] else "",
+        )
+    return table
+
+
+def model(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """The architecture, and its matrices: one row a kind of matrix, since layers are alike."""
+    line = Text()
+    line.append(f"{document['run']}", style="bold")
+    line.append(
+        f"  {document['format']} checkpoints of {document['architecture']} (family {document['family']}): "
+        f"{document['num_layers']} layers, width {document['width']}, vocabulary {document['vocab_size']}"
+    )
+    yield line
+    for notice in document["notices"]:
+        yield Text(notice, style="yellow")
+    table = Table(title="Matrices", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for name in ("matrix", "fan_out x fan_in", "layers", "name in the checkpoint"):
+        table.add_column(name, overflow="fold")
+    for row in document["matrices"]:
+        table.add_row(row["component"], row["shape"], row["layers"], row["name"])
+    yield table
+
+
+def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Passes and memory of one checkpoint's scan."""
+    found = document["plan"]
+    if found["problem"]:
+        yield Text(f"no plan: {found['problem']}", style="yellow")
+        return
+    sites = len(found["sites"])
+    yield Text(
+        f"Plan for each checkpoint on {found['device']}: {len(found['passes'])} pass"
+        f"{'es' * (len(found['passes']) != 1)}, {found['sequences_to_run']} sequences in batches of "
+        f"{found['batch_size']}; {sites} residual-stream sites; gradients of "
+        f"{sum(len(p) for p in found['passes'])} matrices"
+    )
+    parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items())
+    peak = sum(found["memory_bytes"].values())
+    yield Text(f"Estimated peak memory {size(peak)} of a budget of {size(found['budget_bytes'])}: {parts}")

@@ -1,0 +1,64 @@
+"""Numbers as a reader wants them: a value with its standard error, counts with a unit."""
+
+from __future__ import annotations
+
+import math
+
+
+def with_error(value: float, stderr: float, *, digits: int = 4) -> str:
+    """A value with its standard error: two digits of an error that starts with 1 or 2, else one.
+
+    >>> with_error(1.23456, 0.0123)
+    '1.235±0.012'
+    >>> with_error(151.97, 3.4)
+    '152±3'
+    >>> with_error(0.5, float("nan"))
+    '0.5'
+    """
+    if not math.isfinite(value):
+        return "-"
+    if not math.isfinite(stderr):
+        return f"{value:.{digits}g}"
+    if stderr <= abs(value) * 1e-9:
+        return f"{value:.{digits}g}±0"
+    if not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.3g}±{stderr:.1g}"
+    exponent = math.floor(math.log10(stderr))
+    leads_low = stderr / 10.0**exponent < 3
+    decimals = min(max(0, leads_low - exponent), 5)
+    return f"{value:.{decimals}f}±{stderr:.{decimals}f}"
+
+
+def count(number: int | None) -> str:
+    """A count with a thousands' unit; a dash for one that nobody wrote down.
+
+    >>> count(1_310_720)
+    '1.31M'
+    >>> count(None)
+    '-'
+    """
+    if number is None:
+        return "-"
+    for power, unit in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
+        if abs(number) >= 10**power:
+            return f"{number / 10**power:.3g}{unit}"
+    return str(number)
+
+
+def size(num_bytes: int | None) -> str:
+    """Memory in binary units.
+
+    >>> size(3 * 2**30)
+    '3.00 GiB'
+    """
+    if num_bytes is None:
+        return "-"
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if num_bytes >= 2**power:
+            return f"{num_bytes / 2**power:.2f} {unit}"
+    return f"{num_bytes} B"
+
+
+def loss(value: float | None) -> str:
+    """A loss in nats, or a dash."""
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,62 @@
+"""Progress of a scan on stderr: a live bar on a terminal, one line a checkpoint elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from spectra_cli.render.console import messages
+
+Report = Callable[[str, int, int, str, int, int], None]
+
+
+@contextmanager
+def scan_progress(*, quiet: bool) -> Iterator[Report]:
+    """A callback taking (checkpoint, number, count, activity, done, total)."""
+    console = messages()
+    if quiet:
+        yield lambda *_: None
+        return
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (
+        TextColumn("{task.fields[checkpoint]}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[activity]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1.0, checkpoint="", activity="")
+
+        def report(checkpoint: str, number: int, count: int, activity: str, done: int, total: int) -> None:
+            bar.update(
+                task,
+                checkpoint=f"{checkpoint} ({number}/{count})",
+                activity=activity,
+                total=count,
+                completed=number - 1 + done / max(total, 1),
+            )
+
+        yield report
+
+
+def _lines() -> Report:
+    started = time.monotonic()
+    seen = ""
+
+    def report(checkpoint: str, number: int, count: int, activity: str, done: int, total: int) -> None:
+        nonlocal seen
+        if checkpoint == seen:
+            return
+        seen = checkpoint
+        elapsed = time.monotonic() - started
+        left = f", about {elapsed / (number - 1) * (count - number + 1):.0f} s left" if number > 1 else ""
+        messages().print(f"{checkpoint} ({number}/{count}){left}")
+
+    return report

@@ -1,0 +1,256 @@
+"""Tables of an archive's statistics, 100 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from spectra_cli.core.types import CheckpointInfo, CheckpointRef, Provenance, Skipped, StatisticValue, Status
+from spectra_cli.render.numbers import count, loss, with_error
+from spectra_cli.render.tidy import tidy_rows
+
+SCHEMA = "spectra.show/1"
+
+# statistic -> column heading, for each table; the full names stand in the CSV, JSON and docs
+_ACTIVATIONS = {
+    "head_exponent_1_10": "α head\n1-10",
+    "head_exponent_2_10": "α head\n2-10",
+    "tail_exponent_30_150": "α tail\n30-150",
+    "tail_exponent_scaled": "α tail\nscaled",
+    "rankme_cov": "RankMe\n(cov)",
+    "top10_share": "top-10\nshare",
+    "n_eff_over_d": "n_eff\n/ d",
+}
+_GRADIENTS = {
+    "head_exponent_1_10": "α head\n1-10",
+    "head_exponent_2_10": "α head\n2-10",
+    "tail_exponent_sample_scaled": "α tail\nscaled n",
+    "rankme_cov": "RankMe\n(cov)",
+    "top10_share": "top-10\nshare",
+    "gradient_noise_scale": "noise scale\n(sequences)",
+}
+_WEIGHTS = {
+    "stable_rank": "stable\nrank",
+    "rankme_sv": "RankMe\n(sv)",
+    "participation_ratio": "partici-\npation",
+    "top10_share": "top-10\nshare",
+    "spectral_norm": "spectral\nnorm",
+    "frobenius_norm": "Frobenius\nnorm",
+    "condition": "condition",
+}
+_TABLES = (
+    ("activation_covariance", "Activations (covariance eigenvalues, centred)", _ACTIVATIONS),
+    ("gradient_covariance", "Gradients per sequence (covariance eigenvalues, centred)", _GRADIENTS),
+    ("weight", "Weights (singular values)", _WEIGHTS),
+)
+_MARKS = {
+    Status.PARTIAL: "*",
+    Status.BELOW_FLOOR: "!",
+    Status.UNRESOLVED: "u",
+    Status.ZERO: "z",
+    Status.NONFINITE: "n",
+    Status.NOT_APPLICABLE: "-",
+}
+
+Checkpoint = tuple[CheckpointRef, CheckpointInfo, Sequence[StatisticValue], Sequence[Skipped]]
+
+
+def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> RenderableType:
+    """What was measured, with which probe, and what to beware of."""
+    probe, settings = provenance.probe, provenance.settings
+    info = checkpoints[0][1]
+    lines = Text()
+    lines.append(f"{path}", style="bold")
+    lines.append(f"  {info.architecture}, {count(info.num_parameters)} parameters, ")
+    lines.append(f"{len(checkpoints)} checkpoint{'s' * (len(checkpoints) != 1)}\n")
+    tokens = probe.num_sequences * probe.sequence_length
+    lines.append(
+        f"probe {probe.digest[:12]}: {probe.num_sequences} x {probe.sequence_length} = {count(tokens)} "
+        f"tokens of {probe.source}\n"
+    )
+    lines.append(
+        f"preset {settings['preset']}, rows {settings['normalize']}/{settings['pool']}, {settings['dtype']}, "
+        f"{settings['num_blocks']} jackknife blocks; ± is one standard error"
+    )
+    if probe.synthetic:
+        lines.append(
+            "\nsynthetic probe: the tokens are random, these numbers describe no data", style="yellow"
+        )
+    return lines
+
+
+def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
+    """One row a checkpoint: losses, and the spectra of its last measured layer."""
+    table = _table("Checkpoints (exponent and rank: last measured layer's activations)")
+    for name in ("step", "tokens", "train\nloss", "eval\nloss", "probe loss"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("α head\n1-10", "RankMe\n(cov)", "gradient\nnoise scale"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for ref, info, statistics, _ in checkpoints:
+        last = _last_layer(statistics)
+        found = {
+            (value.name, value.measurement): value
+            for value in statistics
+            if value.site is None
+            or (value.measurement == "activation_covariance" and value.site.layer == last)
+        }
+        table.add_row(
+            ref.key.removeprefix("step"),
+            count(info.tokens_seen),
+            loss(info.train_loss),
+            loss(info.eval_loss),
+            cell(found.get(("probe_loss", "probe"))),
+            cell(found.get(("head_exponent_1_10", "activation_covariance"))),
+            cell(found.get(("rankme_cov", "activation_covariance"))),
+            cell(found.get(("gradient_noise_scale", "gradient_covariance"))),
+        )
+    return table
+
+
+def checkpoint_tables(checkpoint: Checkpoint) -> Iterator[RenderableType]:
+    """The activation, gradient and weight tables of one checkpoint, with notes on what is missing."""
+    ref, _, statistics, skipped = checkpoint
+    for measurement, title, columns in _TABLES:
+        values = [v for v in statistics if v.measurement == measurement and v.site is not None]
+        shown = [name for name in columns if any(v.name == name for v in values)]
+        if not shown:
+            continue
+        table = _table(f"{ref.key}: {title}")
+        table.add_column("layer" if measurement == "activation_covariance" else "matrix", no_wrap=True)
+        for name in shown:
+            table.add_column(columns[name], justify="right", no_wrap=True)
+        by_site: dict[str, dict[str, StatisticValue]] = {}
+        for value in values:
+            if value.site is not None and value.name in shown:
+                by_site.setdefault(value.site.address, {})[value.name] = value
+        for address, row in by_site.items():
+            label = address.removeprefix("blocks.").removesuffix(".resid_post")
+            table.add_row(label, *(cell(row.get(name)) for name in shown))
+        noted = [value for row in by_site.values() for value in row.values()]
+        yield Group(table, *_notes(noted))
+    if skipped:
+        yield _skipped_lines(skipped)
+
+
+def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> Table:
+    """One statistic over the series: a row a site, a column a checkpoint (the last eight that fit)."""
+    shown = checkpoints[-7:]
+    more = len(checkpoints) - len(shown)
+    table = _table(
+        f"{name}" + (f" (last {len(shown)} checkpoints; {more} more in --format csv)" if more else "")
+    )
+    table.add_column("measurement", no_wrap=True)
+    table.add_column("site", no_wrap=True)
+    rows: dict[tuple[str, str], dict[str, StatisticValue]] = {}
+    for ref, _, statistics, _ in shown:
+        table.add_column(ref.key.removeprefix("step"), justify="right", no_wrap=True)
+        for value in statistics:
+            if value.name == name:
+                site = "model" if value.site is None else value.site.address.removeprefix("blocks.")
+                rows.setdefault((value.measurement, site), {})[ref.key] = value
+    for (measurement, site), by_checkpoint in rows.items():
+        short = measurement.removesuffix("_covariance")
+        table.add_row(short, site, *(cell(by_checkpoint.get(ref.key)) for ref, *_ in shown))
+    return table
+
+
+def cell(value: StatisticValue | None) -> str:
+    """A value with its error, or the mark of why there is none."""
+    if value is None:
+        return ""
+    mark = _MARKS.get(value.status, "")
+    if not value.status.has_value:
+        return f"[{mark}]" if mark != "-" else "-"
+    return with_error(value.value, value.stderr) + mark
+
+
+def as_document(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    """The JSON document of `spectra show`: schema `spectra.show/1`."""
+    probe = provenance.probe
+    return {
+        "schema": SCHEMA,
+        "archive": path,
+        "settings": dict(provenance.settings),
+        "versions": dict(provenance.versions),
+        "probe": {
+            "digest": probe.digest,
+            "source": probe.source,
+            "num_sequences": probe.num_sequences,
+            "sequence_length": probe.sequence_length,
+            "synthetic": probe.synthetic,
+        },
+        "checkpoints": [
+            {
+                "run": ref.run,
+                "checkpoint": ref.key,
+                "step": ref.step,
+                "uri": ref.uri,
+                "tokens_seen": info.tokens_seen,
+                "train_loss": info.train_loss,
+                "eval_loss": info.eval_loss,
+                "num_parameters": info.num_parameters,
+                "digest": info.digest,
+                "notices": list(info.notices),
+                "skipped": [
+                    {
+                        "measurement": s.measurement,
+                        "site": s.site.address,
+                        "status": s.status.value,
+                        "reason": s.reason,
+                    }
+                    for s in skipped
+                ],
+                "statistics": list(tidy_rows(ref, info.tokens_seen, statistics)),
+            }
+            for ref, info, statistics, skipped in checkpoints
+        ],
+    }
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+    )
+
+
+def _last_layer(statistics: Iterable[StatisticValue]) -> int | None:
+    layers = (
+        v.site.layer for v in statistics if v.site is not None and v.measurement == "activation_covariance"
+    )
+    return max((layer for layer in layers if layer is not None), default=None)
+
+
+def _notes(values: Iterable[StatisticValue]) -> Iterator[Text]:
+    """One line for each kind of mark in the table: what it means, how often, and the first reason."""
+    marked: dict[Status, list[StatisticValue]] = {}
+    for value in values:
+        if value.status is not Status.OK and value.status is not Status.NOT_APPLICABLE:
+            marked.setdefault(value.status, []).append(value)
+    for status, found in marked.items():
+        mark = _MARKS[status] if status.has_value else f"[{_MARKS[status]}]"
+        names = ", ".join(dict.fromkeys(v.name for v in found))
+        yield Text(f"{mark} {status.value}, {len(found)} values ({names}): {found[0].reason}", style="dim")
+
+
+def _skipped_lines(skipped: Sequence[Skipped]) -> Text:
+    by_reason: Mapping[tuple[str, str], list[str]] = {}
+    grouped: dict[tuple[str, str], list[str]] = dict(by_reason)
+    for item in skipped:
+        grouped.setdefault((item.measurement, item.reason), []).append(item.site.address)
+    lines = [
+        f"not measured ({measurement}): {', '.join(sites[:4])}"
+        + (f" and {len(sites) - 4} more" if len(sites) > 4 else "")
+        + f": {reason}"
+        for (measurement, reason), sites in grouped.items()
+    ]
+    return Text("\n".join(lines), style="yellow")

@@ -1,0 +1,1 @@
+"""Pure statistics of spectra: exponents, ranks, edges, noise. numpy and scipy only."""

@@ -1,0 +1,240 @@
+"""Rank-decay exponents over named windows, and whether the samples suffice for them.
+
+Every exponent is one of eigenvalues. A window that does not fit is `unresolved`: it is never clipped.
+Source: specs A7, B6, D1 to D5; A. Clauset, C. Shalizi and M. Newman (2009) on what R^2 cannot show.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, Status
+from spectra_cli.statistics.jackknife import standard_error
+from spectra_cli.statistics.rank_decay import fit_details, rank_decay_exponent, window
+from spectra_cli.statistics.statistic import (
+    ACTIVATIONS,
+    GRADIENT_MATRIX,
+    GRADIENTS,
+    WEIGHTS,
+    Estimate,
+    Statistic,
+    eigenvalue_threshold,
+    never,
+    of_rows,
+    unresolved,
+)
+
+_GRADIENT_SPECTRA = (GRADIENTS, GRADIENT_MATRIX)
+_MIN_GRADIENT_SAMPLES = 64
+_HEAD_POINTS = 8
+_TAIL_POINTS = 20
+_FLAT = 0.7  # below this exponent the bias by finite samples needs four times as many of them
+_WIDTH_OF_30_150 = 600
+
+
+def scaled_window(width: int) -> tuple[int, int]:
+    """The window 30..150 of width 768, at the same relative ranks of another width.
+
+    >>> scaled_window(768), scaled_window(1600), scaled_window(128)
+    ((30, 150), (62, 312), (11, 33))
+    """
+    lo = max(11, round(30 * width / 768))
+    return lo, max(3 * lo, round(150 * width / 768))
+
+
+def sample_scaled_window(num_samples: int) -> tuple[int, int]:
+    """ceil(0.06 n)..floor(0.3 n): the same relative ranks at every number of samples.
+
+    >>> sample_scaled_window(512)
+    (31, 153)
+    """
+    return -(-6 * num_samples // 100), 3 * num_samples // 10
+
+
+def _misfit(spectrum: Spectrum, lo: int, hi: int, *, tail: bool) -> str:
+    """Why ranks lo..hi cannot be fitted here; empty if they can."""
+    rank, num_samples, ratio = spectrum.values.size, spectrum.num_samples, hi / max(lo, 1)
+    num_points, at_least = hi - lo + 1, _TAIL_POINTS if tail else _HEAD_POINTS
+    gradients = spectrum.measurement in _GRADIENT_SPECTRA
+    if gradients and num_samples < _MIN_GRADIENT_SAMPLES:
+        return f"{num_samples} gradient samples, at least {_MIN_GRADIENT_SAMPLES} are needed for an exponent"
+    if num_points < at_least or (tail and ratio < 3):
+        return (
+            f"ranks {lo}-{hi} are {num_points} points and a ratio of {ratio:.1f}; "
+            f"at least {at_least}{' and a ratio of 3' if tail else ''} are needed"
+        )
+    if hi > rank:
+        return f"ranks {lo}-{hi} do not fit a spectrum of {rank} values"
+    if gradients and tail and 3 * hi > num_samples:
+        return f"ranks {lo}-{hi} need at least {3 * hi} gradient samples, there are {num_samples}"
+    if spectrum.values[hi - 1] <= spectrum.zero_threshold:
+        num_above = rank - spectrum.num_zero
+        return f"ranks {lo}-{hi} reach beyond the {num_above} values above numerical zero"
+    return ""
+
+
+def _fit(rows: FloatArray, spectrum: Spectrum, *, lo: int, hi: int, tail: bool) -> Estimate:
+    if reason := _misfit(spectrum, lo, hi, tail=tail):
+        return unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
+    threshold = eigenvalue_threshold(spectrum)
+    per_row = rank_decay_exponent(rows, lo, hi, threshold=threshold)
+    details = fit_details(rows[0], lo, hi, threshold=threshold)
+    if spectrum.measurement != WEIGHTS:
+        details["stderr_if_independent"] = math.sqrt(2 / (spectrum.num_samples * window(lo, hi).sxx))
+    if spectrum.kind is SpectrumKind.SINGULAR_VALUES:
+        details["singular_value_exponent"] = float(per_row[0]) / 2
+    return of_rows(per_row, details)
+
+
+def effective_samples(stderr: float, lo: int, hi: int, num_samples: int) -> float:
+    """Independent Gaussian rows whose exponent would scatter as this one: `min(n, 2 / (SE^2 S_xx))`.
+
+    >>> round(effective_samples(0.0026, 30, 150, 40_000))
+    12557
+    """
+    if math.isnan(stderr) or stderr == 0:
+        return float(num_samples)
+    return min(float(num_samples), 2 / (stderr**2 * window(lo, hi).sxx))
+
+
+def _judged_by_samples(fit: Estimate, spectrum: Spectrum, lo: int, hi: int) -> Estimate:
+    """The tail fit of an activation spectrum with the standing that its samples allow."""
+    if not fit.status.has_value:
+        return fit
+    width, stderr = spectrum.ambient_dim, standard_error(fit.per_row, spectrum.block_sizes)
+    effective = effective_samples(stderr, lo, hi, spectrum.num_samples)
+    ratio = effective / width
+    sampling = {
+        "n_eff": effective,
+        "n_eff_over_d": ratio,
+        "d_over_n": width / spectrum.num_samples,
+    }
+    details = {**fit.details, **sampling}
+    needed = 64 if fit.value < _FLAT else 16
+    if ratio < 4:
+        return unresolved(f"{ratio:.1f} effective rows per dimension, at least 4 are needed", details)
+    reason = ""
+    if ratio < needed:
+        reason = f"{ratio:.1f} effective rows per dimension, {needed} are needed to neglect the bias"
+    elif math.isnan(stderr):
+        reason = "no standard error, so that correlated rows may have been counted as independent"
+    status = Status.PARTIAL if reason else Status.OK
+    return Estimate(value=fit.value, per_row=fit.per_row, status=status, reason=reason, details=details)
+
+
+def _head(rows: FloatArray, spectrum: Spectrum, *, lo: int, hi: int) -> Estimate:
+    return _fit(rows, spectrum, lo=lo, hi=hi, tail=False)
+
+
+def _tail(rows: FloatArray, spectrum: Spectrum, *, lo: int, hi: int) -> Estimate:
+    fit = _fit(rows, spectrum, lo=lo, hi=hi, tail=True)
+    return _judged_by_samples(fit, spectrum, lo, hi) if spectrum.measurement == ACTIVATIONS else fit
+
+
+def _scaled_tail(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    width = spectrum.ambient_dim
+    lo, hi = scaled_window(width)
+    if hi > 0.6 * width:
+        reason = f"ranks {lo}-{hi} are more than 0.6 of the {width} dimensions"
+        return unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
+    # hi <= n_eff / 4 (specs D3) follows: n_eff >= 4 width is asked of every tail.
+    return _tail(rows, spectrum, lo=lo, hi=hi)
+
+
+def _sample_scaled_tail(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    lo, hi = sample_scaled_window(spectrum.num_samples)
+    return _tail(rows, spectrum, lo=lo, hi=hi)
+
+
+def _effective_samples_per_dimension(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    width = spectrum.ambient_dim
+    lo, hi = (30, 150) if width >= _WIDTH_OF_30_150 else scaled_window(width)
+    details = {"window_lo": float(lo), "window_hi": float(hi)}
+    if reason := _misfit(spectrum, lo, hi, tail=True):
+        return unresolved(f"the tail exponent that it is read from is unresolved: {reason}", details)
+    per_row = rank_decay_exponent(rows, lo, hi, threshold=eigenvalue_threshold(spectrum))
+    stderr = standard_error(per_row, spectrum.block_sizes)
+    value = effective_samples(stderr, lo, hi, spectrum.num_samples) / width
+    if math.isnan(stderr):
+        reason = "an upper limit: without a standard error all rows count as independent"
+        return Estimate(value=value, status=Status.PARTIAL, reason=reason, details=details)
+    # A variance from B blocks has B - 1 degrees of freedom.
+    details["relative_stderr"] = math.sqrt(2 / (len(spectrum.block_sizes) - 1))
+    return Estimate(value=value, details=details)
+
+
+def _shows_30_150(spectrum: Spectrum) -> bool:
+    if spectrum.measurement == ACTIVATIONS:
+        return spectrum.ambient_dim >= _WIDTH_OF_30_150
+    return not _misfit(spectrum, 30, 150, tail=True)
+
+
+HEAD_EXPONENT_1_10 = Statistic(
+    name="head_exponent_1_10",
+    title="head exponent, ranks 1-10",
+    unit="",
+    summary="Exponent a of eigenvalues ~ rank^-a over ranks 1-10; doubling the first alone adds 0.22.",
+    source="Spectral Lens (arXiv 2605.05683); specs D2",
+    measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
+    function=partial(_head, lo=1, hi=10),
+)
+HEAD_EXPONENT_2_10 = Statistic(
+    name="head_exponent_2_10",
+    title="head exponent, ranks 2-10",
+    unit="",
+    summary="Exponent a of eigenvalues ~ rank^-a over ranks 2-10: the head without its first direction.",
+    source="specs D2",
+    measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
+    function=partial(_head, lo=2, hi=10),
+)
+TAIL_EXPONENT_30_150 = Statistic(
+    name="tail_exponent_30_150",
+    title="tail exponent, ranks 30-150",
+    unit="",
+    summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150, the paper's on language models.",
+    source="Spectral Lens (arXiv 2605.05683); specs D3",
+    measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
+    function=partial(_tail, lo=30, hi=150),
+    by_default=_shows_30_150,
+)
+TAIL_EXPONENT_50_200 = Statistic(
+    name="tail_exponent_50_200",
+    title="tail exponent, ranks 50-200",
+    unit="",
+    summary="Exponent a of eigenvalues ~ rank^-a over ranks 50-200, the paper's on its toy task.",
+    source="Spectral Lens (arXiv 2605.05683); specs D3",
+    measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
+    function=partial(_tail, lo=50, hi=200),
+    by_default=never,
+)
+TAIL_EXPONENT_SCALED = Statistic(
+    name="tail_exponent_scaled",
+    title="tail exponent, scaled by width",
+    unit="",
+    summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150 of width 768, scaled to this width.",
+    source="specs D3",
+    measurements=(ACTIVATIONS,),
+    function=_scaled_tail,
+)
+TAIL_EXPONENT_SAMPLE_SCALED = Statistic(
+    name="tail_exponent_sample_scaled",
+    title="tail exponent, scaled by samples",
+    unit="",
+    summary="Exponent a of eigenvalues ~ rank^-a over ranks 0.06 n to 0.3 n of n gradient samples.",
+    source="specs B6",
+    measurements=_GRADIENT_SPECTRA,
+    function=_sample_scaled_tail,
+)
+N_EFF_OVER_D = Statistic(
+    name="n_eff_over_d",
+    title="effective rows per dimension",
+    unit="",
+    summary=(
+        "min(n, 2 / (SE^2 S_xx)) / d: independent Gaussian rows that would scatter the tail exponent "
+        "as much as the correlated tokens do. From 16 on (64 for exponents below 0.7) its bias is negligible."
+    ),
+    source="specs A7",
+    measurements=(ACTIVATIONS,),
+    function=_effective_samples_per_dimension,
+)

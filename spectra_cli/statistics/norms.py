@@ -1,0 +1,51 @@
+"""Norms and conditioning of a matrix from its singular values. Source: specs C2."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spectra_cli.core.types import FloatArray, Spectrum
+from spectra_cli.statistics.statistic import WEIGHTS, Estimate, Statistic, eigenvalue_threshold, of_rows
+
+
+def _frobenius(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    return of_rows(np.sqrt(rows.sum(axis=1)))
+
+
+def _spectral(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    return of_rows(np.sqrt(rows[:, 0]))
+
+
+def _condition(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    above = rows > eigenvalue_threshold(spectrum)
+    smallest = np.where(above, rows, np.inf).min(axis=1)
+    return of_rows(np.sqrt(rows[:, 0] / smallest), {"num_zero": float(spectrum.num_zero)})
+
+
+FROBENIUS_NORM = Statistic(
+    name="frobenius_norm",
+    title="Frobenius norm",
+    unit="weight",
+    summary="Square root of the sum of squared singular values, in the unit of the weights.",
+    source="specs C2",
+    measurements=(WEIGHTS,),
+    function=_frobenius,
+)
+SPECTRAL_NORM = Statistic(
+    name="spectral_norm",
+    title="spectral norm",
+    unit="weight",
+    summary="Largest singular value, in the unit of the weights.",
+    source="specs C2",
+    measurements=(WEIGHTS,),
+    function=_spectral,
+)
+CONDITION = Statistic(
+    name="condition",
+    title="condition number",
+    unit="",
+    summary="Largest singular value over the smallest that is not numerically zero.",
+    source="specs C2",
+    measurements=(WEIGHTS,),
+    function=_condition,
+)

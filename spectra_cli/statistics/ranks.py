@@ -1,0 +1,215 @@
+"""Effective ranks and shares: over how many directions the variance is spread. Source: specs D7."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+
+from spectra_cli.core.types import FloatArray, Spectrum
+from spectra_cli.statistics.statistic import (
+    ACTIVATIONS,
+    GRADIENT_MATRIX,
+    GRADIENTS,
+    WEIGHTS,
+    Estimate,
+    Statistic,
+    of_rows,
+    unresolved,
+)
+
+_COVARIANCES = (ACTIVATIONS, GRADIENTS)
+_ALL = (ACTIVATIONS, GRADIENTS, GRADIENT_MATRIX, WEIGHTS)
+
+
+def _total(values: FloatArray) -> FloatArray:
+    """(...,) sum of each row; NaN where it is zero, so that nothing divides by it."""
+    total = values.sum(axis=-1)
+    return np.where(total > 0, total, np.nan)
+
+
+def spectral_entropy(values: FloatArray) -> FloatArray:
+    """Shannon entropy in nats of the shares, `-sum p ln p` with `0 ln 0 = 0`.
+
+    Args:
+        values: (..., rank) non-negative.
+
+    >>> spectral_entropy(np.ones(8)).round(12).item() == round(math.log(8), 12)
+    True
+    """
+    p = values / _total(values)[..., None]
+    # 0 ln 0 = 0: an exact zero meets a finite log.
+    logs = np.log(np.maximum(p, np.finfo(np.float64).tiny))
+    entropy: FloatArray = 0.0 - np.einsum("...j,...j->...", p, logs)
+    return entropy
+
+
+def effective_rank(values: FloatArray) -> FloatArray:
+    """`exp` of the spectral entropy: 1 for a single direction, d for d equal ones."""
+    rank: FloatArray = np.exp(spectral_entropy(values))
+    return rank
+
+
+def participation_ratio(eigenvalues: FloatArray) -> FloatArray:
+    """`(sum lambda)^2 / sum lambda^2`.
+
+    >>> participation_ratio(np.array([1.0, 1.0, 0.0])).item()
+    2.0
+    """
+    squares = np.einsum("...j,...j->...", eigenvalues, eigenvalues)
+    ratio: FloatArray = _total(eigenvalues) ** 2 / squares
+    return ratio
+
+
+def stable_rank(eigenvalues: FloatArray) -> FloatArray:
+    """`sum lambda / lambda_1`, which for a matrix is `|W|_F^2 / sigma_1^2`."""
+    ratio: FloatArray = _total(eigenvalues) / eigenvalues[..., 0]
+    return ratio
+
+
+def directions_holding(eigenvalues: FloatArray, share: float) -> FloatArray:
+    """Leading directions that hold `share` of the variance, interpolated inside the last of them.
+
+    The integer is its ceiling; a step function would have no standard error.
+
+    >>> directions_holding(np.array([2.0, 1.0, 1.0]), 0.625).item()
+    1.5
+    """
+    held = np.cumsum(eigenvalues, axis=-1) / _total(eigenvalues)[..., None]
+    # A tie that rounding broke must not cost a direction.
+    last = (held >= share * (1 - 1e-12)).argmax(axis=-1)[..., None]
+    before = np.where(last > 0, np.take_along_axis(held, np.maximum(last - 1, 0), axis=-1), 0.0)
+    here = np.take_along_axis(held, last, axis=-1) - before
+    fraction = np.minimum((share - before) / here, 1.0)
+    crossing: FloatArray = (last + fraction)[..., 0]
+    return crossing
+
+
+def _rankme_cov(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    return of_rows(effective_rank(rows))
+
+
+def _rankme_sv(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    return of_rows(effective_rank(np.sqrt(rows)))
+
+
+def _normalized_entropy(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    if rows.shape[1] == 1:
+        return unresolved("a spectrum of one value has no entropy to normalise")
+    return of_rows(spectral_entropy(rows) / math.log(rows.shape[1]))
+
+
+def _participation(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    return of_rows(participation_ratio(rows))
+
+
+def _stable(rows: FloatArray, spectrum: Spectrum) -> Estimate:
+    return of_rows(stable_rank(rows))
+
+
+def _top_share(rows: FloatArray, spectrum: Spectrum, *, k: int) -> Estimate:
+    if rows.shape[1] < k:
+        return unresolved(f"the first {k} eigenvalues were asked for, the spectrum has {rows.shape[1]}")
+    return of_rows(rows[:, :k].sum(axis=1) / _total(rows))
+
+
+def _rank_at(rows: FloatArray, spectrum: Spectrum, *, share: float) -> Estimate:
+    crossing = directions_holding(rows, share)
+    return Estimate(
+        value=float(np.ceil(crossing[0] - 1e-9)),
+        per_row=crossing,
+        details={"interpolated": float(crossing[0])},
+    )
+
+
+RANKME_COV = Statistic(
+    name="rankme_cov",
+    title="RankMe of eigenvalues",
+    unit="dimensions",
+    summary="exp(-sum p ln p), p = eigenvalues over their sum: effective number of directions.",
+    source="Tracing the Representation Geometry (arXiv 2509.23024); specs D7",
+    measurements=(*_COVARIANCES, WEIGHTS),
+    function=_rankme_cov,
+)
+RANKME_SV = Statistic(
+    name="rankme_sv",
+    title="RankMe of singular values",
+    unit="dimensions",
+    summary="exp(-sum q ln q), q = singular values over their sum; not comparable with rankme_cov.",
+    source="Garrido et al. 2023 (arXiv 2210.02885); specs D7",
+    measurements=(GRADIENT_MATRIX, WEIGHTS),
+    function=_rankme_sv,
+)
+PARTICIPATION_RATIO = Statistic(
+    name="participation_ratio",
+    title="participation ratio",
+    unit="dimensions",
+    summary="(sum of eigenvalues)^2 / sum of squared eigenvalues.",
+    source="specs D7",
+    measurements=_ALL,
+    function=_participation,
+)
+STABLE_RANK = Statistic(
+    name="stable_rank",
+    title="stable rank",
+    unit="dimensions",
+    summary="Sum of eigenvalues over the largest; of a matrix, squared Frobenius over spectral norm.",
+    source="Rudelson and Vershynin 2007; specs C2, D7",
+    measurements=_ALL,
+    function=_stable,
+)
+TOP1_SHARE = Statistic(
+    name="top1_share",
+    title="share of the first direction",
+    unit="",
+    summary="Largest eigenvalue over the sum of all.",
+    source="specs D2, D7",
+    measurements=_ALL,
+    function=partial(_top_share, k=1),
+)
+TOP10_SHARE = Statistic(
+    name="top10_share",
+    title="share of the first 10 directions",
+    unit="",
+    summary="Sum of the 10 largest eigenvalues over the sum of all.",
+    source="specs D2, D7",
+    measurements=_ALL,
+    function=partial(_top_share, k=10),
+)
+TOP50_SHARE = Statistic(
+    name="top50_share",
+    title="share of the first 50 directions",
+    unit="",
+    summary="Sum of the 50 largest eigenvalues over the sum of all.",
+    source="specs D7",
+    measurements=_ALL,
+    function=partial(_top_share, k=50),
+)
+RANK_90 = Statistic(
+    name="rank_90",
+    title="directions with 90 % of the variance",
+    unit="dimensions",
+    summary="Fewest leading directions that hold 90 % of the variance (standard error: interpolated).",
+    source="specs D7",
+    measurements=_ALL,
+    function=partial(_rank_at, share=0.90),
+)
+RANK_99 = Statistic(
+    name="rank_99",
+    title="directions with 99 % of the variance",
+    unit="dimensions",
+    summary="Fewest leading directions that hold 99 % of the variance (standard error: interpolated).",
+    source="specs D7",
+    measurements=_ALL,
+    function=partial(_rank_at, share=0.99),
+)
+SPECTRAL_ENTROPY_NORMALIZED = Statistic(
+    name="spectral_entropy_normalized",
+    title="normalised spectral entropy",
+    unit="",
+    summary="Entropy of the eigenvalues' shares over the log of their number: 1 if all are equal.",
+    source="specs D7",
+    measurements=(*_COVARIANCES, WEIGHTS),
+    function=_normalized_entropy,
+)

@@ -1,0 +1,150 @@
+"""What a statistic of a spectrum is, and how one is evaluated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, StatisticValue, Status
+from spectra_cli.statistics.jackknife import standard_error, with_replicates
+
+ACTIVATIONS = "activation_covariance"
+GRADIENTS = "gradient_covariance"
+GRADIENT_MATRIX = "gradient_matrix"
+WEIGHTS = "weight"
+
+ZERO_TRACE = 1e-30  # specs section 0
+LARGEST = 1e140  # its square, summed over any spectrum, is still finite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Estimate:
+    """What a statistic found in one spectrum.
+
+    Attributes:
+        value: NaN exactly when `status` has no value.
+        per_row: (1 + B,) the number on the whole spectrum, then without each block: what the
+            standard error is computed from. NaN where it is not defined; empty without a value.
+        status, reason, details: as in `StatisticValue`.
+    """
+
+    value: float
+    per_row: FloatArray = field(default_factory=lambda: np.empty(0))
+    status: Status = Status.OK
+    reason: str = ""
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What a number in a table means.
+
+    Attributes:
+        name: with its definition in it (`rankme_cov`, `tail_exponent_30_150`).
+        title: a few words for a table's head.
+        unit: empty for pure numbers.
+        summary: formula and reading, in one or two sentences.
+        source: author, year; section of the specs.
+    """
+
+    name: str
+    title: str
+    unit: str
+    summary: str
+    source: str
+
+
+def always(spectrum: Spectrum) -> bool:
+    """Shown by default for every spectrum."""
+    return True
+
+
+def never(spectrum: Spectrum) -> bool:
+    """Shown only when asked for by name."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistic(Definition):
+    """A number computed from one spectrum.
+
+    Attributes:
+        measurements: names of the measurements whose spectra it is defined for.
+        function: (eigenvalues (1 + B, rank), spectrum) -> Estimate; the rows are the whole spectrum
+            and its delete-one-block replicates, the spectrum gives sizes, kind and threshold.
+        by_default: whether it is computed for this spectrum when no statistic is asked for by name.
+    """
+
+    measurements: tuple[str, ...]
+    function: Callable[[FloatArray, Spectrum], Estimate]
+    by_default: Callable[[Spectrum], bool] = always
+
+
+def unresolved(reason: str, details: Mapping[str, float] | None = None) -> Estimate:
+    """No value, because the spectrum cannot give one."""
+    return Estimate(value=math.nan, status=Status.UNRESOLVED, reason=reason, details=details or {})
+
+
+def of_rows(per_row: FloatArray, details: Mapping[str, float] | None = None) -> Estimate:
+    """The number of the first row, with the others as its replicates."""
+    return Estimate(value=float(per_row[0]), per_row=per_row, details=details or {})
+
+
+def eigenvalue_threshold(spectrum: Spectrum) -> float:
+    """The numerical zero of a spectrum, on the eigenvalue scale."""
+    is_singular = spectrum.kind is SpectrumKind.SINGULAR_VALUES
+    return spectrum.zero_threshold**2 if is_singular else spectrum.zero_threshold
+
+
+def evaluate(
+    statistic: Statistic, spectrum: Spectrum, *, step: int | None, rows: FloatArray | None = None
+) -> StatisticValue:
+    """The statistic of a spectrum with its block-jackknife standard error.
+
+    The standard error is NaN without a block profile, and also when the statistic is not defined on
+    one of the delete-one-block spectra; `details["replicates_undefined"]` then counts those.
+
+    Args:
+        statistic: what to compute.
+        spectrum: of what.
+        step: of the checkpoint.
+        rows: `with_replicates(spectrum)`, if the caller has it already.
+    """
+    rows = with_replicates(spectrum) if rows is None else rows
+    estimate = _estimate(statistic, spectrum, rows)
+    stderr, details = math.nan, estimate.details
+    if estimate.per_row.size > 1:
+        stderr = standard_error(estimate.per_row, spectrum.block_sizes)
+        if math.isnan(stderr):
+            num_undefined = float(np.isnan(estimate.per_row).sum())
+            details = {**details, "replicates_undefined": num_undefined}
+    return StatisticValue(
+        name=statistic.name,
+        measurement=spectrum.measurement,
+        site=spectrum.site,
+        step=step,
+        value=estimate.value,
+        stderr=stderr,
+        status=estimate.status,
+        unit=statistic.unit,
+        reason=estimate.reason,
+        details=details,
+    )
+
+
+def _estimate(statistic: Statistic, spectrum: Spectrum, rows: FloatArray) -> Estimate:
+    if spectrum.measurement not in statistic.measurements:
+        accepted = ", ".join(statistic.measurements)
+        reason = f"{statistic.name} is defined for {accepted}, not for {spectrum.measurement}"
+        return Estimate(value=math.nan, status=Status.NOT_APPLICABLE, reason=reason)
+    if rows[0, 0] > LARGEST:
+        reason = f"the first eigenvalue is {rows[0, 0]:.1e}: its square would overflow"
+        return Estimate(value=math.nan, status=Status.NONFINITE, reason=reason)
+    trace = float(rows[0].sum())
+    if trace <= ZERO_TRACE:
+        reason = f"the eigenvalues sum to {trace:.1e}: there is nothing to measure"
+        return Estimate(value=math.nan, status=Status.ZERO, reason=reason)
+    return statistic.function(rows, spectrum)

@@ -1,0 +1,71 @@
+"""Train two tiny runs that differ in their optimiser, and scan both: the embedded default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.settings import resolve_settings
+from spectra_cli.workflows.scan import ScanProgress, ScanRequest, ScanResult, scan
+
+RECIPES = ("adamw", "muon")
+SETTINGS = {"sequence_length": 32, "num_sequences": 2048, "num_gradient_sequences": 512, "matrices": ("all",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoRun:
+    """One run of the demo: its checkpoints, and the scan of them."""
+
+    name: str
+    folder: Path
+    scan: ScanResult
+
+
+def demo(
+    folder: Path,
+    *,
+    training: Callable[[str, int, int], None],
+    scanning: Callable[[ScanProgress], None],
+) -> tuple[DemoRun, ...]:
+    """Train and scan `folder/adamw` and `folder/muon`; archives lie beside them.
+
+    The same seed gives the same checkpoints and spectra.
+
+    Args:
+        folder: made if needed.
+        training: called with (run, steps done, steps in all).
+        scanning: progress of the scans.
+
+    Raises:
+        UsageError: `folder` holds something that is not a demo.
+    """
+    from spectra_cli.extract.demo.training import PROBE_NAME, train_run
+
+    strangers = sorted(p.name for p in folder.iterdir() if not _is_ours(p)) if folder.is_dir() else []
+    if strangers:
+        raise UsageError(
+            f"{folder} holds {', '.join(strangers[:3])}, which no demo wrote; name a new folder with --output"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = []
+    for recipe in RECIPES:
+
+        def report(done: int, total: int, recipe: str = recipe) -> None:
+            training(recipe, done, total)
+
+        run = train_run(folder / recipe, recipe=recipe, progress=report)
+        request = ScanRequest(
+            checkpoints=str(run.folder),
+            settings=resolve_settings("default", SETTINGS),
+            probe=str(run.folder / PROBE_NAME),
+            output=folder / f"{recipe}.spectra.h5",
+            overwrite=True,
+        )
+        runs.append(DemoRun(name=recipe, folder=run.folder, scan=scan(request, scanning)))
+    return tuple(runs)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name.split(".")[0] in RECIPES

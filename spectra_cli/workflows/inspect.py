@@ -1,0 +1,114 @@
+"""What a scan would do, from headers alone: no weight is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.types import CheckpointRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointOutline:
+    """One checkpoint as its header describes it; `problem` says why it could not be scanned."""
+
+    ref: CheckpointRef
+    architecture: str = ""
+    num_parameters: int | None = None
+    num_bytes: int | None = None
+    tokens_seen: int | None = None
+    train_loss: float | None = None
+    eval_loss: float | None = None
+    notices: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """A series and the plan for it.
+
+    Attributes:
+        run, format: of the series; family, architecture: of its first readable checkpoint.
+        recognised: False when sites come from the module tree alone.
+        checkpoints: all of them, in order.
+        num_layers, width, vocab_size: of the model.
+        matrices: (canonical address, own name, (fan_out, fan_in)) of every matrix.
+        sites_measured: canonical addresses of the residual-stream sites that would be measured.
+        passes: for each pass, the matrices whose gradients it collects.
+        batch_size, sequences_to_run: of the plan; plan_problem: why there is none.
+        memory_bytes: estimated, by part; budget_bytes: what they must fit into.
+        notices: what the user must know about the model.
+    """
+
+    run: str
+    format: str
+    family: str
+    architecture: str
+    recognised: bool
+    checkpoints: tuple[CheckpointOutline, ...]
+    num_layers: int
+    width: int
+    vocab_size: int
+    matrices: tuple[tuple[str, str, tuple[int, int]], ...]
+    sites_measured: tuple[str, ...]
+    passes: tuple[tuple[str, ...], ...]
+    batch_size: int
+    sequences_to_run: int
+    memory_bytes: dict[str, int]
+    budget_bytes: int
+    device: str
+    plan_problem: str
+    notices: tuple[str, ...]
+
+
+def inspect(
+    path: str, settings: ScanSettings, *, device: str = "auto", memory_bytes: int | None = None
+) -> Inspection:
+    """Outline the series at `path` and plan its scan.
+
+    Raises:
+        CheckpointError: no checkpoint there can be read.
+        ModelError: no family reads them.
+        UsageError: layers, matrices or a device that do not exist.
+    """
+    from spectra_cli.extract.outline import outline_checkpoint
+    from spectra_cli.extract.plan import plan_scan
+    from spectra_cli.extract.selection import select_layers
+    from spectra_cli.extract.session import choose_device, open_series
+
+    series = open_series(path)
+    model = series.skeleton
+    where = choose_device(device)
+    layers = select_layers(settings.layers, len(model.blocks))
+    checkpoints = []
+    for ref in series.refs:
+        try:
+            checkpoints.append(CheckpointOutline(**outline_checkpoint(series, ref)))
+        except SpectraError as error:
+            checkpoints.append(CheckpointOutline(ref=ref, problem=str(error)))
+    try:
+        plan, problem = plan_scan(model, settings, device=where, budget_bytes=memory_bytes), ""
+    except SpectraError as error:
+        plan, problem = None, str(error)
+    return Inspection(
+        run=series.source.run,
+        format=series.source.format,
+        family=model.family,
+        architecture=model.architecture,
+        recognised=model.recognised,
+        checkpoints=tuple(checkpoints),
+        num_layers=len(model.blocks),
+        width=model.width,
+        vocab_size=model.vocab_size,
+        matrices=tuple((v.site.address, v.site.name, v.shape) for v in model.matrices),
+        sites_measured=tuple(f"blocks.{layer}.resid_post" for layer in layers),
+        passes=() if plan is None else tuple(tuple(m.address for m in p.members) for p in plan.passes),
+        batch_size=0 if plan is None else plan.batch_size,
+        sequences_to_run=0 if plan is None else plan.sequences_to_run,
+        memory_bytes={} if plan is None else plan.memory_bytes,
+        budget_bytes=0 if plan is None else plan.budget_bytes,
+        device=str(where),
+        plan_problem=problem,
+        notices=model.notices,
+    )

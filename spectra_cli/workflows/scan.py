@@ -1,0 +1,202 @@
+"""Scan a series of checkpoints into an archive, one part a checkpoint; continue where a scan stopped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spectra_cli.archive.layout import default_archive_path, list_parts
+from spectra_cli.archive.provenance import scan_differences
+from spectra_cli.archive.reader import Finished, finished, open_archive
+from spectra_cli.archive.writer import consolidate, write_part
+from spectra_cli.core.errors import ArchiveError, DataError, SpectraError, UsageError
+from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.types import CheckpointRef, Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRequest:
+    """What the user asks of a scan.
+
+    Attributes:
+        checkpoints: folder or file that holds the series.
+        settings: what to measure.
+        probe: path of the tokens, or `synthetic`; empty where none is needed or given.
+        probe_format, tokenizer: how to read it.
+        output: the archive; by default named after the series, in the working directory.
+        device, memory_bytes, batch_size: resources.
+        skip_errors: go on with the next checkpoint after one that cannot be measured.
+        resume: keep what an earlier scan of the same archive finished; overwrite: throw it away.
+    """
+
+    checkpoints: str
+    settings: ScanSettings
+    probe: str = ""
+    probe_format: str | None = None
+    tokenizer: str | None = None
+    output: Path | None = None
+    device: str = "auto"
+    memory_bytes: int | None = None
+    batch_size: int | None = None
+    skip_errors: bool = False
+    resume: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanProgress:
+    """Where a scan is: checkpoint `number` of `count`, and what is under way inside it."""
+
+    ref: CheckpointRef
+    number: int
+    count: int
+    activity: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanResult:
+    """What a scan did.
+
+    Attributes:
+        archive: path of the consolidated archive.
+        measured, kept: checkpoints measured now, and kept from before.
+        failed: (checkpoint, why) of those left out.
+        notices: what the user must know, in sentences.
+    """
+
+    archive: Path
+    measured: tuple[CheckpointRef, ...]
+    kept: tuple[CheckpointRef, ...]
+    failed: tuple[tuple[CheckpointRef, str], ...]
+    notices: tuple[str, ...] = field(default=())
+
+
+def scan(request: ScanRequest, progress: Callable[[ScanProgress], None]) -> ScanResult:
+    """Measure every checkpoint of a series that the archive does not hold yet.
+
+    Raises:
+        SpectraError: nothing could be done, or (without `skip_errors`) the first checkpoint that
+            could not be measured; all parts finished before it are kept.
+    """
+    from spectra_cli.extract.session import Resources, Session, open_series, read_probe
+
+    series = open_series(request.checkpoints)
+    archive = request.output or default_archive_path(request.checkpoints, Path.cwd())
+    _check_output(archive, request)
+    if not request.probe:
+        raise UsageError(
+            "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
+            ".safetensors, text or JSONL file); `--probe synthetic` draws random tokens for a smoke run"
+        )
+    probe = read_probe(
+        series,
+        request.settings,
+        source=request.probe,
+        tokenizer=request.tokenizer,
+        form=request.probe_format,
+    )
+    resources = Resources(
+        device=request.device, memory_bytes=request.memory_bytes, batch_size=request.batch_size
+    )
+    session = Session(series, probe, request.settings, resources)
+    if request.overwrite:
+        _remove(archive)
+    done = _reusable(archive, request, session.provenance)
+    measured: list[CheckpointRef] = []
+    kept: list[CheckpointRef] = []
+    failed: list[tuple[CheckpointRef, str]] = []
+    for number, ref in enumerate(series.refs, start=1):
+
+        def report(
+            activity: str, now: int, total: int, ref: CheckpointRef = ref, number: int = number
+        ) -> None:
+            progress(
+                ScanProgress(
+                    ref=ref, number=number, count=len(series.refs), activity=activity, done=now, total=total
+                )
+            )
+
+        try:
+            if done.fingerprint(ref) == series.source.header(ref).fingerprint:
+                kept.append(ref)
+                continue
+            write_part(archive, session.measure(ref, report))
+        except ArchiveError:
+            raise
+        except DataError as error:
+            failed.append((ref, str(error)))
+            if not request.skip_errors:
+                break
+            continue
+        measured.append(ref)
+    if measured or kept:
+        consolidate(archive)
+    if failed and not request.skip_errors:
+        raise _stopped(failed[0], archive, len(measured) + len(kept), len(series.refs))
+    if not measured and not kept:
+        raise _stopped(failed[0], archive, 0, len(series.refs))
+    return ScanResult(
+        archive=archive,
+        measured=tuple(measured),
+        kept=tuple(kept),
+        failed=tuple(failed),
+        notices=_damaged_parts(done) + _duplicates(archive),
+    )
+
+
+def _stopped(first: tuple[CheckpointRef, str], archive: Path, done: int, count: int) -> SpectraError:
+    ref, reason = first
+    kept = f" {done} of {count} checkpoints are kept in {archive}." if done else ""
+    return DataError(f"{ref.key} could not be measured: {reason}.{kept} --on-error skip leaves such ones out")
+
+
+def _check_output(archive: Path, request: ScanRequest) -> None:
+    if archive.is_dir():
+        raise UsageError(f"--output {archive} is a folder; expected the path of the archive file to write")
+    if not archive.parent.is_dir():
+        raise UsageError(f"--output {archive}: there is no folder {archive.parent}; make it first")
+    exists = archive.exists() or list_parts(archive)
+    if exists and not request.resume and not request.overwrite:
+        raise UsageError(f"{archive} exists; --resume continues it, --overwrite replaces it")
+
+
+def _reusable(archive: Path, request: ScanRequest, provenance: Provenance) -> Finished:
+    """What an earlier scan of the same settings and probe finished.
+
+    Raises:
+        ArchiveError: what is there was made otherwise; named before any work is done.
+    """
+    done = finished(archive) if request.resume else Finished()
+    differences = () if done.provenance is None else scan_differences(done.provenance, provenance)
+    if differences:
+        raise ArchiveError(
+            f"{archive} is of another scan: {'; '.join(differences)}. "
+            "Give the settings it was made with, another --output, or --overwrite to replace it"
+        )
+    return done
+
+
+def _remove(archive: Path) -> None:
+    for part in list_parts(archive):
+        part.unlink()
+    archive.unlink(missing_ok=True)
+
+
+def _damaged_parts(done: Finished) -> tuple[str, ...]:
+    return tuple(f"a damaged part was measured again: {part.path}: {part.reason}" for part in done.damaged)
+
+
+def _duplicates(archive: Path) -> tuple[str, ...]:
+    """Checkpoints of different steps with the same content: a known defect of published series."""
+    by_digest: dict[str, list[str]] = defaultdict(list)
+    for ref, info in zip((a := open_archive(archive)).refs, a.infos, strict=True):
+        by_digest[info.digest].append(ref.key)
+    return tuple(
+        f"{', '.join(keys)} hold identical tensors: duplicates in the series"
+        for keys in by_digest.values()
+        if len(keys) > 1
+    )

@@ -1,0 +1,109 @@
+"""Statistics of an archive: which checkpoints, layers and statistics a reader wants to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spectra_cli.archive.layout import resolve_archive
+from spectra_cli.archive.reader import Archive, open_archive
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.types import (
+    CheckpointInfo,
+    CheckpointRef,
+    CheckpointSpectra,
+    Provenance,
+    Skipped,
+    StatisticValue,
+)
+from spectra_cli.statistics.summarise import summarise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSummary:
+    """One checkpoint with the statistics asked for."""
+
+    ref: CheckpointRef
+    info: CheckpointInfo
+    provenance: Provenance
+    statistics: tuple[StatisticValue, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSummary:
+    """An archive as a reader wants to see it.
+
+    Attributes:
+        path: of the archive.
+        provenance: shared by all its checkpoints.
+        series: every checkpoint that was asked for, in order.
+        asked_for: the statistics named by the user; None for the default ones.
+    """
+
+    path: Path
+    provenance: Provenance
+    series: tuple[CheckpointSummary, ...]
+    asked_for: tuple[str, ...] | None
+
+
+def show(
+    archive: str,
+    *,
+    steps: Sequence[int] | None = None,
+    layers: Sequence[int] | None = None,
+    statistics: Sequence[str] | None = None,
+) -> ArchiveSummary:
+    """The statistics of an archive, named by its path or by the folder it was scanned from.
+
+    Raises:
+        ArchiveError: there is no such archive, or it is damaged.
+        UsageError: a step, layer or statistic that it does not hold.
+    """
+    path = resolve_archive(archive, Path.cwd())
+    opened = open_archive(path)
+    chosen = _choose(opened, steps)
+    series = tuple(_summary(opened.checkpoint(index), layers, statistics) for index in chosen)
+    if layers is not None and not any(s.site is not None for c in series for s in c.statistics):
+        raise UsageError(f"{path} holds no layer {', '.join(map(str, layers))}; it holds {_layers(opened)}")
+    return ArchiveSummary(
+        path=path,
+        provenance=opened.provenance,
+        series=series,
+        asked_for=None if statistics is None else tuple(statistics),
+    )
+
+
+def _choose(archive: Archive, steps: Sequence[int] | None) -> list[int]:
+    refs = archive.refs
+    if steps is None:
+        return list(range(len(refs)))
+    known = [ref.step for ref in refs]
+    missing = [step for step in steps if step not in known]
+    if missing:
+        raise UsageError(
+            f"{archive.path} holds no step {', '.join(map(str, missing))}; "
+            f"it holds {', '.join(str(s) for s in known)}"
+        )
+    return [index for index, step in enumerate(known) if step in steps]
+
+
+def _summary(
+    checkpoint: CheckpointSpectra, layers: Sequence[int] | None, statistics: Sequence[str] | None
+) -> CheckpointSummary:
+    values = summarise(checkpoint, statistics)
+    if layers is not None:
+        values = tuple(v for v in values if v.site is None or v.site.layer in layers)
+    return CheckpointSummary(
+        ref=checkpoint.ref,
+        info=checkpoint.info,
+        provenance=checkpoint.provenance,
+        statistics=values,
+        skipped=checkpoint.skipped,
+    )
+
+
+def _layers(archive: Archive) -> str:
+    found = {s.site.layer for s in archive.checkpoint(0).spectra if s.site.layer is not None}
+    return ", ".join(str(layer) for layer in sorted(found))

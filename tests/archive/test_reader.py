@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+
+import h5py
+import pytest
+
+from spectra_cli.archive.layout import parts_folder
+from spectra_cli.archive.reader import finished, open_archive
+from spectra_cli.archive.writer import consolidate, write_archive, write_part
+from spectra_cli.core.errors import ArchiveError
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.spectra.h5"
+
+
+def test_exact_round_trip_of_a_series_with_changing_sites_and_ranks(path, series, as_values):
+    write_archive(path, series)
+    archive = open_archive(path)
+    assert [as_values(c) for c in archive] == [as_values(c) for c in series]
+    assert archive.refs == tuple(c.ref for c in series)
+    assert archive.infos == tuple(c.info for c in series)
+    assert archive.provenance == replace(series[0].provenance, execution={})
+
+
+def test_a_loss_that_is_nan_is_not_a_loss_that_is_missing(path, make_checkpoint):
+    checkpoint = make_checkpoint(0)
+    write_archive(path, [replace(checkpoint, info=replace(checkpoint.info, train_loss=float("nan")))])
+    (info,) = open_archive(path).infos
+    assert info.train_loss != info.train_loss
+    assert info.eval_loss is None
+
+
+def test_names_and_paths_that_are_no_utf8_survive(path, make_checkpoint):
+    checkpoint = make_checkpoint(0)
+    write_archive(path, [replace(checkpoint, ref=replace(checkpoint.ref, uri="/runs/\udcff/ü"))])
+    assert open_archive(path).refs[0].uri == "/runs/\udcff/ü"
+
+
+def test_parts_are_read_as_if_consolidated(path, series, as_values):
+    write_archive(path, series[:2])
+    for checkpoint in series[2:]:
+        write_part(path, checkpoint)
+    open_view = open_archive(path)
+    assert len(open_view.parts) == 2
+    before = [as_values(c) for c in open_view]
+    consolidate(path)
+    assert open_archive(path).parts == ()
+    assert [as_values(c) for c in open_archive(path)] == before == [as_values(c) for c in series]
+
+
+def test_an_archive_of_parts_alone_opens(path, series):
+    for checkpoint in series[:2]:
+        write_part(path, checkpoint)
+    assert not path.exists()
+    assert [r.step for r in open_archive(path).refs] == [0, 5]
+
+
+def test_finished_knows_what_is_done_and_names_what_is_damaged(path, series):
+    assert finished(path).fingerprints == {}
+    write_archive(path, series[:1])
+    write_part(path, series[3])
+    bad = write_part(path, series[1])
+    bad.write_bytes(b"")
+    done = finished(path)
+    assert done.fingerprint(series[0].ref) == "files-0-0"
+    assert done.fingerprint(series[3].ref) == "files-0-None"
+    assert done.fingerprint(series[1].ref) is None
+    assert [d.path for d in done.damaged] == [bad]
+    assert bad.name in done.damaged[0].reason
+    assert done.provenance == open_archive(path).provenance
+
+
+def test_no_archive_and_only_damaged_parts(path, series):
+    with pytest.raises(ArchiveError, match=r"no archive at .* no parts"):
+        open_archive(path)
+    part = write_part(path, series[0])
+    part.write_bytes(b"junk")
+    with pytest.raises(ArchiveError, match=f"none of its parts.*{part.name}.*junk"):
+        open_archive(path)
+    assert len(finished(path).damaged) == 1
+
+
+def edit(path, change):
+    with h5py.File(path, "r+") as root:
+        change(root)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.attrs.pop("complete"), "incomplete"),
+        (lambda r: r.attrs.modify("format", "other"), "'other', expected 'spectra-archive'"),
+        (lambda r: r.attrs.modify("format_version", "1.1"), r"format 1\.1; the newest .* 1\.0"),
+        (lambda r: r.attrs.modify("format_version", "one"), "damaged"),
+        (lambda r: r.attrs.modify("probe_digest", "x"), "does not match its digest"),
+        (lambda r: r.__delitem__("uri"), "damaged"),
+        (lambda r: r["num_parameters"].__setitem__(0, 3), "does not match its digest"),
+        (
+            lambda r: r["activation_covariance/eigenvalues"].__setitem__((0, 0, 0), 9.0),
+            "step0 does not match",
+        ),
+        (lambda r: r["weight"].pop("site"), "damaged"),
+        (lambda r: r.pop("scalars"), "step0 does not match"),
+    ],
+)
+def test_every_damage_is_named(path, series, change, message):
+    write_archive(path, series)
+    edit(path, change)
+    with pytest.raises(ArchiveError, match=message):
+        list(open_archive(path))
+
+
+def test_files_that_are_no_archives(tmp_path, path):
+    (tmp_path / "x.txt").write_text("hello there")
+    with pytest.raises(ArchiveError, match=r"starts with b'hello th'"):
+        open_archive(tmp_path / "x.txt")
+    with pytest.raises(ArchiveError, match="Is a directory"):
+        open_archive(tmp_path)
+    with pytest.raises(ArchiveError, match="no archive at"):
+        open_archive(tmp_path / "x.txt" / "y")
+    h5py.File(path, "w").close()
+    with pytest.raises(ArchiveError, match="HDF5 but no archive"):
+        open_archive(path)
+
+
+def test_truncated_anywhere_is_one_clear_error(path, series):
+    write_archive(path, series[:1])
+    whole = path.read_bytes()
+    for length in (0, 1, 7, 8, 40, 100, 1000, len(whole) // 2, len(whole) - 8, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ArchiveError, match=r"a\.spectra\.h5"):
+            list(open_archive(path))
+
+
+def test_flipped_bits_never_become_numbers(path, series, as_values):
+    write_archive(path, series[:2])
+    whole, expected = path.read_bytes(), [as_values(c) for c in series[:2]]
+    flips, errors = random.Random(1), 0
+    for _ in range(50):
+        content = bytearray(whole)
+        for _ in range(flips.choice([1, 1, 16])):
+            content[flips.randrange(len(content))] ^= 1 << flips.randrange(8)
+        path.write_bytes(content)
+        try:
+            assert [as_values(c) for c in open_archive(path)] == expected
+        except ArchiveError:
+            errors += 1
+    # the rest hit labels for other readers, or space that nothing uses
+    assert errors > 25
+
+
+def test_opening_costs_no_spectra(path, make_checkpoint):
+    first = make_checkpoint(0)
+    write_archive(path, [replace(first, ref=replace(first.ref, step=s, uri=f"/{s}")) for s in range(100)])
+    start = time.perf_counter()
+    assert len(open_archive(path).refs) == 100
+    # takes 0.02 s; the bound leaves room for a busy machine
+    assert time.perf_counter() - start < 0.3
+
+
+def test_an_archive_that_was_written_anew_is_not_mixed_with_the_old_one(path, series, make_checkpoint):
+    write_archive(path, series[:2])
+    archive = open_archive(path)
+    write_archive(path, [make_checkpoint(0, seed=1), series[1]])
+    with pytest.raises(ArchiveError, match="replaced meanwhile"):
+        archive.checkpoint(0)
+    assert not parts_folder(path).exists()

@@ -1,0 +1,168 @@
+import argparse
+import collections
+import pathlib
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from spectra_cli.core.errors import CheckpointError, UnsafePickleError
+from spectra_cli.extract.checkpoints.pickles import load_pickle
+
+
+@pytest.fixture
+def payload():
+    return {
+        "w": torch.arange(6.0).view(2, 3),
+        "rng": np.random.RandomState(3).get_state(),
+        "args": argparse.Namespace(lr=0.1, out=pathlib.Path("runs/a")),
+        "windows": pathlib.PureWindowsPath("C:/runs"),
+        "loss": np.float64(3.25),
+        "count": np.int64(7),
+        "flag": np.bool_(True),
+        "history": collections.defaultdict(list, {"a": [1]}),
+        "ordered": collections.OrderedDict(b=1),
+    }
+
+
+def _check(loaded, payload):
+    torch.testing.assert_close(loaded["w"], payload["w"], rtol=0, atol=0)
+    name, state, *rest = loaded["rng"]
+    assert (name, *rest) == (payload["rng"][0], *payload["rng"][2:])
+    np.testing.assert_array_equal(state.values, payload["rng"][1])
+    assert vars(loaded["args"]) == {"lr": 0.1, "out": pathlib.PurePosixPath("runs/a")}
+    assert loaded["windows"] == payload["windows"]
+    assert (loaded["loss"], loaded["count"], loaded["flag"]) == (3.25, 7, True)
+    assert loaded["history"] == {"a": [1]}
+    assert loaded["ordered"] == {"b": 1}
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_harmless_types_are_read(tmp_path, payload, zipped):
+    path = tmp_path / "f.pt"
+    torch.save(payload, path, _use_new_zipfile_serialization=zipped)
+    _check(load_pickle(path), payload)
+
+
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+def test_both_spellings_of_numpy(tmp_path, payload, rewrite_pickle, core):
+    path = tmp_path / "f.pt"
+    torch.save(payload, path)
+    written = np._core.multiarray._reconstruct.__module__.encode() if hasattr(np, "_core") else b"numpy.core"
+    rewrite_pickle(path, written.split(b".multiarray")[0] + b".multiarray", core + b".multiarray")
+    _check(load_pickle(path), payload)
+
+
+def test_nothing_stays_allowed_afterwards(tmp_path, payload):
+    path = tmp_path / "f.pt"
+    torch.save(payload, path)
+    with torch.serialization.safe_globals([(list, "mine.own")]):
+        before = set(torch.serialization.get_safe_globals())
+        load_pickle(path)
+        assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_what_other_libraries_allow_is_refused_all_the_same(tmp_path):
+    path = tmp_path / "f.pt"
+    torch.save({"x": time.struct_time(range(9))}, path)
+    with (
+        torch.serialization.safe_globals([(time.struct_time, "time.struct_time")]),
+        pytest.raises(UnsafePickleError, match="struct_time"),
+    ):
+        load_pickle(path)
+
+
+def test_archives_that_torch_would_misread(tmp_path):
+    path = tmp_path / "f.pt"
+    torch.save({"w": torch.ones(1000)}, path)
+    with zipfile.ZipFile(path) as archive:
+        records = {record.filename: archive.read(record) for record in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in records.items():
+            archive.writestr(name, content)
+    with pytest.raises(CheckpointError, match="is compressed"):
+        load_pickle(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("f/constants.pkl", b"")
+    with pytest.raises(CheckpointError, match="TorchScript"):
+        load_pickle(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_reducer_is_refused_by_name_and_not_run(tmp_path, bomb, zipped):
+    trap, target = bomb
+    path = tmp_path / "f.pt"
+    torch.save({"w": torch.ones(2), "x": trap}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UnsafePickleError, match=r"f\.pt.*eval"):
+        load_pickle(path)
+    assert not target.exists()
+
+
+def test_every_needed_type_is_named(tmp_path):
+    path = tmp_path / "f.pt"
+    torch.save({"a": pytest.approx, "b": time.struct_time(range(9)), "c": np.random.RandomState}, path)
+    with pytest.raises(UnsafePickleError, match=r"approx.*struct_time") as caught:
+        load_pickle(path)
+    assert "RandomState" in str(caught.value)
+
+
+def test_a_reducer_in_another_pickle_protocol_is_refused(tmp_path, bomb):
+    trap, target = bomb
+    path = tmp_path / "f.pt"
+    torch.save({"x": trap}, path, pickle_protocol=4)
+    with pytest.raises(UnsafePickleError, match="protocol"):
+        load_pickle(path)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.array([{"an": "object"}], dtype=object), np.zeros(2, dtype=[("a", "u4")]), np.array(["text"])],
+    ids=["object", "structured", "text"],
+)
+def test_numpy_arrays_of_anything_but_numbers_are_refused(tmp_path, array):
+    path = tmp_path / "f.pt"
+    torch.save({"x": array}, path)
+    with pytest.raises(UnsafePickleError, match="not a plain number type"):
+        load_pickle(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_truncated_files_are_damaged_at_every_length(tmp_path, payload, zipped):
+    path = tmp_path / "f.pt"
+    torch.save(payload, path, _use_new_zipfile_serialization=zipped)
+    content = path.read_bytes()
+    for length in {0, 1, 3, 4, 10, 100, *range(200, len(content), 997), len(content) - 1}:
+        path.write_bytes(content[:length])
+        with pytest.raises(CheckpointError, match=r"f\.pt"):
+            load_pickle(path)
+
+
+def test_foreign_files_are_told_apart_from_unsafe_ones(tmp_path):
+    path = tmp_path / "f.pt"
+    path.write_bytes(b"not a pickle at all" * 10)
+    with pytest.raises(CheckpointError, match="not a PyTorch file") as caught:
+        load_pickle(path)
+    assert not isinstance(caught.value, UnsafePickleError)
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_pickle(tmp_path / "absent.pt")
+
+
+def test_storage_that_claims_more_than_the_file_has(tmp_path, rewrite_pickle):
+    path = tmp_path / "f.pt"
+    torch.save({"w": torch.ones(1000)}, path)
+    # 1000 as the pickle's two-byte integer, for the storage and for the shape; 60000 floats are not there.
+    rewrite_pickle(path, b"M\xe8\x03", b"M\x60\xea")
+    with pytest.raises(CheckpointError, match=r"f\.pt"):
+        load_pickle(path)
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/maps").exists(), reason="needs Linux's list of mappings")
+def test_tensors_are_mapped_not_read(tmp_path):
+    path = tmp_path / "mapped.pt"
+    torch.save({"w": torch.ones(1000)}, path)
+    loaded = load_pickle(path)
+    assert str(path) in pathlib.Path("/proc/self/maps").read_text()
+    assert loaded["w"].sum() == 1000

@@ -1,0 +1,80 @@
+import json
+
+import pytest
+import torch
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.registry import FORMATS, find_source
+
+
+@pytest.fixture(params=["huggingface", "nanogpt"])
+def checkpoint(request, tmp_path, llama):
+    """A folder with one checkpoint of each format."""
+    folder = tmp_path / "run"
+    if request.param == "huggingface":
+        llama.save_pretrained(folder)
+    else:
+        folder.mkdir()
+        torch.save({"model": {"w": torch.ones(2)}, "step": 3}, folder / "checkpoint_step000003.pt")
+    return request.param, folder
+
+
+def test_every_format_keeps_its_contract(checkpoint):
+    name, folder = checkpoint
+    source = find_source(str(folder))
+    assert source.format == name == FORMATS[name].name
+    assert source.run == folder.name
+    for ref in source.refs():
+        header, state = source.header(ref), source.open(ref)
+        assert (ref.format, ref.run) == (name, source.run)
+        assert header.ref == ref
+        assert {n: (h.shape, h.dtype) for n, h in header.tensors.items()} == {
+            n: (tuple(tensor.shape), tensor.dtype) for n, tensor in state.items()
+        }
+        assert all(tensor.device.type == "cpu" for tensor in state.values())
+        assert len(header.fingerprint) == 64
+
+
+def test_relative_paths_are_taken_from_here(checkpoint, monkeypatch):
+    _, folder = checkpoint
+    monkeypatch.chdir(folder)
+    assert find_source(".").refs() == find_source(str(folder)).refs()
+
+
+def test_nothing_recognised_lists_folder_and_formats(tmp_path):
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "logs").mkdir()
+    with pytest.raises(CheckpointError, match=r"found logs/, notes\.txt") as caught:
+        find_source(str(tmp_path))
+    for form in FORMATS.values():
+        assert f"{form.name}: {form.summary}" in str(caught.value)
+
+
+def test_two_formats_in_one_folder(tmp_path, llama):
+    llama.save_pretrained(tmp_path)
+    torch.save({"w": torch.ones(2)}, tmp_path / "ckpt.pt")
+    with pytest.raises(CheckpointError, match="1 of format huggingface and 1 of format nanogpt"):
+        find_source(str(tmp_path))
+
+
+def test_hub_names_and_missing_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"org/name@main: no such file.*hub"):
+        find_source("org/name@main")
+    with pytest.raises(CheckpointError, match="no such file") as caught:
+        find_source(str(tmp_path / "absent"))
+    assert "Hugging Face" not in str(caught.value)
+
+
+def test_a_path_that_exists_is_not_taken_for_a_hub_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org" / "name@main").mkdir(parents=True)
+    torch.save({"w": torch.ones(2)}, tmp_path / "org" / "name@main" / "ckpt.pt")
+    assert find_source("org/name@main").run == "name@main"
+
+
+def test_other_files(tmp_path):
+    path = tmp_path / "probe.json"
+    path.write_text(json.dumps([1]))
+    with pytest.raises(CheckpointError, match="found a file of 3 bytes"):
+        find_source(str(path))

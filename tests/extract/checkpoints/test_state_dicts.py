@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.state_dicts import tensor_bytes, tensors_of
+
+
+def test_parameters_become_tensors_and_ties_stay():
+    weight = torch.nn.Parameter(torch.ones(3, 4))
+    state = tensors_of({"a": weight, "b": weight}, Path("f.bin"))
+    assert not state["a"].requires_grad
+    assert state["a"].data_ptr() == state["b"].data_ptr()
+    assert tensor_bytes(state) == 3 * 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("payload", "found"),
+    [
+        ([torch.ones(2)], "list"),
+        ({}, "an empty dict"),
+        ({"w": torch.ones(2), "step": 3}, r"'step' \(int\)"),
+        ({"w": torch.ones(2, 2).to_sparse()}, r"'w' \(Tensor\)"),
+    ],
+)
+def test_anything_else_is_refused(payload, found):
+    with pytest.raises(CheckpointError, match=found):
+        tensors_of(payload, Path("f.bin"))

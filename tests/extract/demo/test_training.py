@@ -1,0 +1,144 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.extract.checkpoints.nanogpt import NanoGPTFormat
+from spectra_cli.extract.checkpoints.pickles import load_pickle
+from spectra_cli.extract.demo.task import BandedTask
+from spectra_cli.extract.demo.training import RECIPES, DemoSettings, train_run
+from spectra_cli.extract.models.nanogpt import NANOGPT
+from spectra_cli.extract.probes.load import load_probe
+from spectra_cli.extract.probes.source import ProbeRequest
+
+SMALL = DemoSettings(
+    task=BandedTask(vocab_size=24, sequence_length=8),
+    num_train=32,
+    num_validation=20,
+    n_embd=16,
+    batch_size=4,
+    num_steps=3,
+    save_steps=(0, 2, 3),
+)
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "runs" / request.param
+    return train_run(folder, recipe=request.param, settings=SMALL)
+
+
+def checkpoint(run, step):
+    return load_pickle(run.folder / f"checkpoint_step{step:06d}.pt")
+
+
+def test_a_run_leaves_checkpoints_arguments_and_a_probe_and_nothing_else(run):
+    names = sorted(path.name for path in run.folder.iterdir())
+    checkpoints = [f"checkpoint_step00000{step}.pt" for step in (0, 2, 3)]
+    assert names == ["args.json", *checkpoints, "probe.npy"]
+    for step in (0, 2, 3):
+        content = checkpoint(run, step)
+        assert list(content) == ["step", "model", "optimizers", "val_loss", "val_loss_step"]
+        assert content["step"] == content["val_loss_step"] == step
+        assert content["val_loss"] == run.validation_losses[step]
+
+
+def test_names_and_shapes_are_those_of_the_untied_decoder(run):
+    state = checkpoint(run, 3)["model"]
+    blocks = [f"attn.c_{x}" for x in ("q", "k", "v", "proj")] + ["mlp.c_fc", "mlp.c_proj"]
+    expected = {f"transformer.h.{i}.{name}.weight" for i in range(2) for name in blocks}
+    assert set(state) == expected | {"transformer.wte.weight", "lm_head.weight"}
+    assert state["transformer.wte.weight"].shape == state["lm_head.weight"].shape == (24, 16)
+    assert state["transformer.h.0.mlp.c_fc.weight"].shape == (32, 16)
+
+
+def test_the_ordinary_path_reads_the_run_and_finds_the_stored_loss(run):
+    source = NanoGPTFormat().find(str(run.folder))
+    assert [ref.step for ref in source.refs()] == [0, 2, 3]
+    ref = source.refs()[-1]
+    header = source.header(ref)
+    assert header.tokens_seen == 3 * 4 * 8
+    model = NANOGPT.build(header, source.open(ref), device=torch.device("cpu"))
+    assert model.architecture == "variant 6 (untied embedding)"
+    assert model.notices == ()
+    sequences = torch.from_numpy(np.load(run.probe)).long()
+    with torch.no_grad():
+        logits = model.head(model.trunk(sequences[:, :-1])).double()
+    loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), sequences[:, 1:])
+    # float32 logits of the same weights
+    assert float(loss) == pytest.approx(run.validation_losses[3], rel=1e-6)
+
+
+def test_the_arguments_name_what_tensors_do_not_show(run):
+    arguments = json.loads((run.folder / "args.json").read_text())
+    assert arguments.items() >= {
+        "n_layer": 2, "n_head": 4, "n_embd": 16, "vocab_size": 24, "sequence_length": 8, "batch_size": 4,
+        "total_batch_size": 32, "lr": 1e-3, "optimizer": run.folder.name, "seed": 0,
+    }.items()  # fmt: skip
+
+
+def test_an_untrained_model_knows_nothing(run):
+    # a zero head gives every id the same probability
+    assert run.validation_losses[0] == pytest.approx(np.log(24), rel=1e-6)
+
+
+def test_the_probe_is_one_whole_validation_sequence_a_row(run):
+    rows = np.load(run.probe)
+    assert rows.shape == (20, 9)
+    request = ProbeRequest(source=str(run.probe), num_sequences=20, sequence_length=8, order="file")
+    probe = load_probe(request, vocab_size=24, checkpoint_folder=str(run.folder))
+    assert probe.tokens.tolist() == rows[:, :-1].tolist()
+    assert probe.targets.tolist() == rows[:, 1:].tolist()
+
+
+def test_the_same_settings_give_the_same_tensors_and_another_seed_does_not(run, tmp_path):
+    recipe = run.folder.name
+    random_state = torch.get_rng_state()
+    again = train_run(tmp_path / "again", recipe=recipe, settings=SMALL)
+    other = train_run(tmp_path / "other", recipe=recipe, settings=replace(SMALL, seed=1))
+    assert torch.equal(torch.get_rng_state(), random_state)
+    for step in SMALL.save_steps:
+        first, second, third = (checkpoint(r, step)["model"] for r in (run, again, other))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        assert not torch.equal(first["transformer.wte.weight"], third["transformer.wte.weight"])
+    assert again.validation_losses == run.validation_losses
+    assert (np.load(run.probe) == np.load(again.probe)).all()
+
+
+def test_recipes_share_their_start_and_data_and_part_from_there(tmp_path):
+    runs = [train_run(tmp_path / recipe, recipe=recipe, settings=SMALL) for recipe in RECIPES]
+    starts = [checkpoint(run, 0)["model"] for run in runs]
+    assert all(torch.equal(starts[0][name], starts[1][name]) for name in starts[0])
+    assert (np.load(runs[0].probe) == np.load(runs[1].probe)).all()
+    ends = [checkpoint(run, 3)["model"] for run in runs]
+    assert all(not torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_progress_is_told_after_every_step(tmp_path):
+    steps = []
+    train_run(tmp_path, recipe="adamw", settings=SMALL, progress=lambda *told: steps.append(told))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    run = train_run(tmp_path, recipe="adamw", settings=SMALL)
+    before = checkpoint(run, 0)["model"]
+
+    def fail(content, file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        train_run(tmp_path, recipe="adamw", settings=replace(SMALL, seed=1))
+    assert torch.equal(
+        checkpoint(run, 0)["model"]["transformer.wte.weight"], before["transformer.wte.weight"]
+    )
+
+
+def test_an_unknown_recipe_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no recipe 'sgd'; recipes: adamw, muon"):
+        train_run(tmp_path, recipe="sgd")

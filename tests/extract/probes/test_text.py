@@ -1,0 +1,63 @@
+import pytest
+
+from spectra_cli.core.errors import ProbeError
+from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
+from spectra_cli.extract.probes.text import read_jsonl, read_jsonl_documents, read_text
+from spectra_cli.extract.probes.tokenizer import load_tokenizer
+
+
+def wanted(*paths, folder=None, tokenizer=None):
+    request = ProbeRequest(source="", num_sequences=1, sequence_length=2, tokenizer=tokenizer)
+    return SourceInput(request=request, paths=paths, vocab_size=300, checkpoint_folder=folder)
+
+
+def encode(folder, text):
+    return list(load_tokenizer(folder).encode([text])[0])
+
+
+def test_a_text_is_one_stream(tmp_path, tokenizer_folder):
+    (tmp_path / "a.txt").write_text("the cat\nsat", encoding="utf-8")
+    found = read_text(wanted(tmp_path / "a.txt", folder=tokenizer_folder))
+    assert [file.ids.tolist() for file in found.files] == [encode(tokenizer_folder, "the cat\nsat")]
+    assert found.tokenizer == str(tokenizer_folder)
+    assert found.notices == ()
+
+
+def test_jsonl_documents_are_joined_by_the_end_of_text(tmp_path, tokenizer_folder):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "the cat"}\n\n{"id": 1, "text": "the dög"}\r\n{"text": ""}\n', encoding="utf-8")
+    found = read_jsonl(wanted(path, tokenizer=str(tokenizer_folder)))
+    end = load_tokenizer(tokenizer_folder).end_of_text
+    first, second = encode(tokenizer_folder, "the cat"), encode(tokenizer_folder, "the dög")
+    assert found.files[0].ids.tolist() == [*first, end, *second, end]
+
+
+def test_documents_without_an_end_of_text_are_announced(tmp_path, tokenizer_without_end):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "the cat"}\n{"text": "sat"}\n')
+    found = read_jsonl(wanted(path, folder=tokenizer_without_end))
+    words = [encode(tokenizer_without_end, text) for text in ("the cat", "sat")]
+    assert found.files[0].ids.tolist() == words[0] + words[1]
+    assert "no end-of-text token" in found.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"not json", "line 2: not JSON"),
+        (b'{"text": "\xff"}', "line 2: not JSON .*utf-8"),
+        (b'{"body": "x", "id": 1}', "line 2: found fields body, id, expected .* `text`"),
+        (b'{"text": 3}', "line 2: found fields text"),
+        (b"[1]", "line 2: found list"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, message):
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "x"}\n' + line + b"\n")
+    with pytest.raises(ProbeError, match=message):
+        read_jsonl_documents(tmp_path / "a.jsonl")
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path, tokenizer_folder):
+    (tmp_path / "a.txt").write_bytes(b"ab\xff")
+    with pytest.raises(ProbeError, match=r"not UTF-8 text: .* at byte 2"):
+        read_text(wanted(tmp_path / "a.txt", folder=tokenizer_folder))
