@@ -15,10 +15,10 @@ def command(
     ] = Path("spectra-demo"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Train two tiny decoders (AdamW and Muon), scan both, and show what differs inside.
+    """Train two tiny runs, scan and show them.
 
-    The task is next-token prediction of modular arithmetic in bands; about a minute on two cores. The
-    checkpoint folders are ordinary ones: try the other commands on them.
+    Two decoders, one trained with AdamW and one with Muon, in ordinary checkpoint folders to try the
+    other commands on. The task is next-token prediction of modular arithmetic in bands.
     """
     from spectra_cli.cli.show import print_summary
     from spectra_cli.render.console import messages, results

@@ -28,7 +28,10 @@ def command(
     memory: options.MemoryOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Show what a scan would measure, and how: checkpoints, model, passes, memory."""
+    """Show what a scan would measure, and how.
+
+    Checkpoints, model, matrices, passes and memory, from headers alone: no weight is read.
+    """
     from spectra_cli.render import inspection
     from spectra_cli.render.console import results
     from spectra_cli.render.tidy import as_json as json_text

@@ -55,7 +55,7 @@ def command(
     as_json: options.JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Measure every checkpoint of a series, and write the archive.
+    """Measure a series of checkpoints into an archive.
 
     The same tokens run through each checkpoint; activation, gradient and weight spectra of all layers
     come out of one pass. A scan that was stopped continues when the same command runs again.

@@ -10,9 +10,10 @@ INVALID = 3
 
 
 def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = False) -> None:
-    """Check an archive: structure, provenance, and that its spectra are spectra.
+    """Check an archive against its format.
 
-    Exit code 3 when anything in it breaks the format; warnings alone leave 0.
+    Structure, provenance, and that its spectra are spectra. Exit code 3 when anything in it breaks the
+    format; warnings alone leave 0.
     """
     from spectra_cli.render.console import results
     from spectra_cli.render.tidy import as_json as json_text

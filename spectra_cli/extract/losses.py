@@ -28,7 +28,7 @@ def sequence_losses(
     """
     backward = torch.is_grad_enabled()
     valid_BT = targets_BT != IGNORED
-    weights_BT = valid_BT / valid_BT.sum(1, keepdim=True)
+    weights_BT = valid_BT / valid_BT.sum(1, keepdim=True, dtype=_wide(hidden_BTD.dtype))
     safe_BT = targets_BT.clamp(min=0)
     losses_B = hidden_BTD.new_zeros(hidden_BTD.shape[0], dtype=_wide(hidden_BTD.dtype))
     gradient_BTD = torch.empty_like(hidden_BTD) if backward and hidden_BTD.requires_grad else None

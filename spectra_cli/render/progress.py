@@ -51,10 +51,12 @@ def _lines() -> Report:
     seen = ""
 
     def report(checkpoint: str, number: int, count: int, activity: str, done: int, total: int) -> None:
-        nonlocal seen
+        nonlocal seen, started
         if checkpoint == seen:
             return
         seen = checkpoint
+        if number == 1:
+            started = time.monotonic()
         elapsed = time.monotonic() - started
         left = f", about {elapsed / (number - 1) * (count - number + 1):.0f} s left" if number > 1 else ""
         messages().print(f"{checkpoint} ({number}/{count}){left}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich import box
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, Provenance, Skipped, StatisticValue, Status
+from spectra_cli.render.console import WIDTH
 from spectra_cli.render.numbers import count, loss, with_error
 from spectra_cli.render.tidy import tidy_rows
 
@@ -47,6 +48,12 @@ _TABLES = (
     ("activation_covariance", "Activations (covariance eigenvalues, centred)", _ACTIVATIONS),
     ("gradient_covariance", "Gradients per sequence (covariance eigenvalues, centred)", _GRADIENTS),
     ("weight", "Weights (singular values)", _WEIGHTS),
+)
+_SERIES = (
+    ("probe_loss", "probe"),
+    ("head_exponent_1_10", "activation_covariance"),
+    ("rankme_cov", "activation_covariance"),
+    ("gradient_noise_scale", "gradient_covariance"),
 )
 _MARKS = {
     Status.PARTIAL: "*",
@@ -104,10 +111,7 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
             count(info.tokens_seen),
             loss(info.train_loss),
             loss(info.eval_loss),
-            cell(found.get(("probe_loss", "probe"))),
-            cell(found.get(("head_exponent_1_10", "activation_covariance"))),
-            cell(found.get(("rankme_cov", "activation_covariance"))),
-            cell(found.get(("gradient_noise_scale", "gradient_covariance"))),
+            *(Text(cell(found.get(key))) for key in _SERIES),
         )
     return table
 
@@ -128,9 +132,9 @@ def checkpoint_tables(checkpoint: Checkpoint) -> Iterator[RenderableType]:
         for value in values:
             if value.site is not None and value.name in shown:
                 by_site.setdefault(value.site.address, {})[value.name] = value
-        for address, row in by_site.items():
-            label = address.removeprefix("blocks.").removesuffix(".resid_post")
-            table.add_row(label, *(cell(row.get(name)) for name in shown))
+        for row in by_site.values():
+            label = _label(next(iter(row.values())))
+            table.add_row(label, *(Text(cell(row.get(name))) for name in shown))
         noted = [value for row in by_site.values() for value in row.values()]
         yield Group(table, *_notes(noted))
     if skipped:
@@ -138,24 +142,28 @@ def checkpoint_tables(checkpoint: Checkpoint) -> Iterator[RenderableType]:
 
 
 def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> Table:
-    """One statistic over the series: a row a site, a column a checkpoint (the last eight that fit)."""
-    shown = checkpoints[-7:]
-    more = len(checkpoints) - len(shown)
-    table = _table(
-        f"{name}" + (f" (last {len(shown)} checkpoints; {more} more in --format csv)" if more else "")
-    )
-    table.add_column("measurement", no_wrap=True)
-    table.add_column("site", no_wrap=True)
-    rows: dict[tuple[str, str], dict[str, StatisticValue]] = {}
-    for ref, _, statistics, _ in shown:
-        table.add_column(ref.key.removeprefix("step"), justify="right", no_wrap=True)
+    """One statistic over the series: a row a site, a column a checkpoint, as many of the last as fit."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for ref, _, statistics, _ in checkpoints:
         for value in statistics:
             if value.name == name:
-                site = "model" if value.site is None else value.site.address.removeprefix("blocks.")
-                rows.setdefault((value.measurement, site), {})[ref.key] = value
-    for (measurement, site), by_checkpoint in rows.items():
-        short = measurement.removesuffix("_covariance")
-        table.add_row(short, site, *(cell(by_checkpoint.get(ref.key)) for ref, *_ in shown))
+                of = value.measurement.removesuffix("_covariance")
+                rows.setdefault((of, _label(value)), {})[ref.key] = cell(value)
+    keys = [ref.key for ref, *_ in checkpoints]
+    widths = [max(len(key), *(len(row.get(key, "")) for row in rows.values())) + 3 for key in keys]
+    room = WIDTH - sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True))
+    while sum(widths) > room and len(keys) > 1:
+        keys, widths = keys[1:], widths[1:]
+    left = len(checkpoints) - len(keys)
+    table = _table(
+        name + (f" (the last {len(keys)} checkpoints; --format csv has {left} more)" if left else "")
+    )
+    table.add_column("of", no_wrap=True)
+    table.add_column("site", no_wrap=True)
+    for key in keys:
+        table.add_column(key.removeprefix("step"), justify="right", no_wrap=True)
+    for (of, site), by_checkpoint in rows.items():
+        table.add_row(of, site, *(Text(by_checkpoint.get(key, "")) for key in keys))
     return table
 
 
@@ -167,6 +175,13 @@ def cell(value: StatisticValue | None) -> str:
     if not value.status.has_value:
         return f"[{mark}]" if mark != "-" else "-"
     return with_error(value.value, value.stderr) + mark
+
+
+def _label(value: StatisticValue) -> str:
+    """The site in a few letters: layer alone for the residual stream."""
+    if value.site is None:
+        return "model"
+    return value.site.address.removeprefix("blocks.").removesuffix(".resid_post")
 
 
 def as_document(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
@@ -231,20 +246,31 @@ def _last_layer(statistics: Iterable[StatisticValue]) -> int | None:
 
 
 def _notes(values: Iterable[StatisticValue]) -> Iterator[Text]:
-    """One line for each kind of mark in the table: what it means, how often, and the first reason."""
+    """What the fits' windows are, and for each kind of mark: how often, and the first reason."""
     marked: dict[Status, list[StatisticValue]] = {}
+    fits: dict[tuple[str, float, float], list[float]] = {}
     for value in values:
+        if "r_squared" in value.details:
+            window = (value.name, value.details["window_lo"], value.details["window_hi"])
+            fits.setdefault(window, []).append(value.details["r_squared"])
         if value.status is not Status.OK and value.status is not Status.NOT_APPLICABLE:
             marked.setdefault(value.status, []).append(value)
+    if fits:
+        windows = (f"{name} {lo:.0f}-{hi:.0f} (R² {_span(found)})" for (name, lo, hi), found in fits.items())
+        yield Text("ranks fitted: " + ", ".join(windows), style="dim")
     for status, found in marked.items():
         mark = _MARKS[status] if status.has_value else f"[{_MARKS[status]}]"
         names = ", ".join(dict.fromkeys(v.name for v in found))
         yield Text(f"{mark} {status.value}, {len(found)} values ({names}): {found[0].reason}", style="dim")
 
 
+def _span(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
 def _skipped_lines(skipped: Sequence[Skipped]) -> Text:
-    by_reason: Mapping[tuple[str, str], list[str]] = {}
-    grouped: dict[tuple[str, str], list[str]] = dict(by_reason)
+    grouped: dict[tuple[str, str], list[str]] = {}
     for item in skipped:
         grouped.setdefault((item.measurement, item.reason), []).append(item.site.address)
     lines = [

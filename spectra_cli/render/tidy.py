@@ -53,8 +53,8 @@ def tidy_rows(
             "unit": value.unit,
             "status": value.status.value,
             "reason": value.reason,
-            "window_lo": finite(value.details.get("lo")),
-            "window_hi": finite(value.details.get("hi")),
+            "window_lo": finite(value.details.get("window_lo")),
+            "window_hi": finite(value.details.get("window_hi")),
             "r_squared": finite(value.details.get("r_squared")),
             "details": {name: finite(number) for name, number in value.details.items()},
         }

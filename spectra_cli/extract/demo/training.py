@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,20 +121,32 @@ def train_run(
     optimizers = RECIPES[recipe](model, settings.lr)
     batches = np.random.default_rng(settings.seed + 11)
     losses = {}
-    for step in range(settings.num_steps + 1):
-        if step in settings.save_steps:
-            losses[step] = _validation_loss(model, validation)
-            _save_checkpoint(folder, step, model, optimizers, losses[step])
-        if step == settings.num_steps:
-            break
-        rows = batches.integers(len(train), size=settings.batch_size)
-        _loss(model, train[rows]).backward()
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        if progress is not None:
-            progress(step + 1, settings.num_steps)
+    with _one_thread():
+        for step in range(settings.num_steps + 1):
+            if step in settings.save_steps:
+                losses[step] = _validation_loss(model, validation)
+                _save_checkpoint(folder, step, model, optimizers, losses[step])
+            if step == settings.num_steps:
+                break
+            rows = batches.integers(len(train), size=settings.batch_size)
+            _loss(model, train[rows]).backward()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            if progress is not None:
+                progress(step + 1, settings.num_steps)
     return TrainedRun(folder=folder, probe=folder / PROBE_NAME, validation_losses=losses)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices this small gain nothing from a second core, and lose much where it is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _initial_model(settings: DemoSettings) -> Decoder:

@@ -60,7 +60,8 @@ def spectra_of_kernel(site: Site, kernel: Tensor, shape: tuple[int, int], blocks
     """
     finite = torch.isfinite(kernel.diagonal()).numpy()
     block_of = np.repeat(np.arange(len(blocks.sizes)), blocks.sizes)[finite]
-    sizes = tuple(int(c) for c in np.bincount(block_of, minlength=len(blocks.sizes)))
+    members = (np.arange(len(blocks.sizes))[:, None] == block_of).astype(float)
+    sizes = tuple(int(count) for count in members.sum(1))
     dropped = int((~finite).sum())
     counts = (_scalar("dropped_sequences", site, dropped, "sequences"),)
     if dropped > MAX_DROPPED_SHARE * finite.size:
@@ -77,17 +78,17 @@ def spectra_of_kernel(site: Site, kernel: Tensor, shape: tuple[int, int], blocks
         centred = torch.zeros_like(kernel)
     num_parameters = shape[0] * shape[1]
     spectra = tuple(
-        _spectrum(site, matrix, num_parameters, block_of, sizes, centered=centered)
+        _spectrum(site, matrix, num_parameters, members, sizes, centered=centered)
         for matrix, centered in ((centred / (n - 1), True), (kernel, False))
     )
-    return Measured(spectra=spectra, scalars=counts + _noise_sums(site, kernel.numpy(), block_of, sizes))
+    return Measured(spectra=spectra, scalars=counts + _noise_sums(site, kernel.numpy(), members, sizes))
 
 
 def _spectrum(
     site: Site,
     matrix: Tensor,
     num_parameters: int,
-    block_of: np.ndarray[tuple[int], np.dtype[np.intp]],
+    members: FloatArray,
     sizes: tuple[int, ...],
     *,
     centered: bool,
@@ -98,8 +99,7 @@ def _spectrum(
     n = len(raw)
     # Share of each eigenvector on each block's sequences, scaled so that the mean weighted by block
     # sizes is the eigenvalue itself (specs D6b).
-    shares = np.zeros((len(sizes), rank))
-    np.add.at(shares, block_of, vectors[:, :rank].square().numpy())
+    shares = members @ vectors[:, :rank].square().numpy()
     occupied = np.array(sizes, dtype=float)
     weights = np.divide(n, occupied, out=np.zeros_like(occupied), where=occupied > 0)
     threshold = eigenvalue_zero_threshold(values[0], n, num_parameters)
@@ -121,15 +121,16 @@ def _spectrum(
 def _noise_sums(
     site: Site,
     kernel: FloatArray,
-    block_of: np.ndarray[tuple[int], np.dtype[np.intp]],
+    members: FloatArray,
     sizes: tuple[int, ...],
 ) -> tuple[Scalar, Scalar]:
-    """|G|^2 (unbiased) and tr Sigma of one matrix (specs B7), with their delete-one-block values."""
-    blocks = len(sizes)
-    between = np.zeros((blocks, blocks))
-    np.add.at(between, (block_of[:, None], block_of[None, :]), kernel)
-    traces = np.bincount(block_of, weights=kernel.diagonal(), minlength=blocks)
-    counts = np.array(sizes, dtype=float)
+    """|G|^2 (unbiased) and tr Sigma of one matrix (specs B7), with their delete-one-block values.
+
+    `members` is (num_blocks, n): 1 where a sequence is of a block.
+    """
+    between = members @ kernel @ members.T
+    traces = members @ kernel.diagonal()
+    counts = members.sum(1)
 
     def signal_and_noise(keep: FloatArray) -> tuple[float, float]:
         n, total, trace = float(keep @ counts), float(keep @ between @ keep), float(keep @ traces)
@@ -137,8 +138,8 @@ def _noise_sums(
             return float("nan"), float("nan")
         return (total - trace) / (n * (n - 1)), (trace - total / n) / (n - 1)
 
-    signal, noise = signal_and_noise(np.ones(blocks))
-    without = np.array([signal_and_noise(1 - row) for row in np.eye(blocks)])
+    signal, noise = signal_and_noise(np.ones(len(sizes)))
+    without = np.array([signal_and_noise(1 - row) for row in np.eye(len(sizes))])
     unit = "(nats/param)^2"
     return (
         _scalar("gradient_signal", site, signal, unit, without[:, 0], sizes),
