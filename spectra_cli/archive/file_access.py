@@ -45,7 +45,7 @@ def opened(path: Path) -> Iterator[Any]:
                 f"{path} is not an archive: it starts with {start!r}, expected an HDF5 file. "
                 "Check the path; an archive is what `spectra scan` writes."
             )
-        with h5py.File(path, "r", locking=False) as file:
+        with _open(path) as file:
             yield file
     except FileNotFoundError as error:
         raise ArchiveError(
@@ -55,6 +55,16 @@ def opened(path: Path) -> Iterator[Any]:
         raise ArchiveError(f"cannot read {path}: {error.strerror}. Expected an archive file.") from error
     except _DAMAGE as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _open(path: Path) -> Any:
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        # HDF5 wants the flag of whoever in this process has the file open already (xarray, say).
+        if "locking" not in str(error):
+            raise
+        return h5py.File(path, "r")
 
 
 def damaged(path: Path, found: str) -> ArchiveError:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 
 from spectra_cli import __version__
@@ -14,6 +13,10 @@ from spectra_cli.cli import demo, inspect, scan, show, validate
 from spectra_cli.core.errors import SpectraError
 
 INTERRUPTED = 130
+# What typer's own errors are made of: click's, or those of the copy of click that it carries.
+_CommandLineError: type[Any] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 app = typer.Typer(
     name="spectra",
@@ -55,19 +58,36 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        code = app(standalone_mode=False)
+        code = _run()
         sys.stdout.flush()
     except SpectraError as error:
         sys.stderr.write(f"spectra: {error}\n")
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("\nspectra: interrupted; run the same command again to continue where it stopped\n")
-        sys.exit(INTERRUPTED)
-    except click.ClickException as error:
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except _CommandLineError as error:
         error.show()
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
+        code = error.exit_code
+    except _ReaderLeft:
         # The reader of our output left (| head): not an error, and nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(code or 0)
+        code = 0
+    if code == INTERRUPTED:
+        sys.stderr.write("\nspectra: interrupted; run the same command again to continue where it stopped\n")
+    sys.exit(code)
+
+
+class _ReaderLeft(Exception):  # noqa: N818 - not an error
+    """Whoever read our output closed it."""
+
+
+def _run() -> int:
+    """The exit code of one command; a closed pipe is told apart before typer makes it an exit of 1."""
+    try:
+        return app(standalone_mode=False) or 0
+    except BrokenPipeError as error:
+        raise _ReaderLeft from error
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise _ReaderLeft from error
+        return error.code if isinstance(error.code, int) else 1

@@ -20,27 +20,29 @@ def command(
     Two decoders, one trained with AdamW and one with Muon, in ordinary checkpoint folders to try the
     other commands on. The task is next-token prediction of modular arithmetic in bands.
     """
+    from rich.text import Text
+
     from spectra_cli.cli.show import print_summary
-    from spectra_cli.render.console import messages, results
+    from spectra_cli.render.console import messages, print_results
     from spectra_cli.render.progress import scan_progress
-    from spectra_cli.workflows.demo import demo
+    from spectra_cli.workflows.demo import RECIPES, demo
     from spectra_cli.workflows.scan import ScanProgress
     from spectra_cli.workflows.show import show
 
     with scan_progress(quiet=quiet) as report:
 
         def training(run: str, done: int, total: int) -> None:
-            report(f"training {run}", 1, 1, f"step {done}", done, total)
+            number = RECIPES.index(run) + 1
+            report(f"training {run}", number, len(RECIPES), f"step {done}", done, total)
 
         def scanning(now: ScanProgress) -> None:
             where = f"{now.ref.run} {now.ref.key}"
             report(where, now.number, now.count, now.activity, now.done, now.total)
 
         runs = demo(output, training=training, scanning=scanning)
-    console = results()
     for run in runs:
         print_summary(show(str(run.scan.archive)))
-        console.print()
+        print_results(Text())
     notes = messages()
     notes.print("The folders are ordinary ones; go on with, for example:", markup=False)
     first = runs[0]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def command(
     checkpoints: options.CheckpointsArgument,
     *,
-    preset: options.PresetOption = "default",
+    preset: options.PresetOption = None,
     layers: options.LayersOption = None,
     matrices: options.MatricesOption = None,
     measure: options.MeasureOption = None,
@@ -33,7 +33,7 @@ def command(
     Checkpoints, model, matrices, passes and memory, from headers alone: no weight is read.
     """
     from spectra_cli.render import inspection
-    from spectra_cli.render.console import results
+    from spectra_cli.render.console import print_results
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.inspect import inspect
 
@@ -55,12 +55,9 @@ def command(
     if as_json:
         sys.stdout.write(json_text(document))
         return
-    console = results()
-    for part in inspection.model(document | {"matrices": _kinds(found)}):
-        console.print(part)
-    console.print(inspection.series(document["checkpoints"]))
-    for part in inspection.plan(document):
-        console.print(part)
+    print_results(*inspection.model(document | {"matrices": _kinds(found)}))
+    print_results(inspection.series(document["checkpoints"]))
+    print_results(*inspection.plan(document))
 
 
 def _document(found: Inspection) -> dict[str, Any]:

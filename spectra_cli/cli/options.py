@@ -23,7 +23,7 @@ ArchiveArgument = Annotated[
     ),
 ]
 PresetOption = Annotated[
-    str, typer.Option("--preset", help="Named settings: default, quick, or paper-compat.", show_default=True)
+    str | None, typer.Option("--preset", help="Named settings: default, quick, or paper-compat.")
 ]
 LayersOption = Annotated[
     str | None, typer.Option("--layers", help="all, five, paper-d12, or a list such as 0,3,6-9.")
@@ -64,20 +64,20 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
-def settings_from(preset: str, config: Path | None, flags: Mapping[str, Any]) -> ScanSettings:
+def settings_from(preset: str | None, config: Path | None, flags: Mapping[str, Any]) -> ScanSettings:
     """The preset, then the run file, then the flags: later ones win.
 
     Raises:
         UsageError: an unknown preset, setting or value; a run file that cannot be read.
     """
     from_file = {} if config is None else _read_config(config)
-    preset = str(from_file.pop("preset", preset)) if preset == "default" else preset
+    preset_in_file = from_file.pop("preset", "default")
     given = {name: value for name, value in flags.items() if value is not None}
     if "measurements" in given:
         given["measurements"] = _measurements(given["measurements"])
     if "matrices" in given:
         given["matrices"] = tuple(given["matrices"].replace(" ", "").split(","))
-    return resolve_settings(preset, from_file | given)
+    return resolve_settings(preset or preset_in_file, from_file | given)
 
 
 def _measurements(words: str) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def memory_bytes(words: str | None) -> int | None:
-    """Bytes of a size such as `8GiB`, `500MB` or `2e9`-free plain numbers.
+    """Bytes of a size such as `8GiB`, `500MB` or plain `8000000000`.
 
     >>> memory_bytes("1.5GiB")
     1610612736
@@ -122,19 +122,29 @@ def memory_bytes(words: str | None) -> int | None:
     return int(float(number) * (2**power if binary else base))
 
 
+def ranges(words: str | None, flag: str) -> tuple[range, ...] | None:
+    """A list such as `0,3,6-9` as ranges.
+
+    >>> ranges("0,6-9", "--step")
+    (range(0, 1), range(6, 10))
+    """
+    if words is None:
+        return None
+    found: list[range] = []
+    for word in words.split(","):
+        first, _, last = word.strip().partition("-")
+        try:
+            found.append(range(int(first), int(last or first) + 1))
+        except ValueError:
+            raise UsageError(f"{flag} {words}: {word!r} is not a number or a range such as 6-9") from None
+    return tuple(found)
+
+
 def integers(words: str | None, flag: str) -> tuple[int, ...] | None:
     """A list such as `0,3,6-9` as integers.
 
     >>> integers("0,3,6-9", "--layer")
     (0, 3, 6, 7, 8, 9)
     """
-    if words is None:
-        return None
-    found: list[int] = []
-    for word in words.split(","):
-        first, _, last = word.strip().partition("-")
-        try:
-            found.extend(range(int(first), int(last or first) + 1))
-        except ValueError:
-            raise UsageError(f"{flag} {words}: {word!r} is not a number or a range such as 6-9") from None
-    return tuple(found)
+    found = ranges(words, flag)
+    return None if found is None else tuple(number for span in found for number in span)

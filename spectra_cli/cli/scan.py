@@ -23,7 +23,7 @@ def command(
         str, typer.Option("--probe", help="Tokens for every checkpoint: .bin, .npy, .pt, text; or synthetic.")
     ] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The archive to write.")] = None,
-    preset: options.PresetOption = "default",
+    preset: options.PresetOption = None,
     layers: options.LayersOption = None,
     matrices: options.MatricesOption = None,
     measure: options.MeasureOption = None,

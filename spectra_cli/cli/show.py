@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,9 +21,10 @@ def command(
     step: Annotated[str | None, typer.Option("--step", help="Only these steps, such as 0,100-300.")] = None,
     layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, such as 0,3,6-9.")] = None,
     statistic: Annotated[
-        str | None, typer.Option("--statistic", help="Only these, over the series; comma-separated names.")
+        str | None,
+        typer.Option("--statistic", help="Only these, over the series, such as rankme_cov,stable_rank."),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Print the statistics of an archive, with standard errors.
@@ -33,12 +35,14 @@ def command(
     from spectra_cli.core.errors import UsageError
     from spectra_cli.workflows.show import show
 
-    form = "json" if as_json else form
+    if as_json and form not in (None, "json"):
+        raise UsageError(f"--json contradicts --format {form}; give one of them")
+    form = form or ("json" if as_json else "table")
     if form not in ("table", "json", "csv"):
         raise UsageError(f"--format {form}: expected table, json or csv")
     summary = show(
         archive,
-        steps=options.integers(step, "--step"),
+        steps=options.ranges(step, "--step"),
         layers=options.integers(layer, "--layer"),
         statistics=None if statistic is None else tuple(statistic.replace(" ", "").split(",")),
     )
@@ -59,22 +63,29 @@ def _document(summary: ArchiveSummary, form: str) -> str:
 
 def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) -> None:
     """The tables of an archive on stdout."""
-    from spectra_cli.render.console import results
-    from spectra_cli.render.summary import checkpoint_tables, heading, series_table, statistic_table
+    from spectra_cli.render.console import print_results
+    from spectra_cli.render.summary import (
+        checkpoint_tables,
+        heading,
+        notices,
+        series_table,
+        statistic_table,
+    )
 
-    console = results()
     checkpoints = _checkpoints(summary)
-    console.print(heading(str(summary.path), summary.provenance, checkpoints))
+    print_results(heading(_shown(summary.path), summary.provenance, checkpoints))
     if summary.asked_for is not None:
-        for name in summary.asked_for:
-            console.print(statistic_table(name, checkpoints))
+        print_results(*(statistic_table(name, checkpoints) for name in summary.asked_for))
         return
-    console.print(series_table(checkpoints))
+    print_results(series_table(checkpoints))
     for checkpoint in checkpoints if every_checkpoint else checkpoints[-1:]:
-        for table in checkpoint_tables(checkpoint):
-            console.print(table)
-    for notice in dict.fromkeys(n for c in summary.series for n in c.info.notices):
-        console.print(notice, style="yellow", markup=False)
+        print_results(*checkpoint_tables(checkpoint))
+    print_results(*notices(c.info for c in summary.series))
+
+
+def _shown(path: Path) -> str:
+    """The path as the user would type it here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _checkpoints(summary: ArchiveSummary) -> list[Checkpoint]:

@@ -15,7 +15,9 @@ def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = F
     Structure, provenance, and that its spectra are spectra. Exit code 3 when anything in it breaks the
     format; warnings alone leave 0.
     """
-    from spectra_cli.render.console import results
+    from rich.text import Text
+
+    from spectra_cli.render.console import print_results
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.validate import validate
 
@@ -31,14 +33,10 @@ def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = F
         }
         sys.stdout.write(json_text(document))
     else:
-        console = results()
         for finding in findings:
             style = "red" if finding.severity == "error" else "yellow"
-            console.print(
-                f"{finding.severity}: {finding.where}: {finding.message}", style=style, markup=False
-            )
-        verdict = "is not valid" if errors else "is valid"
-        warnings = len(findings) - len(errors)
-        console.print(f"{path} {verdict}: {len(errors)} errors, {warnings} warnings", markup=False)
+            print_results(Text(f"{finding.severity}: {finding.where}: {finding.message}", style=style))
+        counts = f"{len(errors)} error(s), {len(findings) - len(errors)} warning(s)"
+        print_results(Text(f"{path} {'is not valid' if errors else 'is valid'}: {counts}"))
     if errors:
         sys.exit(INVALID)

@@ -50,6 +50,14 @@ class ScanSettings:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        for setting in fields(self):
+            value, default = getattr(self, setting.name), setting.default
+            if type(value) is not type(default):
+                raise UsageError(
+                    f"{setting.name} is {value!r}; expected {_TYPE_NAMES[type(default)]}, such as {default!r}"
+                )
+            if isinstance(value, tuple) and not all(isinstance(word, str) for word in value):
+                raise UsageError(f"{setting.name} is {list(value)!r}; expected a list of names")
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -76,6 +84,7 @@ class ScanSettings:
         return max(counts, default=self.num_sequences)
 
 
+_TYPE_NAMES = {str: "text", int: "a whole number", tuple: "a list of names"}
 _CHOICES = {
     "normalize": ("rms", "none", "final"),
     "pool": ("token", "last", "mean"),

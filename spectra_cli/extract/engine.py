@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,15 +12,22 @@ from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.types import Scalar, Site, Status
+from spectra_cli.core.types import Scalar, Status
 from spectra_cli.extract.losses import sequence_losses
-from spectra_cli.extract.measurements import activation_covariance, weights
-from spectra_cli.extract.measurements.activation_covariance import ActivationCovariance
-from spectra_cli.extract.measurements.gradient_gram import GradientGram
-from spectra_cli.extract.measurements.gradient_store import DenseGradients, FactoredGradients, GradientStore
-from spectra_cli.extract.measurements.measurement import Batch, Blocks, Measured
+from spectra_cli.extract.measurements.measurement import (
+    MAX_DROPPED_SHARE,
+    Batch,
+    BlockMeasurement,
+    Blocks,
+    GradientMeasurement,
+    Measured,
+    Measurement,
+    ParameterMeasurement,
+    Subject,
+)
+from spectra_cli.extract.measurements.registry import find_measurements
 from spectra_cli.extract.plan import GradientPass, ScanPlan
-from spectra_cli.extract.protocols import MatrixView, Model, Probe
+from spectra_cli.extract.protocols import Model, Probe
 from spectra_cli.extract.selection import select_layers, select_matrices
 from spectra_cli.extract.taps import Clock, tapped_blocks, tapped_gradients
 
@@ -42,15 +50,26 @@ def measure(
     Raises:
         ModelError: the model cannot be measured as asked, or nothing at all could be measured.
     """
-    layers = select_layers(settings.layers, len(model.blocks))
+    subject = Subject(
+        model=model,
+        settings=settings,
+        layers=select_layers(settings.layers, len(model.blocks)),
+        num_gradient_sequences=plan.num_gradient_sequences,
+        length=plan.length,
+        device=plan.device,
+    )
+    kinds = find_measurements(settings.measurements)
     measured = Measured()
     with numerics(model, settings):
         if plan.num_sequences:
-            measured += _stream(model, probe, settings, plan, layers, progress)
-        if weights.NAME in settings.measurements:
-            progress("weights", 0, 1)
-            views, missing = select_matrices(model, settings.matrices, layers, measurement=weights.NAME)
-            measured += Measured(skipped=missing) + weights.measure_weights(views)
+            measured += _stream(subject, kinds, probe, plan, progress)
+        for kind in kinds:
+            if isinstance(kind, ParameterMeasurement):
+                progress(kind.name, 0, 1)
+                views, missing = select_matrices(
+                    model, settings.matrices, subject.layers, measurement=kind.name
+                )
+                measured += Measured(skipped=missing) + kind.start(replace(subject, views=views)).finish()
     if not measured.spectra:
         reasons = "; ".join(f"{s.site.address}: {s.reason}" for s in measured.skipped[:5])
         raise ModelError(f"nothing could be measured on this checkpoint ({reasons})")
@@ -58,51 +77,48 @@ def measure(
 
 
 def _stream(
-    model: Model,
-    probe: Probe,
-    settings: ScanSettings,
-    plan: ScanPlan,
-    layers: tuple[int, ...],
-    progress: Progress,
+    subject: Subject, kinds: Sequence[Measurement], probe: Probe, plan: ScanPlan, progress: Progress
 ) -> Measured:
-    """The passes over the probe: covariance and the first group of gradients share the first one."""
-    clock = Clock()
-    covariance: ActivationCovariance | None = None
-    if activation_covariance.NAME in settings.measurements:
-        covariance = ActivationCovariance(
-            sites={layer: Site(layer=layer, component="resid_post") for layer in layers},
-            blocks=Blocks(num_sequences=settings.num_sequences, num_blocks=settings.num_blocks),
-            normalize=settings.normalize,
-            pool=settings.pool,
-            final_norm=model.final_norm,
-        )
+    """The passes over the probe: the residual stream and the first group of gradients share the first."""
+    model, clock = subject.model, Clock()
+    streams = [(k.name, k.start(subject)) for k in kinds if isinstance(k, BlockMeasurement)]
+    measured = Measured()
     gradients = Measured(skipped=plan.skipped)
-    losses = torch.empty(0)
-    total = plan.sequences_to_run
-    done = 0
-    for number, group in enumerate(plan.passes):
+    done, total = 0, plan.sequences_to_run
+    for number, step in enumerate(plan.passes):
         name = f"pass {number + 1}/{len(plan.passes)}"
-        gram = _gradient_gram(group, plan, settings, model) if group.members else None
+        of_this_pass = _with_members(subject, step)
+        collectors = [
+            k.start(of_this_pass) for k in kinds if isinstance(k, GradientMeasurement) and step.members
+        ]
+        losses = []
         with ExitStack() as taps:
-            if number == 0 and covariance is not None:
-                taps.enter_context(tapped_blocks(model, covariance, clock))
-            if gram is not None:
-                taps.enter_context(tapped_gradients(model, gram, clock))
-            found = []
-            for batch, backward in _batches(probe, plan, group.num_sequences, plan.num_gradient_sequences):
+            for _, stream in streams if number == 0 else ():
+                taps.enter_context(tapped_blocks(model, stream, clock))
+            for collector in collectors:
+                taps.enter_context(tapped_gradients(model, collector, clock))
+            for batch, backward in _batches(probe, plan, step.num_sequences):
                 progress(name, done, total)
-                found.append(_run(model, probe, batch, clock, backward=backward and gram is not None))
+                losses.append(_run(model, probe, batch, clock, backward=backward and bool(collectors)))
                 done += batch.stop - batch.start
         if number == 0:
-            losses = torch.cat(found)
-        if gram is not None:
+            measured += Measured(
+                scalars=_loss_scalars(torch.cat(losses).cpu().double().numpy(), subject.settings)
+            )
+        for collector in collectors:
             progress(f"{name}: gradient spectra", done, total)
-            gradients += gram.finish()
-    measured = Measured(scalars=_loss_scalars(losses.cpu().double().numpy(), settings))
-    if covariance is not None:
-        progress("activation spectra", done, total)
-        measured += covariance.finish()
+            gradients += collector.finish()
+    for name, stream in streams:
+        progress(name, done, total)
+        measured += stream.finish()
     return measured + gradients
+
+
+def _with_members(subject: Subject, step: GradientPass) -> Subject:
+    """The subject of one pass: the matrices whose gradients it collects, and how they wait."""
+    by_address = {view.site.address: view for view in subject.model.matrices}
+    factored = frozenset(by_address[m.address] for m in step.members if m.factored)
+    return replace(subject, views=tuple(by_address[m.address] for m in step.members), factored=factored)
 
 
 def _run(model: Model, probe: Probe, batch: Batch, clock: Clock, *, backward: bool) -> Tensor:
@@ -117,34 +133,14 @@ def _run(model: Model, probe: Probe, batch: Batch, clock: Clock, *, backward: bo
     return losses.detach()
 
 
-def _batches(
-    probe: Probe, plan: ScanPlan, num_sequences: int, num_gradient_sequences: int
-) -> Iterator[tuple[Batch, bool]]:
+def _batches(probe: Probe, plan: ScanPlan, num_sequences: int) -> Iterator[tuple[Batch, bool]]:
     """Batches of one pass and whether each runs backward: gradient sequences first, none mixed."""
-    edge = min(num_gradient_sequences, num_sequences)
+    edge = min(plan.num_gradient_sequences, num_sequences)
     for first, last, backward in ((0, edge, True), (edge, num_sequences, False)):
         for start in range(first, last, plan.batch_size):
             stop = min(start + plan.batch_size, last)
             tokens = probe.tokens[start:stop].to(plan.device, non_blocking=True)
             yield Batch(start=start, stop=stop, length=tokens.shape[1], tokens=tokens), backward
-
-
-def _gradient_gram(group: GradientPass, plan: ScanPlan, settings: ScanSettings, model: Model) -> GradientGram:
-    dtype = torch.float64 if settings.dtype == "float64" else torch.float32
-    by_address = {view.site.address: view for view in model.matrices}
-    stores: dict[MatrixView, GradientStore] = {}
-    for member in group.members:
-        view = by_address[member.address]
-        if member.factored:
-            stores[view] = FactoredGradients(
-                plan.num_gradient_sequences, plan.length, view.shape, dtype=dtype, device=plan.device
-            )
-        else:
-            stores[view] = DenseGradients(
-                plan.num_gradient_sequences, view.shape, dtype=dtype, device=plan.device
-            )
-    blocks = Blocks(num_sequences=plan.num_gradient_sequences, num_blocks=settings.num_blocks)
-    return GradientGram(stores=stores, blocks=blocks)
 
 
 def _loss_scalars(
@@ -157,8 +153,9 @@ def _loss_scalars(
     sums = np.add.reduceat(kept, blocks.edges[:-1])
     counts = np.add.reduceat(finite.astype(float), blocks.edges[:-1])
     num_finite = int(finite.sum())
-    usable = num_finite > 0 and bool((num_finite - counts > 0).all())
-    value = float(sums.sum() / num_finite) if num_finite else float("nan")
+    enough = losses.size - num_finite <= MAX_DROPPED_SHARE * losses.size
+    usable = enough and bool((num_finite - counts > 0).all())
+    value = float(sums.sum() / num_finite) if enough else float("nan")
     without = (sums.sum() - sums) / (num_finite - counts) if usable else np.empty(0)
     return (
         Scalar(
@@ -167,7 +164,7 @@ def _loss_scalars(
             measurement="probe",
             value=value,
             unit="nats/token",
-            status=Status.OK if num_finite else Status.NONFINITE,
+            status=Status.OK if enough else Status.NONFINITE,
             delete_one_block=without,
             block_sizes=tuple(int(c) for c in counts) if usable else (),
         ),

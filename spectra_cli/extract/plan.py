@@ -14,12 +14,13 @@ from spectra_cli.core.errors import BudgetError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Skipped
 from spectra_cli.extract.losses import CHUNK_BYTES
-from spectra_cli.extract.measurements import activation_covariance
+from spectra_cli.extract.measurements.gradient_gram import GRADIENT
 from spectra_cli.extract.measurements.gradient_store import dense_bytes, factor_bytes
+from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
+from spectra_cli.extract.measurements.registry import find_measurements
 from spectra_cli.extract.protocols import MatrixView, Model
 from spectra_cli.extract.selection import select_layers, select_matrices
 
-GRADIENT = "gradient"
 _TOKENS_PER_BATCH = {"cpu": 8192, "cuda": 16_384}
 _DEFAULT_SHARE = 0.7
 # Tensors kept for backward, in units of the linear maps' inputs and outputs: measured 1.1 to 1.4 on
@@ -102,23 +103,29 @@ def plan_scan(
     """
     budget = default_budget(device) if budget_bytes is None else budget_bytes
     layers = select_layers(settings.layers, len(model.blocks))
-    has_covariance = activation_covariance.NAME in settings.measurements
-    has_gradients = GRADIENT in settings.measurements
+    kinds = find_measurements(settings.measurements)
+    has_covariance = any(isinstance(kind, BlockMeasurement) for kind in kinds)
+    has_gradients = any(isinstance(kind, GradientMeasurement) for kind in kinds)
     num_covariance = settings.num_sequences if has_covariance else 0
     num_gradient = settings.num_gradient_sequences if has_gradients else 0
     views, missing = (
-        select_matrices(model, settings.matrices, layers, measurement=GRADIENT) if has_gradients else ((), ())
+        select_matrices(model, settings.matrices, layers, measurement=GRADIENT.name)
+        if has_gradients
+        else ((), ())
     )
     width = 8 if settings.dtype == "float64" else 4
     members = [_member(view, num_gradient, settings.sequence_length, width) for view in views]
+    wanted = batch_size or max(1, _TOKENS_PER_BATCH.get(device.type, 8192) // settings.sequence_length)
+    wanted = min(wanted, max(num_covariance, num_gradient, 1))
+    tokens = wanted * settings.sequence_length
     fixed = {
         "model": _parameter_bytes(model.module, width),
         "covariance": _covariance_bytes(model, settings, len(layers)) if has_covariance else 0,
-        "logits": 3 * CHUNK_BYTES,
+        "logits": 3 * min(CHUNK_BYTES, tokens * model.vocab_size * 4),
     }
     each = _sequence_bytes(model, settings, width, backward=has_gradients)
     largest = max((m.memory_bytes for m in members), default=0)
-    gram = 6 * num_gradient**2 * 8 + (2 * CHUNK_BYTES if members else 0)
+    gram = 6 * num_gradient**2 * 8 + min(2 * CHUNK_BYTES, 4 * largest)
     smallest = sum(fixed.values()) + each + largest + gram
     if smallest > budget:
         raise BudgetError(
@@ -128,7 +135,6 @@ def plan_scan(
             "fewer layers (--layers), fewer or shorter sequences"
         )
     spare = budget - sum(fixed.values()) - gram
-    wanted = batch_size or max(1, _TOKENS_PER_BATCH.get(device.type, 8192) // settings.sequence_length)
     # A batch may take a quarter of what is left, if the largest matrix still fits beside it.
     fitting = max(1, min((spare - largest) // each, max(spare // (4 * each), 1)))
     size = min(wanted, fitting)
@@ -204,7 +210,7 @@ def _sequence_bytes(model: Model, settings: ScanSettings, width: int, *, backwar
     length = settings.sequence_length
     features = [sum(shape) for shape in _linear_shapes(model)]
     kept = sum(features) if backward else 4 * max(features, default=model.width)
-    rows = 3 * model.width * 8 if activation_covariance.NAME in settings.measurements else 0
+    rows = 3 * model.width * 8
     return int(length * (_ACTIVATION_FACTOR * kept * width + rows))
 
 

@@ -34,10 +34,10 @@ def select_layers(words: str, num_layers: int) -> tuple[int, ...]:
 
 
 def _range(word: str, words: str, num_layers: int) -> tuple[int, int]:
-    head, _, tail = word[1:].partition("-")
+    head, dash, tail = word[1:].partition("-")
     try:
         first = int(word[0] + head)
-        last = int(tail) if tail else first
+        last = int(tail) if dash else first
     except (ValueError, IndexError):
         raise UsageError(
             f"--layers {words!r}: {word!r} is not a layer; "

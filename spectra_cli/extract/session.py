@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 import platform
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Self
 
 import torch
+from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError, ModelError, ProbeError, UsageError
 from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
-from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, Provenance
+from spectra_cli.core.types import (
+    CheckpointInfo,
+    CheckpointRef,
+    CheckpointSpectra,
+    ProbeInfo,
+    Provenance,
+)
 from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.engine import Progress, measure, numerics
+from spectra_cli.extract.measurements import weights
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.models.registry import find_family
@@ -90,10 +100,14 @@ def read_probe(
 ) -> Probe:
     """The probe's tokens, checked against the model's vocabulary and longest sequence.
 
+    A scan of weights alone needs no tokens: without a source it gets a probe of none.
+
     Raises:
         ProbeError: see `load_probe`; or sequences longer than the model's positions.
     """
     model = series.skeleton
+    if not source and settings.measurements == (weights.NAME,):
+        return _no_tokens()
     if model.max_length is not None and settings.sequence_length > model.max_length:
         raise ProbeError(
             f"sequences of {settings.sequence_length} tokens were asked for; this {model.architecture} model "
@@ -116,6 +130,22 @@ def read_probe(
     )
 
 
+def _no_tokens() -> Probe:
+    info = ProbeInfo(
+        digest="",
+        source="",
+        format="none",
+        num_sequences=0,
+        sequence_length=0,
+        targets="none",
+        seed=None,
+        starts=(),
+        vocab_size=0,
+    )
+    nothing = torch.empty(0, 0, dtype=torch.int64)
+    return Probe(info=info, tokens=nothing, targets=nothing)
+
+
 def choose_device(name: str) -> torch.device:
     """The device named; `auto` is CUDA where there is one.
 
@@ -135,6 +165,15 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Opened:
+    """A checkpoint read and digested, before it is a model."""
+
+    header: CheckpointHeader
+    state: dict[str, Tensor]
+    digest: str
+
+
 class Session:
     """Measures one checkpoint after another, all with the same probe and settings."""
 
@@ -147,6 +186,8 @@ class Session:
         self._settings = settings
         self._resources = resources
         self._verified: set[str] = set()
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-checkpoint")
+        self._ahead: dict[CheckpointRef, Future[_Opened]] = {}
         self.plan = self._plan(series.skeleton)
 
     def _plan(self, model: Model, batch_size: int | None = None) -> ScanPlan:
@@ -158,19 +199,41 @@ class Session:
             batch_size=batch_size or self._resources.batch_size,
         )
 
-    def measure(self, ref: CheckpointRef, progress: Progress) -> CheckpointSpectra:
+    def _open(self, ref: CheckpointRef) -> _Opened:
+        header = self.series.source.header(ref)
+        state = self.series.source.open(ref)
+        return _Opened(header=header, state=state, digest=state_digest(state))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ahead.clear()
+        self._reader.shutdown(wait=False, cancel_futures=True)
+
+    def measure(
+        self, ref: CheckpointRef, progress: Progress, *, following: CheckpointRef | None = None
+    ) -> CheckpointSpectra:
         """Load, check and measure one checkpoint.
+
+        Args:
+            ref: which one.
+            progress: see `spectra_cli.extract.engine.measure`.
+            following: the one asked for next, read and digested in the background meanwhile. One
+                checkpoint at most waits so; where its format maps files, it waits in the page cache.
 
         Raises:
             CheckpointError, ModelError: this checkpoint cannot be measured, and why.
         """
         started = time.perf_counter()
         progress("reading", 0, 1)
-        header = self.series.source.header(ref)
-        state = self.series.source.open(ref)
-        digest = state_digest(state)
-        model = find_family(header).build(header, state, device=self.device)
-        del state
+        reading = self._ahead.pop(ref, None)
+        opened = self._open(ref) if reading is None else reading.result()
+        header, digest = opened.header, opened.digest
+        model = find_family(header).build(header, opened.state, device=self.device)
+        del opened, reading
+        if following is not None:
+            self._ahead[following] = self._reader.submit(self._open, following)
         self._check_fits(ref, model)
         with numerics(model, self._settings):
             self._verify(model, progress)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 WIDTH = 100
 
 
-def results() -> Console:
-    """The console for results: at most 100 columns; exactly 100 when piped."""
+def print_results(*parts: RenderableType) -> None:
+    """Print on stdout, at most 100 columns wide (exactly 100 when piped), no line padded with blanks."""
     console = Console(file=sys.stdout, highlight=False)
     console.width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    return console
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def messages() -> Console:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from spectra_cli.render.numbers import count, loss, size
+from spectra_cli.render.tables import plain_table, titled
 
 
 def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
     """One row a checkpoint, in the order of the scan."""
-    table = Table(title="Checkpoints", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = plain_table()
     for name in ("checkpoint", "parameters", "size", "tokens", "train loss", "eval loss"):
         table.add_column(name, justify="left" if name == "checkpoint" else "right", no_wrap=True)
     table.add_column("note", overflow="fold")
@@ -31,7 +30,7 @@ def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
             note,
             style="yellow" if row["problem"] else "",
         )
-    return table
+    return titled("Checkpoints", table)
 
 
 def model(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -45,12 +44,12 @@ def model(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield line
     for notice in document["notices"]:
         yield Text(notice, style="yellow")
-    table = Table(title="Matrices", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = plain_table()
     for name in ("matrix", "fan_out x fan_in", "layers", "name in the checkpoint"):
         table.add_column(name, overflow="fold")
     for row in document["matrices"]:
         table.add_row(row["component"], row["shape"], row["layers"], row["name"])
-    yield table
+    yield titled("Matrices", table)
 
 
 def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -60,6 +59,7 @@ def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(f"no plan: {found['problem']}", style="yellow")
         return
     sites = len(found["sites"])
+    yield Text()
     yield Text(
         f"Plan for each checkpoint on {found['device']}: {len(found['passes'])} pass"
         f"{'es' * (len(found['passes']) != 1)}, {found['sequences_to_run']} sequences in batches of "

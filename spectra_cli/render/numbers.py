@@ -40,7 +40,8 @@ def count(number: int | None) -> str:
     if number is None:
         return "-"
     for power, unit in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
-        if abs(number) >= 10**power:
+        # 999,500 and more would round to 1000 of the smaller unit
+        if abs(number) >= 0.9995 * 10**power and abs(number) >= 1000:
             return f"{number / 10**power:.3g}{unit}"
     return str(number)
 

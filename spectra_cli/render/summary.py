@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, Provenance, Skipped, StatisticValue, Status
 from spectra_cli.render.console import WIDTH
 from spectra_cli.render.numbers import count, loss, with_error
+from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import tidy_rows
 
 SCHEMA = "spectra.show/1"
@@ -49,12 +48,12 @@ _TABLES = (
     ("gradient_covariance", "Gradients per sequence (covariance eigenvalues, centred)", _GRADIENTS),
     ("weight", "Weights (singular values)", _WEIGHTS),
 )
-_SERIES = (
-    ("probe_loss", "probe"),
-    ("head_exponent_1_10", "activation_covariance"),
-    ("rankme_cov", "activation_covariance"),
-    ("gradient_noise_scale", "gradient_covariance"),
-)
+_SERIES = {
+    ("probe_loss", "probe"): "probe loss",
+    ("head_exponent_1_10", "activation_covariance"): "α head\n1-10",
+    ("rankme_cov", "activation_covariance"): "RankMe\n(cov)",
+    ("gradient_noise_scale", "gradient_covariance"): "gradient\nnoise scale",
+}
 _MARKS = {
     Status.PARTIAL: "*",
     Status.BELOW_FLOOR: "!",
@@ -76,6 +75,9 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
     lines.append(f"  {info.architecture}, {count(info.num_parameters)} parameters, ")
     lines.append(f"{len(checkpoints)} checkpoint{'s' * (len(checkpoints) != 1)}\n")
     tokens = probe.num_sequences * probe.sequence_length
+    if not probe.num_sequences:
+        lines.append("no probe: weights alone")
+        return lines
     lines.append(
         f"probe {probe.digest[:12]}: {probe.num_sequences} x {probe.sequence_length} = {count(tokens)} "
         f"tokens of {probe.source}\n"
@@ -91,29 +93,35 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
     return lines
 
 
-def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
-    """One row a checkpoint: losses, and the spectra of its last measured layer."""
-    table = _table("Checkpoints (exponent and rank: last measured layer's activations)")
-    for name in ("step", "tokens", "train\nloss", "eval\nloss", "probe loss"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("α head\n1-10", "RankMe\n(cov)", "gradient\nnoise scale"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for ref, info, statistics, _ in checkpoints:
-        last = _last_layer(statistics)
-        found = {
-            (value.name, value.measurement): value
-            for value in statistics
-            if value.site is None
-            or (value.measurement == "activation_covariance" and value.site.layer == last)
-        }
-        table.add_row(
-            ref.key.removeprefix("step"),
-            count(info.tokens_seen),
-            loss(info.train_loss),
-            loss(info.eval_loss),
-            *(Text(cell(found.get(key))) for key in _SERIES),
-        )
-    return table
+def series_table(checkpoints: Sequence[Checkpoint]) -> RenderableType:
+    """One row a checkpoint: losses, and the spectra of its last measured layer; empty columns left out."""
+    columns = {
+        "step": [ref.key.removeprefix("step") for ref, *_ in checkpoints],
+        "tokens": [count(info.tokens_seen) for _, info, *_ in checkpoints],
+        "train\nloss": [loss(info.train_loss) for _, info, *_ in checkpoints],
+        "eval\nloss": [loss(info.eval_loss) for _, info, *_ in checkpoints],
+    }
+    measured = [_of_last_layer(statistics) for _, _, statistics, _ in checkpoints]
+    for key, title in _SERIES.items():
+        columns[title] = [cell(values.get(key)) for values in measured]
+    table = plain_table()
+    shown = {title: cells for title, cells in columns.items() if title == "step" or set(cells) - {"-", ""}}
+    for title in shown:
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*map(Text, row))
+    about = " (α, RankMe: activations of the last measured layer)" if "RankMe\n(cov)" in shown else ""
+    return titled(f"Checkpoints{about}", table)
+
+
+def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str], StatisticValue]:
+    """Numbers of the whole model, and those of the last layer's activations."""
+    last = _last_layer(statistics)
+    return {
+        (value.name, value.measurement): value
+        for value in statistics
+        if value.site is None or (value.measurement == "activation_covariance" and value.site.layer == last)
+    }
 
 
 def checkpoint_tables(checkpoint: Checkpoint) -> Iterator[RenderableType]:
@@ -124,7 +132,7 @@ def checkpoint_tables(checkpoint: Checkpoint) -> Iterator[RenderableType]:
         shown = [name for name in columns if any(v.name == name for v in values)]
         if not shown:
             continue
-        table = _table(f"{ref.key}: {title}")
+        table = plain_table()
         table.add_column("layer" if measurement == "activation_covariance" else "matrix", no_wrap=True)
         for name in shown:
             table.add_column(columns[name], justify="right", no_wrap=True)
@@ -136,12 +144,12 @@ def checkpoint_tables(checkpoint: Checkpoint) -> Iterator[RenderableType]:
             label = _label(next(iter(row.values())))
             table.add_row(label, *(Text(cell(row.get(name))) for name in shown))
         noted = [value for row in by_site.values() for value in row.values()]
-        yield Group(table, *_notes(noted))
+        yield titled(f"{ref.key}: {title}", table, *_notes(noted))
     if skipped:
         yield _skipped_lines(skipped)
 
 
-def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> Table:
+def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> RenderableType:
     """One statistic over the series: a row a site, a column a checkpoint, as many of the last as fit."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for ref, _, statistics, _ in checkpoints:
@@ -155,16 +163,15 @@ def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> Table:
     while sum(widths) > room and len(keys) > 1:
         keys, widths = keys[1:], widths[1:]
     left = len(checkpoints) - len(keys)
-    table = _table(
-        name + (f" (the last {len(keys)} checkpoints; --format csv has {left} more)" if left else "")
-    )
+    title = name + (f" (the last {len(keys)} checkpoints; --format csv has {left} more)" if left else "")
+    table = plain_table()
     table.add_column("of", no_wrap=True)
     table.add_column("site", no_wrap=True)
     for key in keys:
         table.add_column(key.removeprefix("step"), justify="right", no_wrap=True)
     for (of, site), by_checkpoint in rows.items():
         table.add_row(of, site, *(Text(by_checkpoint.get(key, "")) for key in keys))
-    return table
+    return titled(title, table)
 
 
 def cell(value: StatisticValue | None) -> str:
@@ -182,6 +189,12 @@ def _label(value: StatisticValue) -> str:
     if value.site is None:
         return "model"
     return value.site.address.removeprefix("blocks.").removesuffix(".resid_post")
+
+
+def notices(infos: Iterable[CheckpointInfo]) -> Iterator[Text]:
+    """What readers of the checkpoints had to say, each sentence once."""
+    for notice in dict.fromkeys(notice for info in infos for notice in info.notices):
+        yield Text(notice, style="yellow")
 
 
 def as_document(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
@@ -227,17 +240,6 @@ def as_document(path: str, provenance: Provenance, checkpoints: Sequence[Checkpo
     }
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1),
-    )
-
-
 def _last_layer(statistics: Iterable[StatisticValue]) -> int | None:
     layers = (
         v.site.layer for v in statistics if v.site is not None and v.measurement == "activation_covariance"
@@ -261,7 +263,8 @@ def _notes(values: Iterable[StatisticValue]) -> Iterator[Text]:
     for status, found in marked.items():
         mark = _MARKS[status] if status.has_value else f"[{_MARKS[status]}]"
         names = ", ".join(dict.fromkeys(v.name for v in found))
-        yield Text(f"{mark} {status.value}, {len(found)} values ({names}): {found[0].reason}", style="dim")
+        plural = "value" if len(found) == 1 else "values"
+        yield Text(f"{mark} {status.value}, {len(found)} {plural} ({names}): {found[0].reason}", style="dim")
 
 
 def _span(values: Sequence[float]) -> str:

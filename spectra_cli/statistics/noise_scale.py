@@ -68,7 +68,9 @@ def _noise_scale(pairs: Sequence[Pair], site: Site | None, step: int | None) -> 
         reason = "no matrix has a finite, non-zero gradient"
     else:
         signal, noise = _total([s for s, _ in measured]), _total([n for _, n in measured])
-        if signal[0] <= 0:
+        if signal[0] == 0 and noise[0] == 0:
+            status, reason = Status.ZERO, "every gradient is exactly zero"
+        elif signal[0] <= 0:
             status = Status.UNRESOLVED
             reason = (
                 f"the squared mean gradient is estimated as {signal[0]:.2e}: "

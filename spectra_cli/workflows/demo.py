@@ -43,11 +43,7 @@ def demo(
     """
     from spectra_cli.extract.demo.training import PROBE_NAME, train_run
 
-    strangers = sorted(p.name for p in folder.iterdir() if not _is_ours(p)) if folder.is_dir() else []
-    if strangers:
-        raise UsageError(
-            f"{folder} holds {', '.join(strangers[:3])}, which no demo wrote; name a new folder with --output"
-        )
+    _check_folder(folder, PROBE_NAME)
     folder.mkdir(parents=True, exist_ok=True)
     runs = []
     for recipe in RECIPES:
@@ -67,5 +63,11 @@ def demo(
     return tuple(runs)
 
 
-def _is_ours(path: Path) -> bool:
-    return path.name.split(".")[0] in RECIPES
+def _check_folder(folder: Path, probe_name: str) -> None:
+    """Refuse to write over what is not an earlier demo's."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output {folder} is a file; expected a folder for checkpoints and archives")
+    for recipe in RECIPES:
+        run = folder / recipe
+        if run.exists() and not (run / probe_name).is_file():
+            raise UsageError(f"{run} exists and no demo wrote it; name another folder with --output")

@@ -6,14 +6,18 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spectra_cli.archive.layout import default_archive_path, list_parts
 from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.reader import Finished, finished, open_archive
 from spectra_cli.archive.writer import consolidate, write_part
-from spectra_cli.core.errors import ArchiveError, DataError, SpectraError, UsageError
+from spectra_cli.core.errors import ArchiveError, CheckpointError, DataError, SpectraError, UsageError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, Provenance
+
+if TYPE_CHECKING:
+    from spectra_cli.extract.session import Series, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +91,6 @@ def scan(request: ScanRequest, progress: Callable[[ScanProgress], None]) -> Scan
     series = open_series(request.checkpoints)
     archive = request.output or default_archive_path(request.checkpoints, Path.cwd())
     _check_output(archive, request)
-    if not request.probe:
-        raise UsageError(
-            "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
-            ".safetensors, text or JSONL file); `--probe synthetic` draws random tokens for a smoke run"
-        )
     probe = read_probe(
         series,
         request.settings,
@@ -102,54 +101,88 @@ def scan(request: ScanRequest, progress: Callable[[ScanProgress], None]) -> Scan
     resources = Resources(
         device=request.device, memory_bytes=request.memory_bytes, batch_size=request.batch_size
     )
-    session = Session(series, probe, request.settings, resources)
-    if request.overwrite:
-        _remove(archive)
-    done = _reusable(archive, request, session.provenance)
-    measured: list[CheckpointRef] = []
-    kept: list[CheckpointRef] = []
-    failed: list[tuple[CheckpointRef, str]] = []
-    for number, ref in enumerate(series.refs, start=1):
+    with Session(series, probe, request.settings, resources) as session:
+        if request.overwrite:
+            _remove(archive)
+        done = _reusable(archive, request, session.provenance)
+        tally = _measure_series(session, archive, done, request, progress)
+    if tally.measured or tally.kept:
+        consolidate(archive)
+    if tally.failed and (not request.skip_errors or not (tally.measured or tally.kept)):
+        raise _stopped(tally, archive, len(series.refs))
+    return ScanResult(
+        archive=archive,
+        measured=tuple(tally.measured),
+        kept=tuple(tally.kept),
+        failed=tuple(tally.failed),
+        notices=_damaged_parts(done) + _duplicates(archive),
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    measured: list[CheckpointRef] = field(default_factory=list)
+    kept: list[CheckpointRef] = field(default_factory=list)
+    failed: list[tuple[CheckpointRef, str]] = field(default_factory=list)
+
+
+def _measure_series(
+    session: Session,
+    archive: Path,
+    done: Finished,
+    request: ScanRequest,
+    progress: Callable[[ScanProgress], None],
+) -> _Tally:
+    """One part file a checkpoint; the next one is read while the present one is measured."""
+    tally = _Tally()
+    waiting = _not_done(session.series, done, tally)
+    count = len(session.series.refs)
+    for position, (number, ref) in enumerate(waiting):
 
         def report(
             activity: str, now: int, total: int, ref: CheckpointRef = ref, number: int = number
         ) -> None:
             progress(
-                ScanProgress(
-                    ref=ref, number=number, count=len(series.refs), activity=activity, done=now, total=total
-                )
+                ScanProgress(ref=ref, number=number, count=count, activity=activity, done=now, total=total)
             )
 
         try:
-            if done.fingerprint(ref) == series.source.header(ref).fingerprint:
-                kept.append(ref)
-                continue
-            write_part(archive, session.measure(ref, report))
+            following = waiting[position + 1][1] if position + 1 < len(waiting) else None
+            write_part(archive, session.measure(ref, report, following=following))
         except ArchiveError:
             raise
         except DataError as error:
-            failed.append((ref, str(error)))
+            tally.failed.append((ref, str(error)))
             if not request.skip_errors:
                 break
             continue
-        measured.append(ref)
-    if measured or kept:
-        consolidate(archive)
-    if failed and not request.skip_errors:
-        raise _stopped(failed[0], archive, len(measured) + len(kept), len(series.refs))
-    if not measured and not kept:
-        raise _stopped(failed[0], archive, 0, len(series.refs))
-    return ScanResult(
-        archive=archive,
-        measured=tuple(measured),
-        kept=tuple(kept),
-        failed=tuple(failed),
-        notices=_damaged_parts(done) + _duplicates(archive),
-    )
+        tally.measured.append(ref)
+    return tally
 
 
-def _stopped(first: tuple[CheckpointRef, str], archive: Path, done: int, count: int) -> SpectraError:
-    ref, reason = first
+def _not_done(series: Series, done: Finished, tally: _Tally) -> list[tuple[int, CheckpointRef]]:
+    """Checkpoints, numbered from 1, whose files are not those that an earlier scan finished."""
+    waiting: list[tuple[int, CheckpointRef]] = []
+    for number, ref in enumerate(series.refs, start=1):
+        earlier = done.fingerprint(ref)
+        # Only where there is an earlier result: a damaged checkpoint is reported when its turn comes.
+        if earlier is not None and _fingerprint(series, ref) == earlier:
+            tally.kept.append(ref)
+        else:
+            waiting.append((number, ref))
+    return waiting
+
+
+def _fingerprint(series: Series, ref: CheckpointRef) -> str | None:
+    try:
+        return series.source.header(ref).fingerprint
+    except CheckpointError:
+        return None
+
+
+def _stopped(tally: _Tally, archive: Path, count: int) -> SpectraError:
+    ref, reason = tally.failed[0]
+    done = len(tally.measured) + len(tally.kept)
     kept = f" {done} of {count} checkpoints are kept in {archive}." if done else ""
     return DataError(f"{ref.key} could not be measured: {reason}.{kept} --on-error skip leaves such ones out")
 

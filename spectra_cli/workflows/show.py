@@ -51,7 +51,7 @@ class ArchiveSummary:
 def show(
     archive: str,
     *,
-    steps: Sequence[int] | None = None,
+    steps: Sequence[range] | None = None,
     layers: Sequence[int] | None = None,
     statistics: Sequence[str] | None = None,
 ) -> ArchiveSummary:
@@ -75,18 +75,17 @@ def show(
     )
 
 
-def _choose(archive: Archive, steps: Sequence[int] | None) -> list[int]:
+def _choose(archive: Archive, steps: Sequence[range] | None) -> list[int]:
     refs = archive.refs
     if steps is None:
         return list(range(len(refs)))
     known = [ref.step for ref in refs]
-    missing = [step for step in steps if step not in known]
-    if missing:
-        raise UsageError(
-            f"{archive.path} holds no step {', '.join(map(str, missing))}; "
-            f"it holds {', '.join(str(s) for s in known)}"
-        )
-    return [index for index, step in enumerate(known) if step in steps]
+    for span in steps:
+        if not any(step in span for step in known):
+            words = str(span.start) if len(span) == 1 else f"from {span.start} to {span.stop - 1}"
+            held = ", ".join(str(step) for step in known)
+            raise UsageError(f"{archive.path} holds no step {words}; it holds {held}")
+    return [index for index, step in enumerate(known) if any(step in span for span in steps)]
 
 
 def _summary(

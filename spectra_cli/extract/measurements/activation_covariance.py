@@ -16,11 +16,17 @@ from torch import Tensor
 from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
 from spectra_cli.extract.measurements.covariance_sums import CovarianceSums, ShiftedSums
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
-from spectra_cli.extract.measurements.measurement import Batch, Blocks, Measured
+from spectra_cli.extract.measurements.measurement import (
+    MAX_DROPPED_SHARE,
+    Batch,
+    BlockMeasurement,
+    Blocks,
+    Measured,
+    Subject,
+)
 
 NAME = "activation_covariance"
 RMS_EPS = 1e-6
-MAX_DROPPED_SHARE = 0.01
 # A packed triangle of float64 takes what a full float32 square does; beyond this width, half of that.
 _WIDEST_FLOAT64_BLOCK = 1024
 
@@ -60,7 +66,7 @@ class _SiteSums:
         self.first_square = self.shift.new_zeros(())
 
     def add_first_tokens(self, rows: Tensor, keep: Tensor) -> None:
-        kept = torch.where(keep[:, None], rows, 0.0)
+        kept = torch.where(keep[:, None], rows.double(), 0.0)
         self.first_sum += kept.sum(0)
         self.first_square += kept.square().sum()
 
@@ -94,17 +100,25 @@ class ActivationCovariance:
         normalize: str,
         pool: str,
         final_norm: Callable[[Tensor], Tensor] | None,
+        products: torch.dtype = torch.float64,
     ) -> None:
-        """Measure `sites` (layer -> site) over the first `blocks.num_sequences` of the probe."""
+        """Measure `sites` (layer -> site) over the first `blocks.num_sequences` of the probe.
+
+        `products` is the dtype of x x^T: float64, since float32 products miss eigenvalues below about
+        1e-5 of the largest by more than 1e-5 (docs/explanation/estimators.md); float32 is enough for
+        activations that were computed in bfloat16.
+        """
         self.layers = tuple(sites)
         self._sites = sites
         self._blocks = blocks
         self._pool = pool
+        self._products = products
         self._unit = "hidden_unit^2" if normalize == "none" else "normalised_hidden_unit^2"
         self._rows: Rows = {"rms": normalise_rms, "none": lambda h: h, "final": final_norm}[normalize] or (
             lambda h: h
         )
         self._sums: dict[int, _SiteSums] = {}
+        self._rows_each = 1  # of a sequence, once one was seen
 
     def observe(self, layer: int, hidden_BTD: Tensor, batch: Batch) -> None:
         """Add the part of this batch that belongs to the covariance probe, split at block edges."""
@@ -112,11 +126,13 @@ class ActivationCovariance:
         stop = min(batch.stop, edges[-1])
         if batch.start >= stop:
             return
-        rows_BTD = self._pooled(self._rows(hidden_BTD.detach()[: stop - batch.start]).double())
+        hidden = hidden_BTD.detach()[: stop - batch.start]
+        rows_BTD = self._pooled(self._rows(hidden).to(self._products))
+        self._rows_each = rows_BTD.shape[1]
         keep_B = torch.isfinite(rows_BTD).all(-1).all(-1)
         if layer not in self._sums:
             finite = torch.where(keep_B[:, None, None], rows_BTD, 0.0)
-            self._sums[layer] = _SiteSums(finite.mean((0, 1)))
+            self._sums[layer] = _SiteSums(finite.mean((0, 1), dtype=torch.float64))
         sums = self._sums[layer]
         start = batch.start
         for edge in edges[1:]:
@@ -147,9 +163,7 @@ class ActivationCovariance:
         if total is None or len(sums.blocks) != len(self._blocks.sizes):
             raise AssertionError(f"{site.address}: {len(sums.blocks)} of {len(self._blocks.sizes)} blocks")
         kept = round(float(total.count))
-        rows_per_sequence = self._rows_per_sequence(sums)
-        expected = self._blocks.num_sequences * rows_per_sequence
-        dropped = (expected - kept) // max(rows_per_sequence, 1)
+        dropped = self._blocks.num_sequences - kept // self._rows_each
         reason = _why_not(kept, dropped, self._blocks.num_sequences)
         if reason is not None:
             status = Status.UNRESOLVED if dropped == 0 else Status.NONFINITE
@@ -175,12 +189,6 @@ class ActivationCovariance:
         )
         return Measured(spectra=(spectrum,), scalars=self._scalars(site, sums, total, dropped))
 
-    def _rows_per_sequence(self, sums: _SiteSums) -> int:
-        largest = max(
-            block.count / size for block, size in zip(sums.blocks, self._blocks.sizes, strict=True) if size
-        )
-        return max(round(largest), 1)
-
     def _scalars(
         self, site: Site, sums: _SiteSums, total: CovarianceSums, dropped: int
     ) -> tuple[Scalar, ...]:
@@ -189,7 +197,7 @@ class ActivationCovariance:
         squares = np.array([block.trace for block in sums.blocks]) + counts * (means**2).sum(1)
         first_sums = np.stack([block.first_sum for block in sums.blocks])
         first_squares = np.array([block.first_square for block in sums.blocks])
-        firsts = np.array(self._blocks.sizes, dtype=float)
+        firsts = counts / self._rows_each
 
         def shares(keep: FloatArray) -> tuple[float, float]:
             """mean_share and first_token_trace_share of the blocks with weight 1 in `keep`."""
@@ -234,6 +242,25 @@ class ActivationCovariance:
             delete_one_block=np.empty(0) if replicates is None else replicates,
             block_sizes=sizes,
         )
+
+
+def _start(subject: Subject) -> ActivationCovariance:
+    settings = subject.settings
+    return ActivationCovariance(
+        sites={layer: Site(layer=layer, component="resid_post") for layer in subject.layers},
+        blocks=Blocks(num_sequences=settings.num_sequences, num_blocks=settings.num_blocks),
+        normalize=settings.normalize,
+        pool=settings.pool,
+        final_norm=subject.model.final_norm,
+        products=torch.float32 if settings.dtype == "bfloat16" else torch.float64,
+    )
+
+
+ACTIVATION_COVARIANCE = BlockMeasurement(
+    name=NAME,
+    summary="eigenvalues of the centred covariance of the residual stream after each block",
+    start=_start,
+)
 
 
 def _why_not(kept: int, dropped: int, num_sequences: int) -> str | None:

@@ -54,9 +54,9 @@ class ShiftedSums:
         self._count = shift.new_zeros(())
 
     def add(self, rows: Tensor, keep: Tensor) -> None:
-        """Take in `rows` (R, D) float64, of which those with `keep` (R,) true count."""
-        centred = torch.where(keep[:, None], rows - self._shift, 0.0)
-        self._sum += centred.sum(0)
+        """Take in `rows` (R, D), of which those with `keep` (R,) true count; products in their dtype."""
+        centred = torch.where(keep[:, None], rows - self._shift.to(rows.dtype), 0.0)
+        self._sum += centred.sum(0, dtype=torch.float64)
         self._count += keep.sum()
         add_gram_(self._products, centred.T)
 

@@ -17,13 +17,23 @@ from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
-from spectra_cli.extract.measurements.gradient_store import GradientStore
-from spectra_cli.extract.measurements.measurement import Batch, Blocks, Measured
+from spectra_cli.extract.measurements.gradient_store import (
+    DenseGradients,
+    FactoredGradients,
+    GradientStore,
+)
+from spectra_cli.extract.measurements.measurement import (
+    MAX_DROPPED_SHARE,
+    Batch,
+    Blocks,
+    GradientMeasurement,
+    Measured,
+    Subject,
+)
 from spectra_cli.extract.protocols import MatrixView
 
 CENTRED = "gradient_covariance"
 UNCENTRED = "gradient_matrix"
-MAX_DROPPED_SHARE = 0.01
 
 
 class GradientGram:
@@ -46,6 +56,26 @@ class GradientGram:
             kernel = self._stores.pop(view).gram().cpu()
             measured += spectra_of_kernel(view.site, kernel, view.shape, self._blocks)
         return measured
+
+
+def _start(subject: Subject) -> GradientGram:
+    dtype = torch.float64 if subject.settings.dtype == "float64" else torch.float32
+    number, device = subject.num_gradient_sequences, subject.device
+    stores: dict[MatrixView, GradientStore] = {}
+    for view in subject.views:
+        if view in subject.factored:
+            stores[view] = FactoredGradients(number, subject.length, view.shape, dtype=dtype, device=device)
+        else:
+            stores[view] = DenseGradients(number, view.shape, dtype=dtype, device=device)
+    blocks = Blocks(num_sequences=number, num_blocks=subject.settings.num_blocks)
+    return GradientGram(stores=stores, blocks=blocks)
+
+
+GRADIENT = GradientMeasurement(
+    name="gradient",
+    summary="per-sequence gradients of each matrix: centred eigenvalues, singular values, noise scale",
+    start=_start,
+)
 
 
 def spectra_of_kernel(site: Site, kernel: Tensor, shape: tuple[int, int], blocks: Blocks) -> Measured:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Skipped, Spectrum
-from spectra_cli.extract.protocols import MatrixView
+from spectra_cli.extract.protocols import MatrixView, Model
+
+# Sequences with NaN or infinity that a number may leave out, and still be called that number.
+MAX_DROPPED_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,14 @@ class Measured:
         )
 
 
-class BlockObserver(Protocol):
+class Observer(Protocol):
+    """A measurement under way on one checkpoint."""
+
+    def finish(self) -> Measured:
+        """What was measured; whatever was held for it is let go."""
+
+
+class BlockObserver(Observer, Protocol):
     """Sees the residual stream after chosen blocks, on the device, inside the forward pass."""
 
     layers: tuple[int, ...]
@@ -78,6 +91,61 @@ class GradientObserver(Protocol):
         Args:
             view: which matrix.
             inputs: (B, T, I), or token ids (B, T) for an embedding.
-            delta: (B, T, O), gradient of the summed per-sequence losses at this matrix's outputs.
+            delta: (B, T, O), gradient of the summed per-sequence losses at the module's outputs.
             batch: the sequences it belongs to (part of a batch when the head runs in chunks).
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a measurement is started on.
+
+    Attributes:
+        model: on the device; `settings`: of the scan; `layers`: chosen ones.
+        views: matrices to measure (for gradients: those of this pass).
+        factored: matrices whose gradients wait as factors, by the plan.
+        num_gradient_sequences, length, device: of the passes.
+    """
+
+    model: Model
+    settings: ScanSettings
+    layers: tuple[int, ...]
+    views: tuple[MatrixView, ...] = ()
+    factored: frozenset[MatrixView] = frozenset()
+    num_gradient_sequences: int = 0
+    length: int = 0
+    device: torch.device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockMeasurement:
+    """A measurement of the residual stream; it rides on the first pass."""
+
+    name: str
+    summary: str
+    start: Callable[[Subject], BlockObserver]
+
+
+class FinishingGradientObserver(GradientObserver, Observer, Protocol):
+    """A gradient observer that is a measurement."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientMeasurement:
+    """A measurement of per-sequence gradients; it is started anew for each group of matrices."""
+
+    name: str
+    summary: str
+    start: Callable[[Subject], FinishingGradientObserver]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterMeasurement:
+    """A measurement of the matrices themselves; it needs no pass."""
+
+    name: str
+    summary: str
+    start: Callable[[Subject], Observer]
+
+
+Measurement = BlockMeasurement | GradientMeasurement | ParameterMeasurement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Skipped, Spectrum, SpectrumKind, Status
 from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
-from spectra_cli.extract.measurements.measurement import Measured
+from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
 from spectra_cli.extract.protocols import MatrixView
 
 NAME = "weight"
@@ -39,30 +39,45 @@ def singular_values(weight: Tensor) -> FloatArray:
     return np.asarray(torch.linalg.svdvals(matrix).numpy(), dtype=np.float64)
 
 
-def measure_weights(views: Sequence[MatrixView]) -> Measured:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightSpectra:
     """The spectrum of every view's weight, fan_out x fan_in; non-finite ones are skipped by name."""
-    spectra: list[Spectrum] = []
-    skipped: list[Skipped] = []
-    for view in views:
-        weight = view.weight()
-        if not bool(torch.isfinite(weight).all()):
-            bad = int((~torch.isfinite(weight)).sum())
-            reason = f"{bad} of {weight.numel()} weights are NaN or infinity"
-            skipped.append(Skipped(measurement=NAME, site=view.site, status=Status.NONFINITE, reason=reason))
-            continue
-        values = singular_values(weight)
-        fan_out, fan_in = weight.shape
-        spectra.append(
-            Spectrum(
-                site=view.site,
-                measurement=NAME,
-                kind=SpectrumKind.SINGULAR_VALUES,
-                values=values,
-                num_samples=fan_out,
-                ambient_dim=fan_in,
-                centered=False,
-                unit="weight_unit",
-                zero_threshold=float(max(fan_out, fan_in) * np.finfo(np.float64).eps * values[0]),
+
+    views: tuple[MatrixView, ...]
+
+    def finish(self) -> Measured:
+        """See `Observer.finish`."""
+        spectra: list[Spectrum] = []
+        skipped: list[Skipped] = []
+        for view in self.views:
+            weight = view.weight()
+            if not bool(torch.isfinite(weight).all()):
+                bad = int((~torch.isfinite(weight)).sum())
+                reason = f"{bad} of {weight.numel()} weights are NaN or infinity"
+                skipped.append(
+                    Skipped(measurement=NAME, site=view.site, status=Status.NONFINITE, reason=reason)
+                )
+                continue
+            values = singular_values(weight)
+            fan_out, fan_in = weight.shape
+            spectra.append(
+                Spectrum(
+                    site=view.site,
+                    measurement=NAME,
+                    kind=SpectrumKind.SINGULAR_VALUES,
+                    values=values,
+                    num_samples=fan_out,
+                    ambient_dim=fan_in,
+                    centered=False,
+                    unit="weight_unit",
+                    zero_threshold=float(max(fan_out, fan_in) * np.finfo(np.float64).eps * values[0]),
+                )
             )
-        )
-    return Measured(spectra=tuple(spectra), skipped=tuple(skipped))
+        return Measured(spectra=tuple(spectra), skipped=tuple(skipped))
+
+
+WEIGHT = ParameterMeasurement(
+    name=NAME,
+    summary="singular values of each weight matrix",
+    start=lambda subject: WeightSpectra(views=subject.views),
+)

@@ -1,0 +1,1 @@
+"""What the speed and memory claims of the documentation are measured with; `make bench` runs it."""

@@ -1,0 +1,304 @@
+"""The rows of the table: each runs its contenders in turns and returns its figures."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import bare, cost_model, memory, naive, ours, rivals_gradients, rivals_weights, startup
+from benchmarks.figures import Figure
+from benchmarks.gemm import gemm_rate
+from benchmarks.machine import has_bfloat16_units
+from benchmarks.timing import Spread, interleave
+from benchmarks.workloads import WORKLOADS, Workload, build, shortened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How long and how big: rounds a row, sequences of the covariance probe (None for all), threads."""
+
+    rounds: int
+    sequences: int | None
+    threads: int
+
+    def workload(self, name: str) -> Workload:
+        """The workload of that name, shortened if asked."""
+        work = WORKLOADS[name]
+        return work if self.sequences is None else shortened(work, sequences=self.sequences)
+
+
+def _fastest_chunk(work: rivals_gradients.GradientWork, run: Callable[..., Any]) -> int:
+    seconds = {}
+    for chunk in (4, 16, 64):
+        started = time.perf_counter()
+        run(work, chunk)
+        seconds[chunk] = time.perf_counter() - started
+    return min(seconds, key=seconds.__getitem__)
+
+
+def scan_over_bare(options: Options, name: str, must: float, aim: float) -> list[Figure]:
+    """A scan against the same passes with nothing measured, and against their stricter form."""
+    work = options.workload(name)
+    model, probe = build(work)
+    settings = work.settings()
+    size = ours.batch_size_of(model, settings)
+    timings = interleave(
+        {
+            "bare": lambda: bare.run_bare(model, probe, settings, batch_size=size),
+            "scan": lambda: ours.scan(model, probe, settings),
+            "shared": lambda: bare.run_bare(model, probe, settings, batch_size=size, shared=True),
+        },
+        rounds=options.rounds,
+    )
+    label = f"d = {work.width}"
+    return [
+        Figure(
+            name=f"scan / bare, {label}",
+            measured=timings.ratio("scan", "bare"),
+            must=must,
+            aim=aim,
+            at_most=True,
+        ),
+        Figure(
+            name=f"scan / bare with one forward for both probes, {label}",
+            measured=timings.ratio("scan", "shared"),
+            note="stricter than the claim",
+        ),
+        Figure(name=f"scan, {label}, seconds", measured=timings.spread("scan")),
+    ]
+
+
+def small_bare(options: Options) -> list[Figure]:
+    """scan / bare on the d = 256 work."""
+    return scan_over_bare(options, "small", 1.2, 1.05)
+
+
+def large_bare(options: Options) -> list[Figure]:
+    """scan / bare on the d = 768 work."""
+    return scan_over_bare(options, "large", 1.3, 1.15)
+
+
+def small_naive(options: Options) -> list[Figure]:
+    """The paper's protocol in float32 against scans in float32 and bfloat16."""
+    work = options.workload("small")
+    model, probe = build(work)
+    settings = work.settings()
+    size = ours.batch_size_of(model, settings)
+    timings = interleave(
+        {
+            "naive": lambda: naive.run_naive(model, probe, settings, batch_size=size),
+            "scan": lambda: ours.scan(model, probe, settings),
+            "bfloat16": lambda: ours.scan(model, probe, work.settings(dtype="bfloat16")),
+        },
+        rounds=options.rounds,
+        warm_up=False,
+    )
+    expected = timings.results["naive"]
+    half = ours.largest_error(ours.values_of(timings.results["bfloat16"]), expected)
+    return [
+        Figure(
+            name="naive / scan, float32, d = 256",
+            measured=timings.ratio("naive", "scan"),
+            must=8,
+            aim=12,
+            values_error=ours.largest_error(ours.values_of(timings.results["scan"]), expected),
+        ),
+        Figure(
+            name="naive float32 / scan bfloat16, d = 256",
+            measured=timings.ratio("naive", "bfloat16"),
+            must=15,
+            aim=30,
+            note=f"values differ by up to {half:.1e} of the largest: bfloat16 passes",
+        ),
+    ]
+
+
+def utilisation(options: Options) -> list[Figure]:
+    """Operations of the d = 768 scan over its time, against the measured float32 GEMM rate."""
+    work = options.workload("large")
+    model, probe = build(work)
+    operations = cost_model.cost_of(work, batch_size=ours.batch_size_of(model, work.settings())).total
+    shares, seconds = [], []
+    for _ in range(options.rounds):
+        before = gemm_rate("float32").median
+        started = time.perf_counter()
+        ours.scan(model, probe, work.settings())
+        seconds.append(time.perf_counter() - started)
+        rate = (before + gemm_rate("float32").median) / 2
+        shares.append(operations / seconds[-1] / rate)
+    note = f"{operations / 1e12:.2f} TFLOP by cost_model.py, {Spread.of(seconds).median:.1f} s"
+    return [
+        Figure(
+            name="operations over time / float32 GEMM, d = 768",
+            measured=Spread.of(shares),
+            must=0.45,
+            aim=0.6,
+            note=note,
+        )
+    ]
+
+
+def bfloat16(options: Options) -> list[Figure]:
+    """float32 / bfloat16 time of the d = 768 scan."""
+    work = options.workload("large")
+    model, probe = build(work)
+    timings = interleave(
+        {
+            dtype: partial(ours.scan, model, probe, work.settings(dtype=dtype))
+            for dtype in ("float32", "bfloat16")
+        },
+        rounds=options.rounds,
+        warm_up=False,
+    )
+    fast = has_bfloat16_units()
+    return [
+        Figure(
+            name="float32 / bfloat16, d = 768",
+            measured=timings.ratio("float32", "bfloat16"),
+            must=2 if fast else None,
+            aim=3 if fast else None,
+            note="" if fast else "this CPU has neither AMX nor AVX512-BF16: nothing is claimed",
+        )
+    ]
+
+
+def gradient_rivals(options: Options) -> list[Figure]:
+    """Per-sequence gradient Gram matrices of Hugging Face models, each rival at its fastest chunk."""
+    figures = []
+    for family in ("llama", "gpt2"):
+        count = 128 if options.sequences is None else max(8, options.sequences // 2)
+        work = rivals_gradients.make_work(family, num_sequences=count)
+        own = memory.peak_bytes("gradients", family, "spectra", "0", threads=options.threads)["peak_bytes"]
+        for name, run in rivals_gradients.RIVALS.items():
+            label = f"{name} / spectra, {family}"
+            try:
+                chunk = _fastest_chunk(work, run)
+            except (rivals_gradients.CannotRun, ModuleNotFoundError) as reason:
+                figures.append(Figure.missing(label, reason))
+                continue
+            timings = interleave(
+                {
+                    "rival": partial(run, work, chunk),
+                    "spectra": partial(rivals_gradients.run_ours, work),
+                },
+                rounds=options.rounds,
+            )
+            peak = memory.peak_bytes("gradients", family, name, str(chunk), threads=options.threads)[
+                "peak_bytes"
+            ]
+            figures.append(
+                Figure(
+                    name=label,
+                    measured=timings.ratio("rival", "spectra"),
+                    must=1.25,
+                    aim=1.4,
+                    values_error=ours.largest_error(timings.results["spectra"], timings.results["rival"]),
+                    note=f"{chunk} sequences at a time; peak {peak / own:.2f} x ours ({own / 2**20:.0f} MiB)",
+                )
+            )
+    return figures
+
+
+def weight_rivals(options: Options) -> list[Figure]:
+    """Weight spectra of a 12-layer d = 768 model."""
+    work = rivals_weights.make_work(num_layers=12 if options.sequences is None else 1)
+    try:
+        timings = interleave(
+            {
+                "rival": lambda: rivals_weights.run_weightwatcher(work),
+                "spectra": lambda: rivals_weights.run_ours(work),
+            },
+            rounds=options.rounds,
+        )
+    except ModuleNotFoundError as reason:
+        return [Figure.missing("WeightWatcher / spectra", reason)]
+    error = ours.largest_error(timings.results["spectra"], timings.results["rival"])
+    return [
+        Figure(
+            name="WeightWatcher / spectra, weight spectra only",
+            measured=timings.ratio("rival", "spectra"),
+            must=6,
+            aim=10,
+            values_error=error,
+        )
+    ]
+
+
+def memory_of_series(options: Options) -> list[Figure]:
+    """Peak memory above the model's own: 20 checkpoints over one."""
+    ratios = []
+    for _ in range(min(options.rounds, 3)):
+        above = {}
+        for count in (1, 20):
+            report = memory.peak_bytes("series", str(count), threads=options.threads)
+            above[count] = report["peak_bytes"] - report["model_bytes"]
+        ratios.append(above[20] / above[1])
+    return [
+        Figure(name="peak memory, 20 checkpoints / 1", measured=Spread.of(ratios), must=1.05, at_most=True)
+    ]
+
+
+def memory_of_budgets(options: Options) -> list[Figure]:
+    """Peak memory over --memory, from the smallest budget that a refusal names upwards."""
+    refusal = memory.peak_bytes("budget", str(2**20), threads=options.threads)
+    smallest = refusal["smallest_bytes"]
+    figures = []
+    for factor in (1.0, 1.25, 2.0, 4.0):
+        budget = math.ceil(smallest * factor)
+        report = memory.peak_bytes("budget", str(budget), threads=options.threads)
+        share = math.nan if "refused" in report else report["peak_bytes"] / budget
+        note = "the budget that the refusal named" if factor == 1.0 else ""
+        figures.append(
+            Figure(
+                name=f"peak / budget of {budget / 2**20:.0f} MiB",
+                measured=Spread.of([share]),
+                must=1.0,
+                at_most=True,
+                note=report.get("refused", note),
+            )
+        )
+    return figures
+
+
+def start_up(options: Options) -> list[Figure]:
+    """CPU seconds of commands that should start at once."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, archive = Path(name) / "run", Path(name) / "a.spectra.h5"
+        folder.mkdir()
+        memory.write_series(folder, num_checkpoints=2, width=32, num_layers=2)
+        memory.scan_series(folder, archive)
+        figures = []
+        for command in (["--help"], ["show", str(archive)], ["validate", str(archive)]):
+            found = startup.measure_startup(command, rounds=options.rounds)
+            only_help = command == ["--help"]
+            figures.append(
+                Figure(
+                    name=f"spectra {command[0]}, CPU seconds",
+                    measured=found.cpu_seconds,
+                    must=0.3 if only_help else None,
+                    aim=0.15 if only_help else None,
+                    at_most=True,
+                    note="imports torch" if found.imports_torch else "without torch",
+                )
+            )
+    return figures
+
+
+ROWS: dict[str, Callable[[Options], list[Figure]]] = {
+    "small-bare": small_bare,
+    "small-naive": small_naive,
+    "large-bare": large_bare,
+    "utilisation": utilisation,
+    "gradient-rivals": gradient_rivals,
+    "weight-rivals": weight_rivals,
+    "memory-series": memory_of_series,
+    "memory-budget": memory_of_budgets,
+    "bfloat16": bfloat16,
+    "startup": start_up,
+}

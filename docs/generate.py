@@ -1,0 +1,230 @@
+"""Writes the generated pages of the documentation; `make docs` runs it.
+
+    python docs/generate.py             pages, then the recordings of spectra-demo/ (made if missing)
+    python docs/generate.py --pages     only what follows from the code alone, in seconds
+
+The pages are compared with the code by tests/docs/test_docs.py. Recordings are true outputs of the
+commands shown; their last digits may differ on another machine, so that no test compares them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.testing import CliRunner
+
+from spectra_cli.cli.app import app
+from spectra_cli.core.settings import PRESETS, ScanSettings
+from spectra_cli.extract.checkpoints.registry import FORMATS
+from spectra_cli.extract.models.registry import FAMILIES
+from spectra_cli.extract.probes.registry import PROBES
+from spectra_cli.statistics.registry import DEFINITIONS
+from spectra_cli.statistics.statistic import Statistic, always, never
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+DEMO = ROOT / "spectra-demo"
+PICTURE = DOCS / "pictures" / "scan.svg"
+PICTURE_COMMAND = (
+    "spectra scan spectra-demo/muon --probe spectra-demo/muon/probe.npy --sequence-length 32 --sequences 2048"
+)
+TRANSCRIPTS = (DOCS / "tutorial" / "first-scan.md",)
+WIDTH = 100
+_NOTE = "<!-- Written by docs/generate.py: change the code, then run `make docs`. -->\n\n"
+
+
+def main() -> None:
+    """Write every generated file."""
+    for path, text in generated_pages().items():
+        path.write_text(text)
+        print(f"wrote {path.relative_to(ROOT)}")
+    if "--pages" in sys.argv[1:]:
+        return
+    if not DEMO.is_dir():
+        _run("spectra demo --output spectra-demo", cwd=ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(DEMO, Path(folder) / DEMO.name)
+        for page in TRANSCRIPTS:
+            page.write_text(with_true_outputs(page.read_text(), Path(folder)))
+            print(f"wrote {page.relative_to(ROOT)}")
+        _record_picture(Path(folder))
+
+
+def generated_pages() -> Mapping[Path, str]:
+    """Path -> text of every page that follows from the code."""
+    readme = ROOT / "README.md"
+    return {
+        DOCS / "reference" / "cli.md": cli_reference(),
+        DOCS / "reference" / "statistics.md": statistics_reference(),
+        DOCS / "reference" / "settings.md": settings_reference(),
+        readme: with_tables(readme.read_text()),
+    }
+
+
+# ----------------------------------------------------------------------------- pages from the code
+
+
+def cli_reference() -> str:
+    """The help of every command, as it is printed 100 columns wide."""
+    names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    parts = [_NOTE + "# Commands\n", "```text\n" + _help() + "```\n"]
+    for name in names:
+        parts.append(f"## spectra {name}\n")
+        parts.append("```text\n" + _help(name) + "```\n")
+    return "\n".join(parts)
+
+
+def _help(*command: str) -> str:
+    result = CliRunner().invoke(
+        app, [*command, "--help"], prog_name="spectra", terminal_width=WIDTH, max_content_width=WIDTH
+    )
+    return "\n".join(line.rstrip() for line in result.output.splitlines()) + "\n"
+
+
+_HOW_TO_READ_STATISTICS = (
+    "In the order of the registry. Exponents are always those of eigenvalues. *Of* names the spectra that "
+    "a statistic is defined for. One marked *asked for* is computed only when `--statistic` names it; "
+    "*asked for, or where it fits*: also by default for spectra that are wide enough.\n"
+)
+
+
+def statistics_reference() -> str:
+    """What each statistic means, from the registry."""
+    lines = [
+        _NOTE + "# Statistics\n",
+        _HOW_TO_READ_STATISTICS,
+    ]
+    for definition in DEFINITIONS.values():
+        unit = f" Unit: {definition.unit}." if definition.unit else ""
+        lines.append(f"## `{definition.name}`\n")
+        lines.append(f"{definition.title[:1].upper()}{definition.title[1:]}. {definition.summary}{unit}\n")
+        if isinstance(definition, Statistic):
+            of = ", ".join(f"`{name}`" for name in definition.measurements)
+            when = " Asked for, or where it fits."
+            if definition.by_default in (always, never):
+                when = "" if definition.by_default is always else " Asked for."
+            lines.append(f"Of {of}.{when}\n")
+        else:
+            lines.append(
+                "Of the scalars `gradient_signal` and `gradient_noise`, for each matrix and pooled.\n"
+            )
+        lines.append(f"Source: {definition.source}.\n")
+    return "\n".join(lines)
+
+
+def settings_reference() -> str:
+    """Every setting that the numbers depend on, in each preset."""
+    settings = [preset.as_json() for preset in PRESETS.values()]
+    rows = [
+        [f"`{name}`", *(_value(one[name]) for one in settings)]
+        for name in ScanSettings.__dataclass_fields__
+        if name != "preset"
+    ]
+    table = _table(["setting", *(f"`{name}`" for name in PRESETS)], rows)
+    return (
+        _NOTE
+        + "# Settings and presets\n\n"
+        + "The keys are those of a [run file](../how-to/write-a-run-file.md) and of the archive's attribute "
+        + "`settings`. Their meaning and the choices they take stand in `spectra_cli/core/settings.py`; "
+        + "`paper-d12` is layers 0, 3, 6, 9 and 11.\n\n"
+        + table
+        + "\nDevice, memory and batch size are no settings: they change the numbers by rounding only.\n"
+    )
+
+
+def with_tables(readme: str) -> str:
+    """The README with its tables of formats, architectures and probes made anew."""
+    tables = {
+        "formats": _table(["format", "what is found"], _summaries(FORMATS)),
+        "families": _table(["family", "architectures"], _summaries(FAMILIES)),
+        "probes": _table(
+            ["probe format", "suffix", "what it reads"],
+            [
+                [f"`{name}`", ", ".join(f"`{s}`" for s in source.suffixes), source.summary]
+                for name, source in PROBES.items()
+            ],
+        ),
+    }
+    for name, table in tables.items():
+        start, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        head, found, rest = readme.partition(start)
+        if not found or end not in rest:
+            raise ValueError(f"README.md has no section between {start.strip()} and {end}")
+        readme = head + start + table + rest[rest.index(end) :]
+    return readme
+
+
+def _summaries(registry: Mapping[str, Any]) -> list[list[str]]:
+    return [[f"`{name}`", entry.summary] for name, entry in registry.items()]
+
+
+def _value(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+
+
+# ----------------------------------------------------------------------------- recordings
+
+
+CONSOLE_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def commands_of(block: str) -> list[str]:
+    """The command lines of a console block."""
+    return [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+
+
+def with_true_outputs(page: str, folder: Path) -> str:
+    """The page with the output of every console command, run in `folder`, in place of the old one."""
+
+    def rerun(block: re.Match[str]) -> str:
+        told = [f"$ {command}\n{_run(command, cwd=folder).stdout}" for command in commands_of(block[1])]
+        return "```console\n" + "".join(told) + "```"
+
+    return CONSOLE_BLOCK.sub(rerun, page)
+
+
+def _record_picture(folder: Path) -> None:
+    """The last screen of a scan: its tables from stdout, its last message from stderr."""
+    done = _run(PICTURE_COMMAND, cwd=folder, colour=True)
+    last = re.sub(r".*[\r\n]", "", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stderr).strip())
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    console.print(Text(f"$ {PICTURE_COMMAND}", style="bold green"))
+    console.print(Text.from_ansi(done.stdout.rstrip()))
+    console.print(Text(last))
+    PICTURE.parent.mkdir(exist_ok=True)
+    PICTURE.write_text(console.export_svg(title="spectra scan", unique_id="spectra-scan"))
+    print(f"wrote {PICTURE.relative_to(ROOT)}")
+
+
+def _run(command: str, *, cwd: Path, colour: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a command line as a reader would; the folder it ran in is shown as `~`."""
+    environment = dict(os.environ, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    environment |= {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": str(WIDTH)} if colour else {}
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    # 141: the reader of a pipe, such as `head`, had seen enough.
+    if done.returncode not in (0, 141):
+        raise RuntimeError(f"{command}: exit code {done.returncode}\n{done.stderr}")
+    done.stdout, done.stderr = (text.replace(str(cwd), "~") for text in (done.stdout, done.stderr))
+    return done
+
+
+if __name__ == "__main__":
+    main()

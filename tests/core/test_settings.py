@@ -1,0 +1,78 @@
+import dataclasses
+import json
+
+import pytest
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.settings import PAPER_MATRICES, PRESETS, ScanSettings, resolve_settings
+
+
+def test_presets_carry_their_own_name():
+    assert all(settings.preset == name for name, settings in PRESETS.items())
+    assert PRESETS["default"] == ScanSettings()
+
+
+def test_defaults_of_the_spec():
+    default, paper = PRESETS["default"], PRESETS["paper-compat"]
+    assert (default.num_sequences, default.sequence_length, default.num_gradient_sequences) == (
+        256,
+        1024,
+        512,
+    )
+    assert (default.normalize, default.pool, default.num_blocks) == ("rms", "token", 16)
+    assert (default.order, default.targets, default.layers) == ("seeded", "next_token", "all")
+    assert (paper.num_sequences, paper.num_gradient_sequences, paper.order) == (32_768, 512, "file")
+    assert (paper.targets, paper.layers, paper.matrices) == ("ignore_last", "paper-d12", PAPER_MATRICES)
+
+
+def test_given_values_replace_the_presets_and_none_keeps_it():
+    found = resolve_settings("quick", {"matrices": ["attn.q"], "seed": 3, "layers": None})
+    assert found == dataclasses.replace(PRESETS["quick"], matrices=("attn.q",), seed=3)
+
+
+def test_unknown_names():
+    with pytest.raises(UsageError, match="no preset 'fast'; presets: default, quick, paper-compat"):
+        resolve_settings("fast", {})
+    with pytest.raises(UsageError, match=r"unknown setting batch; settings: .*num_blocks"):
+        resolve_settings("quick", {"batch": 3})
+    with pytest.raises(UsageError, match="unknown setting preset"):
+        resolve_settings("quick", {"preset": "default"})
+
+
+@pytest.mark.parametrize("name", ["normalize", "pool", "targets", "order", "dtype"])
+def test_choices(name):
+    with pytest.raises(UsageError, match=f"{name} is 'other'; expected one of"):
+        ScanSettings(**{name: "other"})
+
+
+@pytest.mark.parametrize("name", ["num_sequences", "num_gradient_sequences", "sequence_length", "num_blocks"])
+def test_smallest_numbers(name):
+    assert getattr(ScanSettings(**{name: 2}), name) == 2
+    with pytest.raises(UsageError, match=f"{name} is 1; expected at least 2"):
+        ScanSettings(**{name: 1})
+
+
+def test_no_measurement():
+    with pytest.raises(UsageError, match="--measure"):
+        ScanSettings(measurements=())
+
+
+def test_json_values_make_the_same_settings_again():
+    settings = PRESETS["paper-compat"]
+    values = json.loads(json.dumps(settings.as_json()))
+    preset = values.pop("preset")
+    assert resolve_settings(preset, values) == settings
+
+
+@pytest.mark.parametrize(
+    ("measurements", "expected"),
+    [
+        (("activation_covariance",), 5),
+        (("gradient",), 9),
+        (("activation_covariance", "gradient", "weight"), 9),
+        (("weight",), 5),
+    ],
+)
+def test_the_probe_holds_what_the_measurements_need(measurements, expected):
+    settings = ScanSettings(measurements=measurements, num_sequences=5, num_gradient_sequences=9)
+    assert settings.probe_sequences == expected

@@ -1,0 +1,257 @@
+"""The documentation against the code: links, generated pages, commands, snippets, JSON keys."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from spectra_cli.cli.app import app
+from spectra_cli.core.settings import resolve_settings
+from spectra_cli.extract.demo.training import DemoSettings, train_run
+from spectra_cli.workflows.scan import ScanRequest, scan
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+TUTORIAL = DOCS / "tutorial" / "first-scan.md"
+READING = DOCS / "how-to" / "read-an-archive.md"
+
+
+def _load_generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = _load_generator()
+
+
+def _names(pages: list[Path]) -> list[str]:
+    return [page.relative_to(ROOT).as_posix() for page in pages]
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def _arguments(command: str) -> list[str]:
+    """Of the first command of a pipe, without its redirection."""
+    words = shlex.split(command, comments=True)
+    ends = [position for position, word in enumerate(words) if word in ("|", ">")]
+    return words[: min(ends, default=len(words))]
+
+
+def _spectra_commands(page: Path) -> list[list[str]]:
+    lines = [line for block in _blocks(page, "console") for line in generate.commands_of(block)]
+    lines += [
+        line for block in _blocks(page, "sh") for line in block.splitlines() if line.startswith("spectra ")
+    ]
+    return [_arguments(line) for line in lines if line.startswith("spectra ")]
+
+
+COMMANDS = [pytest.param(c, id=f"{p.stem}: {' '.join(c)}") for p in PAGES for c in _spectra_commands(p)]
+
+
+# ----------------------------------------------------------------------------- links
+
+
+def _anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_names(PAGES))
+def test_relative_links_resolve(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in _anchors(linked), f"{page.name} links to {target}"
+
+
+def test_the_index_links_every_page():
+    index = (DOCS / "index.md").read_text()
+    for page in DOCS.rglob("*.md"):
+        if page.name != "index.md":
+            assert f"({page.relative_to(DOCS).as_posix()})" in index
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_names(PAGES))
+def test_tests_and_benchmarks_named_as_evidence_exist(page):
+    for path in re.findall(r"\b(?:tests|benchmarks|docs)/[\w/-]+\.py", page.read_text()):
+        assert (ROOT / path).is_file(), f"{page.name} names {path}"
+
+
+# ----------------------------------------------------------------------------- generated pages
+
+
+def test_generated_pages_are_up_to_date():
+    for path, text in generate.generated_pages().items():
+        assert path.read_text() == text, f"{path.relative_to(ROOT)} is out of date: run `make docs`"
+
+
+def test_the_cli_page_does_not_depend_on_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = generate.cli_reference()
+    monkeypatch.setenv("COLUMNS", "200")
+    assert generate.cli_reference() == narrow
+    assert max(map(len, narrow.splitlines())) <= 100
+
+
+def test_a_readme_without_its_markers_is_refused():
+    with pytest.raises(ValueError, match="generated: formats"):
+        generate.with_tables("# spectra\n")
+
+
+def test_the_picture_is_of_the_command_it_shows():
+    # rich writes spaces as non-breaking ones, and folds the line at 100 columns
+    text = re.sub(r"<[^>]*>", "", generate.PICTURE.read_text()).replace("&#160;", " ")
+    assert generate.PICTURE_COMMAND.split(" --sequence-length")[0] in text
+    assert "standard error" in text
+    assert _arguments(generate.PICTURE_COMMAND)[1] == "scan"
+
+
+# ----------------------------------------------------------------------------- commands
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_lines_parse(command):
+    group: Any = typer.main.get_command(app)
+    name, arguments = command[1], command[2:]
+    with group.commands[name].make_context(f"spectra {name}", list(arguments)):
+        pass
+
+
+@pytest.fixture(scope="module")
+def tiny_demo(tmp_path_factory):
+    """What `spectra demo` leaves, made smaller: a working directory with spectra-demo/ in it."""
+    folder = tmp_path_factory.mktemp("docs")
+    demo = folder / "spectra-demo"
+    sizes = DemoSettings(
+        num_train=64, num_validation=512, n_head=2, n_embd=16, batch_size=4, save_steps=(0, 300), seed=1
+    )
+    for recipe in ("adamw", "muon"):
+        run = train_run(demo / recipe, recipe=recipe, settings=sizes)
+        request = ScanRequest(
+            checkpoints=str(run.folder),
+            settings=resolve_settings(
+                "quick", {"sequence_length": 32, "num_sequences": 64, "matrices": ("all",)}
+            ),
+            probe=str(run.probe),
+            output=demo / f"{recipe}.spectra.h5",
+        )
+        scan(request, lambda _: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def transcript(tiny_demo):
+    """Every command line of the tutorial, run in its order: (arguments, result)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tiny_demo)
+        return [
+            (command, CliRunner().invoke(app, command[1:], catch_exceptions=False))
+            for command in _spectra_commands(TUTORIAL)
+        ]
+
+
+def test_every_command_of_the_tutorial_works(transcript):
+    assert {command[1] for command, _ in transcript} == {"inspect", "scan", "show", "validate"}
+    for command, result in transcript:
+        assert result.exit_code == 0, " ".join(command)
+        assert result.stdout, " ".join(command)
+
+
+def test_the_tutorials_second_scan_keeps_everything(transcript):
+    document = next(json.loads(r.stdout) for c, r in transcript if c[1] == "scan" and "--json" in c)
+    assert document["measured"] == []
+    assert document["kept"] == ["step0", "step300"]
+
+
+# ----------------------------------------------------------------------------- snippets
+
+
+def test_the_snippets_for_reading_an_archive_run(tiny_demo, monkeypatch, capsys):
+    monkeypatch.chdir(tiny_demo / "spectra-demo")
+    (command,) = _spectra_commands(READING)
+    table = CliRunner().invoke(app, command[1:], catch_exceptions=False)
+    work = tiny_demo / "reading"
+    work.mkdir()
+    (work / "adamw.spectra.h5").symlink_to(tiny_demo / "spectra-demo" / "adamw.spectra.h5")
+    (work / "adamw.csv").write_text(table.stdout)
+    monkeypatch.chdir(work)
+    names: dict[str, Any] = {}
+    snippets = _blocks(READING, "python")
+    assert len(snippets) == 4
+    for snippet in snippets:
+        exec(snippet, names)  # noqa: S102 - the page's own code
+    assert names["eigenvalues"].shape == (16,)
+    np.testing.assert_array_equal(names["largest"].values[-1], names["eigenvalues"][0])
+    assert list(names["noise"].index) == [0, 300]
+    assert "blocks.1.resid_post" in capsys.readouterr().out
+
+
+def test_the_example_of_a_statistic_runs():
+    (snippet,) = _blocks(DOCS / "how-to" / "extend.md", "python")
+    names: dict[str, Any] = {}
+    exec(snippet, names)  # noqa: S102 - the page's own code
+    rows = np.array([[3.0, 1.0], [1.0, 1.0]])
+    assert names["SECOND_SHARE"].function(rows, None).value == 0.25
+
+
+def test_the_run_file_of_the_docs_is_accepted_and_names_every_setting():
+    (block,) = _blocks(DOCS / "how-to" / "write-a-run-file.md", "toml")
+    given = tomllib.loads(block)["scan"]
+    preset = given.pop("preset")
+    settings = resolve_settings(preset, given)
+    assert set(settings.as_json()) == {"preset", *given}
+
+
+# ----------------------------------------------------------------------------- JSON
+
+
+def _keys(value: Any) -> set[str]:
+    """Every key inside a document, except those of open mappings."""
+    if isinstance(value, list):
+        return set().union(*map(_keys, value))
+    if not isinstance(value, dict):
+        return set()
+    open_mappings = ("settings", "versions", "details", "memory_bytes")
+    return set(value).union(*(_keys(v) for k, v in value.items() if k not in open_mappings))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show spectra-demo/adamw.spectra.h5 --json",
+        "inspect spectra-demo/adamw --sequence-length 32 --json",
+        "validate spectra-demo/adamw.spectra.h5 --json",
+        "scan spectra-demo/muon --probe synthetic -T 8 --sequences 4 --gradient-sequences 4 --json --quiet",
+    ],
+)
+def test_every_key_of_a_json_document_is_described(command, tiny_demo, monkeypatch):
+    monkeypatch.chdir(tiny_demo)
+    document = json.loads(CliRunner().invoke(app, command.split(), catch_exceptions=False).stdout)
+    page = (DOCS / "reference" / "json.md").read_text()
+    section = page.split(f"## {document['schema']}\n")[1].split("\n## ")[0]
+    assert _keys(document) <= set(re.findall(r"`(\w+)`", section))
+
+
+def test_pre_commit_runs_exactly_make_lint():
+    assert re.findall(r"entry: (.*)", (ROOT / ".pre-commit-config.yaml").read_text()) == ["make lint"]

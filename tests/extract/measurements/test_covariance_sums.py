@@ -1,0 +1,102 @@
+"""Oracles A9 and A11 on the sums themselves."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
+
+D = 6
+
+
+def rows_of(n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return 3.0 + torch.randn(n, D, generator=generator, dtype=torch.float64) * torch.arange(1, D + 1)
+
+
+def sums_of(rows, shift=None, keep=None):
+    sums = ShiftedSums(torch.zeros(D, dtype=torch.float64) if shift is None else shift)
+    sums.add(rows, torch.ones(len(rows), dtype=torch.bool) if keep is None else keep)
+    return sums.sums()
+
+
+def assert_two_pass(sums, rows, *, relative=1e-10):
+    mean = rows.mean(0)
+    moment = (rows - mean).T @ (rows - mean)
+    assert float(sums.count) == len(rows)
+    torch.testing.assert_close(sums.mean, mean, rtol=relative, atol=1e-14)
+    torch.testing.assert_close(sums.moment, moment, rtol=0, atol=relative * float(moment.max()))
+    torch.testing.assert_close(sums.moment, sums.moment.T, rtol=0, atol=1e-14 * float(moment.max()) + 1e-300)
+
+
+@settings(max_examples=40, deadline=None)
+@given(cuts=st.lists(st.integers(0, 40), max_size=5), shift=st.floats(-10, 10), seed=st.integers(0, 99))
+def test_any_split_into_additions_is_the_two_pass_covariance(cuts, shift, seed):
+    rows = rows_of(40, seed)
+    sums = ShiftedSums(torch.full((D,), shift, dtype=torch.float64))
+    for start, stop in itertools.pairwise([0, *sorted(cuts), 40]):
+        sums.add(rows[start:stop], torch.ones(stop - start, dtype=torch.bool))
+    assert_two_pass(sums.sums(), rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_split_and_order_of_merging_is_the_two_pass_covariance(data):
+    """A11 (i), empty and one-row parts included."""
+    rows = rows_of(30, data.draw(st.integers(0, 99)))
+    cuts = sorted(data.draw(st.lists(st.integers(0, 30), min_size=1, max_size=6)))
+    parts = [rows[a:b] for a, b in itertools.pairwise([0, *cuts, 30])]
+    order = data.draw(st.permutations(range(len(parts))))
+    total, *others = (sums_of(parts[i], shift=torch.full((D,), float(i), dtype=torch.float64)) for i in order)
+    for other in others:
+        total = total.merge(other)
+    assert_two_pass(total, rows)
+
+
+def test_rows_left_out_leave_no_trace():
+    rows, keep = rows_of(20), torch.arange(20) % 3 != 0
+    spoiled = rows.clone()
+    spoiled[~keep] = float("nan")
+    assert_two_pass(sums_of(spoiled, keep=keep), rows[keep])
+
+
+def test_about_another_mean():
+    rows, mean = rows_of(20), torch.arange(D, dtype=torch.float64)
+    expected = (rows - mean).T @ (rows - mean)
+    torch.testing.assert_close(sums_of(rows).about(mean), expected, rtol=1e-12, atol=0)
+
+
+def test_no_rows_at_all():
+    empty = sums_of(rows_of(0))
+    assert float(empty.count) == 0
+    assert not empty.moment.any()
+    assert_two_pass(empty.merge(sums_of(rows_of(9))), rows_of(9))
+    assert_two_pass(sums_of(rows_of(9)).merge(empty), rows_of(9))
+
+
+@pytest.mark.parametrize("mean", [300.0, 1e6])
+def test_a_mean_far_beyond_the_spread_costs_no_digits(mean):
+    """A9: one coordinate at 300, top standard deviation 1, lambda_j = j^-2, rows in float32."""
+    d, n = 64, 4096
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.arange(1, d + 1, dtype=torch.float64) ** -1.0
+    rows = torch.randn(n, d, generator=generator, dtype=torch.float64) * scales
+    rows[:, 5] += mean
+    rows = rows.float().double()
+    sums = ShiftedSums(rows[:64].mean(0))
+    for part in rows.split(256):
+        sums.add(part, torch.ones(len(part), dtype=torch.bool))
+    centred = rows - rows.mean(0)
+    expected = torch.linalg.eigvalsh(centred.T @ centred / (n - 1))
+    found = torch.linalg.eigvalsh(sums.sums().moment / (n - 1))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=0)
+
+
+def test_duplicated_rows_leave_the_biased_covariance():
+    """A11 (vi)."""
+    rows = rows_of(15)
+    once, twice = sums_of(rows), sums_of(rows.repeat(2, 1))
+    torch.testing.assert_close(twice.moment / twice.count, once.moment / once.count, rtol=1e-12, atol=1e-14)

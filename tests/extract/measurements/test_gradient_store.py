@@ -1,0 +1,121 @@
+import pytest
+import torch
+
+from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.measurements.gradient_store import (
+    DenseGradients,
+    FactoredGradients,
+    dense_bytes,
+    factor_bytes,
+)
+
+N, T, O, I = 9, 5, 6, 4
+CPU = torch.device("cpu")
+
+
+def factors(dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(N, T, I, generator=generator, dtype=dtype),
+        torch.randn(N, T, O, generator=generator, dtype=dtype),
+    )
+
+
+def make(kind, dtype=torch.float64, length=T):
+    if kind == "dense":
+        return DenseGradients(N, (O, I), dtype=dtype, device=CPU)
+    return FactoredGradients(N, length, (O, I), dtype=dtype, device=CPU)
+
+
+def stacked(inputs, delta):
+    """G, one outer product a token."""
+    return torch.stack(
+        [
+            sum(torch.outer(d, a) for a, d in zip(x, y, strict=True))
+            for x, y in zip(inputs, delta, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 8 * N * 7, 2**20])
+@pytest.mark.parametrize("batches", [[1] * N, [4, 4, 1], [N]])
+@pytest.mark.parametrize("kind", ["dense", "factored"])
+def test_gram_is_that_of_the_stacked_gradients(kind, batches, chunk_bytes, monkeypatch):
+    monkeypatch.setattr("spectra_cli.extract.measurements.gradient_store._CHUNK_BYTES", chunk_bytes)
+    inputs, delta = factors()
+    store, start = make(kind), 0
+    for size in batches:
+        store.add(start, inputs[start : start + size], delta[start : start + size])
+        start += size
+    flat = stacked(inputs, delta).flatten(1)
+    torch.testing.assert_close(store.gram(), flat @ flat.T, rtol=1e-12, atol=1e-12)
+    # B11 (ii): singular values from K against those of G
+    expected = torch.linalg.svdvals(flat)
+    found = torch.linalg.eigvalsh(store.gram()).flip(0).clamp(min=0).sqrt()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6 * float(expected[0]))
+
+
+@pytest.mark.parametrize("kind", ["dense", "factored"])
+def test_linear_layer_with_squared_loss(kind):
+    """B11 (i): one token, g_i = r_i x_i^T, so K = (R R^T) o (X X^T)."""
+    inputs, delta = (part[:, :1] for part in factors())
+    store = make(kind, length=1)
+    store.add(0, inputs, delta)
+    x, r = inputs[:, 0], delta[:, 0]
+    torch.testing.assert_close(store.gram(), (r @ r.T) * (x @ x.T), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["dense", "factored"])
+def test_a_module_that_runs_in_parts_adds_them(kind):
+    inputs, delta = factors()
+    store = make(kind)
+    for part in (slice(0, 2), slice(2, 5)):
+        store.add(0, inputs[:, part], delta[:, part])
+    whole = make(kind)
+    whole.add(0, inputs, delta)
+    torch.testing.assert_close(store.gram(), whole.gram(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_matrix_called_twice_does_not_fit_in_factors_and_says_so():
+    inputs, delta = factors()
+    store = make("factored")
+    store.add(0, inputs, delta)
+    with pytest.raises(ModelError, match=r"\(6, 4\) is used more than once.*--matrices"):
+        store.add(0, inputs, delta)
+
+
+def test_embedding_gradients_are_scattered_into_the_rows_of_the_ids():
+    ids = torch.tensor([[0, 2, 2], [1, 0, 5]])
+    delta = torch.randn(2, 3, I, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    store = DenseGradients(2, (O, I), dtype=torch.float64, device=CPU)
+    store.add(0, ids, delta)
+    one_hot = torch.nn.functional.one_hot(ids, O).double()
+    torch.testing.assert_close(store.rows(), stacked(delta, one_hot))
+    store.add(0, ids, delta)
+    torch.testing.assert_close(store.rows(), 2 * stacked(delta, one_hot))
+
+
+def test_float32_gradients_float64_gram():
+    inputs, delta = factors(torch.float32)
+    store = make("dense", torch.float32)
+    store.add(0, inputs, delta)
+    gram = store.gram()
+    assert gram.dtype == torch.float64
+    flat = store.rows().double().flatten(1)
+    torch.testing.assert_close(gram, flat @ flat.T, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", ["dense", "factored"])
+def test_a_non_finite_sequence_stays_in_its_row(kind):
+    inputs, delta = factors()
+    delta[3, 1, 2] = float("nan")
+    store = make(kind)
+    store.add(0, inputs, delta)
+    bad = store.gram().isnan()
+    assert bad[3].all()
+    assert int(bad.sum()) == 2 * N - 1
+
+
+def test_estimated_bytes_are_those_taken():
+    assert dense_bytes(N, (O, I)) == N * O * I * 4
+    assert factor_bytes(N, T, (O, I)) == N * T * (O + I) * 4

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
+
+
+# below, at, and beyond one tile, and several tiles with a short last one
+@pytest.mark.parametrize("n", [1, 5, 256, 257, 700])
+def test_gram_of_rows_that_come_in_chunks(n):
+    rows = torch.randn(n, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    total = torch.zeros(n, n, dtype=torch.float64)
+    for chunk in rows.split(4, dim=1):
+        add_gram_(total, chunk)
+    returned = mirror_upper_(total)
+    assert returned is total
+    assert torch.equal(total, total.T)
+    torch.testing.assert_close(total, rows @ rows.T, rtol=0, atol=1e-13 * float(total.diagonal().max()))
+
+
+def test_mirror_reads_the_upper_triangle_only():
+    total = torch.tensor([[1.0, 2.0, 3.0], [9.0, 4.0, 5.0], [9.0, 9.0, 6.0]])
+    expected = torch.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 5.0], [3.0, 5.0, 6.0]])
+    assert torch.equal(mirror_upper_(total), expected)
+
+
+def test_nan_stays_in_its_own_row_and_column():
+    rows = torch.randn(300, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows[270, 1] = float("nan")
+    total = torch.zeros(300, 300, dtype=torch.float64)
+    add_gram_(total, rows)
+    bad = mirror_upper_(total).isnan()
+    assert bad[270].all()
+    assert bad[:, 270].all()
+    assert int(bad.sum()) == 599

@@ -1,0 +1,95 @@
+import dataclasses
+
+import pytest
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.types import Site, Status
+from spectra_cli.extract.selection import select_layers, select_matrices
+
+
+@pytest.mark.parametrize(
+    ("words", "num_layers", "expected"),
+    [
+        ("all", 3, (0, 1, 2)),
+        ("five", 12, (0, 3, 6, 8, 11)),
+        ("five", 24, (0, 6, 12, 17, 23)),
+        ("five", 36, (0, 9, 18, 26, 35)),
+        ("five", 48, (0, 12, 24, 35, 47)),
+        ("five", 2, (0, 1)),
+        ("five", 1, (0,)),
+        ("paper-d12", 12, (0, 3, 6, 9, 11)),
+        ("0,3,6-9", 12, (0, 3, 6, 7, 8, 9)),
+        ("2,1,1-2", 4, (1, 2)),
+        (" 0 , 1 ", 4, (0, 1)),
+        ("-1", 4, (3,)),
+        ("-4,10", 12, (8, 10)),
+        ("10-11", 12, (10, 11)),
+    ],
+)
+def test_layers(words, num_layers, expected):
+    assert select_layers(words, num_layers) == expected
+
+
+@pytest.mark.parametrize("words", ["", "one", "1,", "1-", "a-b", "1.5", "--1", "1-2-3"])
+def test_words_that_are_no_layers(words):
+    with pytest.raises(UsageError, match="--layers"):
+        select_layers(words, 12)
+
+
+@pytest.mark.parametrize("words", ["12", "0-12", "-13", "5-3"])
+def test_layers_that_do_not_exist(words):
+    with pytest.raises(UsageError, match="layers 0 to 11"):
+        select_layers(words, 12)
+
+
+def test_papers_layers_need_twelve():
+    with pytest.raises(UsageError, match="--layers five"):
+        select_layers("paper-d12", 4)
+
+
+def addresses(model, components, layers=(0, 1)):
+    views, missing = select_matrices(model, components, layers, measurement="gradient")
+    return [v.site.address for v in views], missing
+
+
+def test_matrices_come_in_canonical_order_whatever_the_words(skeleton_of):
+    found, missing = addresses(skeleton_of("llama"), ("mlp.down", "attn.q", "mlp.down"), (1,))
+    assert found == ["blocks.1.attn.q", "blocks.1.mlp.down"]
+    assert missing == ()
+
+
+def test_all_means_the_blocks(skeleton_of):
+    model = skeleton_of("llama")
+    found, _ = addresses(model, ("all",))
+    assert found == [v.site.address for v in model.matrices if v.site.layer is not None]
+    found, _ = addresses(model, ("all", "embed", "lm_head"))
+    assert found == [v.site.address for v in model.matrices]
+
+
+def test_a_tied_head_is_the_embedding_once(skeleton_of):
+    assert addresses(skeleton_of("gpt2"), ("lm_head", "embed"))[0] == ["embed"]
+    assert addresses(skeleton_of("llama"), ("lm_head",))[0] == ["lm_head"]
+
+
+def test_a_layer_without_the_matrix_is_named_with_its_reason(skeleton_of):
+    model = skeleton_of("llama")
+    lacking = dataclasses.replace(
+        model,
+        matrices=tuple(v for v in model.matrices if v.site.address != "blocks.0.attn.q"),
+        absent={Site(layer=0, component="attn.q"): "this block has no attention"},
+    )
+    found, (missing,) = addresses(lacking, ("attn.q",))
+    assert found == ["blocks.1.attn.q"]
+    assert (missing.site.address, missing.status) == ("blocks.0.attn.q", Status.NOT_APPLICABLE)
+    assert missing.reason == "this block has no attention"
+    assert missing.measurement == "gradient"
+
+
+def test_a_matrix_that_no_layer_has(skeleton_of):
+    with pytest.raises(UsageError, match=r"no matrix 'mlp.gate' in this gpt2 model; it has embed, attn\.q"):
+        addresses(skeleton_of("gpt2"), ("mlp.gate",))
+
+
+def test_a_layers_own_path_can_be_asked_for(skeleton_of):
+    found, _ = addresses(skeleton_of("falcon"), ("self_attention.query_key_value",), (1,))
+    assert found == ["blocks.1.self_attention.query_key_value"]

@@ -1,0 +1,134 @@
+"""Sessions over real folders: several checkpoints of one run, some of them broken."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError, ProbeError, UsageError
+from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.session import Resources, Session, choose_device, open_series, read_probe
+
+SETTINGS = ScanSettings(
+    num_sequences=6, num_gradient_sequences=8, sequence_length=10, num_blocks=2, matrices=("attn.q",)
+)
+
+
+@pytest.fixture
+def run_folder(write, tmp_path):
+    """Two checkpoints of a tiny Llama; the second has other weights."""
+    module = write("llama").module
+    saved = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    module.save_pretrained(tmp_path / "checkpoint-1")
+    with torch.no_grad():
+        module.model.layers[0].self_attn.q_proj.weight.mul_(2)
+    module.save_pretrained(tmp_path / "checkpoint-2")
+    module.load_state_dict(saved)
+    return tmp_path
+
+
+def synthetic(series, settings=SETTINGS):
+    return read_probe(series, settings, source="synthetic", tokenizer=None, form=None)
+
+
+def quiet(*_):
+    pass
+
+
+def test_a_series_is_opened_without_weights(run_folder):
+    series = open_series(str(run_folder))
+    assert [ref.step for ref in series.refs] == [1, 2]
+    assert {p.device.type for p in series.skeleton.module.parameters()} == {"meta"}
+
+
+def test_every_checkpoint_is_measured_with_the_same_probe(run_folder):
+    series = open_series(str(run_folder))
+    session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
+    heard = []
+    one, two = (session.measure(ref, lambda *words: heard.append(words)) for ref in series.refs)
+    assert one.provenance.probe == two.provenance.probe
+    assert one.info.digest != two.info.digest
+    assert one.info.num_parameters == two.info.num_parameters == 19_424
+    names = {"activation_covariance", "gradient_covariance", "gradient_matrix", "weight"}
+    assert {s.measurement for s in one.spectra} == names
+    first, second = (found.select("weight")[0].values for found in (one, two))
+    np.testing.assert_allclose(2 * first, second, rtol=1e-6)
+    assert one.provenance.execution["passes"] == 1
+    assert one.provenance.execution["batch_halvings"] == 0
+    assert one.provenance.settings == SETTINGS.as_json()
+    # gradients are checked against autograd once for each architecture
+    assert [words[0] for words in heard].count("checking gradients") == 1
+
+
+def test_two_measurements_of_one_checkpoint_are_equal(run_folder):
+    series = open_series(str(run_folder))
+    session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
+    one, two = (session.measure(series.refs[0], quiet) for _ in range(2))
+    for a, b in zip(one.spectra, two.spectra, strict=True):
+        np.testing.assert_array_equal(a.values, b.values)
+
+
+def test_the_first_readable_checkpoint_gives_the_skeleton(run_folder):
+    (run_folder / "checkpoint-1" / "model.safetensors").write_bytes(b"short")
+    series = open_series(str(run_folder))
+    assert series.first.ref.step == 2
+    (run_folder / "checkpoint-2" / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(CheckpointError, match="none of 2 checkpoints"):
+        open_series(str(run_folder))
+
+
+def test_a_probe_longer_than_the_models_positions(run_folder):
+    series = open_series(str(run_folder))
+    with pytest.raises(ProbeError, match="64 positions: use --sequence-length 64"):
+        synthetic(series, ScanSettings(sequence_length=65))
+
+
+def test_a_budget_too_small_is_refused_before_any_weight_is_read(run_folder):
+    series = open_series(str(run_folder))
+    with pytest.raises(BudgetError, match="smallest plan"):
+        Session(series, synthetic(series), SETTINGS, Resources(device="cpu", memory_bytes=1000))
+
+
+def test_a_checkpoint_of_another_vocabulary(run_folder, write):
+    series = open_series(str(run_folder))
+    session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = write("llama").module.config.to_dict() | {"vocab_size": 20}
+    shutil.rmtree(run_folder / "checkpoint-2")
+    LlamaForCausalLM(LlamaConfig(**config)).save_pretrained(run_folder / "checkpoint-2")
+    with pytest.raises(CheckpointError, match="vocabulary has 20 ids and the probe needs"):
+        session.measure(series.refs[1], quiet)
+
+
+def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch):
+    series = open_series(str(run_folder))
+    session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu", batch_size=8))
+    from spectra_cli.extract import session as module
+
+    sizes, real = [], module.measure
+
+    def scarce(model, probe, settings, plan, *, progress):
+        sizes.append(plan.batch_size)
+        if plan.batch_size > limit:
+            raise torch.OutOfMemoryError("no memory")
+        return real(model, probe, settings, plan, progress=progress)
+
+    monkeypatch.setattr(module, "measure", scarce)
+    limit = 2
+    found = session.measure(series.refs[0], quiet)
+    assert sizes == [8, 4, 2]
+    assert found.provenance.execution["batch_halvings"] == 2
+    assert found.provenance.execution["batch_size"] == 2
+    limit = 0
+    with pytest.raises(ModelError, match="even with one sequence a batch"):
+        session.measure(series.refs[0], quiet)
+
+
+def test_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda")
+    for name in ("meta", "tpu", "cuda:99", "nonsense"):
+        with pytest.raises(UsageError, match=f"--device {name}"):
+            choose_device(name)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spectra_cli.render.console import WIDTH
+from spectra_cli.render.inspection import model, plan, series
+
+MODEL: dict[str, Any] = {
+    "run": "a",
+    "format": "huggingface",
+    "architecture": "LlamaForCausalLM",
+    "family": "llama",
+    "num_layers": 2,
+    "width": 32,
+    "vocab_size": 64,
+    "notices": ["sites were found from the module tree alone"],
+    "matrices": [
+        {
+            "component": "attn.q",
+            "shape": "32 x 32",
+            "layers": "0-1 (2)",
+            "name": "model.layers.0.self_attn.q_proj",
+        },
+        {"component": "embed", "shape": "64 x 32", "layers": "", "name": "model.embed_tokens.weight"},
+    ],
+}
+CHECKPOINT: dict[str, Any] = {
+    "key": "step500",
+    "num_parameters": 81_920,
+    "num_bytes": 327_680,
+    "tokens_seen": 1_024_000,
+    "train_loss": 3.5,
+    "eval_loss": None,
+    "notices": ["a prefix was stripped"],
+    "problem": "",
+}
+PLAN: dict[str, Any] = {
+    "plan": {
+        "device": "cpu",
+        "sites": ["blocks.0.resid_post", "blocks.1.resid_post"],
+        "passes": [["blocks.0.attn.q"], ["blocks.1.attn.q"]],
+        "batch_size": 8,
+        "sequences_to_run": 128,
+        "memory_bytes": {"model": 2**20, "gradients": 2**21},
+        "budget_bytes": 2**30,
+        "problem": "",
+    }
+}
+
+
+def test_an_inspection_reads_as_agreed(printed, golden):
+    damaged = CHECKPOINT | {
+        "key": "step900",
+        "problem": "/runs/a/checkpoint-900: no weights",
+        "tokens_seen": None,
+    }
+    text = printed(*model(MODEL), series([CHECKPOINT, damaged]), *plan(PLAN))
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    golden("inspection.txt", text)
+
+
+def test_a_problem_is_shown_with_its_checkpoint(printed):
+    row = CHECKPOINT | {"problem": "model.safetensors ends at byte 12"}
+    text = " ".join(printed(series([row])).split())
+    assert "cannot be scanned" in text
+    assert "model.safetensors ends at byte 12" in text
+
+
+def test_a_plan_that_does_not_exist_says_why(printed):
+    assert "no plan: needs 3 GiB" in printed(*plan({"plan": PLAN["plan"] | {"problem": "needs 3 GiB"}}))
+
+
+@pytest.mark.parametrize(("passes", "words"), [(1, "1 pass,"), (2, "2 passes,")])
+def test_passes_are_counted(printed, passes, words):
+    found = PLAN["plan"] | {"passes": [["blocks.0.attn.q"]] * passes}
+    assert words in " ".join(printed(*plan({"plan": found})).split())

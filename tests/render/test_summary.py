@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from spectra_cli.core.types import Status
+from spectra_cli.render.console import WIDTH
+from spectra_cli.render.summary import (
+    SCHEMA,
+    as_document,
+    cell,
+    checkpoint_tables,
+    heading,
+    series_table,
+    statistic_table,
+)
+from spectra_cli.render.tidy import as_json
+
+
+def test_the_summary_of_an_archive_reads_as_agreed(provenance, checkpoints, printed, golden):
+    text = printed(
+        heading("a.spectra.h5", provenance(), checkpoints),
+        series_table(checkpoints),
+        *checkpoint_tables(checkpoints[-1]),
+    )
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    golden("summary.txt", text)
+
+
+def test_one_statistic_over_the_series_reads_as_agreed(checkpoints, printed, golden):
+    golden("statistic.txt", printed(statistic_table("rankme_cov", checkpoints)))
+
+
+def test_a_synthetic_probe_is_called_meaningless(provenance, checkpoints, printed):
+    assert "synthetic probe" not in printed(heading("a", provenance(), checkpoints))
+    assert "synthetic probe" in printed(heading("a", provenance(synthetic=True), checkpoints))
+
+
+def test_every_mark_in_a_table_is_explained_below_it(checkpoints, printed):
+    text = " ".join(printed(*checkpoint_tables(checkpoints[-1])).split())
+    for status, reason in (
+        ("unresolved", "9 rows resolve 9 of 64 directions"),
+        ("partial", "the window was cut to 24 values"),
+        ("zero", "the gradient is zero in all 16 sequences"),
+    ):
+        assert status in text
+        assert reason in text
+
+
+@pytest.mark.parametrize(("row", "mark"), [("0 ", "[u]"), ("1 ", "*"), ("0.attn.o ", "[z]")])
+def test_the_marks_stand_in_the_table_itself(checkpoints, printed, row, mark):
+    lines = printed(*checkpoint_tables(checkpoints[-1])).splitlines()
+    assert any(line.strip().startswith(row) and mark in line for line in lines)
+
+
+def test_skipped_matrices_are_shown_with_their_reason(checkpoints, printed):
+    text = " ".join(printed(*checkpoint_tables(checkpoints[-1])).split())
+    assert "not measured (gradient)" in text
+    assert "blocks.0.attn.v" in text
+    assert "2 more" in text  # six were skipped, four are named
+    assert "this block has no attention" in text
+
+
+def test_nothing_skipped_says_nothing(checkpoints, printed):
+    ref, info, statistics, _ = checkpoints[-1]
+    assert "not measured" not in printed(*checkpoint_tables((ref, info, statistics, ())))
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+def test_a_cell_shows_every_status_that_is_not_ok(value, status):
+    number = 1.25 if status.has_value else float("nan")
+    marked = cell(value("x", "blocks.0.attn.q", number, status=status, reason="because"))
+    plain = cell(value("x", "blocks.0.attn.q", 1.25))
+    assert marked
+    assert marked != plain
+
+
+def test_cells_of_different_statuses_differ(value):
+    marks = {
+        cell(value("x", "embed", 1.25 if s.has_value else float("nan"), status=s, reason="because"))
+        for s in Status
+    }
+    assert len(marks) == len(Status)
+
+
+def test_a_missing_statistic_is_an_empty_cell():
+    assert cell(None) == ""
+
+
+def test_a_long_series_keeps_to_the_width_and_says_what_it_leaves_out(checkpoints, printed):
+    ref, *rest = checkpoints[0]
+    many = [(replace(ref, step=1_000_000 + 1000 * i), *rest) for i in range(20)]
+    text = printed(statistic_table("rankme_cov", many))
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert "1019000" in text  # the last checkpoint
+    shown = sum(str(1_000_000 + 1000 * i) in text for i in range(20))
+    assert f"{20 - shown} more" in text
+
+
+@pytest.mark.parametrize("label", ["", "target_reached"])
+def test_labels_of_checkpoints_are_told_apart(checkpoints, printed, label):
+    ref, *rest = checkpoints[0]
+    text = printed(series_table([(replace(ref, label=label), *rest)]))
+    assert label in text
+
+
+def test_the_document_holds_every_value_and_is_json(provenance, checkpoints):
+    document = as_document("a.spectra.h5", provenance(), checkpoints)
+    assert json.loads(as_json(document)) == document
+    assert document["schema"] == SCHEMA
+    assert [c["step"] for c in document["checkpoints"]] == [50, 100]
+    for (_, info, statistics, skipped), shown in zip(checkpoints, document["checkpoints"], strict=True):
+        assert [row["statistic"] for row in shown["statistics"]] == [v.name for v in statistics]
+        assert len(shown["skipped"]) == len(skipped)
+        assert (shown["train_loss"], shown["eval_loss"]) == (info.train_loss, info.eval_loss)
+        assert shown["notices"] == list(info.notices)

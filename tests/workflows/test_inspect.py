@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from spectra_cli.archive.reader import open_archive
+from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.settings import ScanSettings
+from spectra_cli.workflows.inspect import inspect
+
+SETTINGS = ScanSettings(num_sequences=8, num_gradient_sequences=8, sequence_length=8, num_blocks=4)
+# 64 x 16 embedding and head; per block 4 of 16 x 16, 3 of 24 x 16, 2 gains of 16; a last gain of 16
+NUM_PARAMETERS = 2 * 64 * 16 + 2 * (4 * 16 * 16 + 3 * 24 * 16 + 2 * 16) + 16
+
+
+def punch(file: Path) -> None:
+    """Leave a safetensors file its header, and a hole of zeros where the weights were."""
+    size = file.stat().st_size
+    with file.open("r+b") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        stream.truncate(8 + length)
+        stream.truncate(size)
+
+
+def test_an_inspection_describes_the_series(place):
+    found = inspect("run", SETTINGS)
+    assert (found.run, found.format, found.family) == ("run", "huggingface", "llama")
+    assert (found.architecture, found.recognised) == ("LlamaForCausalLM", True)
+    assert (found.num_layers, found.width, found.vocab_size) == (2, 16, 64)
+    assert [c.ref.step for c in found.checkpoints] == [0, 10, 20]
+    assert {c.num_parameters for c in found.checkpoints} == {NUM_PARAMETERS}
+    assert {c.num_bytes for c in found.checkpoints} == {4 * NUM_PARAMETERS}
+    assert not any(c.problem for c in found.checkpoints)
+
+
+def test_the_plan_is_what_the_scan_does(archive):
+    found = inspect("run", SETTINGS)
+    checkpoint = open_archive(archive).checkpoint(0)
+    execution = checkpoint.provenance.execution
+    assert execution["passes"] == len(found.passes)
+    assert execution["batch_size"] == found.batch_size
+    measured = {s.site.address for s in checkpoint.spectra if s.measurement == "activation_covariance"}
+    assert measured == set(found.sites_measured)
+    gradients = {s.site.address for s in checkpoint.spectra if s.measurement.startswith("gradient")}
+    assert gradients == {address for members in found.passes for address in members}
+    assert checkpoint.info.num_parameters == NUM_PARAMETERS
+
+
+def test_no_weight_is_read(place):
+    before = inspect("run", SETTINGS)
+    for checkpoint in (place / "run").iterdir():
+        punch(checkpoint / "model.safetensors")
+    assert inspect("run", SETTINGS) == before
+
+
+def test_it_takes_well_under_a_second_a_checkpoint(place):
+    inspect("run", SETTINGS)  # imports
+    started = time.process_time()
+    inspect("run", SETTINGS)
+    assert (time.process_time() - started) / 3 < 1.0
+
+
+def test_a_damaged_checkpoint_is_listed_with_its_problem(place, truncate):
+    truncate(place / "run/checkpoint-10")
+    good, bad, last = inspect("run", SETTINGS).checkpoints
+    assert "model.safetensors" in bad.problem
+    assert not good.problem
+    assert not last.problem
+
+
+def test_memory_that_is_too_small_is_said_and_the_rest_still_shown(place):
+    found = inspect("run", SETTINGS, memory_bytes=1000)
+    assert found.plan_problem
+    assert found.passes == ()
+    assert len(found.checkpoints) == 3
+
+
+def test_less_memory_means_more_passes_or_smaller_batches(place):
+    roomy = inspect("run", SETTINGS)
+    tight = inspect("run", SETTINGS, memory_bytes=sum(roomy.memory_bytes.values()) - 1)
+    assert tight.plan_problem or (
+        len(tight.passes) > len(roomy.passes) or tight.batch_size < roomy.batch_size
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"layers": "99"}, "layers 0 to 1"), ({"layers": "x"}, "'x' is not a layer")]
+)
+def test_layers_that_do_not_exist_are_refused(place, change, words):
+    with pytest.raises(UsageError, match=words):
+        inspect("run", ScanSettings(**change))
+
+
+def test_nothing_to_inspect_says_what_is_looked_for(place):
+    os.mkdir("empty")
+    with pytest.raises(CheckpointError, match=r"(?s)empty.*config\.json"):
+        inspect("empty", SETTINGS)
