@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def plan_scan(
     smallest = sum(fixed.values()) + each + largest + gram
     if smallest > budget:
         raise BudgetError(
-            f"the memory budget is {_gib(budget)}; the smallest plan needs {_gib(smallest)} "
+            f"the memory budget is {_gib(budget, math.floor)}; the smallest plan needs {_gib(smallest)} "
             f"(model {_gib(fixed['model'])}, covariance {_gib(fixed['covariance'])}, one sequence "
             f"{_gib(each)}, gradients of the largest matrix {_gib(largest)}): raise --memory, or measure "
             "fewer layers (--layers), fewer or shorter sequences"
@@ -220,5 +221,6 @@ def _linear_shapes(model: Model) -> list[tuple[int, ...]]:
     return list({id(parameter): tuple(parameter.shape) for parameter in parameters}.values())
 
 
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB"
+def _gib(count: int, rounded: Callable[[float], int] = math.ceil) -> str:
+    """In hundredths of a GiB: what is needed rounded up, so that the budget named does work."""
+    return f"{rounded(100 * count / 2**30) / 100:.2f} GiB"

@@ -103,11 +103,17 @@ def read_probe(
     A scan of weights alone needs no tokens: without a source it gets a probe of none.
 
     Raises:
+        UsageError: no source was named.
         ProbeError: see `load_probe`; or sequences longer than the model's positions.
     """
     model = series.skeleton
     if not source and settings.measurements == (weights.NAME,):
         return _no_tokens()
+    if not source:
+        raise UsageError(
+            "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
+            ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
+        )
     if model.max_length is not None and settings.sequence_length > model.max_length:
         raise ProbeError(
             f"sequences of {settings.sequence_length} tokens were asked for; this {model.architecture} model "

@@ -42,7 +42,8 @@ def count(number: int | None) -> str:
     for power, unit in ((12, "T"), (9, "B"), (6, "M"), (3, "k")):
         # 999,500 and more would round to 1000 of the smaller unit
         if abs(number) >= 0.9995 * 10**power and abs(number) >= 1000:
-            return f"{number / 10**power:.3g}{unit}"
+            scaled = number / 10**power
+            return f"{scaled:.3g}{unit}" if abs(scaled) < 999.5 else f"{scaled:.0f}{unit}"
     return str(number)
 
 

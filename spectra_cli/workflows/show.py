@@ -51,7 +51,7 @@ class ArchiveSummary:
 def show(
     archive: str,
     *,
-    steps: Sequence[range] | None = None,
+    steps: Sequence[int | range] | None = None,
     layers: Sequence[int] | None = None,
     statistics: Sequence[str] | None = None,
 ) -> ArchiveSummary:
@@ -75,17 +75,18 @@ def show(
     )
 
 
-def _choose(archive: Archive, steps: Sequence[range] | None) -> list[int]:
+def _choose(archive: Archive, steps: Sequence[int | range] | None) -> list[int]:
     refs = archive.refs
     if steps is None:
         return list(range(len(refs)))
     known = [ref.step for ref in refs]
-    for span in steps:
+    spans = [range(step, step + 1) if isinstance(step, int) else step for step in steps]
+    for span in spans:
         if not any(step in span for step in known):
             words = str(span.start) if len(span) == 1 else f"from {span.start} to {span.stop - 1}"
             held = ", ".join(str(step) for step in known)
             raise UsageError(f"{archive.path} holds no step {words}; it holds {held}")
-    return [index for index, step in enumerate(known) if any(step in span for span in steps)]
+    return [index for index, step in enumerate(known) if any(step in span for span in spans)]
 
 
 def _summary(

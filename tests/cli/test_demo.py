@@ -32,10 +32,11 @@ def test_the_demo_shows_both_runs_and_what_to_do_next(spectra, tmp_path):
 
 
 def test_a_foreign_folder_is_refused(spectra, tmp_path):
-    (tmp_path / "thesis.tex").write_text("precious")
+    (tmp_path / "adamw").mkdir()
+    (tmp_path / "adamw" / "thesis.tex").write_text("precious")
     found = spectra("demo", "-o", tmp_path)
     assert (found.code, found.out) == (2, "")
-    assert "thesis.tex" in found.err
+    assert "adamw" in found.err
 
 
 def test_a_file_in_the_way_is_refused(spectra, tmp_path):

@@ -58,7 +58,7 @@ def test_the_table_says_the_same(spectra, trainer_runs):
         "step4",
         "attn.q",
         "model.layers.0.self_attn.q_proj.weight",
-        "MiB",
+        "KiB",
     ):
         assert word in found.out
     assert "\x1b" not in found.out

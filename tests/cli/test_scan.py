@@ -216,8 +216,8 @@ WRONG: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "an output in a folder that is not there": ((*GOOD, "-o", "no/a.h5"), 2, ("no",)),
     "an output that is no archive": ((*GOOD, "-o", "probe.txt"), 3, ("probe.txt",)),
     "a word for on-error": ((*GOOD, "--on-error", "ignore"), 2, ("ignore", "skip")),
-    "a batch of nothing": ((*GOOD, "--batch-size", "0"), 2, ("--batch-size", "0")),
-    "a number that is none": ((*GOOD, "--seed", "x"), 2, ("--seed", "x")),
+    "a batch of nothing": ((*GOOD, "--batch-size", "0"), 2, ("--batch-size", "1")),
+    "a number that is none": ((*GOOD, "--seed", "x"), 2, ("--seed", "integer")),
     "an option that is not there": ((*GOOD, "--verbose"), 2, ("--verbose",)),
     "no path": ((), 2, ("CKPT_DIR",)),
 }

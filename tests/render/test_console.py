@@ -1,19 +1,28 @@
 from __future__ import annotations
 
-import pytest
 from rich.table import Table
+from rich.text import Text
 
-from spectra_cli.render.console import WIDTH, messages, results
+from spectra_cli.render.console import WIDTH, messages, print_results
 
 
 def test_results_are_100_columns_wide_and_plain_when_piped(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "")
-    console = results()
-    console.print("x" * 99, style="bold red")
+    print_results(Text("x" * WIDTH, style="bold red"))
     out, err = capsys.readouterr()
-    assert console.width == WIDTH == 100
-    assert (out, err) == ("x" * 99 + "\n", "")
+    assert (out, err) == ("x" * 100 + "\n", "")
+
+
+def test_no_line_is_padded_with_blanks(capsys):
+    table = Table()
+    table.add_column("a" * 10)
+    table.add_row("b")
+    print_results(Text(), table, Text("after   "))
+    out = capsys.readouterr().out
+    assert out.startswith("\n")
+    assert out.endswith("after\n")
+    assert all(line == line.rstrip() for line in out.splitlines())
 
 
 def test_messages_go_to_stderr_and_are_not_wrapped(capsys):
@@ -24,15 +33,10 @@ def test_messages_go_to_stderr_and_are_not_wrapped(capsys):
     assert "\x1b" not in err
 
 
-@pytest.mark.parametrize("make", [results, messages])
-def test_numbers_are_not_coloured(make):
-    assert make().options.highlight is not True
-
-
 def test_a_wide_table_is_cut_to_the_width(capsys):
     table = Table()
     for i in range(30):
         table.add_column(f"column {i}")
     table.add_row(*["value"] * 30)
-    results().print(table)
+    print_results(table)
     assert all(len(line) <= WIDTH for line in capsys.readouterr().out.splitlines())

@@ -93,11 +93,13 @@ def test_progress_tells_of_training_and_scanning(finished):
     assert list(dict.fromkeys(finished.scanned)) == expected
 
 
-def test_a_folder_with_other_things_in_it_is_refused_untouched(tmp_path):
-    (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(UsageError, match=r"thesis\.tex.*--output"):
+def test_a_run_that_no_demo_wrote_is_refused_untouched(tmp_path):
+    precious = tmp_path / "muon" / "checkpoint_step000100.pt"
+    precious.parent.mkdir()
+    precious.write_text("precious")
+    with pytest.raises(UsageError, match=r"muon.*--output"):
         run(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [precious]
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):

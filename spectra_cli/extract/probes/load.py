@@ -82,11 +82,7 @@ def probe_digest(tokens: NDArray[np.int64], targets: NDArray[np.int64], *, mode:
 def _check(spec: ProbeRequest) -> None:
     """Refuse what no source could satisfy."""
     if not spec.source:
-        raise ProbeError(
-            "no probe was given; --probe names the tokens that every checkpoint is shown (a .bin shard, "
-            ".npy, .pt, .safetensors, text or JSONL file); `--probe synthetic` draws random ones for a "
-            "smoke run"
-        )
+        raise ProbeError("no probe was given; name a token or text file, or `synthetic` for a smoke run")
     if spec.sequence_length < 2:
         raise ProbeError(f"sequence length is {spec.sequence_length}; expected at least 2 tokens")
     if spec.num_sequences < 1:
