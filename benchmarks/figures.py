@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.timing import Spread
@@ -54,16 +55,17 @@ class Figure:
 
 
 def table_of(figures: Sequence[Figure]) -> Table:
-    """One line a figure."""
-    table = Table("figure", title="median (smallest - largest)", title_justify="left")
+    """One line a figure; notes below the figures that they belong to."""
+    table = Table(title="median (smallest - largest)", title_justify="left")
+    table.add_column("figure")
     for heading in ("measured", "must", "aim", "met", "values"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("note")
     for figure in figures:
         sign = "<= " if figure.at_most else ">= "
         bounds = ["" if b is None else f"{sign}{b:g}" for b in (figure.must, figure.aim)]
         m = figure.measured
-        spread = f"{m.median:.3g} ({m.smallest:.3g} - {m.largest:.3g})" if not math.isnan(m.median) else "-"
+        spread = "-" if math.isnan(m.median) else f"{m.median:.3g} ({m.smallest:.3g} - {m.largest:.3g})"
         error = "" if figure.values_error is None else f"{figure.values_error:.0e}"
-        table.add_row(figure.name, spread, *bounds, figure.verdict, error, figure.note)
+        name = f"{figure.name}\n  [dim]{escape(figure.note)}[/dim]" if figure.note else figure.name
+        table.add_row(name, spread, *bounds, figure.verdict, error)
     return table

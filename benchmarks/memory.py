@@ -103,11 +103,11 @@ def _budget(memory_bytes: str) -> dict[str, Any]:
             return {"refused": str(error), "smallest_bytes": smallest_that_works(str(error))}
 
 
-def _gradients(family: str, name: str, chunk: str) -> dict[str, Any]:
+def _gradients(family: str, name: str, chunk: str, num_sequences: str) -> dict[str, Any]:
     """One contender of the gradient comparison; `spectra` chooses its own batch size."""
     from benchmarks import rivals_gradients
 
-    work = rivals_gradients.make_work(family)
+    work = rivals_gradients.make_work(family, num_sequences=int(num_sequences))
     small = rivals_gradients.make_work(
         family, width=32, num_layers=1, num_heads=2, vocab_size=61, sequence_length=16, num_sequences=4
     )

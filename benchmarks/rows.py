@@ -170,11 +170,16 @@ def bfloat16(options: Options) -> list[Figure]:
 
 def gradient_rivals(options: Options) -> list[Figure]:
     """Per-sequence gradient Gram matrices of Hugging Face models, each rival at its fastest chunk."""
+    count = 128 if options.sequences is None else max(8, options.sequences // 2)
+
+    def peak(family: str, name: str, chunk: int) -> int:
+        arguments = ("gradients", family, name, str(chunk), str(count))
+        return int(memory.peak_bytes(*arguments, threads=options.threads)["peak_bytes"])
+
     figures = []
     for family in ("llama", "gpt2"):
-        count = 128 if options.sequences is None else max(8, options.sequences // 2)
         work = rivals_gradients.make_work(family, num_sequences=count)
-        own = memory.peak_bytes("gradients", family, "spectra", "0", threads=options.threads)["peak_bytes"]
+        own = peak(family, "spectra", 0)
         for name, run in rivals_gradients.RIVALS.items():
             label = f"{name} / spectra, {family}"
             try:
@@ -183,15 +188,10 @@ def gradient_rivals(options: Options) -> list[Figure]:
                 figures.append(Figure.missing(label, reason))
                 continue
             timings = interleave(
-                {
-                    "rival": partial(run, work, chunk),
-                    "spectra": partial(rivals_gradients.run_ours, work),
-                },
+                {"rival": partial(run, work, chunk), "spectra": partial(rivals_gradients.run_ours, work)},
                 rounds=options.rounds,
             )
-            peak = memory.peak_bytes("gradients", family, name, str(chunk), threads=options.threads)[
-                "peak_bytes"
-            ]
+            share = peak(family, name, chunk) / own
             figures.append(
                 Figure(
                     name=label,
@@ -199,7 +199,7 @@ def gradient_rivals(options: Options) -> list[Figure]:
                     must=1.25,
                     aim=1.4,
                     values_error=ours.largest_error(timings.results["spectra"], timings.results["rival"]),
-                    note=f"{chunk} sequences at a time; peak {peak / own:.2f} x ours ({own / 2**20:.0f} MiB)",
+                    note=f"{chunk} sequences at a time; its peak {share:.2f} x ours of {own / 2**20:.0f} MiB",
                 )
             )
     return figures
@@ -252,7 +252,7 @@ def memory_of_budgets(options: Options) -> list[Figure]:
     for factor in (1.0, 1.25, 2.0, 4.0):
         budget = math.ceil(smallest * factor)
         report = memory.peak_bytes("budget", str(budget), threads=options.threads)
-        share = math.nan if "refused" in report else report["peak_bytes"] / budget
+        share = math.inf if "refused" in report else report["peak_bytes"] / budget
         note = "the budget that the refusal named" if factor == 1.0 else ""
         figures.append(
             Figure(

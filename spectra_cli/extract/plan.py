@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,11 +17,11 @@ from spectra_cli.extract.measurements.gradient_gram import GRADIENT
 from spectra_cli.extract.measurements.gradient_store import dense_bytes, factor_bytes
 from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
 from spectra_cli.extract.measurements.registry import find_measurements
+from spectra_cli.extract.memory import default_budget
 from spectra_cli.extract.protocols import MatrixView, Model
 from spectra_cli.extract.selection import select_layers, select_matrices
 
 _TOKENS_PER_BATCH = {"cpu": 8192, "cuda": 16_384}
-_DEFAULT_SHARE = 0.7
 # Tensors kept for backward, in units of the linear maps' inputs and outputs: measured 1.1 to 1.4 on
 # Llama, GPT-2 and NeoX blocks with fused attention; the rest covers temporaries.
 _ACTIVATION_FACTOR = 2.0
@@ -58,6 +56,7 @@ class ScanPlan:
         num_gradient_sequences: of every pass that runs backward; 0 without gradients.
         passes: in order; the first one also carries the covariance.
         skipped: matrices asked for that some layers lack.
+        read_ahead: whether the next checkpoint is read while this one is measured.
         memory_bytes: estimate by part; `budget_bytes`: what they had to fit into.
     """
 
@@ -68,6 +67,7 @@ class ScanPlan:
     num_gradient_sequences: int
     passes: tuple[GradientPass, ...]
     skipped: tuple[Skipped, ...]
+    read_ahead: bool
     memory_bytes: dict[str, int]
     budget_bytes: int
 
@@ -82,6 +82,38 @@ class ScanPlan:
         return sum(self.memory_bytes.values())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What the settings ask of a model, before it is fitted into memory; sizes in bytes.
+
+    Attributes:
+        num_covariance, num_gradient: sequences of either kind; 0 where it is not measured.
+        members: matrices whose gradients are collected; missing: those that layers lack.
+        fixed: held throughout, by part; each: a sequence of the batch; gram: while one is formed.
+    """
+
+    num_covariance: int
+    num_gradient: int
+    members: tuple[GradientMember, ...]
+    missing: tuple[Skipped, ...]
+    fixed: dict[str, int]
+    each: int
+    gram: int
+
+    @property
+    def num_sequences(self) -> int:
+        return max(self.num_covariance, self.num_gradient)
+
+    @property
+    def largest(self) -> int:
+        return max((member.memory_bytes for member in self.members), default=0)
+
+    @property
+    def smallest(self) -> int:
+        """Peak of the smallest plan: one sequence a batch, one matrix a pass."""
+        return sum(self.fixed.values()) + self.each + self.largest + self.gram
+
+
 def plan_scan(
     model: Model,
     settings: ScanSettings,
@@ -89,6 +121,8 @@ def plan_scan(
     device: torch.device,
     budget_bytes: int | None = None,
     batch_size: int | None = None,
+    checkpoint_bytes: int = 0,
+    process_bytes: int = 0,
 ) -> ScanPlan:
     """The fewest passes and the largest useful batch that fit the budget.
 
@@ -96,78 +130,88 @@ def plan_scan(
         model: loaded or a skeleton on the meta device; only shapes are read.
         settings: what to measure.
         device: where it will run.
-        budget_bytes: limit for everything on the device; by default 70 % of its memory.
+        budget_bytes: limit for everything on the device, on the CPU for the whole process; by default
+            70 % of the memory there is.
         batch_size: sequences a batch, in place of the automatic choice.
+        checkpoint_bytes: of tensors in one checkpoint, the next of which is read ahead if there is room.
+        process_bytes: what this process held on the device before any model was loaded.
 
     Raises:
         BudgetError: even the smallest plan does not fit, with the budget that would.
     """
     budget = default_budget(device) if budget_bytes is None else budget_bytes
-    layers = select_layers(settings.layers, len(model.blocks))
-    kinds = find_measurements(settings.measurements)
-    has_covariance = any(isinstance(kind, BlockMeasurement) for kind in kinds)
-    has_gradients = any(isinstance(kind, GradientMeasurement) for kind in kinds)
-    num_covariance = settings.num_sequences if has_covariance else 0
-    num_gradient = settings.num_gradient_sequences if has_gradients else 0
-    views, missing = (
-        select_matrices(model, settings.matrices, layers, measurement=GRADIENT.name)
-        if has_gradients
-        else ((), ())
-    )
-    width = 8 if settings.dtype == "float64" else 4
-    members = [_member(view, num_gradient, settings.sequence_length, width) for view in views]
     wanted = batch_size or max(1, _TOKENS_PER_BATCH.get(device.type, 8192) // settings.sequence_length)
-    wanted = min(wanted, max(num_covariance, num_gradient, 1))
-    tokens = wanted * settings.sequence_length
-    fixed = {
-        "model": _parameter_bytes(model.module, width),
-        "covariance": _covariance_bytes(model, settings, len(layers)) if has_covariance else 0,
-        "logits": 3 * min(CHUNK_BYTES, tokens * model.vocab_size * 4),
-    }
-    each = _sequence_bytes(model, settings, width, backward=has_gradients)
-    largest = max((m.memory_bytes for m in members), default=0)
-    gram = 6 * num_gradient**2 * 8 + min(2 * CHUNK_BYTES, 4 * largest)
-    smallest = sum(fixed.values()) + each + largest + gram
-    if smallest > budget:
-        raise BudgetError(
-            f"the memory budget is {_gib(budget, math.floor)}; the smallest plan needs {_gib(smallest)} "
-            f"(model {_gib(fixed['model'])}, covariance {_gib(fixed['covariance'])}, one sequence "
-            f"{_gib(each)}, gradients of the largest matrix {_gib(largest)}): raise --memory, or measure "
-            "fewer layers (--layers), fewer or shorter sequences"
-        )
-    spare = budget - sum(fixed.values()) - gram
+    work = _work(model, settings, wanted, process_bytes)
+    _check_budget(work, budget, checkpoint_bytes)
+    on_host = device.type == "cpu"
+    read_ahead = 0 < checkpoint_bytes <= (budget - work.smallest if on_host else checkpoint_bytes)
+    fixed = work.fixed | {"next checkpoint": checkpoint_bytes if read_ahead and on_host else 0}
+    spare = budget - sum(fixed.values()) - work.gram
     # A batch may take a quarter of what is left, if the largest matrix still fits beside it.
-    fitting = max(1, min((spare - largest) // each, max(spare // (4 * each), 1)))
-    size = min(wanted, fitting)
-    groups = _group(members, spare - size * each)
-    passes = [GradientPass(num_sequences=num_gradient, members=tuple(group)) for group in groups]
-    num_sequences = max(num_covariance, num_gradient)
-    if num_sequences:
+    fitting = max(1, min((spare - work.largest) // work.each, max(spare // (4 * work.each), 1)))
+    size = min(wanted, fitting, max(work.num_sequences, 1))
+    groups = _group(work.members, spare - size * work.each)
+    passes = [GradientPass(num_sequences=work.num_gradient, members=tuple(group)) for group in groups]
+    if work.num_sequences:
         first = passes[0].members if passes else ()
-        passes[:1] = [GradientPass(num_sequences=num_sequences, members=first)]
+        passes[:1] = [GradientPass(num_sequences=work.num_sequences, members=first)]
     held = max((sum(m.memory_bytes for m in step.members) for step in passes), default=0)
     return ScanPlan(
         device=device,
         length=settings.sequence_length,
         batch_size=size,
-        num_sequences=num_sequences,
-        num_gradient_sequences=num_gradient,
+        num_sequences=work.num_sequences,
+        num_gradient_sequences=work.num_gradient,
         passes=tuple(passes),
-        skipped=missing,
-        memory_bytes=fixed | {"gradients": held + gram, "activations": size * each},
+        skipped=work.missing,
+        read_ahead=read_ahead,
+        memory_bytes=fixed | {"gradients": held + work.gram, "activations": size * work.each},
         budget_bytes=budget,
     )
 
 
-def default_budget(device: torch.device) -> int:
-    """70 % of the device's memory; on the CPU, of what this machine or its container may use."""
-    if device.type == "cuda":
-        return int(_DEFAULT_SHARE * torch.cuda.get_device_properties(device).total_memory)
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        total = min(total, int(text))
-    return int(_DEFAULT_SHARE * total)
+def _work(model: Model, settings: ScanSettings, batch_size: int, process_bytes: int) -> _Work:
+    layers = select_layers(settings.layers, len(model.blocks))
+    kinds = find_measurements(settings.measurements)
+    has_covariance = any(isinstance(kind, BlockMeasurement) for kind in kinds)
+    has_gradients = any(isinstance(kind, GradientMeasurement) for kind in kinds)
+    num_gradient = settings.num_gradient_sequences if has_gradients else 0
+    views: tuple[MatrixView, ...] = ()
+    missing: tuple[Skipped, ...] = ()
+    if has_gradients:
+        views, missing = select_matrices(model, settings.matrices, layers, measurement=GRADIENT.name)
+    width = 8 if settings.dtype == "float64" else 4
+    members = tuple(_member(view, num_gradient, settings.sequence_length, width) for view in views)
+    logits = batch_size * settings.sequence_length * model.vocab_size * 4
+    largest = max((member.memory_bytes for member in members), default=0)
+    return _Work(
+        num_covariance=settings.num_sequences if has_covariance else 0,
+        num_gradient=num_gradient,
+        members=members,
+        missing=missing,
+        fixed={
+            "process": process_bytes,
+            "model": _parameter_bytes(model.module, width),
+            "covariance": _covariance_bytes(model, settings, len(layers)) if has_covariance else 0,
+            "logits": 3 * min(CHUNK_BYTES, logits),
+        },
+        each=_sequence_bytes(model, settings, width, backward=has_gradients),
+        gram=6 * num_gradient**2 * 8 + min(2 * CHUNK_BYTES, 4 * largest),
+    )
+
+
+def _check_budget(work: _Work, budget: int, checkpoint_bytes: int) -> None:
+    """Refuse a budget that not even the smallest plan fits, while measuring or while loading."""
+    fixed = work.fixed
+    smallest = max(work.smallest, fixed["process"] + fixed["model"] + checkpoint_bytes)
+    if smallest > budget:
+        raise BudgetError(
+            f"the memory budget is {_gib(budget, math.floor)}; the smallest plan needs {_gib(smallest)} "
+            f"(this process {_gib(fixed['process'])}, model {_gib(fixed['model'])}, covariance "
+            f"{_gib(fixed['covariance'])}, one sequence {_gib(work.each)}, gradients of the largest matrix "
+            f"{_gib(work.largest)}): raise --memory, or measure fewer layers (--layers), fewer or shorter "
+            "sequences"
+        )
 
 
 def _member(view: MatrixView, num_sequences: int, length: int, width: int) -> GradientMember:

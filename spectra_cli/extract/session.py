@@ -28,6 +28,7 @@ from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.engine import Progress, measure, numerics
 from spectra_cli.extract.measurements import weights
 from spectra_cli.extract.measurements.measurement import Measured
+from spectra_cli.extract.memory import resident_bytes
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.plan import ScanPlan, plan_scan
@@ -194,6 +195,8 @@ class Session:
         self._verified: set[str] = set()
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-checkpoint")
         self._ahead: dict[CheckpointRef, Future[_Opened]] = {}
+        # Read once, so that every checkpoint of the series gets the same plan.
+        self._process_bytes = resident_bytes() if self.device.type == "cpu" else 0
         self.plan = self._plan(series.skeleton)
 
     def _plan(self, model: Model, batch_size: int | None = None) -> ScanPlan:
@@ -203,6 +206,8 @@ class Session:
             device=self.device,
             budget_bytes=self._resources.memory_bytes,
             batch_size=batch_size or self._resources.batch_size,
+            checkpoint_bytes=self.series.first.num_bytes,
+            process_bytes=self._process_bytes,
         )
 
     def _open(self, ref: CheckpointRef) -> _Opened:
@@ -238,7 +243,7 @@ class Session:
         header, digest = opened.header, opened.digest
         model = find_family(header).build(header, opened.state, device=self.device)
         del opened, reading
-        if following is not None:
+        if following is not None and self.plan.read_ahead:
             self._ahead[following] = self._reader.submit(self._open, following)
         self._check_fits(ref, model)
         with numerics(model, self._settings):

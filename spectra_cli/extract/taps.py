@@ -70,7 +70,7 @@ def tapped_gradients(model: Model, observer: GradientObserver, clock: Clock) -> 
             views_of.setdefault(module, []).append(view)
 
     def tap(views: Sequence[MatrixView]) -> Callable[..., Any]:
-        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Any:
             if not torch.is_grad_enabled():
                 return None
             batch = clock.now()
@@ -78,7 +78,12 @@ def tapped_gradients(model: Model, observer: GradientObserver, clock: Clock) -> 
             leaf = None if output.requires_grad else output.detach().requires_grad_()
             tapped = output if leaf is None else leaf
 
+            padding = getattr(module, "padding_idx", None)
+
             def receive(delta: Tensor) -> None:
+                if padding is not None:
+                    # autograd gives an embedding's padding row no gradient
+                    delta = delta.masked_fill((inputs == padding).unsqueeze(-1), 0.0)
                 with torch.no_grad(), torch.autocast(delta.device.type, enabled=False):
                     for view in views:
                         inputs_BTI = _by_sequence(inputs, batch, view)

@@ -88,7 +88,15 @@ def inspect(
         except SpectraError as error:
             checkpoints.append(CheckpointOutline(ref=ref, problem=str(error)))
     try:
-        plan, problem = plan_scan(model, settings, device=where, budget_bytes=memory_bytes), ""
+        plan = plan_scan(
+            model,
+            settings,
+            device=where,
+            budget_bytes=memory_bytes,
+            checkpoint_bytes=series.first.num_bytes,
+            process_bytes=resident_bytes() if where.type == "cpu" else 0,
+        )
+        problem = ""
     except SpectraError as error:
         plan, problem = None, str(error)
     return Inspection(

@@ -6,7 +6,8 @@ import torch
 
 from spectra_cli.core.errors import BudgetError, UsageError
 from spectra_cli.core.types import Status
-from spectra_cli.extract.plan import default_budget, plan_scan
+from spectra_cli.extract.memory import default_budget
+from spectra_cli.extract.plan import plan_scan
 from spectra_cli.extract.selection import select_layers, select_matrices
 
 CPU = torch.device("cpu")
