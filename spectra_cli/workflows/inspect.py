@@ -72,6 +72,7 @@ def inspect(
         ModelError: no family reads them.
         UsageError: layers, matrices or a device that do not exist.
     """
+    from spectra_cli.extract.memory import resident_bytes
     from spectra_cli.extract.outline import outline_checkpoint
     from spectra_cli.extract.plan import plan_scan
     from spectra_cli.extract.selection import select_layers
