@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 DEMO := spectra-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint test docs check clean
+.PHONY: help setup demo format lint test bench docs check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,11 @@ lint: $(STAMP)  ## style, types, import rules
 
 test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+bench: $(STAMP)  ## the table of speed and memory claims, against rivals from PyPI
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-no-deps.txt
+	$(BIN)/python -m benchmarks.run
 
 docs: $(STAMP)  ## write the generated pages again (CLI reference, README pictures)
 	$(BIN)/python docs/generate.py

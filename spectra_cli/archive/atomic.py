@@ -103,7 +103,7 @@ def replacing(path: Path) -> Iterator[NewFile]:
             try:
                 with h5py.File(sink, "w", libver=("v110", "v110")) as root:
                     yield NewFile(root, sink)
-            except (RuntimeError, ValueError, LookupError):
+            except (OSError, RuntimeError, ValueError, LookupError):
                 # HDF5 may stumble over its own dropped writes: then the disk is what to report
                 sink.check()
                 raise

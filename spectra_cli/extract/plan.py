@@ -13,6 +13,7 @@ from spectra_cli.core.errors import BudgetError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Skipped
 from spectra_cli.extract.losses import CHUNK_BYTES
+from spectra_cli.extract.measurements.cores import num_workers
 from spectra_cli.extract.measurements.gradient_gram import GRADIENT
 from spectra_cli.extract.measurements.gradient_store import dense_bytes, factor_bytes
 from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
@@ -196,7 +197,8 @@ def _work(model: Model, settings: ScanSettings, batch_size: int, process_bytes: 
             "logits": 3 * min(CHUNK_BYTES, logits),
         },
         each=_sequence_bytes(model, settings, width, backward=has_gradients),
-        gram=6 * num_gradient**2 * 8 + min(2 * CHUNK_BYTES, 4 * largest),
+        gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
+        + min(2 * CHUNK_BYTES, 4 * largest),
     )
 
 
@@ -247,7 +249,7 @@ def _covariance_bytes(model: Model, settings: ScanSettings, num_sites: int) -> i
     square = model.width**2 * 8
     blocks = settings.num_blocks * model.width * (model.width + 1) // 2
     packed = blocks * (8 if model.width <= 1024 else 4)
-    return num_sites * (2 * square + packed) + 8 * square
+    return num_sites * (2 * square + packed) + 8 * square * num_workers(model.width)
 
 
 def _sequence_bytes(model: Model, settings: ScanSettings, width: int, *, backward: bool) -> int:

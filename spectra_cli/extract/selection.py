@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import Site, Skipped, Status
+from spectra_cli.extract.models.canonical import COMPONENTS
 from spectra_cli.extract.protocols import MatrixView, Model
 
 
@@ -61,8 +62,12 @@ def select_matrices(
     `all` takes every matrix of the chosen blocks; `embed` and `lm_head` lie outside the blocks and
     are taken only by name (a tied head is the embedding, and is measured once, as `embed`).
 
+    A canonical component that this model lacks (another naming, a block without attention) costs
+    only its own rows; what is left is measured.
+
     Raises:
-        UsageError: a component that no layer of this model has.
+        UsageError: a component that no layer of this model has, if it is not canonical or if
+            nothing is left without it.
     """
     in_blocks = [view for view in model.matrices if view.site.layer in layers]
     outside = {view.site.component: view for view in model.matrices if view.site.layer is None}
@@ -71,6 +76,8 @@ def select_matrices(
             outside.setdefault("lm_head", view)
     chosen: dict[str, MatrixView] = {}
     missing: list[Skipped] = []
+    present = dict.fromkeys(view.site.component for view in model.matrices)
+    held = present.keys() | {"all", *outside}
     for component in components:
         if component in outside:
             chosen[outside[component].site.address] = outside[component]
@@ -79,8 +86,7 @@ def select_matrices(
         chosen |= {view.site.address: view for view in found}
         if component == "all":
             continue
-        if not any(v.site.component == component for v in model.matrices):
-            present = dict.fromkeys(view.site.component for view in model.matrices)
+        if component not in held and (component not in COMPONENTS or held.isdisjoint(components)):
             raise UsageError(
                 f"no matrix {component!r} in this {model.family} model; it has {', '.join(present)} (or all)"
             )

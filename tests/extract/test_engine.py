@@ -386,8 +386,11 @@ def test_the_model_is_left_as_it_was(name, stop, model_of, make_probe, scan, mon
 
 @pytest.fixture
 def host_reads(monkeypatch):
-    """Counts what makes the host wait for a device: a value read from a tensor, or a move to the CPU."""
-    names = ("item", "tolist", "numpy", "cpu", "nonzero", "__bool__", "__float__", "__int__")
+    """Counts what makes the host wait for a device: a value read from a tensor, or a move to the CPU.
+
+    Not `numpy`, which only a tensor on the CPU has: there it is a view.
+    """
+    names = ("item", "tolist", "cpu", "nonzero", "__bool__", "__float__", "__int__")
     counts = Counter()
 
     def counted(name):

@@ -90,6 +90,20 @@ def test_a_matrix_that_no_layer_has(skeleton_of):
         addresses(skeleton_of("gpt2"), ("mlp.gate",))
 
 
+def test_a_canonical_matrix_that_no_layer_has_costs_nothing_else(skeleton_of):
+    found, missing = addresses(skeleton_of("gpt2"), ("attn.o", "mlp.gate"))
+    assert found == ["blocks.0.attn.o", "blocks.1.attn.o"]
+    assert [(m.site.address, m.reason) for m in missing] == [
+        ("blocks.0.mlp.gate", "the MLP has no gate"),
+        ("blocks.1.mlp.gate", "the MLP has no gate"),
+    ]
+
+
+def test_a_misspelt_matrix_is_refused_whatever_else_is_there(skeleton_of):
+    with pytest.raises(UsageError, match=r"no matrix 'mlp\.gat' in this gpt2 model"):
+        addresses(skeleton_of("gpt2"), ("attn.o", "mlp.gat"))
+
+
 def test_a_layers_own_path_can_be_asked_for(skeleton_of):
     found, _ = addresses(skeleton_of("falcon"), ("self_attention.query_key_value",), (1,))
     assert found == ["blocks.1.self_attention.query_key_value"]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
+from spectra_cli.extract.measurements.cores import each_on_a_core
 from spectra_cli.extract.measurements.covariance_sums import CovarianceSums, ShiftedSums
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.measurement import (
@@ -153,10 +154,13 @@ class ActivationCovariance:
 
     def finish(self) -> Measured:
         """Eigenvalues, block profiles and scalars of every site; frees the sums as it goes."""
-        measured = Measured()
-        for layer, site in self._sites.items():
-            measured += self._finish_site(site, self._sums.pop(layer))
-        return measured
+        width = max((sums.shift.shape[0] for sums in self._sums.values()), default=0)
+        parts = each_on_a_core(
+            lambda place: self._finish_site(place[1], self._sums.pop(place[0])),
+            list(self._sites.items()),
+            size=width,
+        )
+        return sum(parts, Measured())
 
     def _finish_site(self, site: Site, sums: _SiteSums) -> Measured:
         total = sums.total
@@ -279,18 +283,21 @@ def _block_profile(
     `profile[b, j] = v_j^T M_b v_j / n_b * n / (n - 1)`, so that the mean weighted by n_b is lambda_j.
     """
     width = vectors.shape[0]
-    upper = torch.triu_indices(width, width)
-    count, mean = float(total.count), total.mean.cpu()
+    upper = np.triu_indices(width)
+    count, mean = float(total.count), total.mean.cpu().numpy()
+    axes = vectors.numpy()
     profile = np.zeros((len(blocks), width), dtype=np.float32)
     for row, block in zip(profile, blocks, strict=True):
         if block.count == 0:
             continue
-        moment = torch.zeros(width, width, dtype=block.packed.dtype)
-        moment[upper[0], upper[1]] = block.packed
-        moment = moment + moment.triu(1).T
-        directions = vectors.to(moment.dtype)
-        on_axes = (directions * (moment @ directions)).sum(0).double()
-        offset = vectors.T @ (torch.from_numpy(block.mean) - mean)
+        packed = block.packed.numpy()
+        triangle = np.zeros((width, width), dtype=packed.dtype)
+        triangle[upper] = packed
+        # With the diagonal halved, v^T M v is twice v^T triangle v: no need of the lower half.
+        triangle[np.diag_indices(width)] /= 2
+        directions = axes.astype(packed.dtype, copy=False)
+        on_axes = 2.0 * np.einsum("ij,ij->j", directions, triangle @ directions)
+        offset = axes.T @ (block.mean - mean)
         scale = count / (count - 1) / block.count
-        row[:] = ((on_axes + block.count * offset.square()) * scale).clamp(min=0).numpy()
+        row[:] = np.clip((on_axes + block.count * offset**2) * scale, 0.0, None)
     return profile

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
+from spectra_cli.extract.measurements.cores import each_on_a_core
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.gradient_store import (
     DenseGradients,
@@ -51,11 +52,13 @@ class GradientGram:
 
     def finish(self) -> Measured:
         """Spectra and noise sums of every matrix; each store is freed before the next Gram."""
-        measured = Measured()
-        for view in self.views:
-            kernel = self._stores.pop(view).gram().cpu()
-            measured += spectra_of_kernel(view.site, kernel, view.shape, self._blocks)
-        return measured
+        kernels = [(view, self._stores.pop(view).gram().cpu()) for view in self.views]
+        parts = each_on_a_core(
+            lambda kernel: spectra_of_kernel(kernel[0].site, kernel[1], kernel[0].shape, self._blocks),
+            kernels,
+            size=self._blocks.num_sequences,
+        )
+        return sum(parts, Measured())
 
 
 def _start(subject: Subject) -> GradientGram:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Skipped, Spectrum, SpectrumKind, Status
-from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
+from spectra_cli.extract.measurements.cores import each_on_a_core
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
 from spectra_cli.extract.protocols import MatrixView
 
@@ -28,15 +28,13 @@ def singular_values(weight: Tensor) -> FloatArray:
     Args:
         weight: (O, I), finite.
     """
-    matrix = weight.detach().to("cpu", torch.float64)
+    matrix = weight.detach().to("cpu", torch.float64).numpy()
     if matrix.shape[0] > matrix.shape[1]:
         matrix = matrix.T
-    gram = matrix.new_zeros(matrix.shape[0], matrix.shape[0])
-    add_gram_(gram, matrix)
-    eigenvalues = torch.linalg.eigvalsh(mirror_upper_(gram)).flip(0)
-    if float(eigenvalues[-1]) >= GRAM_FLOOR**2 * float(eigenvalues[0]):
-        return np.asarray(eigenvalues.sqrt().numpy(), dtype=np.float64)
-    return np.asarray(torch.linalg.svdvals(matrix).numpy(), dtype=np.float64)
+    eigenvalues = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
+    if eigenvalues[-1] >= GRAM_FLOOR**2 * eigenvalues[0]:
+        return np.sqrt(eigenvalues)
+    return np.linalg.svd(matrix, compute_uv=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,33 +45,32 @@ class WeightSpectra:
 
     def finish(self) -> Measured:
         """See `Observer.finish`."""
-        spectra: list[Spectrum] = []
-        skipped: list[Skipped] = []
-        for view in self.views:
-            weight = view.weight()
-            if not bool(torch.isfinite(weight).all()):
-                bad = int((~torch.isfinite(weight)).sum())
-                reason = f"{bad} of {weight.numel()} weights are NaN or infinity"
-                skipped.append(
-                    Skipped(measurement=NAME, site=view.site, status=Status.NONFINITE, reason=reason)
-                )
-                continue
-            values = singular_values(weight)
-            fan_out, fan_in = weight.shape
-            spectra.append(
-                Spectrum(
-                    site=view.site,
-                    measurement=NAME,
-                    kind=SpectrumKind.SINGULAR_VALUES,
-                    values=values,
-                    num_samples=fan_out,
-                    ambient_dim=fan_in,
-                    centered=False,
-                    unit="weight_unit",
-                    zero_threshold=float(max(fan_out, fan_in) * np.finfo(np.float64).eps * values[0]),
-                )
-            )
-        return Measured(spectra=tuple(spectra), skipped=tuple(skipped))
+        size = max((min(view.shape) for view in self.views), default=0)
+        parts = each_on_a_core(_measure, self.views, size=size)
+        return sum(parts, Measured())
+
+
+def _measure(view: MatrixView) -> Measured:
+    weight = view.weight()
+    if not bool(torch.isfinite(weight).all()):
+        bad = int((~torch.isfinite(weight)).sum())
+        reason = f"{bad} of {weight.numel()} weights are NaN or infinity"
+        skipped = Skipped(measurement=NAME, site=view.site, status=Status.NONFINITE, reason=reason)
+        return Measured(skipped=(skipped,))
+    values = singular_values(weight)
+    fan_out, fan_in = weight.shape
+    spectrum = Spectrum(
+        site=view.site,
+        measurement=NAME,
+        kind=SpectrumKind.SINGULAR_VALUES,
+        values=values,
+        num_samples=fan_out,
+        ambient_dim=fan_in,
+        centered=False,
+        unit="weight_unit",
+        zero_threshold=float(max(fan_out, fan_in) * np.finfo(np.float64).eps * values[0]),
+    )
+    return Measured(spectra=(spectrum,))
 
 
 WEIGHT = ParameterMeasurement(

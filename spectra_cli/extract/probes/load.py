@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spectra_cli.core.errors import ProbeError
+from spectra_cli.core.errors import ProbeError, UsageError
 from spectra_cli.core.types import ProbeInfo
 from spectra_cli.extract.probes.registry import PROBES
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
@@ -38,6 +38,7 @@ def load_probe(spec: ProbeRequest, *, vocab_size: int, checkpoint_folder: str | 
 
     Raises:
         ProbeError: no probe, an unknown or damaged file, too few tokens, ids outside the vocabulary.
+        UsageError: a format that is not in the registry.
     """
     _check(spec)
     paths = () if spec.source == SYNTHETIC_SOURCE else _find_files(spec)
@@ -97,7 +98,7 @@ def _check(spec: ProbeRequest) -> None:
             "a seeded choice of sequences was given no seed; give one, or take them in file order"
         )
     if spec.format is not None and spec.format not in PROBES:
-        raise ProbeError(f"there is no probe format {spec.format!r}; formats: {', '.join(PROBES)}")
+        raise UsageError(f"there is no probe format {spec.format!r}; formats: {', '.join(PROBES)}")
 
 
 def _find_files(spec: ProbeRequest) -> tuple[Path, ...]:
@@ -110,14 +111,12 @@ def _find_files(spec: ProbeRequest) -> tuple[Path, ...]:
         suffixes = {suffix for name in names for suffix in PROBES[name].suffixes}
         # a format without a suffix of its own says nothing about names: every file is meant
         files = [p for p in path.iterdir() if p.is_file() and (p.suffix in suffixes or not suffixes)]
-        wanted = " or ".join(sorted(suffixes)) or "any"
+        absent = f"the folder holds no {' or '.join(sorted(suffixes)) or 'plain'} files"
     else:
         files = [p for match in glob.glob(str(path)) if (p := Path(match)).is_file()]
-        wanted = "any"
+        absent = "no such file or folder, and no file matches it as a pattern"
     if not files:
-        raise ProbeError(
-            f"there is no probe at {path}: no such file, and no {wanted} files there; check the path"
-        )
+        raise ProbeError(f"there is no probe at {path}: {absent}; check the path")
     return tuple(sorted(files))
 
 
