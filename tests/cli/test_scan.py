@@ -188,7 +188,7 @@ WRONG: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
         ("raw.bin", "20240520", "bin-uint16"),
     ),
     "an unknown kind of probe": (("run", "--probe", "probe.xyz", *SMALL), 3, ("probe.xyz", ".npy")),
-    "an unknown probe format": ((*GOOD, "--probe-format", "nope"), 3, ("nope", "jsonl")),
+    "an unknown probe format": ((*GOOD, "--probe-format", "nope"), 2, ("nope", "jsonl")),
     "a tokenizer that is not there": (
         ("run", "--probe", "probe.txt", "--tokenizer", "no-such", *SMALL),
         3,

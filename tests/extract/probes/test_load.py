@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spectra_cli.core.errors import ProbeError
+from spectra_cli.core.errors import ProbeError, UsageError
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest
 
@@ -134,7 +134,6 @@ def test_a_synthetic_probe_says_so():
         ({"source": "synthetic", "seed": None, "order": "file"}, "no seed"),
         ({"order": "sorted"}, "order is 'sorted'"),
         ({"targets": "wrap"}, "targets 'wrap'"),
-        ({"format": "bin-headerless"}, "no probe format 'bin-headerless'; formats: bin, bin-uint16"),
     ],
 )
 def test_requests_that_no_file_could_satisfy(shard, options, message):
@@ -142,11 +141,16 @@ def test_requests_that_no_file_could_satisfy(shard, options, message):
         load_probe(request(**({"source": shard} | options)), vocab_size=256, checkpoint_folder=None)
 
 
+def test_a_format_that_is_not_in_the_registry(shard):
+    with pytest.raises(UsageError, match="no probe format 'bin-headerless'; formats: bin, bin-uint16"):
+        load(shard, format="bin-headerless")
+
+
 def test_files_that_are_not_there(tmp_path):
     for source in (tmp_path / "none.bin", tmp_path / "*.bin"):
         with pytest.raises(ProbeError, match=r"there is no probe at .*no such file"):
             load(source)
-    with pytest.raises(ProbeError, match=r"no \.bin or \.npy files there"):
+    with pytest.raises(ProbeError, match=r"the folder holds no \.bin or \.npy files"):
         load(tmp_path)
 
 
