@@ -63,6 +63,8 @@ def _document(summary: ArchiveSummary, form: str) -> str:
 
 def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) -> None:
     """The tables of an archive on stdout."""
+    from rich.text import Text
+
     from spectra_cli.render.console import print_results
     from spectra_cli.render.summary import (
         checkpoint_tables,
@@ -79,8 +81,10 @@ def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) ->
         return
     print_results(series_table(checkpoints))
     for checkpoint in checkpoints if every_checkpoint else checkpoints[-1:]:
-        print_results(*checkpoint_tables(checkpoint))
+        print_results(*checkpoint_tables(checkpoint, preset=summary.provenance.settings["preset"]))
     print_results(*notices(c.info for c in summary.series))
+    if summary.num_parts:
+        print_results(Text(f"unfinished: {summary.num_parts} part file(s) wait beside the archive", "yellow"))
 
 
 def _shown(path: Path) -> str:

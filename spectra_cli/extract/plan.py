@@ -57,7 +57,8 @@ class ScanPlan:
         num_gradient_sequences: of every pass that runs backward; 0 without gradients.
         passes: in order; the first one also carries the covariance.
         skipped: matrices asked for that some layers lack.
-        read_ahead: whether the next checkpoint is read while this one is measured.
+        read_ahead: whether the next checkpoint is read while this one is measured; not on the CPU,
+            where reading takes cores and memory from measuring.
         memory_bytes: estimate by part; `budget_bytes`: what they had to fit into.
     """
 
@@ -134,7 +135,7 @@ def plan_scan(
         budget_bytes: limit for everything on the device, on the CPU for the whole process; by default
             70 % of the memory there is.
         batch_size: sequences a batch, in place of the automatic choice.
-        checkpoint_bytes: of tensors in one checkpoint, the next of which is read ahead if there is room.
+        checkpoint_bytes: of tensors in one checkpoint, which stand beside the model while it loads.
         process_bytes: what this process held on the device before any model was loaded.
 
     Raises:
@@ -144,10 +145,7 @@ def plan_scan(
     wanted = batch_size or max(1, _TOKENS_PER_BATCH.get(device.type, 8192) // settings.sequence_length)
     work = _work(model, settings, wanted, process_bytes)
     _check_budget(work, budget, checkpoint_bytes)
-    on_host = device.type == "cpu"
-    read_ahead = 0 < checkpoint_bytes <= (budget - work.smallest if on_host else checkpoint_bytes)
-    fixed = work.fixed | {"next checkpoint": checkpoint_bytes if read_ahead and on_host else 0}
-    spare = budget - sum(fixed.values()) - work.gram
+    spare = budget - sum(work.fixed.values()) - work.gram
     # A batch may take a quarter of what is left, if the largest matrix still fits beside it.
     fitting = max(1, min((spare - work.largest) // work.each, max(spare // (4 * work.each), 1)))
     size = min(wanted, fitting, max(work.num_sequences, 1))
@@ -165,8 +163,8 @@ def plan_scan(
         num_gradient_sequences=work.num_gradient,
         passes=tuple(passes),
         skipped=work.missing,
-        read_ahead=read_ahead,
-        memory_bytes=fixed | {"gradients": held + work.gram, "activations": size * work.each},
+        read_ahead=device.type != "cpu",
+        memory_bytes=work.fixed | {"gradients": held + work.gram, "activations": size * work.each},
         budget_bytes=budget,
     )
 
@@ -180,7 +178,9 @@ def _work(model: Model, settings: ScanSettings, batch_size: int, process_bytes: 
     views: tuple[MatrixView, ...] = ()
     missing: tuple[Skipped, ...] = ()
     if has_gradients:
-        views, missing = select_matrices(model, settings.matrices, layers, measurement=GRADIENT.name)
+        views, missing = select_matrices(
+            model, settings.matrices, layers, measurement=GRADIENT.name, tapped=True
+        )
     width = 8 if settings.dtype == "float64" else 4
     members = tuple(_member(view, num_gradient, settings.sequence_length, width) for view in views)
     logits = batch_size * settings.sequence_length * model.vocab_size * 4
@@ -268,5 +268,7 @@ def _linear_shapes(model: Model) -> list[tuple[int, ...]]:
 
 
 def _gib(count: int, rounded: Callable[[float], int] = math.ceil) -> str:
-    """In hundredths of a GiB: what is needed rounded up, so that the budget named does work."""
+    """In GiB, or MiB below one: what is needed rounded up, so that the budget named does work."""
+    if count < 2**30:
+        return f"{rounded(count / 2**20)} MiB"
     return f"{rounded(100 * count / 2**30) / 100:.2f} GiB"

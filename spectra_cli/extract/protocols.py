@@ -142,6 +142,8 @@ class Model:
         trunk: tokens (B, T) -> hidden (B, T, D), after the final norm: what the head reads.
         head: hidden (..., D) -> logits (..., V), soft-caps and scales included.
         absent: sites that this architecture lacks and why (an attention-free block).
+        untappable: components whose gradient cannot be seen through taps, and why (found by
+            `verification`, in architectures that are not known by name).
         notices: what the user must know.
     """
 
@@ -158,6 +160,7 @@ class Model:
     trunk: Callable[[Tensor], Tensor]
     head: Callable[[Tensor], Tensor]
     absent: Mapping[Site, str] = field(default_factory=dict)
+    untappable: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
 

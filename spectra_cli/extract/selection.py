@@ -55,7 +55,7 @@ def _range(word: str, words: str, num_layers: int) -> tuple[int, int]:
 
 
 def select_matrices(
-    model: Model, components: Sequence[str], layers: Sequence[int], *, measurement: str
+    model: Model, components: Sequence[str], layers: Sequence[int], *, measurement: str, tapped: bool = False
 ) -> tuple[tuple[MatrixView, ...], tuple[Skipped, ...]]:
     """The matrices of `components` in `layers`, and what was asked for but is not in this model.
 
@@ -63,11 +63,10 @@ def select_matrices(
     are taken only by name (a tied head is the embedding, and is measured once, as `embed`).
 
     A canonical component that this model lacks (another naming, a block without attention) costs
-    only its own rows; what is left is measured.
+    only its own rows; what is left is measured. So does one that cannot be tapped, if taps are needed.
 
     Raises:
-        UsageError: a component that no layer of this model has, if it is not canonical or if
-            nothing is left without it.
+        UsageError: a component that is neither canonical nor in any layer of this model.
     """
     in_blocks = [view for view in model.matrices if view.site.layer in layers]
     outside = {view.site.component: view for view in model.matrices if view.site.layer is None}
@@ -86,7 +85,7 @@ def select_matrices(
         chosen |= {view.site.address: view for view in found}
         if component == "all":
             continue
-        if component not in held and (component not in COMPONENTS or held.isdisjoint(components)):
+        if component not in held and component not in COMPONENTS:
             raise UsageError(
                 f"no matrix {component!r} in this {model.family} model; it has {', '.join(present)} (or all)"
             )
@@ -95,6 +94,13 @@ def select_matrices(
             reason = model.absent.get(site, "this block has no such matrix")
             missing.append(
                 Skipped(measurement=measurement, site=site, status=Status.NOT_APPLICABLE, reason=reason)
+            )
+    for address, view in list(chosen.items()) if tapped else ():
+        if view.site.component in model.untappable:
+            del chosen[address]
+            why = model.untappable[view.site.component]
+            missing.append(
+                Skipped(measurement=measurement, site=view.site, status=Status.NOT_APPLICABLE, reason=why)
             )
     order = {id(view): position for position, view in enumerate(model.matrices)}
     return tuple(sorted(chosen.values(), key=lambda view: order[id(view)])), tuple(missing)

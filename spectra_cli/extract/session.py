@@ -192,7 +192,7 @@ class Session:
         self._probe = probe
         self._settings = settings
         self._resources = resources
-        self._verified: set[str] = set()
+        self._untappable: dict[str, dict[str, str]] = {}
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-checkpoint")
         self._ahead: dict[CheckpointRef, Future[_Opened]] = {}
         # Read once, so that every checkpoint of the series gets the same plan.
@@ -246,8 +246,7 @@ class Session:
         if following is not None and self.plan.read_ahead:
             self._ahead[following] = self._reader.submit(self._open, following)
         self._check_fits(ref, model)
-        with numerics(model, self._settings):
-            self._verify(model, progress)
+        model = self._verified(model, progress)
         measured, plan, halvings = self._measure_within_memory(model, progress)
         return CheckpointSpectra(
             ref=ref,
@@ -287,13 +286,16 @@ class Session:
             halvings += 1
             plan = self._plan(model, batch_size=max(1, plan.batch_size // 2))
 
-    def _verify(self, model: Model, progress: Progress) -> None:
-        """Once for each architecture in the series."""
-        if "gradient" not in self._settings.measurements or model.architecture in self._verified:
-            return
-        progress("checking gradients", 0, 1)
-        verify_gradients(model, self._probe, self._settings)
-        self._verified.add(model.architecture)
+    def _verified(self, model: Model, progress: Progress) -> Model:
+        """The model, its taps checked against autograd: once for each architecture in the series."""
+        if "gradient" not in self._settings.measurements:
+            return model
+        if model.architecture not in self._untappable:
+            progress("checking gradients", 0, 1)
+            with numerics(model, self._settings):
+                failed = verify_gradients(model, self._probe, self._settings)
+            self._untappable[model.architecture] = failed
+        return replace(model, untappable=self._untappable[model.architecture])
 
     def _check_fits(self, ref: CheckpointRef, model: Model) -> None:
         """The probe's tokens and length fit this checkpoint as they fitted the first one."""

@@ -90,7 +90,8 @@ def tapped_gradients(model: Model, observer: GradientObserver, clock: Clock) -> 
                         observer.observe(view, inputs_BTI, _by_sequence(delta, batch, view), batch)
 
             tapped.register_hook(receive)
-            return leaf
+            # a copy, since some models go on to change this output in place, which a leaf forbids
+            return None if leaf is None else leaf.clone()
 
         return hook
 

@@ -38,7 +38,7 @@ class _OneGradient:
         self.stores[view].add(batch.start, inputs, delta if view.rows is None else delta[..., view.rows])
 
 
-def verify_gradients(model: Model, probe: Probe, settings: ScanSettings) -> None:
+def verify_gradients(model: Model, probe: Probe, settings: ScanSettings) -> dict[str, str]:
     """Compare tapped gradients with autograd's, on the first sequence, first and last layer measured.
 
     Args:
@@ -46,12 +46,31 @@ def verify_gradients(model: Model, probe: Probe, settings: ScanSettings) -> None
         probe: its first sequence, cut to 64 tokens.
         settings: which matrices.
 
+    Returns:
+        Components that fail, and why, of an architecture that is not known by name.
+
     Raises:
-        ModelError: a matrix whose tapped gradient is not autograd's, by name and by how much.
+        ModelError: a matrix of a known architecture whose tapped gradient is not autograd's, by name
+            and by how much.
     """
     layers = select_layers(settings.layers, len(model.blocks))
     ends = sorted({layers[0], layers[-1]})
     views, _ = select_matrices(model, settings.matrices, ends, measurement="gradient")
+    if model.recognised:
+        _compare(model, probe, settings, views)
+        return {}
+    failed: dict[str, str] = {}
+    for component in dict.fromkeys(view.site.component for view in views):
+        try:
+            _compare(model, probe, settings, tuple(v for v in views if v.site.component == component))
+        except ModelError as error:
+            failed[component] = str(error)
+    return failed
+
+
+def _compare(model: Model, probe: Probe, settings: ScanSettings, views: tuple[MatrixView, ...]) -> None:
+    if not views:
+        return
     parameters = {view: getattr(view.module, view.parameter) for view in views}
     device = next(iter(parameters.values())).device
     tokens = probe.tokens[:1, :_LENGTH].to(device)

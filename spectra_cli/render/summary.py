@@ -34,6 +34,13 @@ _GRADIENTS = {
     "top10_share": "top-10\nshare",
     "gradient_noise_scale": "noise scale\n(sequences)",
 }
+_PAPER = {
+    "head_exponent_1_10": "α head\n1-10",
+    "head_exponent_2_10": "α head\n2-10",
+    "tail_exponent_30_150": "α tail\n30-150",
+    "rankme_sv": "RankMe\n(sv)",
+    "top10_share": "top-10\nshare",
+}
 _WEIGHTS = {
     "stable_rank": "stable\nrank",
     "rankme_sv": "RankMe\n(sv)",
@@ -46,6 +53,7 @@ _WEIGHTS = {
 _TABLES = (
     ("activation_covariance", "Activations (covariance eigenvalues, centred)", _ACTIVATIONS),
     ("gradient_covariance", "Gradients per sequence (covariance eigenvalues, centred)", _GRADIENTS),
+    ("gradient_matrix", "Gradients per sequence (singular values, uncentred: the public protocol)", _PAPER),
     ("weight", "Weights (singular values)", _WEIGHTS),
 )
 _SERIES = {
@@ -74,14 +82,19 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
     lines.append(f"{path}", style="bold")
     lines.append(f"  {info.architecture}, {count(info.num_parameters)} parameters, ")
     lines.append(f"{len(checkpoints)} checkpoint{'s' * (len(checkpoints) != 1)}\n")
-    tokens = probe.num_sequences * probe.sequence_length
+    counts = {
+        "covariance": ("activation_covariance", settings["num_sequences"]),
+        "gradients": ("gradient", settings["num_gradient_sequences"]),
+    }
+    shares = ", ".join(
+        f"{what} {number} x {probe.sequence_length} tokens"
+        for what, (name, number) in counts.items()
+        if name in settings["measurements"]
+    )
     if not probe.num_sequences:
         lines.append("no probe: weights alone")
         return lines
-    lines.append(
-        f"probe {probe.digest[:12]}: {probe.num_sequences} x {probe.sequence_length} = {count(tokens)} "
-        f"tokens of {probe.source}\n"
-    )
+    lines.append(f"probe {probe.digest[:12]} of {probe.source}: {shares}\n")
     lines.append(
         f"preset {settings['preset']}, rows {settings['normalize']}/{settings['pool']}, {settings['dtype']}, "
         f"{settings['num_blocks']} jackknife blocks; ± is one standard error"
@@ -124,16 +137,21 @@ def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str]
     }
 
 
-def checkpoint_tables(checkpoint: Checkpoint) -> Iterator[RenderableType]:
-    """The activation, gradient and weight tables of one checkpoint, with notes on what is missing."""
+def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[RenderableType]:
+    """The activation, gradient and weight tables of one checkpoint, with notes on what is missing.
+
+    The uncentred gradient spectrum, which the public protocol fits, has its table under `paper-compat`.
+    """
     ref, _, statistics, skipped = checkpoint
     for measurement, title, columns in _TABLES:
+        if measurement == "gradient_matrix" and preset != "paper-compat":
+            continue
         values = [v for v in statistics if v.measurement == measurement and v.site is not None]
         shown = [name for name in columns if any(v.name == name for v in values)]
         if not shown:
             continue
         table = plain_table()
-        table.add_column("layer" if measurement == "activation_covariance" else "matrix", no_wrap=True)
+        table.add_column("layer" if measurement == "activation_covariance" else "matrix", overflow="fold")
         for name in shown:
             table.add_column(columns[name], justify="right", no_wrap=True)
         by_site: dict[str, dict[str, StatisticValue]] = {}
@@ -264,7 +282,10 @@ def _notes(values: Iterable[StatisticValue]) -> Iterator[Text]:
         mark = _MARKS[status] if status.has_value else f"[{_MARKS[status]}]"
         names = ", ".join(dict.fromkeys(v.name for v in found))
         plural = "value" if len(found) == 1 else "values"
-        yield Text(f"{mark} {status.value}, {len(found)} {plural} ({names}): {found[0].reason}", style="dim")
+        others = len({value.reason for value in found}) - 1
+        more = f" (first of {others + 1} reasons; --format csv has them all)" if others else ""
+        line = f"{mark} {status.value}, {len(found)} {plural} ({names}): {found[0].reason}{more}"
+        yield Text(line, style="dim")
 
 
 def _span(values: Sequence[float]) -> str:

@@ -79,5 +79,5 @@ def _check_names(names: Sequence[str], checkpoint: CheckpointSpectra) -> None:
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"no statistic is called {name!r}{hint} Known: {', '.join(known)}")
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise UsageError(f"no statistic is called {name!r}{hint}. Known: {', '.join(known)}")

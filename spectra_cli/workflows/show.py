@@ -39,6 +39,7 @@ class ArchiveSummary:
         path: of the archive.
         provenance: shared by all its checkpoints.
         series: every checkpoint that was asked for, in order.
+        num_parts: parts that no finished scan has merged yet: it was stopped, or is still running.
         asked_for: the statistics named by the user; None for the default ones.
     """
 
@@ -46,6 +47,7 @@ class ArchiveSummary:
     provenance: Provenance
     series: tuple[CheckpointSummary, ...]
     asked_for: tuple[str, ...] | None
+    num_parts: int = 0
 
 
 def show(
@@ -72,6 +74,7 @@ def show(
         provenance=opened.provenance,
         series=series,
         asked_for=None if statistics is None else tuple(statistics),
+        num_parts=len(opened.parts),
     )
 
 

@@ -86,8 +86,23 @@ def test_a_layer_without_the_matrix_is_named_with_its_reason(skeleton_of):
 
 
 def test_a_matrix_that_no_layer_has(skeleton_of):
-    with pytest.raises(UsageError, match=r"no matrix 'mlp.gate' in this gpt2 model; it has embed, attn\.q"):
-        addresses(skeleton_of("gpt2"), ("mlp.gate",))
+    with pytest.raises(UsageError, match=r"no matrix 'mlp.gat' in this gpt2 model; it has embed, attn\.q"):
+        addresses(skeleton_of("gpt2"), ("mlp.gat",))
+    found, missing = addresses(skeleton_of("gpt2"), ("mlp.gate",))
+    assert (found, len(missing)) == ([], 2)
+
+
+def test_an_untappable_matrix_is_named_where_taps_are_needed_and_kept_elsewhere(skeleton_of):
+    model = dataclasses.replace(skeleton_of("gpt2"), untappable={"attn.q": "it is used in another way"})
+    for words in (("all",), ("attn.q", "attn.o")):
+        everything, none = select_matrices(model, words, [0], measurement="weight")
+        tapped, missing = select_matrices(model, words, [0], measurement="gradient", tapped=True)
+        assert none == ()
+        left = [v.site.address for v in everything if v.site.component != "attn.q"]
+        assert [v.site.address for v in tapped] == left
+        assert [(m.site.address, m.reason) for m in missing] == [
+            ("blocks.0.attn.q", "it is used in another way")
+        ]
 
 
 def test_a_canonical_matrix_that_no_layer_has_costs_nothing_else(skeleton_of):

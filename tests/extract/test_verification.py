@@ -15,7 +15,7 @@ def verify(make_probe):
     def run(model, *, matrices=("all", "embed"), dtype="float32", layers="all"):
         settings = ScanSettings(matrices=matrices, dtype=dtype, layers=layers)
         with numerics(model, settings):
-            verify_gradients(model, make_probe(2, 10), settings)
+            return verify_gradients(model, make_probe(2, 10), settings)
 
     return run
 
@@ -76,6 +76,16 @@ def test_another_module_with_a_matrix_of_its_own(model_of, verify):
     broken = sabotaged(model, "blocks.1.attn.q", module=stray)
     with pytest.raises(ModelError, match=r"blocks\.1\.attn\.q .*understood"):
         verify(broken, matrices=("attn.q",))
+
+
+def test_in_an_unknown_architecture_only_what_fails_is_left_out(model_of, verify):
+    model = model_of("variant-3")
+    unknown = dataclasses.replace(model, recognised=False)
+    assert verify(unknown, matrices=("all",)) == {}
+    view(model, "blocks.0.mlp.up").module.__class__ = Rolled
+    failed = verify(unknown, matrices=("all",))
+    assert list(failed) == ["mlp.up"]
+    assert "blocks.0.mlp.up" in failed["mlp.up"]
 
 
 def test_functional_use_beside_the_module(model_of, verify):

@@ -50,6 +50,9 @@ def make_provenance(*, synthetic: bool = False) -> Provenance:
             "pool": "token",
             "dtype": "float32",
             "num_blocks": 16,
+            "measurements": ["activation_covariance", "gradient", "weight"],
+            "num_sequences": 64,
+            "num_gradient_sequences": 16,
         },
         probe=ProbeInfo(
             digest="0123456789abcdef" * 4,

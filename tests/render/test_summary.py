@@ -23,7 +23,7 @@ def test_the_summary_of_an_archive_reads_as_agreed(provenance, checkpoints, prin
     text = printed(
         heading("a.spectra.h5", provenance(), checkpoints),
         series_table(checkpoints),
-        *checkpoint_tables(checkpoints[-1]),
+        *checkpoint_tables(checkpoints[-1], preset="default"),
     )
     assert all(len(line) <= WIDTH for line in text.splitlines())
     golden("summary.txt", text)
@@ -39,7 +39,7 @@ def test_a_synthetic_probe_is_called_meaningless(provenance, checkpoints, printe
 
 
 def test_every_mark_in_a_table_is_explained_below_it(checkpoints, printed):
-    text = " ".join(printed(*checkpoint_tables(checkpoints[-1])).split())
+    text = " ".join(printed(*checkpoint_tables(checkpoints[-1], preset="default")).split())
     for status, reason in (
         ("unresolved", "9 rows resolve 9 of 64 directions"),
         ("partial", "the window was cut to 24 values"),
@@ -49,23 +49,44 @@ def test_every_mark_in_a_table_is_explained_below_it(checkpoints, printed):
         assert reason in text
 
 
+def test_a_note_says_when_its_reason_is_not_the_only_one(checkpoints, printed):
+    ref, info, statistics, skipped = checkpoints[-1]
+    marked = next(v for v in statistics if v.status is Status.UNRESOLVED and v.site is not None)
+    again = replace(marked, site=replace(marked.site, layer=9), reason="another reason")
+    one = " ".join(printed(*checkpoint_tables(checkpoints[-1], preset="default")).split())
+    two = " ".join(
+        printed(*checkpoint_tables((ref, info, (*statistics, again), skipped), preset="default")).split()
+    )
+    assert "reasons" not in one
+    assert f"{marked.reason} (first of 2 reasons; --format csv has them all)" in two
+
+
 @pytest.mark.parametrize(("row", "mark"), [("0 ", "[u]"), ("1 ", "*"), ("0.attn.o ", "[z]")])
 def test_the_marks_stand_in_the_table_itself(checkpoints, printed, row, mark):
-    lines = printed(*checkpoint_tables(checkpoints[-1])).splitlines()
+    lines = printed(*checkpoint_tables(checkpoints[-1], preset="default")).splitlines()
     assert any(line.strip().startswith(row) and mark in line for line in lines)
 
 
 def test_skipped_matrices_are_shown_with_their_reason(checkpoints, printed):
-    text = " ".join(printed(*checkpoint_tables(checkpoints[-1])).split())
+    text = " ".join(printed(*checkpoint_tables(checkpoints[-1], preset="default")).split())
     assert "not measured (gradient)" in text
     assert "blocks.0.attn.v" in text
     assert "2 more" in text  # six were skipped, four are named
     assert "this block has no attention" in text
 
 
+def test_paper_compat_shows_the_uncentred_spectrum(checkpoints, printed):
+    ref, info, statistics, _ = checkpoints[-1]
+    value = next(s for s in statistics if s.measurement == "gradient_covariance")
+    public = replace(value, measurement="gradient_matrix", name="tail_exponent_30_150")
+    shown = (ref, info, (*statistics, public), ())
+    assert "uncentred" in printed(*checkpoint_tables(shown, preset="paper-compat"))
+    assert "uncentred" not in printed(*checkpoint_tables(shown, preset="default"))
+
+
 def test_nothing_skipped_says_nothing(checkpoints, printed):
     ref, info, statistics, _ = checkpoints[-1]
-    assert "not measured" not in printed(*checkpoint_tables((ref, info, statistics, ())))
+    assert "not measured" not in printed(*checkpoint_tables((ref, info, statistics, ()), preset="default"))
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])

@@ -95,7 +95,7 @@ def test_too_few_tokens_says_what_there_is_and_what_is_needed():
         take(files(np.zeros(100, int)), request(11, 9))
     assert str(caught.value) == (
         "f0: 100 tokens hold 10 sequences of 10 ids; 11 sequences of length 9 need 110 tokens; "
-        "--sequences 10 or --sequence-length 8 would fit"
+        "--sequences 10 --gradient-sequences 10 or --sequence-length 8 would fit"
     )
     with pytest.raises(ProbeError, match="give the probe more tokens"):
         take(files(np.zeros(3, int)), request(2, 9))
