@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spectra_cli import __version__
-from spectra_cli.cli import demo, inspect, scan, show, validate
+from spectra_cli.cli import demo, inspect, interrupts, scan, show, validate
 from spectra_cli.core.errors import SpectraError
 
 INTERRUPTED = 130
@@ -57,6 +57,7 @@ def main() -> NoReturn:
     # A terminal that knows no sigma gets a question mark, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    interrupts.listen()
     try:
         code = _run()
         sys.stdout.flush()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from spectra_cli.cli import interrupts
+
 
 def command(
     *,
@@ -32,10 +34,12 @@ def command(
     with scan_progress(quiet=quiet) as report:
 
         def training(run: str, done: int, total: int) -> None:
+            interrupts.check()
             number = RECIPES.index(run) + 1
             report(f"training {run}", number, len(RECIPES), f"step {done}", done, total)
 
         def scanning(now: ScanProgress) -> None:
+            interrupts.check()
             where = f"{now.ref.run} {now.ref.key}"
             report(where, now.number, now.count, now.activity, now.done, now.total)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spectra_cli.cli import options
+from spectra_cli.cli import interrupts, options
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.scan import ScanResult
@@ -98,6 +98,7 @@ def command(
     with scan_progress(quiet=quiet) as report:
 
         def progress(now: ScanProgress) -> None:
+            interrupts.check()
             report(now.ref.key, now.number, now.count, now.activity, now.done, now.total)
 
         result = scan(request, progress)

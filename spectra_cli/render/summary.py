@@ -94,10 +94,10 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
     if not probe.num_sequences:
         lines.append("no probe: weights alone")
         return lines
-    lines.append(f"probe {probe.digest[:12]} of {probe.source}: {shares}\n")
+    lines.append(f"probe {probe.digest[:12]} of {probe.source}\n")
+    lines.append(f"{shares}; {settings['num_blocks']} jackknife blocks; ± is one standard error\n")
     lines.append(
-        f"preset {settings['preset']}, rows {settings['normalize']}/{settings['pool']}, {settings['dtype']}, "
-        f"{settings['num_blocks']} jackknife blocks; ± is one standard error"
+        f"preset {settings['preset']}, rows {settings['normalize']}/{settings['pool']}, {settings['dtype']}"
     )
     if probe.synthetic:
         lines.append(
