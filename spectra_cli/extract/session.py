@@ -250,7 +250,7 @@ class Session:
         measured, plan, halvings = self._measure_within_memory(model, progress)
         return CheckpointSpectra(
             ref=ref,
-            info=_info(header, model, digest),
+            info=_info(header, model, digest, _said_of_halvings(halvings, plan)),
             provenance=replace(
                 self.provenance,
                 execution={
@@ -313,7 +313,13 @@ def versions() -> dict[str, str]:
     return found | {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
 
 
-def _info(header: CheckpointHeader, model: Model, digest: str) -> CheckpointInfo:
+def _said_of_halvings(halvings: int, plan: ScanPlan) -> tuple[str, ...]:
+    if not halvings:
+        return ()
+    return (f"out of memory: the batch was halved {halvings} times, to {plan.batch_size} sequences",)
+
+
+def _info(header: CheckpointHeader, model: Model, digest: str, notices: tuple[str, ...]) -> CheckpointInfo:
     return CheckpointInfo(
         num_parameters=num_parameters(model),
         family=model.family,
@@ -324,7 +330,7 @@ def _info(header: CheckpointHeader, model: Model, digest: str) -> CheckpointInfo
         digest=digest,
         fingerprint=header.fingerprint,
         sources=header.sources,
-        notices=header.notices + model.notices,
+        notices=header.notices + model.notices + notices,
     )
 
 

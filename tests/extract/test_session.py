@@ -120,6 +120,7 @@ def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch):
     found = session.measure(series.refs[0], quiet)
     assert sizes == [8, 4, 2]
     assert found.provenance.execution["batch_halvings"] == 2
+    assert any("halved 2 times" in notice for notice in found.info.notices)
     assert found.provenance.execution["batch_size"] == 2
     limit = 0
     with pytest.raises(ModelError, match="even with one sequence a batch"):
