@@ -6,7 +6,6 @@ import torch
 
 from spectra_cli.core.errors import BudgetError, UsageError
 from spectra_cli.core.types import Status
-from spectra_cli.extract.memory import default_budget
 from spectra_cli.extract.plan import plan_scan
 from spectra_cli.extract.selection import select_layers, select_matrices
 
@@ -149,9 +148,3 @@ def test_missing_matrices_are_named(skeleton_of, settings):
     assert [(s.site.address, s.status) for s in plan.skipped] == [("blocks.1.attn.q", Status.NOT_APPLICABLE)]
     with pytest.raises(UsageError, match=r"no matrix 'attn\.x'"):
         plan_scan(model, dataclasses.replace(settings, matrices=("attn.x",)), device=CPU)
-
-
-def test_default_budget_is_a_share_of_this_machine():
-    with open("/proc/meminfo") as text:
-        total = int(text.readline().split()[1]) * 1024
-    assert 0 < default_budget(CPU) <= 0.71 * total
