@@ -14,6 +14,7 @@ from spectra_cli.extract.selection import select_layers
 
 # In the order of the forward pass; a map's input gradient is needed only above the lowest measured one.
 _STAGES = (("attn.q", "attn.k", "attn.v"), ("attn.o",), ("mlp.gate", "mlp.up"), ("mlp.down",))
+_TILE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +181,9 @@ def _bytes_moved(size: DecoderSize, scan: ScanSize, shapes: list[tuple[int, int]
 
 
 def _gram_operations(rows: int, columns: int) -> float:
-    """One half of `rows` x `columns` times its transpose, the diagonal included."""
-    return rows * (rows + 1) * columns
+    """Upper tiles of `rows` x `columns` times its transpose."""
+    starts = range(0, rows, _TILE)
+    return sum(2.0 * min(_TILE, rows - start) * (rows - start) * columns for start in starts)
 
 
 def _area(shape: tuple[int, int]) -> int:
