@@ -230,8 +230,8 @@ class Session:
         Args:
             ref: which one.
             progress: see `spectra_cli.extract.engine.measure`.
-            following: the one asked for next, read and digested in the background meanwhile. One
-                checkpoint at most waits so; where its format maps files, it waits in the page cache.
+            following: the one asked for next, read and digested in the background meanwhile where the
+                plan says so (not on the CPU). One checkpoint at most waits so.
 
         Raises:
             CheckpointError, ModelError: this checkpoint cannot be measured, and why.

@@ -133,7 +133,7 @@ def _measure_series(
     request: ScanRequest,
     progress: Callable[[ScanProgress], None],
 ) -> _Tally:
-    """One part file a checkpoint; the next one is read while the present one is measured."""
+    """One part file a checkpoint; the session is told which one follows, to read it ahead if it can."""
     tally = _Tally()
     waiting = _not_done(session.series, done, tally)
     count = len(session.series.refs)

@@ -25,8 +25,7 @@ def num_workers(size: int) -> int:
 def each_on_a_core(function: Callable[[Item], Result], items: Sequence[Item], *, size: int) -> list[Result]:
     """`[function(item) for item in items]`, side by side where the matrices are small.
 
-    LAPACK gains little from a second thread on matrices of a few hundred rows, but two of them gain
-    a factor of two.
+    LAPACK gains little from a second thread on matrices of a few hundred rows.
 
     Args:
         function: works in numpy on the CPU.

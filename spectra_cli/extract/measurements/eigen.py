@@ -31,7 +31,7 @@ def symmetric_eigen(matrix: Tensor, *, vectors: bool) -> tuple[FloatArray, Tenso
             "a symmetric matrix to be diagonalised holds NaN or infinity, though every sample in it was "
             "finite: the activations or gradients overflow; rerun with --dtype float64 to see where"
         )
-    # numpy's LAPACK: torch's was 2 to 100 times slower here with more than one thread (AMD, MKL)
+    # numpy's LAPACK: torch's was many times slower with two threads on a busy AMD machine
     if vectors:
         ascending, columns = np.linalg.eigh(local.numpy())
     else:

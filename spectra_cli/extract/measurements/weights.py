@@ -21,7 +21,7 @@ GRAM_FLOOR = 1e-5
 def singular_values(weight: Tensor) -> FloatArray:
     """Singular values of a matrix in float64, descending.
 
-    The eigenvalues of the Gram matrix on the small side are tens of times faster than an SVD and as
+    The eigenvalues of the Gram matrix on the small side are several times faster than an SVD and as
     exact for values above `1e-5 sigma_1` (relative error about `n eps (sigma_1 / sigma)^2 / 2`);
     a matrix with smaller ones gets the SVD.
 
