@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.engine import numerics
-from spectra_cli.extract.losses import CHUNK_BYTES
+from spectra_cli.extract.losses import chunk_bytes
+from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.protocols import MatrixView, Model, Probe
 from spectra_cli.extract.selection import select_layers, select_matrices
 
@@ -67,4 +67,4 @@ def _summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _sequences_a_head_call(model: Model, probe: Probe) -> int:
-    return max(1, CHUNK_BYTES // (4 * model.vocab_size * probe.tokens.shape[1]))
+    return max(1, chunk_bytes(probe.tokens.device) // (4 * model.vocab_size * probe.tokens.shape[1]))

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.gemm import DTYPES, gemm_rate
 from benchmarks.timing import Spread
+from spectra_cli.extract.product_rate import product_rates
 
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 _LIBRARIES = ("torch", "numpy", "scipy", "transformers", "opacus", "backpack-for-pytorch", "weightwatcher")
 
 
@@ -30,8 +31,13 @@ def describe_machine() -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _LIBRARIES},
-        "gemm_gflops": {dtype: asdict(_scaled(gemm_rate(dtype), 1e-9)) for dtype in DTYPES},
+        "gemm_gflops": {dtype: asdict(_scaled(product_rate(dtype), 1e-9)) for dtype in _DTYPES},
     }
+
+
+def product_rate(dtype: str) -> Spread:
+    """Floating-point operations a second of a square product on the CPU."""
+    return Spread.of(product_rates(torch.device("cpu"), _DTYPES[dtype]))
 
 
 def has_bfloat16_units() -> bool:

@@ -8,6 +8,7 @@ import torch
 
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import FloatArray
+from spectra_cli.extract.cost import ScanCost, scan_cost
 from spectra_cli.extract.engine import measure
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.plan import plan_scan
@@ -28,6 +29,11 @@ def scan(model: Model, probe: Probe, settings: ScanSettings, *, batch_size: int 
 def batch_size_of(model: Model, settings: ScanSettings) -> int:
     """The batch size that a scan would choose: its rivals get the same."""
     return plan_scan(model, settings, device=torch.device("cpu")).batch_size
+
+
+def cost_of(model: Model, settings: ScanSettings) -> ScanCost:
+    """What that scan costs by the cost model."""
+    return scan_cost(model, settings, plan_scan(model, settings, device=torch.device("cpu")))
 
 
 def values_of(measured: Measured) -> Spectra:

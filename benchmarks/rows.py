@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bare, cost_model, memory, naive, ours, rivals_gradients, rivals_weights, startup
+from benchmarks import bare, memory, naive, ours, rivals_gradients, rivals_weights, startup
 from benchmarks.figures import Figure
-from benchmarks.gemm import gemm_rate
-from benchmarks.machine import has_bfloat16_units
+from benchmarks.machine import has_bfloat16_units, product_rate
 from benchmarks.timing import Spread, interleave
 from benchmarks.workloads import WORKLOADS, Workload, build, shortened
 
@@ -123,16 +122,16 @@ def utilisation(options: Options) -> list[Figure]:
     """Operations of the d = 768 scan over its time, against the measured float32 GEMM rate."""
     work = options.workload("large")
     model, probe = build(work)
-    operations = cost_model.cost_of(work, batch_size=ours.batch_size_of(model, work.settings())).total
+    operations = ours.cost_of(model, work.settings()).total
     shares, seconds = [], []
     for _ in range(options.rounds):
-        before = gemm_rate("float32").median
+        before = product_rate("float32").median
         started = time.perf_counter()
         ours.scan(model, probe, work.settings())
         seconds.append(time.perf_counter() - started)
-        rate = (before + gemm_rate("float32").median) / 2
+        rate = (before + product_rate("float32").median) / 2
         shares.append(operations / seconds[-1] / rate)
-    note = f"{operations / 1e12:.2f} TFLOP by cost_model.py, {Spread.of(seconds).median:.1f} s"
+    note = f"{operations / 1e12:.2f} TFLOP by the cost model, {Spread.of(seconds).median:.1f} s"
     return [
         Figure(
             name="operations over time / float32 GEMM, d = 768",

@@ -35,7 +35,7 @@ def command(
     from spectra_cli.render import inspection
     from spectra_cli.render.console import print_results
     from spectra_cli.render.tidy import as_json as json_text
-    from spectra_cli.workflows.inspect import inspect
+    from spectra_cli.workflows.inspect import inspect, least_seconds
 
     settings = options.settings_from(
         preset,
@@ -51,7 +51,7 @@ def command(
         },
     )
     found = inspect(checkpoints, settings, device=device, memory_bytes=options.memory_bytes(memory))
-    document = _document(found)
+    document = _document(found, least_seconds(found, settings))
     if as_json:
         sys.stdout.write(json_text(document))
         return
@@ -60,7 +60,7 @@ def command(
     print_results(*inspection.plan(document))
 
 
-def _document(found: Inspection) -> dict[str, Any]:
+def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
     """The JSON document of `spectra inspect`: schema `spectra.inspect/1`."""
     return {
         "schema": "spectra.inspect/1",
@@ -99,6 +99,9 @@ def _document(found: Inspection) -> dict[str, Any]:
             "passes": [list(members) for members in found.passes],
             "batch_size": found.batch_size,
             "sequences_to_run": found.sequences_to_run,
+            "operations": {} if found.cost is None else found.cost.operations,
+            "bytes_moved": None if found.cost is None else found.cost.bytes_moved,
+            "seconds_at_least": seconds,
             "memory_bytes": found.memory_bytes,
             "budget_bytes": found.budget_bytes,
             "problem": found.plan_problem,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +26,7 @@ from spectra_cli.extract.measurements.measurement import (
     Subject,
 )
 from spectra_cli.extract.measurements.registry import find_measurements
+from spectra_cli.extract.numerics import half_weights, numerics
 from spectra_cli.extract.plan import GradientPass, ScanPlan
 from spectra_cli.extract.protocols import Model, Probe
 from spectra_cli.extract.selection import select_layers, select_matrices
@@ -97,6 +98,9 @@ def _stream(
                 taps.enter_context(tapped_blocks(model, stream, clock))
             for collector in collectors:
                 taps.enter_context(tapped_gradients(model, collector, clock))
+            if subject.settings.dtype == "bfloat16":
+                # last, since taps know a tied weight by its identity
+                taps.enter_context(half_weights(model))
             for batch, backward in _batches(probe, plan, step.num_sequences):
                 progress(name, done, total)
                 losses.append(_run(model, probe, batch, clock, backward=backward and bool(collectors)))
@@ -176,18 +180,3 @@ def _loss_scalars(
             unit="sequences",
         ),
     )
-
-
-@contextmanager
-def numerics(model: Model, settings: ScanSettings) -> Iterator[None]:
-    """The pass in the stated dtype: full float32 products (no TF32), float64, or bfloat16 autocast."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    if settings.dtype == "float64":
-        model.module.double()
-    device = next(model.module.parameters()).device
-    try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)

@@ -5,6 +5,7 @@ Shape suffixes: B sequences, T tokens, D width, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -13,8 +14,14 @@ from torch import Tensor
 from spectra_cli.extract.taps import Clock
 
 IGNORED = -100
-# Bytes of one chunk's logits in float32; the loss keeps about three such buffers.
-CHUNK_BYTES = 64 * 2**20
+# Bytes of one chunk's logits in float32; the loss keeps about three such buffers. On the CPU below the
+# 32 MiB up to which glibc keeps a freed buffer: a fresh one costs a page fault every 4 KiB.
+CHUNK_BYTES = {"cpu": 24 * 2**20, "cuda": 512 * 2**20}
+
+
+def chunk_bytes(device: torch.device) -> int:
+    """Bytes of one chunk's logits in float32 on this kind of device."""
+    return CHUNK_BYTES.get(device.type, CHUNK_BYTES["cuda"])
 
 
 def sequence_losses(
@@ -32,22 +39,23 @@ def sequence_losses(
     safe_BT = targets_BT.clamp(min=0)
     losses_B = hidden_BTD.new_zeros(hidden_BTD.shape[0], dtype=_wide(hidden_BTD.dtype))
     gradient_BTD = torch.empty_like(hidden_BTD) if backward and hidden_BTD.requires_grad else None
-    for sequences, tokens in _chunks(hidden_BTD.shape[0], hidden_BTD.shape[1], vocab_size):
+    most = chunk_bytes(hidden_BTD.device) // (4 * vocab_size)
+    for sequences, tokens in _chunks(hidden_BTD.shape[0], hidden_BTD.shape[1], most):
         clock.part = (sequences.start, sequences.stop)
-        chunk = hidden_BTD[sequences, tokens].detach().requires_grad_(gradient_BTD is not None)
+        # A copy with strides of its own: a view of one sequence keeps the whole batch's stride, which
+        # torch takes for a batched product, and copies the weight for it at every call.
+        chunk = hidden_BTD[sequences, tokens].detach().clone(memory_format=torch.contiguous_format)
+        chunk.requires_grad_(gradient_BTD is not None)
         logits = head(chunk)
         with torch.no_grad():
-            wide = logits.detach().to(_wide(logits.dtype))
-            log_norm = torch.logsumexp(wide, -1)
+            log_shares = torch.log_softmax(logits.detach(), -1, dtype=_wide(logits.dtype))
             picked = safe_BT[sequences, tokens].unsqueeze(-1)
-            weights = weights_BT[sequences, tokens].to(wide.dtype)
-            chosen = wide.gather(-1, picked).squeeze(-1)
-            losses_B[sequences] += ((log_norm - chosen) * weights).sum(1)
+            weights = weights_BT[sequences, tokens].to(log_shares.dtype)
+            losses_B[sequences] -= (log_shares.gather(-1, picked).squeeze(-1) * weights).sum(1)
         if not logits.requires_grad:
             continue
         with torch.no_grad():
-            residual = torch.exp(wide - log_norm.unsqueeze(-1))
-            del wide
+            residual = log_shares.exp_()
             residual.scatter_add_(-1, picked, residual.new_full((), -1.0).expand(picked.shape))
             residual.mul_(weights.unsqueeze(-1))
         logits.backward(residual.to(logits.dtype))
@@ -63,12 +71,12 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _chunks(sequences: int, length: int, vocab_size: int) -> list[tuple[slice, slice]]:
-    """Pieces of a (B, T) batch whose float32 logits fit in `CHUNK_BYTES`, whole sequences first."""
-    tokens = max(1, CHUNK_BYTES // (4 * vocab_size))
-    if tokens >= length:
-        step = tokens // length
+def _chunks(sequences: int, length: int, most: int) -> list[tuple[slice, slice]]:
+    """Pieces of a (B, T) batch of at most `most` tokens and about equal size, whole sequences first."""
+    if most >= length:
+        step = math.ceil(sequences / math.ceil(sequences / (most // length)))
         return [(slice(b, min(b + step, sequences)), slice(0, length)) for b in range(0, sequences, step)]
+    tokens = math.ceil(length / math.ceil(length / max(1, most)))
     return [
         (slice(b, b + 1), slice(t, min(t + tokens, length)))
         for b in range(sequences)

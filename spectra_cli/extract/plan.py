@@ -12,17 +12,20 @@ from torch import nn
 from spectra_cli.core.errors import BudgetError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Skipped
-from spectra_cli.extract.losses import CHUNK_BYTES
+from spectra_cli.extract.losses import chunk_bytes
 from spectra_cli.extract.measurements.cores import num_workers
 from spectra_cli.extract.measurements.gradient_gram import GRADIENT
-from spectra_cli.extract.measurements.gradient_store import dense_bytes, factor_bytes
+from spectra_cli.extract.measurements.gradient_store import GRAM_CHUNK_BYTES, dense_bytes, factor_bytes
 from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
 from spectra_cli.extract.measurements.registry import find_measurements
 from spectra_cli.extract.memory import default_budget
+from spectra_cli.extract.numerics import is_plain_linear
 from spectra_cli.extract.protocols import MatrixView, Model
 from spectra_cli.extract.selection import select_layers, select_matrices
 
-_TOKENS_PER_BATCH = {"cpu": 8192, "cuda": 16_384}
+# On the CPU small batches, whose tensors stay in cache and in glibc's heap: 8,192 tokens took up to 1.6
+# times as long at d = 256 and no less at d = 768.
+_TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384}
 # Tensors kept for backward and temporaries, in units of the linear maps' inputs and outputs. With it the
 # plan of the benchmark's d = 256 work was 1.4 times the peak that was measured.
 _ACTIVATION_FACTOR = 2.0
@@ -142,8 +145,8 @@ def plan_scan(
         BudgetError: even the smallest plan does not fit, with the budget that would.
     """
     budget = default_budget(device) if budget_bytes is None else budget_bytes
-    wanted = batch_size or max(1, _TOKENS_PER_BATCH.get(device.type, 8192) // settings.sequence_length)
-    work = _work(model, settings, wanted, process_bytes)
+    wanted = batch_size or max(1, _TOKENS_PER_BATCH.get(device.type, 16_384) // settings.sequence_length)
+    work = _work(model, settings, device, wanted, process_bytes)
     _check_budget(work, budget, checkpoint_bytes)
     spare = budget - sum(work.fixed.values()) - work.gram
     # A batch may take a quarter of what is left, if the largest matrix still fits beside it.
@@ -169,7 +172,9 @@ def plan_scan(
     )
 
 
-def _work(model: Model, settings: ScanSettings, batch_size: int, process_bytes: int) -> _Work:
+def _work(
+    model: Model, settings: ScanSettings, device: torch.device, batch_size: int, process_bytes: int
+) -> _Work:
     layers = select_layers(settings.layers, len(model.blocks))
     kinds = find_measurements(settings.measurements)
     has_covariance = any(isinstance(kind, BlockMeasurement) for kind in kinds)
@@ -182,7 +187,10 @@ def _work(model: Model, settings: ScanSettings, batch_size: int, process_bytes: 
             model, settings.matrices, layers, measurement=GRADIENT.name, tapped=True
         )
     width = 8 if settings.dtype == "float64" else 4
-    members = tuple(_member(view, num_gradient, settings.sequence_length, width) for view in views)
+    factor_width = 2 if settings.dtype == "bfloat16" else width
+    members = tuple(
+        _member(view, num_gradient, settings.sequence_length, width, factor_width) for view in views
+    )
     logits = batch_size * settings.sequence_length * model.vocab_size * 4
     largest = max((member.memory_bytes for member in members), default=0)
     return _Work(
@@ -192,13 +200,13 @@ def _work(model: Model, settings: ScanSettings, batch_size: int, process_bytes: 
         missing=missing,
         fixed={
             "process": process_bytes,
-            "model": _parameter_bytes(model.module, width),
+            "model": _parameter_bytes(model.module, settings.dtype),
             "covariance": _covariance_bytes(model, settings, len(layers)) if has_covariance else 0,
-            "logits": 3 * min(CHUNK_BYTES, logits),
+            "logits": 3 * min(chunk_bytes(device), logits),
         },
         each=_sequence_bytes(model, settings, width, backward=has_gradients),
         gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
-        + min(2 * CHUNK_BYTES, 4 * largest),
+        + min(2 * GRAM_CHUNK_BYTES, 4 * largest),
     )
 
 
@@ -216,9 +224,11 @@ def _check_budget(work: _Work, budget: int, checkpoint_bytes: int) -> None:
         )
 
 
-def _member(view: MatrixView, num_sequences: int, length: int, width: int) -> GradientMember:
-    dense = dense_bytes(num_sequences, view.shape) * width // 4
-    factors = factor_bytes(num_sequences, length, view.shape) * width // 4
+def _member(
+    view: MatrixView, num_sequences: int, length: int, width: int, factor_width: int
+) -> GradientMember:
+    dense = dense_bytes(num_sequences, view.shape, width=width)
+    factors = factor_bytes(num_sequences, length, view.shape, width=factor_width)
     # Tied and embedding matrices are written by more than one call, which only the dense form adds up.
     factored = factors < dense and view.kind == "linear" and not view.aliases
     return GradientMember(
@@ -240,8 +250,13 @@ def _group(members: Sequence[GradientMember], room: int) -> list[list[GradientMe
     return [sorted(group, key=lambda m: order[m.address]) for group in groups]
 
 
-def _parameter_bytes(module: nn.Module, width: int) -> int:
-    return sum(p.numel() for p in module.parameters()) * width
+def _parameter_bytes(module: nn.Module, dtype: str) -> int:
+    """The weights, and in bfloat16 passes the linear maps' rounded ones beside them."""
+    total = sum(p.numel() for p in module.parameters()) * (8 if dtype == "float64" else 4)
+    if dtype == "bfloat16":
+        linear = (m for m in module.modules() if is_plain_linear(m))
+        total += sum(2 * m.get_parameter("weight").numel() for m in linear)
+    return total
 
 
 def _covariance_bytes(model: Model, settings: ScanSettings, num_sites: int) -> int:

@@ -25,12 +25,13 @@ from spectra_cli.core.types import (
 )
 from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.registry import find_source
-from spectra_cli.extract.engine import Progress, measure, numerics
+from spectra_cli.extract.engine import Progress, measure
 from spectra_cli.extract.measurements import weights
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.memory import resident_bytes
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.models.registry import find_family
+from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.plan import ScanPlan, plan_scan
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from spectra_cli.render.numbers import count, loss, size
+from spectra_cli.render.numbers import count, duration, loss, size
 from spectra_cli.render.tables import plain_table, titled
 
 
@@ -53,7 +53,7 @@ def model(document: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Passes and memory of one checkpoint's scan."""
+    """Passes, memory and least time of one checkpoint's scan."""
     found = document["plan"]
     if found["problem"]:
         yield Text(f"no plan: {found['problem']}", style="yellow")
@@ -66,6 +66,20 @@ def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         f"{found['batch_size']}; {sites} residual-stream sites; gradients of "
         f"{sum(len(p) for p in found['passes'])} matrices"
     )
+    operations = found["operations"]
+    total = sum(operations.values())
+    if total:
+        shares = ", ".join(
+            f"{name} {100 * part / total:.0f} %"
+            for name, part in sorted(operations.items(), key=lambda item: -item[1])
+            if part >= 0.005 * total
+        )
+        number = sum(not row["problem"] for row in document["checkpoints"])
+        yield Text(
+            f"At least {duration(found['seconds_at_least'])} a checkpoint, "
+            f"{duration(number * found['seconds_at_least'])} for all {number}: {count(int(total))} "
+            f"floating-point operations ({shares}) at the rate of matrix products measured here just now"
+        )
     parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items())
     peak = sum(found["memory_bytes"].values())
     yield Text(f"Estimated peak memory {size(peak)} of a budget of {size(found['budget_bytes'])}: {parts}")

@@ -64,3 +64,14 @@ def size(num_bytes: int | None) -> str:
 def loss(value: float | None) -> str:
     """A loss in nats, or a dash."""
     return "-" if value is None else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time in its largest useful unit.
+
+    >>> duration(0.034), duration(75), duration(8_000)
+    ('0.034 s', '75 s', '2.2 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.2g} h"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
+
+if TYPE_CHECKING:
+    from spectra_cli.extract.cost import ScanCost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,7 @@ class Inspection:
         sites_measured: canonical addresses of the residual-stream sites that would be measured.
         passes: for each pass, the matrices whose gradients it collects.
         batch_size, sequences_to_run: of the plan; plan_problem: why there is none.
+        cost: of one checkpoint; None without a plan.
         memory_bytes: estimated, by part; budget_bytes: what they must fit into.
         notices: what the user must know about the model.
     """
@@ -55,6 +60,7 @@ class Inspection:
     passes: tuple[tuple[str, ...], ...]
     batch_size: int
     sequences_to_run: int
+    cost: ScanCost | None
     memory_bytes: dict[str, int]
     budget_bytes: int
     device: str
@@ -72,6 +78,7 @@ def inspect(
         ModelError: no family reads them.
         UsageError: layers, matrices or a device that do not exist.
     """
+    from spectra_cli.extract.cost import scan_cost
     from spectra_cli.extract.memory import resident_bytes
     from spectra_cli.extract.outline import outline_checkpoint
     from spectra_cli.extract.plan import plan_scan
@@ -115,9 +122,30 @@ def inspect(
         passes=() if plan is None else tuple(tuple(m.address for m in p.members) for p in plan.passes),
         batch_size=0 if plan is None else plan.batch_size,
         sequences_to_run=0 if plan is None else plan.sequences_to_run,
+        cost=None if plan is None else scan_cost(model, settings, plan),
         memory_bytes={} if plan is None else plan.memory_bytes,
         budget_bytes=0 if plan is None else plan.budget_bytes,
         device=str(where),
         plan_problem=problem,
         notices=model.notices,
     )
+
+
+def least_seconds(found: Inspection, settings: ScanSettings) -> float | None:
+    """Seconds that one checkpoint's matrix products take at this device's measured rates.
+
+    A lower bound: no scan is faster. Takes a fraction of a second itself.
+    """
+    import torch
+
+    from spectra_cli.extract.cost import product_dtypes
+    from spectra_cli.extract.product_rate import product_rates
+
+    if found.cost is None:
+        return None
+    device = torch.device(found.device)
+    of_passes, of_sums = (
+        max(product_rates(device, dtype, size=1024, rounds=3)) for dtype in product_dtypes(settings)
+    )
+    on_cpu = max(product_rates(torch.device("cpu"), torch.float64, size=1024, rounds=3))
+    return found.cost.seconds(pass_rate=of_passes, sum_rate=of_sums, profile_rate=on_cpu)

@@ -47,6 +47,8 @@ def test_a_trainer_run_is_described_as_its_files_say(
     assert plan["sequences_to_run"] == 8
     assert len(plan["sites"]) == layers
     assert sum(plan["memory_bytes"].values()) <= plan["budget_bytes"]
+    assert plan["operations"]["forward"] > plan["operations"]["gradients"] > 0
+    assert plan["seconds_at_least"] > 0
 
 
 def test_the_table_says_the_same(spectra, trainer_runs):

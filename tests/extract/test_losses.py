@@ -35,7 +35,7 @@ def whole(hidden, weight, targets):
 # One token, a part of a sequence, one sequence, two (the last chunk is short), all.
 @pytest.mark.parametrize("chunk_tokens", [1, 3, T, 2 * T + 1, 1000])
 def test_losses_and_gradient_are_those_of_all_logits(chunk_tokens, case, monkeypatch):
-    monkeypatch.setattr(losses, "CHUNK_BYTES", 4 * V * chunk_tokens)
+    monkeypatch.setitem(losses.CHUNK_BYTES, "cpu", 4 * V * chunk_tokens)
     hidden, weight, targets = case
     sizes = []
 
@@ -56,7 +56,7 @@ def test_losses_and_gradient_are_those_of_all_logits(chunk_tokens, case, monkeyp
 
 
 def test_the_clock_names_the_sequences_of_each_chunk(case, monkeypatch):
-    monkeypatch.setattr(losses, "CHUNK_BYTES", 4 * V * 2 * T)
+    monkeypatch.setitem(losses.CHUNK_BYTES, "cpu", 4 * V * 2 * T)
     hidden, weight, targets = case
     clock = Clock(batch=Batch(start=10, stop=10 + B, length=T, tokens=targets))
     seen = []

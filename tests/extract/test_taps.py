@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
-from spectra_cli.extract.losses import sequence_losses
+from spectra_cli.extract.losses import CHUNK_BYTES, sequence_losses
 from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
 from spectra_cli.extract.measurements.gradient_store import DenseGradients, FactoredGradients
 from spectra_cli.extract.measurements.measurement import Batch
@@ -57,7 +57,7 @@ def run(model, probe, observer):
 def test_gradients_are_autograds(name, chunk_sequences, model_of, make_probe, slow_reference, monkeypatch):
     """Embedding and head included: one matrix with the summed gradient where they are tied."""
     probe, model = make_probe(5, 8), model_of(name)
-    monkeypatch.setattr("spectra_cli.extract.losses.CHUNK_BYTES", 4 * model.vocab_size * 8 * chunk_sequences)
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", 4 * model.vocab_size * 8 * chunk_sequences)
     observer = Stacks(model.matrices, 5)
     run(model, probe, observer)
     addresses = [v.site.address for v in model.matrices]

@@ -6,7 +6,7 @@ from torch import nn
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.engine import numerics
+from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.verification import verify_gradients
 
 

@@ -37,16 +37,20 @@ CHECKPOINT: dict[str, Any] = {
     "problem": "",
 }
 PLAN: dict[str, Any] = {
+    "checkpoints": [CHECKPOINT, CHECKPOINT | {"problem": "no weights"}],
     "plan": {
         "device": "cpu",
         "sites": ["blocks.0.resid_post", "blocks.1.resid_post"],
         "passes": [["blocks.0.attn.q"], ["blocks.1.attn.q"]],
         "batch_size": 8,
         "sequences_to_run": 128,
+        "operations": {"forward": 3.0e12, "head": 1.0e12, "profiles": 1.0e9},
+        "bytes_moved": 1.0e9,
+        "seconds_at_least": 40.0,
         "memory_bytes": {"model": 2**20, "gradients": 2**21},
         "budget_bytes": 2**30,
         "problem": "",
-    }
+    },
 }
 
 
@@ -69,10 +73,18 @@ def test_a_problem_is_shown_with_its_checkpoint(printed):
 
 
 def test_a_plan_that_does_not_exist_says_why(printed):
-    assert "no plan: needs 3 GiB" in printed(*plan({"plan": PLAN["plan"] | {"problem": "needs 3 GiB"}}))
+    assert "no plan: needs 3 GiB" in printed(
+        *plan(PLAN | {"plan": PLAN["plan"] | {"problem": "needs 3 GiB"}})
+    )
+
+
+def test_the_least_time_leaves_out_what_cannot_be_scanned(printed):
+    text = " ".join(printed(*plan(PLAN)).split())
+    assert "At least 40 s a checkpoint, 40 s for all 1: 4T floating-point operations" in text
+    assert "(forward 75 %, head 25 %)" in text
 
 
 @pytest.mark.parametrize(("passes", "words"), [(1, "1 pass,"), (2, "2 passes,")])
 def test_passes_are_counted(printed, passes, words):
     found = PLAN["plan"] | {"passes": [["blocks.0.attn.q"]] * passes}
-    assert words in " ".join(printed(*plan({"plan": found})).split())
+    assert words in " ".join(printed(*plan(PLAN | {"plan": found})).split())

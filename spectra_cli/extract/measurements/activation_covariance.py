@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class _FinishedBlock:
     count: float
     mean: FloatArray
     trace: float
-    packed: Tensor
+    packed: FloatArray | NDArray[np.float32]
     first_sum: FloatArray
     first_square: float
 
@@ -55,8 +56,9 @@ class _FinishedBlock:
 class _SiteSums:
     """What accumulates at one site: the current block on the device, finished ones on the host."""
 
-    def __init__(self, pilot: Tensor) -> None:
+    def __init__(self, pilot: Tensor, *, wide: bool) -> None:
         self.shift = pilot
+        self.wide = wide
         self.total: CovarianceSums | None = None
         self.blocks: list[_FinishedBlock] = []
         self.start_block()
@@ -76,13 +78,14 @@ class _SiteSums:
         self.total = sums if self.total is None else self.total.merge(sums)
         width = sums.mean.shape[0]
         upper = torch.triu_indices(width, width, device=sums.moment.device)
-        dtype = torch.float64 if width <= _WIDEST_FLOAT64_BLOCK else torch.float32
+        exact = self.wide and width <= _WIDEST_FLOAT64_BLOCK
+        dtype = torch.float64 if exact else torch.float32
         self.blocks.append(
             _FinishedBlock(
                 count=float(sums.count),
                 mean=sums.mean.cpu().numpy(),
                 trace=float(sums.moment.trace()),
-                packed=sums.moment[upper[0], upper[1]].to("cpu", dtype),
+                packed=sums.moment[upper[0], upper[1]].to("cpu", dtype).numpy(),
                 first_sum=self.first_sum.cpu().numpy(),
                 first_square=float(self.first_square),
             )
@@ -133,7 +136,8 @@ class ActivationCovariance:
         keep_B = torch.isfinite(rows_BTD).all(-1).all(-1)
         if layer not in self._sums:
             finite = torch.where(keep_B[:, None, None], rows_BTD, 0.0)
-            self._sums[layer] = _SiteSums(finite.mean((0, 1), dtype=torch.float64))
+            pilot = finite.mean((0, 1), dtype=torch.float64)
+            self._sums[layer] = _SiteSums(pilot, wide=self._products == torch.float64)
         sums = self._sums[layer]
         start = batch.start
         for edge in edges[1:]:
@@ -283,21 +287,28 @@ def _block_profile(
     `profile[b, j] = v_j^T M_b v_j / n_b * n / (n - 1)`, so that the mean weighted by n_b is lambda_j.
     """
     width = vectors.shape[0]
-    upper = np.triu_indices(width)
     count, mean = float(total.count), total.mean.cpu().numpy()
     axes = vectors.numpy()
     profile = np.zeros((len(blocks), width), dtype=np.float32)
     for row, block in zip(profile, blocks, strict=True):
         if block.count == 0:
             continue
-        packed = block.packed.numpy()
-        triangle = np.zeros((width, width), dtype=packed.dtype)
-        triangle[upper] = packed
+        triangle = _unpack(block.packed, width)
         # With the diagonal halved, v^T M v is twice v^T triangle v: no need of the lower half.
         triangle[np.diag_indices(width)] /= 2
-        directions = axes.astype(packed.dtype, copy=False)
+        directions = axes.astype(triangle.dtype, copy=False)
         on_axes = 2.0 * np.einsum("ij,ij->j", directions, triangle @ directions)
         offset = axes.T @ (block.mean - mean)
         scale = count / (count - 1) / block.count
         row[:] = np.clip((on_axes + block.count * offset**2) * scale, 0.0, None)
     return profile
+
+
+def _unpack(packed: NDArray[Any], width: int) -> NDArray[Any]:
+    """The upper triangle (width, width) from its rows laid one behind the other."""
+    triangle = np.zeros((width, width), dtype=packed.dtype)
+    start = 0
+    for row in range(width):
+        triangle[row, row:] = packed[start : start + width - row]
+        start += width - row
+    return triangle

@@ -63,13 +63,20 @@ class GradientGram:
 
 def _start(subject: Subject) -> GradientGram:
     dtype = torch.float64 if subject.settings.dtype == "float64" else torch.float32
+    half = subject.settings.dtype == "bfloat16"
     number, device = subject.num_gradient_sequences, subject.device
     stores: dict[MatrixView, GradientStore] = {}
     for view in subject.views:
         if view in subject.factored:
-            stores[view] = FactoredGradients(number, subject.length, view.shape, dtype=dtype, device=device)
+            stores[view] = FactoredGradients(
+                number,
+                subject.length,
+                view.shape,
+                dtype=torch.bfloat16 if half else dtype,
+                device=device,
+            )
         else:
-            stores[view] = DenseGradients(number, view.shape, dtype=dtype, device=device)
+            stores[view] = DenseGradients(number, view.shape, dtype=dtype, device=device, half_products=half)
     blocks = Blocks(num_sequences=number, num_blocks=subject.settings.num_blocks)
     return GradientGram(stores=stores, blocks=blocks)
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
 
-# Float64 columns of the gradient stack that are in flight at once.
-_CHUNK_BYTES = 64 * 2**20
+# Float64 columns of the gradient stack that are in flight at once: glibc keeps buffers up to 32 MiB.
+GRAM_CHUNK_BYTES = 24 * 2**20
 
 
 class GradientStore(Protocol):
@@ -33,38 +33,52 @@ class GradientStore(Protocol):
         """K = G G^T: (N, N) float64."""
 
 
-def dense_bytes(num_sequences: int, shape: tuple[int, int]) -> int:
-    """Memory of `DenseGradients` in float32."""
-    return num_sequences * shape[0] * shape[1] * 4
+def dense_bytes(num_sequences: int, shape: tuple[int, int], *, width: int) -> int:
+    """Memory of `DenseGradients` with `width` bytes a value."""
+    return num_sequences * shape[0] * shape[1] * width
 
 
-def factor_bytes(num_sequences: int, length: int, shape: tuple[int, int]) -> int:
-    """Memory of `FactoredGradients` in float32."""
-    return num_sequences * length * (shape[0] + shape[1]) * 4
+def factor_bytes(num_sequences: int, length: int, shape: tuple[int, int], *, width: int) -> int:
+    """Memory of `FactoredGradients` with `width` bytes a value."""
+    return num_sequences * length * (shape[0] + shape[1]) * width
 
 
 class DenseGradients:
-    """G itself: (N, O, I), in the dtype of the backward pass or wider."""
+    """G itself: (N, O, I), in float32 or float64; products of bfloat16 factors are bfloat16."""
 
     def __init__(
-        self, num_sequences: int, shape: tuple[int, int], *, dtype: torch.dtype, device: torch.device
+        self,
+        num_sequences: int,
+        shape: tuple[int, int],
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        half_products: bool = False,
     ) -> None:
-        """Zeros for `num_sequences` gradients of a matrix of `shape` (O, I)."""
+        """Zeros for `num_sequences` gradients of a matrix of `shape` (O, I).
+
+        With `half_products` each batch's gradients are formed in bfloat16, as autograd would, and
+        chunks of the Gram in float32.
+        """
         self._stack = torch.zeros(num_sequences, *shape, dtype=dtype, device=device)
         self._written = [False] * num_sequences
+        self._half = half_products
 
     def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
         """See `GradientStore.add`; a module called twice in one pass adds its second part."""
         rows = self._stack[start : start + delta.shape[0]]
-        delta_BTO = delta.to(self._stack.dtype)
+        again = self._written[start]
         if inputs.dim() == delta.dim() - 1:
-            for row, ids, part in zip(rows, inputs, delta_BTO, strict=True):
+            for row, ids, part in zip(rows, inputs, delta.to(self._stack.dtype), strict=True):
                 row.index_add_(0, ids, part)
+        elif self._half:
+            product = torch.bmm(delta.bfloat16().transpose(1, 2), inputs.bfloat16())
+            rows.add_(product) if again else rows.copy_(product)
         else:
             rows.baddbmm_(
-                delta_BTO.transpose(1, 2),
+                delta.to(self._stack.dtype).transpose(1, 2),
                 inputs.to(self._stack.dtype),
-                beta=1 if self._written[start] else 0,
+                beta=1 if again else 0,
             )
         self._written[start : start + delta.shape[0]] = [True] * delta.shape[0]
 
@@ -73,11 +87,11 @@ class DenseGradients:
         return self._stack
 
     def gram(self) -> Tensor:
-        """See `GradientStore.gram`; float64 over chunks of columns."""
+        """See `GradientStore.gram`; summed in float64 over chunks of columns."""
         flat = self._stack.flatten(1)
         total = flat.new_zeros(flat.shape[0], flat.shape[0], dtype=torch.float64)
-        for chunk in flat.split(max(1, _CHUNK_BYTES // (8 * flat.shape[0])), dim=1):
-            add_gram_(total, chunk.double())
+        for chunk in flat.split(max(1, GRAM_CHUNK_BYTES // (8 * flat.shape[0])), dim=1):
+            add_gram_(total, chunk if self._half else chunk.double())
         return mirror_upper_(total)
 
 
@@ -96,7 +110,10 @@ class FactoredGradients:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        """Zeros for `num_sequences` sequences of `length` tokens at a matrix of `shape` (O, I)."""
+        """Zeros for `num_sequences` sequences of `length` tokens at a matrix of `shape` (O, I).
+
+        With `dtype` bfloat16 the gradients are formed in bfloat16 and chunks of the Gram in float32.
+        """
         self._delta = torch.zeros(num_sequences, length, shape[0], dtype=dtype, device=device)
         self._inputs = torch.zeros(num_sequences, length, shape[1], dtype=dtype, device=device)
         self._filled = [0] * num_sequences
@@ -119,8 +136,9 @@ class FactoredGradients:
         """See `GradientStore.gram`."""
         num_sequences, _, fan_in = self._inputs.shape
         total = self._delta.new_zeros(num_sequences, num_sequences, dtype=torch.float64)
-        outputs = max(1, _CHUNK_BYTES // (8 * num_sequences * fan_in))
+        wide = torch.float32 if self._inputs.dtype == torch.bfloat16 else torch.float64
+        outputs = max(1, GRAM_CHUNK_BYTES // (8 * num_sequences * fan_in))
         for delta in self._delta.split(outputs, dim=2):
             gradients = torch.bmm(delta.transpose(1, 2), self._inputs).flatten(1)
-            add_gram_(total, gradients.double())
+            add_gram_(total, gradients.to(wide))
         return mirror_upper_(total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_TILE = 256
+TILE = 256
 
 
 def add_gram_(total: Tensor, rows: Tensor) -> None:
@@ -22,8 +22,8 @@ def add_gram_(total: Tensor, rows: Tensor) -> None:
             and only the sum over calls is float64.
     """
     n = total.shape[0]
-    for start in range(0, n, _TILE):
-        stop = min(start + _TILE, n)
+    for start in range(0, n, TILE):
+        stop = min(start + TILE, n)
         if rows.dtype == total.dtype:
             total[start:stop, start:].addmm_(rows[start:stop], rows[start:].T)
         else:

@@ -18,6 +18,14 @@ NAME = "weight"
 GRAM_FLOOR = 1e-5
 
 
+class NonFiniteWeightError(ValueError):
+    """A weight matrix that has no spectrum."""
+
+    def __init__(self, bad: int, size: int) -> None:
+        """Of `size` entries, `bad` are NaN or infinite."""
+        super().__init__(f"{bad} of {size} weights are NaN or infinity")
+
+
 def singular_values(weight: Tensor) -> FloatArray:
     """Singular values of a matrix in float64, descending.
 
@@ -26,12 +34,19 @@ def singular_values(weight: Tensor) -> FloatArray:
     a matrix with smaller ones gets the SVD.
 
     Args:
-        weight: (O, I), finite.
+        weight: (O, I).
+
+    Raises:
+        NonFiniteWeightError: with how many entries are NaN or infinite.
     """
     matrix = weight.detach().to("cpu", torch.float64).numpy()
     if matrix.shape[0] > matrix.shape[1]:
         matrix = matrix.T
-    eigenvalues = np.linalg.eigvalsh(matrix @ matrix.T)[::-1]
+    gram = matrix @ matrix.T
+    # one look at the diagonal, where every entry of the matrix leaves its square
+    if not np.isfinite(gram.trace()) and not np.isfinite(matrix).all():
+        raise NonFiniteWeightError(int((~np.isfinite(matrix)).sum()), matrix.size)
+    eigenvalues = np.linalg.eigvalsh(gram)[::-1]
     if eigenvalues[-1] >= GRAM_FLOOR**2 * eigenvalues[0]:
         return np.sqrt(eigenvalues)
     return np.linalg.svd(matrix, compute_uv=False)
@@ -52,12 +67,11 @@ class WeightSpectra:
 
 def _measure(view: MatrixView) -> Measured:
     weight = view.weight()
-    if not bool(torch.isfinite(weight).all()):
-        bad = int((~torch.isfinite(weight)).sum())
-        reason = f"{bad} of {weight.numel()} weights are NaN or infinity"
-        skipped = Skipped(measurement=NAME, site=view.site, status=Status.NONFINITE, reason=reason)
+    try:
+        values = singular_values(weight)
+    except NonFiniteWeightError as error:
+        skipped = Skipped(measurement=NAME, site=view.site, status=Status.NONFINITE, reason=str(error))
         return Measured(skipped=(skipped,))
-    values = singular_values(weight)
     fan_out, fan_in = weight.shape
     spectrum = Spectrum(
         site=view.site,

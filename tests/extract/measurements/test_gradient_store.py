@@ -41,7 +41,7 @@ def stacked(inputs, delta):
 @pytest.mark.parametrize("batches", [[1] * N, [4, 4, 1], [N]])
 @pytest.mark.parametrize("kind", ["dense", "factored"])
 def test_gram_is_that_of_the_stacked_gradients(kind, batches, chunk_bytes, monkeypatch):
-    monkeypatch.setattr("spectra_cli.extract.measurements.gradient_store._CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("spectra_cli.extract.measurements.gradient_store.GRAM_CHUNK_BYTES", chunk_bytes)
     inputs, delta = factors()
     store, start = make(kind), 0
     for size in batches:
@@ -117,5 +117,21 @@ def test_a_non_finite_sequence_stays_in_its_row(kind):
 
 
 def test_estimated_bytes_are_those_taken():
-    assert dense_bytes(N, (O, I)) == N * O * I * 4
-    assert factor_bytes(N, T, (O, I)) == N * T * (O + I) * 4
+    assert dense_bytes(N, (O, I), width=4) == N * O * I * 4
+    assert factor_bytes(N, T, (O, I), width=2) == N * T * (O + I) * 2
+
+
+@pytest.mark.parametrize("kind", ["dense", "factored"])
+def test_half_products_round_each_gradient_once(kind):
+    """Entries are those of exact products of the rounded factors, to a bfloat16's half unit (2^-9)."""
+    inputs, delta = (f.bfloat16() for f in factors())
+    if kind == "dense":
+        store = DenseGradients(N, (O, I), dtype=torch.float32, device=CPU, half_products=True)
+    else:
+        store = FactoredGradients(N, T, (O, I), dtype=torch.bfloat16, device=CPU)
+    store.add(0, inputs.float(), delta)
+    exact = stacked(inputs.double(), delta.double()).flatten(1)
+    expected = exact @ exact.T
+    size = expected.diagonal().sqrt()
+    error = (store.gram() - expected).abs() / torch.outer(size, size)
+    assert 0 < float(error.max()) < 2 * 2**-9 + 1e-6
