@@ -41,9 +41,9 @@ def _fastest_chunk(work: rivals_gradients.GradientWork, run: Callable[..., Any])
     return min(seconds, key=seconds.__getitem__)
 
 
-def scan_over_bare(options: Options, name: str, must: float, aim: float) -> list[Figure]:
-    """A scan against the same passes with nothing measured, and against their stricter form."""
-    work = options.workload(name)
+def small_bare(options: Options) -> list[Figure]:
+    """The d = 256 work against the same passes with nothing measured, and against their stricter form."""
+    work = options.workload("small")
     model, probe = build(work)
     settings = work.settings()
     size = ours.batch_size_of(model, settings)
@@ -55,32 +55,21 @@ def scan_over_bare(options: Options, name: str, must: float, aim: float) -> list
         },
         rounds=options.rounds,
     )
-    label = f"d = {work.width}"
     return [
         Figure(
-            name=f"scan / bare, {label}",
+            name="scan / bare, d = 256",
             measured=timings.ratio("scan", "bare"),
-            must=must,
-            aim=aim,
+            must=1.2,
+            aim=1.05,
             at_most=True,
         ),
         Figure(
-            name=f"scan / bare with one forward for both probes, {label}",
+            name="scan / bare with one forward for both probes, d = 256",
             measured=timings.ratio("scan", "shared"),
             note="stricter than the claim",
         ),
-        Figure(name=f"scan, {label}, seconds", measured=timings.spread("scan")),
+        Figure(name="scan, d = 256, seconds", measured=timings.spread("scan")),
     ]
-
-
-def small_bare(options: Options) -> list[Figure]:
-    """scan / bare on the d = 256 work."""
-    return scan_over_bare(options, "small", 1.2, 1.05)
-
-
-def large_bare(options: Options) -> list[Figure]:
-    """scan / bare on the d = 768 work."""
-    return scan_over_bare(options, "large", 1.3, 1.15)
 
 
 def small_naive(options: Options) -> list[Figure]:
@@ -118,52 +107,49 @@ def small_naive(options: Options) -> list[Figure]:
     ]
 
 
-def utilisation(options: Options) -> list[Figure]:
-    """Operations of the d = 768 scan over its time, against the measured float32 GEMM rate."""
+def large(options: Options) -> list[Figure]:
+    """The d = 768 work in one series of rounds: scan, bare, bfloat16 scan and plain products."""
     work = options.workload("large")
     model, probe = build(work)
-    operations = ours.cost_of(model, work.settings()).total
-    shares, seconds = [], []
-    for _ in range(options.rounds):
-        before = product_rate("float32").median
-        started = time.perf_counter()
-        ours.scan(model, probe, work.settings())
-        seconds.append(time.perf_counter() - started)
-        rate = (before + product_rate("float32").median) / 2
-        shares.append(operations / seconds[-1] / rate)
-    note = f"{operations / 1e12:.2f} TFLOP by the cost model, {Spread.of(seconds).median:.1f} s"
+    settings = work.settings()
+    size = ours.batch_size_of(model, settings)
+    rates: list[float] = []
+    timings = interleave(
+        {
+            "bare": lambda: bare.run_bare(model, probe, settings, batch_size=size),
+            "products": lambda: rates.append(product_rate("float32").median),
+            "scan": lambda: ours.scan(model, probe, settings),
+            "bfloat16": lambda: ours.scan(model, probe, work.settings(dtype="bfloat16")),
+        },
+        rounds=options.rounds,
+        warm_up=False,
+    )
+    operations = ours.cost_of(model, settings).total
+    rounds = zip(timings.seconds["scan"], rates, strict=True)
+    shares = [operations / seconds / rate for seconds, rate in rounds]
+    fast = has_bfloat16_units()
     return [
+        Figure(
+            name="scan / bare, d = 768",
+            measured=timings.ratio("scan", "bare"),
+            must=1.3,
+            aim=1.15,
+            at_most=True,
+        ),
         Figure(
             name="operations over time / float32 GEMM, d = 768",
             measured=Spread.of(shares),
             must=0.45,
             aim=0.6,
-            note=note,
-        )
-    ]
-
-
-def bfloat16(options: Options) -> list[Figure]:
-    """float32 / bfloat16 time of the d = 768 scan."""
-    work = options.workload("large")
-    model, probe = build(work)
-    timings = interleave(
-        {
-            dtype: partial(ours.scan, model, probe, work.settings(dtype=dtype))
-            for dtype in ("float32", "bfloat16")
-        },
-        rounds=options.rounds,
-        warm_up=False,
-    )
-    fast = has_bfloat16_units()
-    return [
+            note=f"{operations / 1e12:.2f} TFLOP by the cost model, {timings.spread('scan').median:.1f} s",
+        ),
         Figure(
             name="float32 / bfloat16, d = 768",
-            measured=timings.ratio("float32", "bfloat16"),
+            measured=timings.ratio("scan", "bfloat16"),
             must=2 if fast else None,
             aim=3 if fast else None,
             note="" if fast else "this CPU has neither AMX nor AVX512-BF16: nothing is claimed",
-        )
+        ),
     ]
 
 
@@ -292,12 +278,10 @@ def start_up(options: Options) -> list[Figure]:
 ROWS: dict[str, Callable[[Options], list[Figure]]] = {
     "small-bare": small_bare,
     "small-naive": small_naive,
-    "large-bare": large_bare,
-    "utilisation": utilisation,
+    "large": large,
     "gradient-rivals": gradient_rivals,
     "weight-rivals": weight_rivals,
     "memory-series": memory_of_series,
     "memory-budget": memory_of_budgets,
-    "bfloat16": bfloat16,
     "startup": start_up,
 }

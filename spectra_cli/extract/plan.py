@@ -201,10 +201,13 @@ def _work(
         fixed={
             "process": process_bytes,
             "model": _parameter_bytes(model.module, settings.dtype),
-            "covariance": _covariance_bytes(model, settings, len(layers)) if has_covariance else 0,
+            "covariance": _covariance_bytes(model, settings, len(layers), device) if has_covariance else 0,
             "logits": 3 * min(chunk_bytes(device), logits),
         },
-        each=_sequence_bytes(model, settings, width, backward=has_gradients),
+        # under autocast linear maps see bfloat16, norms and residual stream float32
+        each=_sequence_bytes(
+            model, settings, 3 if settings.dtype == "bfloat16" else width, backward=has_gradients
+        ),
         gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
         + min(2 * GRAM_CHUNK_BYTES, 4 * largest),
     )
@@ -259,9 +262,11 @@ def _parameter_bytes(module: nn.Module, dtype: str) -> int:
     return total
 
 
-def _covariance_bytes(model: Model, settings: ScanSettings, num_sites: int) -> int:
-    """Sums and finished blocks (packed triangles) of every site, and one eigendecomposition."""
+def _covariance_bytes(model: Model, settings: ScanSettings, num_sites: int, device: torch.device) -> int:
+    """Sums of every site; on the CPU also finished blocks (packed triangles) and eigendecompositions."""
     square = model.width**2 * 8
+    if device.type != "cpu":
+        return (2 * num_sites + 2) * square
     blocks = settings.num_blocks * model.width * (model.width + 1) // 2
     packed = blocks * (8 if model.width <= 1024 else 4)
     return num_sites * (2 * square + packed) + 8 * square * num_workers(model.width)
