@@ -1,0 +1,136 @@
+"""Where runs stand at equal loss, step or tokens: between which two checkpoints, and how far along.
+
+Source: specs E1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectra_cli.core.errors import DataError
+from spectra_cli.core.types import FloatArray
+
+# Targets end this share of the common range of losses above the worst of the best losses.
+COMMON_SHARE = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """A point between two checkpoints of a run.
+
+    Attributes:
+        before, after: their places in the run; equal at a checkpoint itself.
+        share: u in [0, 1], how far from the first to the second.
+        gap: half the distance of the quantity matched on (nats, steps or tokens) between them, at most
+            what rounding to the nearer one would cost.
+    """
+
+    before: int
+    after: int
+    share: float
+    gap: float
+
+    def between(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """Linear interpolation of a number, or of its replicates, of the two checkpoints."""
+        point: FloatArray = (1.0 - self.share) * first + self.share * second
+        return point
+
+    def between_spectra(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """Interpolation of eigenvalues, linear in their logarithm; zero where either is zero."""
+        if self.share == 0.0 or self.before == self.after:
+            return first
+        with np.errstate(divide="ignore"):
+            point: FloatArray = np.exp(self.between(np.log(first), np.log(second)))
+        return point
+
+
+def best_so_far(losses: Sequence[float]) -> FloatArray:
+    """Running minimum of the losses; checkpoints without a loss keep the minimum before them."""
+    known = np.where(np.isfinite(losses), losses, np.inf)
+    envelope: FloatArray = np.minimum.accumulate(known)
+    return envelope
+
+
+def at_loss(losses: Sequence[float], target: float) -> Bracket | None:
+    """The first point at which a run's best loss so far reaches `target`; None if it never does.
+
+    A spike downwards and back does not count against later checkpoints, since the envelope is
+    monotone; a run that starts below the target has no point either: nothing is extrapolated.
+    """
+    envelope = best_so_far(losses)
+    reached = np.flatnonzero(envelope <= target)
+    if not reached.size:
+        return None
+    after = int(reached[0])
+    if after == 0:
+        return Bracket(before=0, after=0, share=0.0, gap=0.0) if envelope[0] == target else None
+    # The checkpoint that holds the minimum so far, not a worse one since.
+    before = int(np.flatnonzero(envelope == envelope[after - 1])[0])
+    step = float(envelope[before] - envelope[after])
+    if not np.isfinite(step):
+        return None
+    share = float((envelope[before] - target) / step)
+    return Bracket(before=before, after=after, share=share, gap=step * min(share, 1.0 - share))
+
+
+def at_position(positions: Sequence[float], target: float) -> Bracket | None:
+    """The point at which a run is at a step or a number of tokens; None outside its range.
+
+    Args:
+        positions: of the checkpoints, ascending.
+        target: in the same unit.
+    """
+    places = np.asarray(positions, dtype=float)
+    after = int(np.searchsorted(places, target))
+    if after == places.size or (after == 0 and places[0] != target):
+        return None
+    if places[after] == target:
+        return Bracket(before=after, after=after, share=0.0, gap=0.0)
+    step = float(places[after] - places[after - 1])
+    share = float((target - places[after - 1]) / step)
+    return Bracket(before=after - 1, after=after, share=share, gap=step * min(share, 1.0 - share))
+
+
+def loss_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray:
+    """Losses at which all runs can be compared, from the last one they all reach upwards.
+
+    Args:
+        runs: losses of each run in order; the first checkpoint, where all runs stand alike, is left out.
+        number: of targets; fewer than two checkpoints in a run leave one target, where they end.
+
+    Returns:
+        (number,) ascending, equally spaced.
+
+    Raises:
+        DataError: the runs' losses do not overlap, with how far apart they are.
+    """
+    known = [[loss for loss in run if np.isfinite(loss)] for run in runs]
+    if not all(known):
+        raise DataError(
+            "a run has no finite loss: align by --align step or tokens, or give --loss another kind"
+        )
+    worst_end = max(min(run) for run in known)
+    lowest_start = min(max(run[1:] or run) for run in known)
+    if lowest_start < worst_end:
+        spans = "; ".join(f"{min(run):.4f} to {max(run):.4f}" for run in known)
+        raise DataError(
+            f"the runs have no loss in common: they span {spans}, {worst_end - lowest_start:.4f} nats apart; "
+            "scan more checkpoints, or align by --align step or tokens"
+        )
+    return np.linspace(worst_end, worst_end + COMMON_SHARE * (lowest_start - worst_end), number)
+
+
+def position_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray:
+    """Steps or tokens that all runs have been through, equally spaced, the last common one included.
+
+    Raises:
+        DataError: their ranges do not overlap.
+    """
+    first, last = max(min(run) for run in runs), min(max(run) for run in runs)
+    if first > last:
+        spans = "; ".join(f"{min(run):g} to {max(run):g}" for run in runs)
+        raise DataError(f"the runs have no position in common: they span {spans}; align by --align loss")
+    return np.linspace(last, last - COMMON_SHARE * (last - first), number)

@@ -1,0 +1,67 @@
+"""Matching at equal loss against the closed forms of specs E7."""
+
+import numpy as np
+import pytest
+
+from spectra_cli.analysis.matching import at_loss, at_position, best_so_far, loss_targets, position_targets
+from spectra_cli.core.errors import DataError
+
+
+def test_a_metric_linear_in_loss_is_interpolated_exactly():
+    times = np.arange(1, 60)
+    losses = 3.0 * times**-0.3
+    metric = 2.0 - 0.7 * losses
+    for target in np.linspace(losses[-1], losses[2], 17):
+        point = at_loss(losses, target)
+        found = point.between(metric[point.before], metric[point.after])
+        assert found == pytest.approx(2.0 - 0.7 * target, abs=1e-12)
+        assert point.gap <= (losses[point.before] - losses[point.after]) / 2 + 1e-15
+
+
+def test_a_spike_does_not_match_early_and_a_dip_counts_once():
+    # up at 2, below the target for one checkpoint at 4, worse at 5
+    losses = [4.0, 3.5, 6.0, 3.2, 2.8, 3.1, 2.5]
+    assert list(best_so_far(losses)) == [4.0, 3.5, 3.5, 3.2, 2.8, 2.8, 2.5]
+    across_the_spike = at_loss(losses, 3.3)
+    assert (across_the_spike.before, across_the_spike.after) == (1, 3)
+    past_the_dip = at_loss(losses, 2.6)
+    assert (past_the_dip.before, past_the_dip.after) == (4, 6)
+    assert past_the_dip.share == pytest.approx(2 / 3)
+
+
+def test_nothing_is_extrapolated():
+    assert at_loss([3.0, 2.0], 1.9) is None
+    assert at_loss([3.0, 2.0], 3.1) is None
+    assert at_loss([np.nan, 3.0, 2.0], 2.5).before == 1
+    assert at_loss([np.nan, 3.0], 3.0) is None
+    assert at_position([0, 10, 20], 21) is None
+    assert at_position([5, 10], 4) is None
+
+
+def test_positions():
+    assert at_position([0, 10, 30], 10).share == 0.0
+    point = at_position([0, 10, 30], 15)
+    assert (point.before, point.after, point.share, point.gap) == (1, 2, 0.25, 5.0)
+
+
+def test_spectra_are_interpolated_in_their_logarithm():
+    point = at_position([0, 1], 0.5)
+    np.testing.assert_allclose(
+        point.between_spectra(np.array([4.0, 1.0, 0.0]), np.array([1.0, 1.0, 2.0])), [2.0, 1.0, 0.0]
+    )
+
+
+def test_targets_lie_in_the_common_range():
+    targets = loss_targets([[11.0, 5.0, 4.0, 3.0], [11.0, 6.0, 3.4]], 3)
+    # from 3.4, which both reach, by 60 % of the way to 5.0, the lower of the first losses past the start
+    np.testing.assert_allclose(targets, [3.4, 3.88, 4.36])
+    np.testing.assert_allclose(position_targets([[0, 100], [20, 80]], 2), [80, 44])
+
+
+def test_runs_without_a_common_loss_are_refused_with_their_distance():
+    with pytest.raises(DataError, match=r"0\.5000 nats apart"):
+        loss_targets([[9.0, 4.0, 3.5], [9.0, 3.0, 2.0]])
+    with pytest.raises(DataError, match="no position in common"):
+        position_targets([[0, 10], [20, 30]])
+    with pytest.raises(DataError, match="no finite loss"):
+        loss_targets([[np.nan], [1.0]])
