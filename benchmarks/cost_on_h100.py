@@ -76,7 +76,7 @@ def row(name: str, model: Model, stored: int, settings: ScanSettings) -> None:
     half = settings.dtype == "bfloat16"
     products = cost.seconds(
         pass_rate=SHARE * (BFLOAT16 if half else FLOAT32),
-        sum_rate=SHARE * (FLOAT32 if half else FLOAT64),
+        sum_rate=SHARE * FLOAT64,
         profile_rate=float("inf"),
     )
     gpu = max(products, cost.bytes_moved / MEMORY_BYTES)

@@ -56,8 +56,17 @@ def ref_fields(ref: CheckpointRef) -> dict[str, Any]:
 
 
 def info_fields(info: CheckpointInfo) -> dict[str, Any]:
-    """What a checkpoint says about itself, as named values."""
-    return {
+    """What a checkpoint says about itself, as named values.
+
+    Values that came with format 1.1 are there only where they are known, so that the digests of older
+    files still hold.
+    """
+    newer = {
+        "batch_size_tokens": info.batch_size_tokens,
+        "learning_rate": None if info.learning_rate is None else float(info.learning_rate),
+        "facts": dict(info.facts) or None,
+    }
+    return {name: value for name, value in newer.items() if value is not None} | {
         "tokens_seen": info.tokens_seen,
         "train_loss": None if info.train_loss is None else float(info.train_loss),
         "eval_loss": None if info.eval_loss is None else float(info.eval_loss),

@@ -33,9 +33,17 @@ JSON_COLUMNS = {
     "execution": "JSON: how it was run",
     "skipped": "JSON: what was asked for and not measured",
     "unknown": "JSON: names of the values that nothing says",
+    "facts": "JSON: what the user says about the run",
 }
-_LOSSES = {"train_loss": "training loss at this step", "eval_loss": "evaluation loss at this step"}
-_OPTIONAL = ("step", "tokens_seen", "train_loss", "eval_loss")
+_COUNTS = {"tokens_seen": "training tokens up to this step", "batch_size_tokens": "tokens of one step"}
+_NUMBERS = {
+    "train_loss": ("training loss at this step", "nats per token"),
+    "eval_loss": ("evaluation loss at this step", "nats per token"),
+    "learning_rate": ("learning rate of this step", ""),
+}
+_OPTIONAL = ("step", *_COUNTS, *_NUMBERS)
+_COLUMNS = ("step", *TEXT_COLUMNS, *JSON_COLUMNS, *_COUNTS, *_NUMBERS, "num_parameters")
+_SINCE_1_1 = frozenset({"batch_size_tokens", "learning_rate", "facts"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,12 @@ class Row:
     content_digest: str
 
 
+def required_columns(root: Any) -> tuple[str, ...]:
+    """The columns that a file of its version must have; values without a column are unknown."""
+    lacking = _SINCE_1_1 if root.attrs.get("format_version") == "1.0" else frozenset()
+    return tuple(name for name in _COLUMNS if name not in lacking)
+
+
 def columns_of(checkpoint: CheckpointSpectra) -> dict[str, Any]:
     """The row of one checkpoint as column -> value, None where nothing is known.
 
@@ -57,10 +71,11 @@ def columns_of(checkpoint: CheckpointSpectra) -> dict[str, Any]:
         ArchiveError: a value that the archive cannot carry.
     """
     ref, info = checkpoint.ref, checkpoint.info
-    for name, count in (("step", ref.step), ("tokens_seen", info.tokens_seen)):
+    counts = {"step": ref.step, **{name: getattr(info, name) for name in _COUNTS}}
+    for name, count in counts.items():
         if count is not None and count < 0:
             raise ArchiveError(f"cannot archive {ref.uri}: {name} is {count}, expected a count of at least 0")
-    values = {**ref_fields(ref), **info_fields(info)}
+    values = dict.fromkeys(_OPTIONAL) | {"facts": {}} | ref_fields(ref) | info_fields(info)
     values |= {
         "versions": dict(checkpoint.provenance.versions),
         "execution": dict(checkpoint.provenance.execution),
@@ -78,28 +93,23 @@ def write_table(root: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     along = ["checkpoint"]
     for name, long_name in {**TEXT_COLUMNS, **JSON_COLUMNS}.items():
         create_variable(root, name, [row[name] for row in rows], along, long_name=long_name)
-    tokens = np.array([-1 if r["tokens_seen"] is None else r["tokens_seen"] for r in rows], dtype=np.int64)
-    create_variable(
-        root,
-        "tokens_seen",
-        tokens,
-        along,
-        long_name="training tokens up to this step",
-        units="tokens",
-        fill=-1,
-    )
-    for name, long_name in _LOSSES.items():
-        losses = np.array([np.nan if r[name] is None else r[name] for r in rows], dtype=np.float64)
-        create_variable(root, name, losses, along, long_name=long_name, units="nats per token", fill=np.nan)
+    for name, long_name in _COUNTS.items():
+        counts = np.array([-1 if r[name] is None else r[name] for r in rows], dtype=np.int64)
+        create_variable(root, name, counts, along, long_name=long_name, units="tokens", fill=-1)
+    for name, (long_name, units) in _NUMBERS.items():
+        numbers = np.array([np.nan if r[name] is None else r[name] for r in rows], dtype=np.float64)
+        create_variable(root, name, numbers, along, long_name=long_name, units=units, fill=np.nan)
     parameters = np.array([r["num_parameters"] for r in rows], dtype=np.int64)
     create_variable(root, "num_parameters", parameters, along, long_name="distinct parameters")
 
 
 def read_columns(root: Any) -> list[dict[str, Any]]:
     """The rows of a table as column -> value: what `columns_of` gave."""
-    columns = {name: read_text(root, name) for name in (*TEXT_COLUMNS, *JSON_COLUMNS)}
-    for name in ("step", "tokens_seen", *_LOSSES, "num_parameters"):
-        columns[name] = root[name][()].tolist()
+    are_text = {*TEXT_COLUMNS, *JSON_COLUMNS}
+    columns = {
+        name: read_text(root, name) if name in are_text else root[name][()].tolist()
+        for name in required_columns(root)
+    }
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     for row in rows:
         row |= dict.fromkeys(json.loads(row["unknown"]))
@@ -108,11 +118,12 @@ def read_columns(root: Any) -> list[dict[str, Any]]:
 
 def row_of(columns: Mapping[str, Any]) -> Row:
     """One row as core values."""
-    parsed = {name: json.loads(columns[name]) for name in JSON_COLUMNS}
+    parsed = {name: json.loads(columns[name]) for name in JSON_COLUMNS if name in columns}
     ref = CheckpointRef(**{name: columns[name] for name in ("run", "step", "uri", "format", "label")})
-    plain = ("num_parameters", "family", "architecture", "digest", "fingerprint", *_OPTIONAL[1:])
+    plain = ("num_parameters", "family", "architecture", "digest", "fingerprint", *_COUNTS, *_NUMBERS)
     info = CheckpointInfo(
-        **{name: columns[name] for name in plain},
+        **{name: columns[name] for name in plain if name in columns},
+        facts=parsed.get("facts", {}),
         sources=parsed["sources"],
         notices=tuple(parsed["notices"]),
     )

@@ -16,7 +16,7 @@ from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointRef
 
 FORMAT = "spectra-archive"
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 SUFFIX = ".spectra.h5"
 SCALARS_GROUP = "scalars"
 
@@ -71,7 +71,13 @@ def default_archive_path(checkpoint_path: Path | str, cwd: Path) -> Path:
     '/w/Qwen2.5-0.5B.spectra.h5'
     >>> default_archive_path("runs/a/ckpt.pt", Path("/w")).as_posix()
     '/w/ckpt.spectra.h5'
+    >>> default_archive_path("EleutherAI/pythia-70m@step*", Path("/w")).as_posix()
+    '/w/pythia-70m@step.spectra.h5'
     """
+    address, at, revision = str(checkpoint_path).partition("@")
+    if at and not os.path.exists(cwd / checkpoint_path):
+        safe = re.sub(r"[^\w.]+", "-", revision).strip("-")
+        return cwd / f"{Path(address).name}@{safe}{SUFFIX}"
     path = Path(os.path.abspath(cwd / checkpoint_path))
     name = path.stem if path.suffix in _CHECKPOINT_SUFFIXES else path.name
     return cwd / f"{name or 'root'}{SUFFIX}"
@@ -96,6 +102,7 @@ def resolve_archive(name: Path | str, cwd: Path) -> Path:
     )
 
 
+_STAGE = re.compile(r"stage(\d+)")
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -109,10 +116,15 @@ def natural_order(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def checkpoint_order(ref: CheckpointRef) -> tuple[object, ...]:
-    """The order of checkpoints in an archive: by step, label, address; unknown steps last."""
+    """The order of checkpoints in an archive: by stage, step, label, address; unknown steps last.
+
+    Steps of runs in stages start anew with each: their labels begin with `stage1`, `stage2`.
+    """
     unknown = ref.step is None
+    stage = _STAGE.match(ref.label)
     return (
         unknown,
+        0 if stage is None else int(stage[1]),
         -1 if unknown else ref.step,
         "" if unknown else ref.label,
         natural_order(ref.uri),

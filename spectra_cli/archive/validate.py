@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra_cli.archive.checkpoint_table import JSON_COLUMNS, TEXT_COLUMNS
+from spectra_cli.archive.checkpoint_table import required_columns
 from spectra_cli.archive.file_access import opened
 from spectra_cli.archive.layout import SCALARS_GROUP, identity
 from spectra_cli.archive.measurement_group import PER_SPECTRUM, VALUES_NAME
@@ -24,8 +24,6 @@ from spectra_cli.core.types import SpectrumKind
 # of itself. 1e-5 leaves room for eigenvectors that were rounded before they met the block.
 _PROFILE_RTOL = 1e-5
 _PROFILE_ATOL_OF_LARGEST = 1e-6
-
-_TABLE = (*TEXT_COLUMNS, *JSON_COLUMNS, "step", "tokens_seen", "train_loss", "eval_loss", "num_parameters")
 
 
 class Severity(StrEnum):
@@ -81,7 +79,8 @@ def _check_structure(path: Path) -> Iterator[Finding]:
     try:
         with opened(path) as root:
             check_header(path, root)
-            yield from _check_variables(f"{path}:/", root, dict.fromkeys(_TABLE, ("checkpoint",)))
+            table: dict[str, tuple[str, ...]] = dict.fromkeys(required_columns(root), ("checkpoint",))
+            yield from _check_variables(f"{path}:/", root, table)
             for name, group in root.items():
                 where = f"{path}:/{name}"
                 if name == SCALARS_GROUP:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.cli import options
+from spectra_cli.cli import series_options as series
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.inspect import Inspection
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 def command(
     checkpoints: options.CheckpointsArgument,
     *,
+    steps: series.StepsOption = "",
+    every: series.EveryOption = None,
+    last: series.LastOption = None,
+    limit: series.LimitOption = None,
     preset: options.PresetOption = None,
     layers: options.LayersOption = None,
     matrices: options.MatricesOption = None,
@@ -26,6 +31,11 @@ def command(
     config: options.ConfigOption = None,
     device: options.DeviceOption = "auto",
     memory: options.MemoryOption = None,
+    log: series.LogOption = "",
+    facts: series.SetOption = None,
+    base: series.BaseOption = "",
+    model: series.ModelOption = "",
+    trust_remote_code: series.TrustOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Show what a scan would measure, and how.
@@ -50,13 +60,29 @@ def command(
             "dtype": dtype,
         },
     )
-    found = inspect(checkpoints, settings, device=device, memory_bytes=options.memory_bytes(memory))
+    found = inspect(
+        checkpoints,
+        settings,
+        device=device,
+        memory_bytes=options.memory_bytes(memory),
+        series_options=series.series_options(
+            steps=steps,
+            every=every,
+            last=last,
+            limit=limit,
+            log=log,
+            facts=facts,
+            base=base,
+            builder=model,
+            trust_remote_code=trust_remote_code,
+        ),
+    )
     document = _document(found, least_seconds(found, settings))
     if as_json:
         sys.stdout.write(json_text(document))
         return
     print_results(*inspection.model(document | {"matrices": _kinds(found)}))
-    print_results(inspection.series(document["checkpoints"]))
+    print_results(inspection.series(document["checkpoints"]), *inspection.findings(document))
     print_results(*inspection.plan(document))
 
 
@@ -73,6 +99,7 @@ def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
         "width": found.width,
         "vocab_size": found.vocab_size,
         "notices": list(found.notices),
+        "series_notices": list(found.series_notices),
         "matrices": [
             {"site": address, "name": name, "fan_out": shape[0], "fan_in": shape[1]}
             for address, name, shape in found.matrices
@@ -88,6 +115,10 @@ def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
                 "tokens_seen": c.tokens_seen,
                 "train_loss": c.train_loss,
                 "eval_loss": c.eval_loss,
+                "batch_size_tokens": c.batch_size_tokens,
+                "learning_rate": c.learning_rate,
+                "facts": dict(c.facts),
+                "sources": dict(c.sources),
                 "notices": list(c.notices),
                 "problem": c.problem,
             }

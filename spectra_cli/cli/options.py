@@ -14,7 +14,11 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.core.settings import ScanSettings, resolve_settings
 
 CheckpointsArgument = Annotated[
-    str, typer.Argument(metavar="CKPT_DIR", help="A run folder, one checkpoint folder, or a .pt file.")
+    str,
+    typer.Argument(
+        metavar="CKPT_DIR",
+        help="A run folder, one checkpoint, or org/name@revision in the hub's cache.",
+    ),
 ]
 ArchiveArgument = Annotated[
     str,
@@ -30,11 +34,17 @@ LayersOption = Annotated[
 ]
 MatricesOption = Annotated[
     str | None,
-    typer.Option("--matrices", help="all, or components such as attn.o,mlp.down,attn.q,attn.v,lm_head."),
+    typer.Option(
+        "--matrices",
+        help="all, or components such as attn.o,mlp.down,attn.q,lm_head,'experts.*.down'.",
+    ),
 ]
 MeasureOption = Annotated[
     str | None,
-    typer.Option("--measure", help="Which spectra: activations,gradients,weights (all three by default)."),
+    typer.Option(
+        "--measure",
+        help="Which spectra: activations,gradients,weights (all three by default), updates.",
+    ),
 ]
 NormalizeOption = Annotated[
     str | None, typer.Option("--normalize", help="Rows before the covariance: rms, none, or final.")
@@ -59,7 +69,12 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
-_MEASURES = {"activations": "activation_covariance", "gradients": "gradient", "weights": "weight"}
+_MEASURES = {
+    "activations": "activation_covariance",
+    "gradients": "gradient",
+    "weights": "weight",
+    "updates": "weight_update",
+}
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra_cli.cli import interrupts, options
+from spectra_cli.cli import series_options as series
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.scan import ScanResult
@@ -23,6 +24,10 @@ def command(
         str, typer.Option("--probe", help="Tokens for every checkpoint: .bin, .npy, .pt, text; or synthetic.")
     ] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The archive to write.")] = None,
+    steps: series.StepsOption = "",
+    every: series.EveryOption = None,
+    last: series.LastOption = None,
+    limit: series.LimitOption = None,
     preset: options.PresetOption = None,
     layers: options.LayersOption = None,
     matrices: options.MatricesOption = None,
@@ -52,6 +57,11 @@ def command(
         bool, typer.Option("--resume/--no-resume", help="Keep what an earlier scan finished.")
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the archive.")] = False,
+    log: series.LogOption = "",
+    facts: series.SetOption = None,
+    base: series.BaseOption = "",
+    model: series.ModelOption = "",
+    trust_remote_code: series.TrustOption = False,
     as_json: options.JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
@@ -61,6 +71,7 @@ def command(
     come out of one pass. A scan that was stopped continues when the same command runs again.
     """
     from spectra_cli.core.errors import UsageError
+    from spectra_cli.render.console import messages
     from spectra_cli.render.progress import scan_progress
     from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
 
@@ -84,6 +95,17 @@ def command(
     request = ScanRequest(
         checkpoints=checkpoints,
         settings=settings,
+        series=series.series_options(
+            steps=steps,
+            every=every,
+            last=last,
+            limit=limit,
+            log=log,
+            facts=facts,
+            base=base,
+            builder=model,
+            trust_remote_code=trust_remote_code,
+        ),
         probe=probe,
         probe_format=probe_format,
         tokenizer=tokenizer,
@@ -101,7 +123,7 @@ def command(
             interrupts.check()
             report(now.ref.key, now.number, now.count, now.activity, now.done, now.total)
 
-        result = scan(request, progress)
+        result = scan(request, progress, lambda notice: messages().print(notice, markup=False))
     _print_result(result, as_json=as_json)
     if result.failed:
         sys.exit(DONE_IN_PART)
@@ -125,7 +147,7 @@ def _print_result(result: ScanResult, *, as_json: bool) -> None:
             "measured": [ref.key for ref in result.measured],
             "kept": [ref.key for ref in result.kept],
             "failed": [{"checkpoint": ref.key, "reason": reason} for ref, reason in result.failed],
-            "notices": list(result.notices),
+            "notices": [*result.before, *result.notices],
         }
         sys.stdout.write(json_text(document))
         return

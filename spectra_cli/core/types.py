@@ -78,10 +78,12 @@ class CheckpointInfo:
     Attributes:
         tokens_seen: training tokens up to this step; None where nothing says.
         train_loss, eval_loss: nats per token, as the training stack wrote them at this step.
+        batch_size_tokens: tokens of one optimiser step; `learning_rate`: of the step.
         num_parameters: distinct parameters, tied ones once.
         family: model family that read it; `architecture`: the class or variant named by its files.
         digest: sha256 of the tensors' names, shapes, dtypes and content; empty before loading.
         fingerprint: cheap identity of the files (names, sizes, modification times).
+        facts: what the user says about the run (`dataset`, `notes`, `sequence_length`), as text.
         sources: where each of the values above was read, name -> file.
         notices: what the user must know about how it was read.
     """
@@ -92,6 +94,9 @@ class CheckpointInfo:
     tokens_seen: int | None = None
     train_loss: float | None = None
     eval_loss: float | None = None
+    batch_size_tokens: int | None = None
+    learning_rate: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     fingerprint: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.measurements.gram import TILE
 from spectra_cli.extract.plan import ScanPlan
@@ -32,7 +30,7 @@ class ScanCost:
     Attributes:
         passes: operations in the dtype of the pass: `forward`, `backward`, `head`.
         gradients: delta^T a of every measured matrix, in the dtype of the pass.
-        sums: `gram` and `covariance`, in float64 (float32 under bfloat16).
+        sums: `gram` and `covariance`, in float64.
         profiles: blocks on eigenvectors, on the CPU.
         eigen: of the symmetric eigensolvers, about 9 n^3 each with vectors; they run at a fraction of
             the rate of a matrix product, and `total` leaves them out.
@@ -81,7 +79,7 @@ def scan_cost(model: Model, settings: ScanSettings, plan: ScanPlan, *, causal_sh
         else ()
     )
     sites, head = len(covariance_layers), 2.0 * model.vocab_size * width
-    forward_each = sum(2 * _areas(views) for views in layers) + sum(scores)
+    forward_each = sum(2 * _reached(views) for views in layers) + sum(scores)
     forward = backward = heads = gradients = gram = 0.0
     measured: list[MatrixView] = []
     for step in plan.passes:
@@ -90,7 +88,7 @@ def scan_cost(model: Model, settings: ScanSettings, plan: ScanPlan, *, causal_sh
         heads += (tokens + gradient_tokens) * head
         members = [by_address[member.address] for member in step.members]
         backward += gradient_tokens * _backward_each(members, layers, scores)
-        gradients += gradient_tokens * 2.0 * _areas(v for v in members if v.kind == "linear")
+        gradients += gradient_tokens * 2.0 * _reached(v for v in members if v.kind == "linear")
         gram += sum(_gram_operations(n, _areas([view])) for view in members)
         measured += members
     rows = settings.num_sequences * (length if settings.pool == "token" else 1)
@@ -123,15 +121,15 @@ def _backward_each(
     """Operations a token of the gradients that travel down to the lowest member, the head's aside."""
     inside = [view for view in members if view.site.layer is not None]
     if any(view.site.component == "embed" for view in members):
-        return sum(2 * _areas(views) for views in layers) + _ATTENTION_BACKWARD * sum(scores)
+        return sum(2 * _reached(views) for views in layers) + _ATTENTION_BACKWARD * sum(scores)
     if not inside:
         return 0.0
     lowest = min(int(view.site.layer or 0) for view in inside)
     first = min(_stage(view) for view in inside if view.site.layer == lowest)
-    partial = 2.0 * _areas(view for view in layers[lowest] if _stage(view) > first)
+    partial = 2.0 * _reached(view for view in layers[lowest] if _stage(view) > first)
     if first == 0:
         partial += _ATTENTION_BACKWARD * scores[lowest]
-    above = sum(2 * _areas(views) for views in layers[lowest + 1 :])
+    above = sum(2 * _reached(views) for views in layers[lowest + 1 :])
     return partial + above + _ATTENTION_BACKWARD * sum(scores[lowest + 1 :])
 
 
@@ -146,7 +144,7 @@ def _bytes_moved(
     value = {"float64": 8, "bfloat16": 2}.get(settings.dtype, 4)
     parameters = sum(p.numel() for p in model.module.parameters())
     maps = [view for views in _maps_by_layer(model) for view in views]
-    features = sum(sum(view.shape) for view in maps) + model.vocab_size
+    features = sum(view.share * sum(view.shape) for view in maps) + model.vocab_size
     total = 0.0
     for step in plan.passes:
         n = plan.num_gradient_sequences if step.members else 0
@@ -169,9 +167,6 @@ def _areas(views: Iterable[MatrixView]) -> float:
     return float(sum(view.shape[0] * view.shape[1] for view in views))
 
 
-def product_dtypes(settings: ScanSettings) -> tuple[torch.dtype, torch.dtype]:
-    """Dtype of the passes' products and of the sums' products."""
-    return {
-        "float64": (torch.float64, torch.float64),
-        "bfloat16": (torch.bfloat16, torch.float32),
-    }.get(settings.dtype, (torch.float32, torch.float64))
+def _reached(views: Iterable[MatrixView]) -> float:
+    """Multiply-adds a token, experts by the share of tokens that they get."""
+    return float(sum(view.share * view.shape[0] * view.shape[1] for view in views))

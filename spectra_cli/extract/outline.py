@@ -6,27 +6,40 @@ from typing import Any
 
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.models.parameters import num_parameters
-from spectra_cli.extract.session import Series, build_skeleton
+from spectra_cli.extract.protocols import CheckpointHeader
+from spectra_cli.extract.series import Series, build_skeleton
 
 
 def outline_checkpoint(series: Series, ref: CheckpointRef) -> dict[str, Any]:
-    """What the header of `ref` says, with its parameters counted on the meta device.
-
-    Checkpoints whose tensors have the names and shapes of the series' first one share its skeleton.
+    """What the header of `ref` says; see `outline_header`.
 
     Raises:
         CheckpointError, ModelError: it could not be scanned, and why.
     """
-    header = series.source.header(ref)
+    return outline_header(series, series.source.header(ref))
+
+
+def outline_header(series: Series, header: CheckpointHeader) -> dict[str, Any]:
+    """What a header of the series says, with its parameters counted on the meta device.
+
+    Checkpoints whose tensors have the names and shapes of the series' first one share its skeleton.
+
+    Raises:
+        ModelError: it could not be scanned, and why.
+    """
     same = header.tensors == series.first.tensors and header.config == series.first.config
-    model = series.skeleton if same else build_skeleton(header)
+    model = series.skeleton if same else build_skeleton(header, series.builder)
     return {
-        "ref": ref,
+        "ref": header.ref,
         "architecture": model.architecture,
         "num_parameters": num_parameters(model),
         "num_bytes": header.num_bytes,
         "tokens_seen": header.tokens_seen,
         "train_loss": header.train_loss,
         "eval_loss": header.eval_loss,
+        "batch_size_tokens": header.batch_size_tokens,
+        "learning_rate": header.learning_rate,
+        "facts": dict(header.facts),
+        "sources": dict(header.sources),
         "notices": header.notices,
     }

@@ -275,16 +275,23 @@ def _covariance_bytes(model: Model, settings: ScanSettings, num_sites: int, devi
 def _sequence_bytes(model: Model, settings: ScanSettings, width: int, *, backward: bool) -> int:
     """What one sequence of a batch keeps: for backward, inputs and outputs of every linear map."""
     length = settings.sequence_length
-    features = [sum(shape) for shape in _linear_shapes(model)]
+    features = _linear_features(model)
     kept = sum(features) if backward else 4 * max(features, default=model.width)
     rows = 3 * model.width * 8
     return int(length * (_ACTIVATION_FACTOR * kept * width + rows))
 
 
-def _linear_shapes(model: Model) -> list[tuple[int, ...]]:
-    """Stored shape of every linear map inside the blocks, fused ones once."""
-    parameters = (getattr(v.module, v.parameter) for v in model.matrices if v.site.layer is not None)
-    return list({id(parameter): tuple(parameter.shape) for parameter in parameters}.values())
+def _linear_features(model: Model) -> list[float]:
+    """Inputs and outputs a token of every linear map inside the blocks: fused ones once, packed experts
+    as often as a token reaches one.
+    """
+    features: dict[int, float] = {}
+    for view in model.matrices:
+        if view.site.layer is not None:
+            stored = getattr(view.module, view.parameter)
+            times = 1.0 if view.expert is None else view.share * stored.shape[0]
+            features[id(stored)] = times * sum(stored.shape[-2:])
+    return list(features.values())
 
 
 def _gib(count: int, rounded: Callable[[float], int] = math.ceil) -> str:

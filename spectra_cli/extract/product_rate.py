@@ -6,6 +6,8 @@ import time
 
 import torch
 
+from spectra_cli.extract.cost import ScanCost
+
 
 def product_rates(
     device: torch.device, dtype: torch.dtype, *, size: int = 2048, rounds: int = 7
@@ -29,6 +31,23 @@ def product_rates(
         _wait_for(device)
         rates.append(2 * size**3 / (time.perf_counter() - started))
     return rates[1:]
+
+
+def seconds_at_least(cost: ScanCost, device: str, dtype: str) -> float:
+    """Seconds that one checkpoint's matrix products take at the rates measured now.
+
+    Args:
+        cost: of the checkpoint.
+        device: of the passes.
+        dtype: of the passes: `float32`, `float64` or `bfloat16`.
+    """
+    where = torch.device(device)
+    of_passes, of_sums = (
+        max(product_rates(where, kind, size=1024, rounds=3))
+        for kind in (getattr(torch, dtype), torch.float64)
+    )
+    on_cpu = max(product_rates(torch.device("cpu"), torch.float64, size=1024, rounds=3))
+    return cost.seconds(pass_rate=of_passes, sum_rate=of_sums, profile_rate=on_cpu)
 
 
 def _wait_for(device: torch.device) -> None:

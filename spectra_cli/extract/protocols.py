@@ -25,6 +25,53 @@ class TensorHeader:
     dtype: torch.dtype
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rescaling:
+    """The second half of a DoRA update: rows or columns are given new norms.
+
+    Attributes:
+        magnitude: (rows, 1) or (1, columns): the norms along the dimension of size one.
+        base: the parameter before the update, which now depends on it.
+    """
+
+    magnitude: Tensor
+    base: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WeightUpdate:
+    """What an adapter did to one parameter (rows, columns), oriented as that is stored.
+
+    Attributes:
+        left: (rows, r); right: (r, columns); both as stored, mapped from their file.
+        scale: alpha / r, or alpha / sqrt(r).
+        rescaling: None for LoRA.
+    """
+
+    left: Tensor
+    right: Tensor
+    scale: float
+    rescaling: Rescaling | None = None
+
+    def applied_to(self, weight: Tensor, *, dtype: torch.dtype) -> Tensor:
+        """`W + scale left right`; with a magnitude m, `m (W + scale left right) / |W + scale left right|`
+        with the norm of each row or column. The result is the only tensor of W's size that is made.
+
+        Args:
+            weight: (rows, columns), in any dtype.
+            dtype: of the computation and the result.
+
+        Source: Hu et al. 2021 (arXiv 2106.09685), equation 3; Liu et al. 2024 (arXiv 2402.09353), equation 5.
+        """
+        result = self.left.to(dtype) @ self.right.to(dtype)
+        result.mul_(self.scale).add_(weight)
+        if self.rescaling is not None:
+            magnitude = self.rescaling.magnitude.to(dtype)
+            norms = torch.linalg.vector_norm(result, dim=1 if magnitude.shape[1] == 1 else 0, keepdim=True)
+            result.mul_(magnitude / norms)
+        return result
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointHeader:
     """What a checkpoint says without its weights being read.
@@ -34,10 +81,16 @@ class CheckpointHeader:
             stripped.
         config: `config.json`, `model_args` or `args`: whatever describes the architecture.
         tokens_seen, train_loss, eval_loss: as the training stack wrote them; None where it did not.
+        batch_size_tokens, learning_rate: of the step, likewise; facts: what the user's `run.toml` says
+            about the run.
+        stated_step: the optimiser step that the content states, whatever the name says; None without.
         sources: name of each value above -> file it was read from.
         fingerprint: sha256 over file names, sizes and modification times.
         num_bytes: of tensor data.
         notices: what the user must know (a prefix stripped, a file ignored, a stale loss).
+        layout: format whose tensor names and configuration these are, where `ref.format` only says how
+            they are stored (an adapter over a Hugging Face model); empty where they are the same.
+        updates: reads what an adapter did: path of a parameter in the model -> its update.
     """
 
     ref: CheckpointRef
@@ -48,8 +101,19 @@ class CheckpointHeader:
     tokens_seen: int | None = None
     train_loss: float | None = None
     eval_loss: float | None = None
+    batch_size_tokens: int | None = None
+    learning_rate: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    stated_step: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    layout: str = ""
+    updates: Callable[[], Mapping[str, WeightUpdate]] = field(default=dict, compare=False)
+
+    @property
+    def named_as(self) -> str:
+        """The format whose names and configuration a family has to look for."""
+        return self.layout or self.ref.format
 
 
 class CheckpointSource(Protocol):
@@ -101,8 +165,13 @@ class MatrixView:
         rows: outputs of the module that belong to this matrix: None for all, a slice, or an index
             tensor (interleaved fused matrices).
         transposed: the weight is stored as fan_in x fan_out (GPT-2's Conv1D).
-        kind: "linear", or "embedding" (input is token ids, gradient is scattered into rows).
+        kind: "linear", "embedding" (input is token ids, gradient is scattered into rows), or "router"
+            (linear, and the module returns a tuple that its logits lead).
         aliases: other parameter paths that share this storage (tied `lm_head`).
+        expert: index into a packed parameter (E, ., .), None for a matrix of its own. The module is then
+            called with (rows, expert, tokens) for the tokens routed to that expert, ascending positions
+            b T + t of the batch, and returns as many rows.
+        share: of all tokens, those that reach this matrix on average: below 1 for an expert.
     """
 
     site: Site
@@ -112,11 +181,17 @@ class MatrixView:
     transposed: bool = False
     kind: str = "linear"
     aliases: tuple[str, ...] = ()
+    expert: int | None = None
+    share: float = 1.0
 
     def weight(self) -> Tensor:
         """The matrix as (O, I); a view of the parameter unless `rows` is an index tensor."""
-        stored: Tensor = getattr(self.module, self.parameter)
-        matrix = stored.T if self.transposed else stored
+        return self.part_of(getattr(self.module, self.parameter))
+
+    def part_of(self, stored: Tensor) -> Tensor:
+        """What is this matrix's, as (O, I), in a tensor laid out as the parameter: its gradient, say."""
+        own = stored if self.expert is None else stored[self.expert]
+        matrix = own.T if self.transposed else own
         return matrix if self.rows is None else matrix[self.rows]
 
     @property
@@ -145,6 +220,7 @@ class Model:
         untappable: components whose gradient cannot be seen through taps, and why (found by
             `verification`, in architectures that are not known by name).
         notices: what the user must know.
+        updates: path of a parameter -> what an adapter did to it; empty for all other checkpoints.
     """
 
     module: nn.Module
@@ -162,6 +238,7 @@ class Model:
     absent: Mapping[Site, str] = field(default_factory=dict)
     untappable: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    updates: Mapping[str, WeightUpdate] = field(default_factory=dict)
 
 
 class ModelFamily(Protocol):

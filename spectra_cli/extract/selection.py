@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import Site, Skipped, Status
@@ -60,13 +62,14 @@ def select_matrices(
     """The matrices of `components` in `layers`, and what was asked for but is not in this model.
 
     `all` takes every matrix of the chosen blocks; `embed` and `lm_head` lie outside the blocks and
-    are taken only by name (a tied head is the embedding, and is measured once, as `embed`).
+    are taken only by name (a tied head is the embedding, and is measured once, as `embed`). A pattern
+    such as `experts.*.down` takes what goes by such names in the chosen layers.
 
     A canonical component that this model lacks (another naming, a block without attention) costs
     only its own rows; what is left is measured. So does one that cannot be tapped, if taps are needed.
 
     Raises:
-        UsageError: a component that is neither canonical nor in any layer of this model.
+        UsageError: a component or pattern that is neither canonical nor in any layer of this model.
     """
     in_blocks = [view for view in model.matrices if view.site.layer in layers]
     outside = {view.site.component: view for view in model.matrices if view.site.layer is None}
@@ -81,13 +84,16 @@ def select_matrices(
         if component in outside:
             chosen[outside[component].site.address] = outside[component]
             continue
-        found = [v for v in in_blocks if component in ("all", v.site.component)]
+        pattern = "*" if component == "all" else component
+        found = [v for v in in_blocks if fnmatchcase(v.site.component, pattern)]
         chosen |= {view.site.address: view for view in found}
         if component == "all":
             continue
         if component not in held and component not in COMPONENTS:
+            if any(fnmatchcase(name, pattern) for name in present):
+                continue
             raise UsageError(
-                f"no matrix {component!r} in this {model.family} model; it has {', '.join(present)} (or all)"
+                f"no matrix {component!r} in this {model.family} model; it has {_names(present)} (or all)"
             )
         for layer in sorted(set(layers) - {view.site.layer for view in found}):
             site = Site(layer=layer, component=component)
@@ -104,3 +110,8 @@ def select_matrices(
             )
     order = {id(view): position for position, view in enumerate(model.matrices)}
     return tuple(sorted(chosen.values(), key=lambda view: order[id(view)])), tuple(missing)
+
+
+def _names(components: Iterable[str]) -> str:
+    """The components for a message, experts once."""
+    return ", ".join(dict.fromkeys(re.sub(r"^experts\.\d+", "experts.*", name) for name in components))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -23,20 +24,22 @@ from spectra_cli.core.types import (
     ProbeInfo,
     Provenance,
 )
+from spectra_cli.extract.checkpoints.annotated import METADATA
 from spectra_cli.extract.checkpoints.digest import state_digest
-from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.checkpoints.non_finite import non_finite
+from spectra_cli.extract.checkpoints.stored_precision import precision_notices
 from spectra_cli.extract.engine import Progress, measure
-from spectra_cli.extract.measurements import weights
+from spectra_cli.extract.measurements import weight_update, weights
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.memory import resident_bytes
 from spectra_cli.extract.models.parameters import num_parameters
-from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.plan import ScanPlan, plan_scan
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest
-from spectra_cli.extract.protocols import CheckpointHeader, CheckpointSource, Model, Probe
+from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
 from spectra_cli.extract.selection import select_layers
+from spectra_cli.extract.series import Series, build_skeleton, family_of
 from spectra_cli.extract.verification import verify_gradients
 
 _LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
@@ -57,46 +60,6 @@ class Resources:
     batch_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Series:
-    """Checkpoints found and understood, with no weight read.
-
-    Attributes:
-        source: where they come from; `refs`: all of them, in order.
-        first: header of the first readable one; `skeleton`: its model, without weights.
-    """
-
-    source: CheckpointSource
-    refs: tuple[CheckpointRef, ...]
-    first: CheckpointHeader
-    skeleton: Model
-
-
-def open_series(path: str) -> Series:
-    """Find the checkpoints at `path`, and the model of the first one that can be read.
-
-    Raises:
-        CheckpointError: there are none, or none can be read.
-        ModelError: no family reads the first one.
-    """
-    source = find_source(path)
-    refs = tuple(source.refs())
-    problems: list[str] = []
-    for ref in refs:
-        try:
-            header = source.header(ref)
-        except CheckpointError as error:
-            problems.append(str(error))
-            continue
-        return Series(source=source, refs=refs, first=header, skeleton=build_skeleton(header))
-    raise CheckpointError(f"{path}: none of {len(refs)} checkpoints can be read: " + "; ".join(problems[:3]))
-
-
-def build_skeleton(header: CheckpointHeader) -> Model:
-    """The model of a checkpoint on the meta device: shapes and sites, no weights."""
-    return find_family(header).build(header, None, device=torch.device("meta"))
-
-
 def read_probe(
     series: Series, settings: ScanSettings, *, source: str, tokenizer: str | None, form: str | None
 ) -> Probe:
@@ -109,7 +72,7 @@ def read_probe(
         ProbeError: see `load_probe`; or sequences longer than the model's positions.
     """
     model = series.skeleton
-    if not source and settings.measurements == (weights.NAME,):
+    if not source and set(settings.measurements) <= {weights.NAME, weight_update.NAME}:
         return _no_tokens()
     if not source:
         raise UsageError(
@@ -175,11 +138,17 @@ def choose_device(name: str) -> torch.device:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Opened:
-    """A checkpoint read and digested, before it is a model."""
+    """A checkpoint read and digested, before it is a model; `damage` names its non-finite weights."""
 
     header: CheckpointHeader
     state: dict[str, Tensor]
     digest: str
+    damage: str
+
+
+# Digest and header of a checkpoint -> another one of the same content with what was measured on it.
+Twin = tuple[CheckpointHeader, CheckpointSpectra]
+FindTwin = Callable[[str, CheckpointHeader], Twin | None]
 
 
 class Session:
@@ -189,7 +158,10 @@ class Session:
         """Plan the work; raises `BudgetError` or `UsageError` before any weight is read."""
         self.series = series
         self.device = choose_device(resources.device)
-        self.provenance = Provenance(settings=settings.as_json(), probe=probe.info, versions=versions())
+        said = {"model": dict(series.model_settings)} if series.model_settings else {}
+        self.provenance = Provenance(
+            settings=settings.as_json() | said, probe=probe.info, versions=versions()
+        )
         self._probe = probe
         self._settings = settings
         self._resources = resources
@@ -214,7 +186,13 @@ class Session:
     def _open(self, ref: CheckpointRef) -> _Opened:
         header = self.series.source.header(ref)
         state = self.series.source.open(ref)
-        return _Opened(header=header, state=state, digest=state_digest(state))
+        damage = non_finite(state)
+        return _Opened(
+            header=header,
+            state=state,
+            digest=state_digest(state),
+            damage=f"{ref.key}: non-finite weights: {damage}" if damage else "",
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -224,7 +202,12 @@ class Session:
         self._reader.shutdown(wait=False, cancel_futures=True)
 
     def measure(
-        self, ref: CheckpointRef, progress: Progress, *, following: CheckpointRef | None = None
+        self,
+        ref: CheckpointRef,
+        progress: Progress,
+        *,
+        following: CheckpointRef | None = None,
+        find_twin: FindTwin | None = None,
     ) -> CheckpointSpectra:
         """Load, check and measure one checkpoint.
 
@@ -233,6 +216,8 @@ class Session:
             progress: see `spectra_cli.extract.engine.measure`.
             following: the one asked for next, read and digested in the background meanwhile where the
                 plan says so (not on the CPU). One checkpoint at most waits so.
+            find_twin: finds a checkpoint of the same content that was measured already; its numbers are
+                taken over, since measuring again would give the same ones.
 
         Raises:
             CheckpointError, ModelError: this checkpoint cannot be measured, and why.
@@ -241,33 +226,77 @@ class Session:
         progress("reading", 0, 1)
         reading = self._ahead.pop(ref, None)
         opened = self._open(ref) if reading is None else reading.result()
-        header, digest = opened.header, opened.digest
-        model = find_family(header).build(header, opened.state, device=self.device)
+        header, digest, damage = opened.header, opened.digest, opened.damage
+        twin = None
+        if find_twin is not None and not self.series.runs_own_code:
+            twin = find_twin(digest, header)
+        if twin is not None and self._is_same_model(header, twin[0]):
+            self._read_ahead(following)
+            return self._taken_over(opened, twin, started)
+        model = family_of(header, self.series.builder).build(header, opened.state, device=self.device)
+        model = replace(model, updates=header.updates())
         del opened, reading
-        if following is not None and self.plan.read_ahead:
-            self._ahead[following] = self._reader.submit(self._open, following)
+        self._read_ahead(following)
         self._check_fits(ref, model)
-        model = self._verified(model, progress)
-        measured, plan, halvings = self._measure_within_memory(model, progress)
+        try:
+            model = self._verified(model, progress)
+            measured, plan, halvings = self._measure_within_memory(model, progress)
+        except ModelError as error:
+            if not damage:
+                raise
+            raise ModelError(f"{error}; {damage}") from error
+        notices = ((damage,) if damage else ()) + _said_of_halvings(halvings, plan)
+        notices += precision_notices(header.tensors, compute_dtype=self._settings.dtype)
+        execution = {"batch_size": plan.batch_size, "passes": len(plan.passes), "batch_halvings": halvings}
         return CheckpointSpectra(
             ref=ref,
-            info=_info(header, model, digest, _said_of_halvings(halvings, plan)),
-            provenance=replace(
-                self.provenance,
-                execution={
-                    "device": _device_name(self.device),
-                    "batch_size": plan.batch_size,
-                    "passes": len(plan.passes),
-                    "batch_halvings": halvings,
-                    "threads": torch.get_num_threads(),
-                    "seconds": round(time.perf_counter() - started, 3),
-                    "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "host": platform.node(),
-                },
-            ),
+            info=_info(header, model, digest, notices),
+            provenance=replace(self.provenance, execution=self._execution(started) | execution),
             spectra=measured.spectra,
             scalars=measured.scalars,
             skipped=measured.skipped,
+        )
+
+    def _is_same_model(self, header: CheckpointHeader, other: CheckpointHeader) -> bool:
+        """Whether equal tensors make equal models: some have windows that depend on the step.
+
+        Adapters are never the same: their updates may differ by less than the merged weights show.
+        """
+        if header.updates():
+            return False
+        models = [build_skeleton(h, self.series.builder) for h in (header, other)]
+        first, second = ((model.architecture, model.notices) for model in models)
+        return first == second
+
+    def _read_ahead(self, following: CheckpointRef | None) -> None:
+        if following is not None and self.plan.read_ahead:
+            self._ahead[following] = self._reader.submit(self._open, following)
+
+    def _execution(self, started: float) -> dict[str, Any]:
+        selection = {"selection": self.series.selection} if self.series.selection else {}
+        return selection | {
+            "device": _device_name(self.device),
+            "threads": torch.get_num_threads(),
+            "seconds": round(time.perf_counter() - started, 3),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "host": platform.node(),
+        }
+
+    def _taken_over(self, opened: _Opened, twin: Twin, started: float) -> CheckpointSpectra:
+        """What was measured on a checkpoint with the same tensors and configuration, as that of this one."""
+        ref, (its_header, measured) = opened.header.ref, twin
+        notices = (
+            *opened.header.notices,
+            *(n for n in measured.info.notices if n not in its_header.notices and measured.ref.key not in n),
+            *((opened.damage,) if opened.damage else ()),
+            f"{ref.key} holds the tensors of {measured.ref.key}: its numbers were taken over",
+        )
+        execution = {**measured.provenance.execution, **self._execution(started)}
+        return replace(
+            measured,
+            ref=ref,
+            info=replace(measured.info, **_said_by(opened.header), notices=notices),
+            provenance=replace(self.provenance, execution=execution | {"taken_from": measured.ref.key}),
         )
 
     def _measure_within_memory(self, model: Model, progress: Progress) -> tuple[Measured, ScanPlan, int]:
@@ -325,14 +354,16 @@ def _info(header: CheckpointHeader, model: Model, digest: str, notices: tuple[st
         num_parameters=num_parameters(model),
         family=model.family,
         architecture=model.architecture,
-        tokens_seen=header.tokens_seen,
-        train_loss=header.train_loss,
-        eval_loss=header.eval_loss,
         digest=digest,
-        fingerprint=header.fingerprint,
-        sources=header.sources,
         notices=header.notices + model.notices + notices,
+        **_said_by(header),
     )
+
+
+def _said_by(header: CheckpointHeader) -> dict[str, Any]:
+    """What a header says, by field of `CheckpointInfo`; its notices apart."""
+    names = ("fingerprint", "sources", "facts", *METADATA)
+    return {name: getattr(header, name) for name in names}
 
 
 def _device_name(device: torch.device) -> str:

@@ -8,29 +8,49 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from spectra_cli.render.numbers import count, duration, loss, size
+from spectra_cli.render.numbers import count, duration, loss, rate, size
 from spectra_cli.render.tables import plain_table, titled
 
 
 def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """One row a checkpoint, in the order of the scan."""
+    """One row a checkpoint, in the order of the scan; metadata that no checkpoint has is left out."""
     table = plain_table()
-    for name in ("checkpoint", "parameters", "size", "tokens", "train loss", "eval loss"):
-        table.add_column(name, justify="left" if name == "checkpoint" else "right", no_wrap=True)
+    columns: dict[str, list[str]] = {
+        "parameters": [count(row["num_parameters"]) for row in checkpoints],
+        "size": [size(row["num_bytes"]) for row in checkpoints],
+        "tokens": [count(row["tokens_seen"]) for row in checkpoints],
+        "train loss": [loss(row["train_loss"]) for row in checkpoints],
+        "eval loss": [loss(row["eval_loss"]) for row in checkpoints],
+        "tokens\na step": [count(row["batch_size_tokens"]) for row in checkpoints],
+        "learning\nrate": [rate(row["learning_rate"]) for row in checkpoints],
+    }
+    always = ("parameters", "size", "tokens", "train loss", "eval loss")
+    shown = {name: cells for name, cells in columns.items() if name in always or set(cells) - {"-"}}
+    table.add_column("checkpoint", no_wrap=True)
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
-    for row in checkpoints:
+    for row, *cells in zip(checkpoints, *shown.values(), strict=True):
         note = f"cannot be scanned: {row['problem']}" if row["problem"] else "; ".join(row["notices"])
-        table.add_row(
-            row["key"],
-            count(row["num_parameters"]),
-            size(row["num_bytes"]),
-            count(row["tokens_seen"]),
-            loss(row["train_loss"]),
-            loss(row["eval_loss"]),
-            note,
-            style="yellow" if row["problem"] else "",
-        )
+        table.add_row(row["key"], *cells, note, style="yellow" if row["problem"] else "")
     return titled("Checkpoints", table)
+
+
+def findings(document: Mapping[str, Any]) -> Iterator[Text]:
+    """Where the metadata comes from, what the user says of the run, what is odd about the series."""
+    rows = document["checkpoints"]
+    sources: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for name, source in row["sources"].items():
+            if row.get(name) is not None or name.startswith("config."):
+                sources.setdefault(name, {})[source] = None
+    if sources:
+        words = (f"{name} from {', '.join(found)}" for name, found in sources.items())
+        yield Text("; ".join(words), style="dim")
+    for fact in dict.fromkeys(f"{name}: {text}" for row in rows for name, text in row["facts"].items()):
+        yield Text(fact)
+    for notice in document["series_notices"]:
+        yield Text(notice, style="yellow")
 
 
 def model(document: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -66,6 +66,15 @@ def loss(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def rate(value: float | None) -> str:
+    """A learning rate, or a dash.
+
+    >>> rate(0.0006), rate(None)
+    ('0.0006', '-')
+    """
+    return "-" if value is None else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
     """A stretch of time in its largest useful unit.
 

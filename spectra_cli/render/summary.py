@@ -10,7 +10,7 @@ from rich.text import Text
 
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, Provenance, Skipped, StatisticValue, Status
 from spectra_cli.render.console import WIDTH
-from spectra_cli.render.numbers import count, loss, with_error
+from spectra_cli.render.numbers import count, loss, rate, with_error
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import tidy_rows
 
@@ -50,11 +50,13 @@ _WEIGHTS = {
     "frobenius_norm": "Frobenius\nnorm",
     "condition": "condition",
 }
+_UPDATES = {name: _WEIGHTS[name] for name in ("stable_rank", "rankme_sv", "spectral_norm", "frobenius_norm")}
 _TABLES = (
     ("activation_covariance", "Activations (covariance eigenvalues, centred)", _ACTIVATIONS),
     ("gradient_covariance", "Gradients per sequence (covariance eigenvalues, centred)", _GRADIENTS),
     ("gradient_matrix", "Gradients per sequence (singular values, uncentred: the public protocol)", _PAPER),
     ("weight", "Weights (singular values)", _WEIGHTS),
+    ("weight_update", "Updates of adapters (singular values)", _UPDATES),
 )
 _SERIES = {
     ("probe_loss", "probe"): "probe loss",
@@ -91,6 +93,10 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
         for what, (name, number) in counts.items()
         if name in settings["measurements"]
     )
+    for fact in dict.fromkeys(
+        f"{name}: {text}" for _, i, *_ in checkpoints for name, text in i.facts.items()
+    ):
+        lines.append(f"{fact}\n")
     if not probe.num_sequences:
         lines.append("no probe: weights alone")
         return lines
@@ -113,6 +119,7 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> RenderableType:
         "tokens": [count(info.tokens_seen) for _, info, *_ in checkpoints],
         "train\nloss": [loss(info.train_loss) for _, info, *_ in checkpoints],
         "eval\nloss": [loss(info.eval_loss) for _, info, *_ in checkpoints],
+        "learning\nrate": [rate(info.learning_rate) for _, info, *_ in checkpoints],
     }
     measured = [_of_last_layer(statistics) for _, _, statistics, _ in checkpoints]
     for key, title in _SERIES.items():
@@ -239,6 +246,10 @@ def as_document(path: str, provenance: Provenance, checkpoints: Sequence[Checkpo
                 "tokens_seen": info.tokens_seen,
                 "train_loss": info.train_loss,
                 "eval_loss": info.eval_loss,
+                "batch_size_tokens": info.batch_size_tokens,
+                "learning_rate": info.learning_rate,
+                "facts": dict(info.facts),
+                "sources": dict(info.sources),
                 "num_parameters": info.num_parameters,
                 "digest": info.digest,
                 "notices": list(info.notices),

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from spectra_cli.core.types import FloatArray, Spectrum
-from spectra_cli.statistics.statistic import WEIGHTS, Estimate, Statistic, eigenvalue_threshold, of_rows
+from spectra_cli.statistics.statistic import (
+    WEIGHT_UPDATES,
+    WEIGHTS,
+    Estimate,
+    Statistic,
+    eigenvalue_threshold,
+    of_rows,
+)
 
 
 def _frobenius(rows: FloatArray, spectrum: Spectrum) -> Estimate:
@@ -28,7 +35,7 @@ FROBENIUS_NORM = Statistic(
     unit="weight",
     summary="Square root of the sum of squared singular values, in the unit of the weights.",
     source="specs C2",
-    measurements=(WEIGHTS,),
+    measurements=(WEIGHTS, WEIGHT_UPDATES),
     function=_frobenius,
 )
 SPECTRAL_NORM = Statistic(
@@ -37,7 +44,7 @@ SPECTRAL_NORM = Statistic(
     unit="weight",
     summary="Largest singular value, in the unit of the weights.",
     source="specs C2",
-    measurements=(WEIGHTS,),
+    measurements=(WEIGHTS, WEIGHT_UPDATES),
     function=_spectral,
 )
 CONDITION = Statistic(
@@ -46,6 +53,6 @@ CONDITION = Statistic(
     unit="",
     summary="Largest singular value over the smallest that is not numerically zero.",
     source="specs C2",
-    measurements=(WEIGHTS,),
+    measurements=(WEIGHTS, WEIGHT_UPDATES),
     function=_condition,
 )

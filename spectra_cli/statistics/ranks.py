@@ -12,6 +12,7 @@ from spectra_cli.statistics.statistic import (
     ACTIVATIONS,
     GRADIENT_MATRIX,
     GRADIENTS,
+    WEIGHT_UPDATES,
     WEIGHTS,
     Estimate,
     Statistic,
@@ -20,7 +21,7 @@ from spectra_cli.statistics.statistic import (
 )
 
 _COVARIANCES = (ACTIVATIONS, GRADIENTS)
-_ALL = (ACTIVATIONS, GRADIENTS, GRADIENT_MATRIX, WEIGHTS)
+_ALL = (ACTIVATIONS, GRADIENTS, GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES)
 
 
 def _total(values: FloatArray) -> FloatArray:
@@ -129,7 +130,7 @@ RANKME_COV = Statistic(
     unit="dimensions",
     summary="exp(-sum p ln p), p = eigenvalues over their sum: effective number of directions.",
     source="Tracing the Representation Geometry (arXiv 2509.23024); specs D7",
-    measurements=(*_COVARIANCES, WEIGHTS),
+    measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
     function=_rankme_cov,
 )
 RANKME_SV = Statistic(
@@ -138,7 +139,7 @@ RANKME_SV = Statistic(
     unit="dimensions",
     summary="exp(-sum q ln q), q = singular values over their sum; not comparable with rankme_cov.",
     source="Garrido et al. 2023 (arXiv 2210.02885); specs D7",
-    measurements=(GRADIENT_MATRIX, WEIGHTS),
+    measurements=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
     function=_rankme_sv,
 )
 PARTICIPATION_RATIO = Statistic(
@@ -210,6 +211,6 @@ SPECTRAL_ENTROPY_NORMALIZED = Statistic(
     unit="",
     summary="Entropy of the eigenvalues' shares over the log of their number: 1 if all are equal.",
     source="specs D7",
-    measurements=(*_COVARIANCES, WEIGHTS),
+    measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
     function=_normalized_entropy,
 )

@@ -15,6 +15,7 @@ ACTIVATIONS = "activation_covariance"
 GRADIENTS = "gradient_covariance"
 GRADIENT_MATRIX = "gradient_matrix"
 WEIGHTS = "weight"
+WEIGHT_UPDATES = "weight_update"
 
 ZERO_TRACE = 1e-30  # specs section 0
 LARGEST = 1e140  # its square, summed over any spectrum, is still finite

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
 
@@ -24,6 +26,10 @@ class CheckpointOutline:
     tokens_seen: int | None = None
     train_loss: float | None = None
     eval_loss: float | None = None
+    batch_size_tokens: int | None = None
+    learning_rate: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     problem: str = ""
 
@@ -35,7 +41,7 @@ class Inspection:
     Attributes:
         run, format: of the series; family, architecture: of its first readable checkpoint.
         recognised: False when sites come from the module tree alone.
-        checkpoints: all of them, in order.
+        checkpoints: those chosen, in order.
         num_layers, width, vocab_size: of the model.
         matrices: (canonical address, own name, (fan_out, fan_in)) of every matrix.
         sites_measured: canonical addresses of the residual-stream sites that would be measured.
@@ -43,7 +49,8 @@ class Inspection:
         batch_size, sequences_to_run: of the plan; plan_problem: why there is none.
         cost: of one checkpoint; None without a plan.
         memory_bytes: estimated, by part; budget_bytes: what they must fit into.
-        notices: what the user must know about the model.
+        notices: what the user must know about the model; series_notices: about the checkpoints as a
+            series.
     """
 
     run: str
@@ -66,33 +73,44 @@ class Inspection:
     device: str
     plan_problem: str
     notices: tuple[str, ...]
+    series_notices: tuple[str, ...] = ()
 
 
 def inspect(
-    path: str, settings: ScanSettings, *, device: str = "auto", memory_bytes: int | None = None
+    path: str,
+    settings: ScanSettings,
+    *,
+    device: str = "auto",
+    memory_bytes: int | None = None,
+    series_options: SeriesOptions | None = None,
 ) -> Inspection:
     """Outline the series at `path` and plan its scan.
 
     Raises:
         CheckpointError: no checkpoint there can be read.
         ModelError: no family reads them.
-        UsageError: layers, matrices or a device that do not exist.
+        UsageError: layers, matrices, steps or a device that do not exist.
     """
     from spectra_cli.extract.cost import scan_cost
+    from spectra_cli.extract.hygiene import read_headers, series_notices
     from spectra_cli.extract.memory import resident_bytes
-    from spectra_cli.extract.outline import outline_checkpoint
+    from spectra_cli.extract.outline import outline_header
     from spectra_cli.extract.plan import plan_scan
     from spectra_cli.extract.selection import select_layers
-    from spectra_cli.extract.session import choose_device, open_series
+    from spectra_cli.extract.series import open_series
+    from spectra_cli.extract.session import choose_device
 
-    series = open_series(path)
+    series = open_series(path, series_options)
     model = series.skeleton
     where = choose_device(device)
     layers = select_layers(settings.layers, len(model.blocks))
     checkpoints = []
-    for ref in series.refs:
+    headers = read_headers(series)
+    for ref, header in headers.items():
         try:
-            checkpoints.append(CheckpointOutline(**outline_checkpoint(series, ref)))
+            if isinstance(header, SpectraError):
+                raise header
+            checkpoints.append(CheckpointOutline(**outline_header(series, header)))
         except SpectraError as error:
             checkpoints.append(CheckpointOutline(ref=ref, problem=str(error)))
     try:
@@ -128,24 +146,15 @@ def inspect(
         device=str(where),
         plan_problem=problem,
         notices=model.notices,
+        series_notices=series.notices + series_notices(headers),
     )
 
 
 def least_seconds(found: Inspection, settings: ScanSettings) -> float | None:
-    """Seconds that one checkpoint's matrix products take at this device's measured rates.
+    """Seconds that one checkpoint's matrix products take at this device's measured rates; no scan is faster.
 
-    A lower bound: no scan is faster. Takes a fraction of a second itself.
+    None without a plan. Takes a fraction of a second itself.
     """
-    import torch
+    from spectra_cli.extract.product_rate import seconds_at_least
 
-    from spectra_cli.extract.cost import product_dtypes
-    from spectra_cli.extract.product_rate import product_rates
-
-    if found.cost is None:
-        return None
-    device = torch.device(found.device)
-    of_passes, of_sums = (
-        max(product_rates(device, dtype, size=1024, rounds=3)) for dtype in product_dtypes(settings)
-    )
-    on_cpu = max(product_rates(torch.device("cpu"), torch.float64, size=1024, rounds=3))
-    return found.cost.seconds(pass_rate=of_passes, sum_rate=of_sums, profile_rate=on_cpu)
+    return None if found.cost is None else seconds_at_least(found.cost, found.device, settings.dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +9,17 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.archive.layout import default_archive_path, list_parts
 from spectra_cli.archive.provenance import scan_differences
-from spectra_cli.archive.reader import Finished, finished, open_archive
+from spectra_cli.archive.reader import Finished, finished
 from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError, CheckpointError, DataError, SpectraError, UsageError
+from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, Provenance
+from spectra_cli.workflows.measured import Measured, found_in
 
 if TYPE_CHECKING:
-    from spectra_cli.extract.session import Series, Session
+    from spectra_cli.extract.series import Series
+    from spectra_cli.extract.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class ScanRequest:
     """What the user asks of a scan.
 
     Attributes:
-        checkpoints: folder or file that holds the series.
+        checkpoints: folder or file that holds the series; series: which of them, and what is known.
         settings: what to measure.
         probe: path of the tokens, or `synthetic`; empty where none is needed or given.
         probe_format, tokenizer: how to read it.
@@ -37,6 +39,7 @@ class ScanRequest:
 
     checkpoints: str
     settings: ScanSettings
+    series: SeriesOptions = field(default_factory=SeriesOptions)
     probe: str = ""
     probe_format: str | None = None
     tokenizer: str | None = None
@@ -69,7 +72,7 @@ class ScanResult:
         archive: path of the consolidated archive.
         measured, kept: checkpoints measured now, and kept from before.
         failed: (checkpoint, why) of those left out.
-        notices: what the user must know, in sentences.
+        before: what was known of the series before the scan; notices: what it found; in sentences.
     """
 
     archive: Path
@@ -77,18 +80,30 @@ class ScanResult:
     kept: tuple[CheckpointRef, ...]
     failed: tuple[tuple[CheckpointRef, str], ...]
     notices: tuple[str, ...] = field(default=())
+    before: tuple[str, ...] = field(default=())
 
 
-def scan(request: ScanRequest, progress: Callable[[ScanProgress], None]) -> ScanResult:
-    """Measure every checkpoint of a series that the archive does not hold yet.
+def scan(
+    request: ScanRequest,
+    progress: Callable[[ScanProgress], None],
+    notify: Callable[[str], None] = lambda _: None,
+) -> ScanResult:
+    """Measure every chosen checkpoint of a series that the archive does not hold yet.
+
+    Args:
+        request: what to do.
+        progress: hears where the scan is.
+        notify: hears what is wrong with the series, before the first weight is read.
 
     Raises:
         SpectraError: nothing could be done, or (without `skip_errors`) the first checkpoint that
             could not be measured; all parts finished before it are kept.
     """
-    from spectra_cli.extract.session import Resources, Session, open_series, read_probe
+    from spectra_cli.extract.hygiene import read_headers, series_notices
+    from spectra_cli.extract.series import open_series
+    from spectra_cli.extract.session import Resources, Session, read_probe
 
-    series = open_series(request.checkpoints)
+    series = open_series(request.checkpoints, request.series)
     archive = request.output or default_archive_path(request.checkpoints, Path.cwd())
     _check_output(archive, request)
     probe = read_probe(
@@ -102,10 +117,14 @@ def scan(request: ScanRequest, progress: Callable[[ScanProgress], None]) -> Scan
         device=request.device, memory_bytes=request.memory_bytes, batch_size=request.batch_size
     )
     with Session(series, probe, request.settings, resources) as session:
+        done = Finished() if request.overwrite else _reusable(archive, request, session.provenance)
+        headers = read_headers(series)
+        before = series.notices + series_notices(headers)
+        for notice in before:
+            notify(notice)
         if request.overwrite:
             _remove(archive)
-        done = _reusable(archive, request, session.provenance)
-        tally = _measure_series(session, archive, done, request, progress)
+        tally = _measure_series(session, archive, done, request, progress, Measured(archive, headers))
     if tally.measured or tally.kept:
         consolidate(archive)
     if tally.failed and (not request.skip_errors or not (tally.measured or tally.kept)):
@@ -115,7 +134,8 @@ def scan(request: ScanRequest, progress: Callable[[ScanProgress], None]) -> Scan
         measured=tuple(tally.measured),
         kept=tuple(tally.kept),
         failed=tuple(tally.failed),
-        notices=_damaged_parts(done) + _duplicates(archive),
+        notices=(*_damaged_parts(done), *_restated(tally), *found_in(archive)),
+        before=before,
     )
 
 
@@ -123,6 +143,7 @@ def scan(request: ScanRequest, progress: Callable[[ScanProgress], None]) -> Scan
 class _Tally:
     measured: list[CheckpointRef] = field(default_factory=list)
     kept: list[CheckpointRef] = field(default_factory=list)
+    restated: list[CheckpointRef] = field(default_factory=list)
     failed: list[tuple[CheckpointRef, str]] = field(default_factory=list)
 
 
@@ -132,10 +153,12 @@ def _measure_series(
     done: Finished,
     request: ScanRequest,
     progress: Callable[[ScanProgress], None],
+    measured: Measured,
 ) -> _Tally:
     """One part file a checkpoint; the session is told which one follows, to read it ahead if it can."""
     tally = _Tally()
     waiting = _not_done(session.series, done, tally)
+    tally.restated += [ref for ref in tally.kept if measured.restate(ref, session.series.source)]
     count = len(session.series.refs)
     for position, (number, ref) in enumerate(waiting):
 
@@ -148,7 +171,8 @@ def _measure_series(
 
         try:
             following = waiting[position + 1][1] if position + 1 < len(waiting) else None
-            write_part(archive, session.measure(ref, report, following=following))
+            found = session.measure(ref, report, following=following, find_twin=measured.find_twin)
+            measured.add(found, write_part(archive, found))
         except ArchiveError:
             raise
         except DataError as error:
@@ -223,13 +247,6 @@ def _damaged_parts(done: Finished) -> tuple[str, ...]:
     return tuple(f"a damaged part was measured again: {part.path}: {part.reason}" for part in done.damaged)
 
 
-def _duplicates(archive: Path) -> tuple[str, ...]:
-    """Checkpoints of different steps with the same content: a known defect of published series."""
-    by_digest: dict[str, list[str]] = defaultdict(list)
-    for ref, info in zip((a := open_archive(archive)).refs, a.infos, strict=True):
-        by_digest[info.digest].append(ref.key)
-    return tuple(
-        f"{', '.join(keys)} hold identical tensors: duplicates in the series"
-        for keys in by_digest.values()
-        if len(keys) > 1
-    )
+def _restated(tally: _Tally) -> tuple[str, ...]:
+    keys = ", ".join(ref.key for ref in tally.restated)
+    return (f"training metadata was brought up to date, numbers kept: {keys}",) if keys else ()

@@ -71,6 +71,11 @@ def test_order_is_by_step_then_label_and_unknown_steps_come_last():
     assert sorted(shuffled, key=checkpoint_order) == ordered
 
 
+def test_stages_come_one_after_the_other_though_each_counts_its_steps_anew():
+    first, late, second = ref(500, label="stage1"), ref(9000, label="stage1"), ref(10, label="stage2")
+    assert sorted([second, late, first], key=checkpoint_order) == [first, late, second]
+
+
 def test_identity_survives_a_move_only_where_the_step_is_known():
     assert identity(ref(5, "/a")) == identity(ref(5, "/b"))
     assert identity(ref(5)) != identity(ref(5, label="x"))

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import pytest
 
 from spectra_cli.archive.layout import parts_folder
 from spectra_cli.archive.reader import finished, open_archive
+from spectra_cli.archive.validate import validate
 from spectra_cli.archive.writer import consolidate, write_archive, write_part
 from spectra_cli.core.errors import ArchiveError
+
+OLD_FORMATS = Path(__file__).parent / "formats"
 
 
 @pytest.fixture
@@ -25,6 +30,21 @@ def test_exact_round_trip_of_a_series_with_changing_sites_and_ranks(path, series
     assert archive.refs == tuple(c.ref for c in series)
     assert archive.infos == tuple(c.info for c in series)
     assert archive.provenance == replace(series[0].provenance, execution={})
+
+
+def test_a_file_of_format_1_0_is_read_validated_and_continued(path, make_checkpoint, as_values):
+    """The file was written by the version that had format 1.0, from the same seeded checkpoints."""
+    shutil.copy(OLD_FORMATS / "1.0.h5", path)
+    written = [make_checkpoint(step) for step in (0, 5, None)]
+    assert [as_values(c) for c in open_archive(path)] == [as_values(c) for c in written]
+    assert not [finding for finding in validate(path) if finding.severity == "error"]
+    newer = make_checkpoint(10)
+    newer = replace(newer, info=replace(newer.info, learning_rate=3e-4, facts={"dataset": "d"}))
+    write_part(path, newer)
+    consolidate(path)
+    assert [as_values(c) for c in open_archive(path)] == [
+        as_values(c) for c in (*written[:2], newer, written[2])
+    ]
 
 
 def test_a_loss_that_is_nan_is_not_a_loss_that_is_missing(path, make_checkpoint):
@@ -95,7 +115,7 @@ def edit(path, change):
     [
         (lambda r: r.attrs.pop("complete"), "incomplete"),
         (lambda r: r.attrs.modify("format", "other"), "'other', expected 'spectra-archive'"),
-        (lambda r: r.attrs.modify("format_version", "1.1"), r"format 1\.1; the newest .* 1\.0"),
+        (lambda r: r.attrs.modify("format_version", "1.2"), r"format 1\.2; the newest .* 1\.1"),
         (lambda r: r.attrs.modify("format_version", "one"), "damaged"),
         (lambda r: r.attrs.modify("probe_digest", "x"), "does not match its digest"),
         (lambda r: r.__delitem__("uri"), "damaged"),

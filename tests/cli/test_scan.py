@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from spectra_cli.archive.layout import list_parts, parts_folder
 from spectra_cli.archive.reader import open_archive
@@ -165,6 +166,27 @@ def test_duplicates_are_reported(spectra, place):
     assert "step4, step6 hold identical tensors" in found.err
 
 
+# --------------------------------------------------------------------------- series and metadata
+
+
+def test_a_chosen_step_with_a_log_and_a_fact(spectra, place):
+    ARCHIVE.unlink()
+    Path("log.csv").write_text("iter,loss,lr\n2,5.5,0.25\n")
+    words = ("--steps", "2", "--log", "log.csv", "--set", "model.rms_norm_eps=1e-05", "--json", "-q")
+    found = spectra("scan", "run", "--probe", "probe.npy", *SMALL, *words)
+    assert found.code == 0, found.err
+    archive = open_archive(ARCHIVE)
+    (info,) = archive.infos
+    assert (info.train_loss, info.learning_rate) == (5.5, 0.25)
+    assert archive.provenance.settings["model"] == {"facts": {"rms_norm_eps": 1e-05}}
+    document = json.loads(found.out)
+    assert document["measured"] == ["step2"]
+    assert "--steps 2: 1 of 2 checkpoints are chosen" in document["notices"]
+    assert "--steps 2: 1 of 2 checkpoints are chosen" in found.err
+    shown = spectra("show", ARCHIVE)
+    assert "0.25" in shown.out
+
+
 # --------------------------------------------------------------------------- what cannot be done
 
 GOOD = ("run", "--probe", "probe.npy", *SMALL)
@@ -173,6 +195,18 @@ WRONG: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "an empty folder": (("empty", "--probe", "probe.npy"), 3, ("empty", "config.json", ".pt")),
     "a file of another kind": (("probe.txt", "--probe", "probe.npy"), 3, ("probe.txt", "config.json")),
     "an archive for a checkpoint": (("run.spectra.h5", "--probe", "probe.npy"), 3, ("run.spectra.h5",)),
+    "a step that is not there": ((*GOOD, "--steps", "3"), 2, ("no step 3", "2 and 4")),
+    "steps that are no steps": ((*GOOD, "--steps", "a:b"), 2, ("a:b", "0:20000")),
+    "a log that is not there": ((*GOOD, "--log", "no.csv"), 2, ("no.csv",)),
+    "a log without steps": ((*GOOD, "--log", "probe.txt"), 2, ("probe.txt", "step=COLUMN")),
+    "a fact that is none": ((*GOOD, "--set", "heads=4"), 2, ("heads=4", "model.KEY=VALUE")),
+    "trust among the facts": (
+        (*GOOD, "--set", "model.trust_remote_code=true"),
+        2,
+        ("--trust-remote-code",),
+    ),
+    "a base for what is no adapter": ((*GOOD, "--base", "elsewhere"), 2, ("--base",)),
+    "a builder that is not there": ((*GOOD, "--model", "no_such:build"), 2, ("no_such",)),
     "no probe": (("run",), 2, ("--probe", "synthetic")),
     "a probe that is not there": (("run", "--probe", "no.npy", *SMALL), 3, ("no.npy",)),
     "a probe of another vocabulary": (
@@ -288,7 +322,13 @@ def series(pristine, tmp_path_factory) -> Path:
     """Four checkpoints, so that there is something between them."""
     folder = tmp_path_factory.mktemp("series")
     for step, source in ((2, 2), (4, 4), (6, 2), (8, 4)):
-        shutil.copytree(pristine / f"run/checkpoint-{source}", folder / f"run/checkpoint-{step}")
+        checkpoint = folder / f"run/checkpoint-{step}"
+        shutil.copytree(pristine / f"run/checkpoint-{source}", checkpoint)
+        state = json.loads((checkpoint / "trainer_state.json").read_text())
+        (checkpoint / "trainer_state.json").write_text(json.dumps(state | {"global_step": step}))
+        weights = load_file(checkpoint / "model.safetensors")
+        weights["lm_head.weight"] *= 1 + step / 100  # else one of two equal ones would not be measured
+        save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
     shutil.copy(pristine / "probe.npy", folder)
     return folder
 

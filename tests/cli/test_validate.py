@@ -24,8 +24,9 @@ def test_a_changed_number_is_found_named_and_ends_in_3(spectra, place):
         file["activation_covariance/eigenvalues"][0, 0, 0] *= 2
     found = spectra("validate", "run")
     assert found.code == 3
-    assert "is not valid" in found.out
-    assert "error: " in found.out
+    words = " ".join(found.out.split())  # paths of the test's folder decide where lines break
+    assert "is not valid" in words
+    assert "error: " in words
     assert "\x1b" not in found.out
     document = json.loads(spectra("validate", "run", "--json").out)
     assert document["valid"] is False

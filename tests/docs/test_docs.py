@@ -232,7 +232,7 @@ def _keys(value: Any) -> set[str]:
         return set().union(*map(_keys, value))
     if not isinstance(value, dict):
         return set()
-    open_mappings = ("settings", "versions", "details", "memory_bytes")
+    open_mappings = ("settings", "versions", "details", "memory_bytes", "facts", "sources")
     return set(value).union(*(_keys(v) for k, v in value.items() if k not in open_mappings))
 
 

@@ -3,7 +3,7 @@ import pytest
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract import outline
 from spectra_cli.extract.outline import outline_checkpoint
-from spectra_cli.extract.session import open_series
+from spectra_cli.extract.series import open_series
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_what_the_header_says(series):
 def test_checkpoints_of_one_shape_share_a_skeleton(series, monkeypatch):
     opened, _ = series
     built = []
-    monkeypatch.setattr(outline, "build_skeleton", lambda header: built.append(header) or opened.skeleton)
+    monkeypatch.setattr(outline, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
     for ref in opened.refs:
         outline_checkpoint(opened, ref)
     assert built == []
@@ -51,6 +51,6 @@ def test_the_configuration_counts_as_much_as_the_shapes(series, monkeypatch):
     path = folder / "checkpoint-2" / "config.json"
     path.write_text(path.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-05'))
     built = []
-    monkeypatch.setattr(outline, "build_skeleton", lambda header: built.append(header) or opened.skeleton)
+    monkeypatch.setattr(outline, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
     outline_checkpoint(opened, opened.refs[1])
     assert [header.ref.step for header in built] == [2]

@@ -120,5 +120,49 @@ def test_a_misspelt_matrix_is_refused_whatever_else_is_there(skeleton_of):
 
 
 def test_a_layers_own_path_can_be_asked_for(skeleton_of):
-    found, _ = addresses(skeleton_of("falcon"), ("self_attention.query_key_value",), (1,))
-    assert found == ["blocks.1.self_attention.query_key_value"]
+    found, _ = addresses(skeleton_of("mamba"), ("mixer.in_proj",), (1,))
+    assert found == ["blocks.1.mixer.in_proj"]
+
+
+def with_experts(model):
+    """The model with the matrices of layer 1's MLP named as two experts."""
+    names = {"mlp.gate": "experts.0.down", "mlp.up": "experts.0.up", "mlp.down": "experts.1.down"}
+
+    def renamed(view):
+        component = names.get(view.site.component) if view.site.layer == 1 else None
+        site = view.site if component is None else dataclasses.replace(view.site, component=component)
+        return dataclasses.replace(view, site=site)
+
+    return dataclasses.replace(model, matrices=tuple(renamed(v) for v in model.matrices))
+
+
+def test_a_pattern_takes_what_goes_by_such_names(skeleton_of):
+    model = with_experts(skeleton_of("llama"))
+    for words, expected in {
+        ("experts.*.down",): ["experts.0.down", "experts.1.down"],
+        ("experts.0.*",): ["experts.0.down", "experts.0.up"],
+        ("experts.1.down", "experts.*"): ["experts.0.down", "experts.0.up", "experts.1.down"],
+    }.items():
+        found, missing = addresses(model, words)
+        assert found == [f"blocks.1.{component}" for component in expected]
+        assert all(m.site.layer == 0 for m in missing)
+    assert addresses(model, ("experts.*.down",)) == (
+        ["blocks.1.experts.0.down", "blocks.1.experts.1.down"],
+        (),
+    )
+    # a layer of another kind has none, and that is no misspelling
+    assert addresses(model, ("experts.*.down",), (0,)) == ([], ())
+
+
+def test_a_pattern_that_nothing_goes_by_is_refused_with_experts_named_once(skeleton_of):
+    model = with_experts(skeleton_of("llama"))
+    with pytest.raises(
+        UsageError, match=r"no matrix 'expert\.\*'.*experts\.\*\.down, experts\.\*\.up, lm_head"
+    ):
+        addresses(model, ("expert.*",))
+
+
+def test_one_expert_named_alone_is_missing_where_a_layer_has_none(skeleton_of):
+    found, (missing,) = addresses(with_experts(skeleton_of("llama")), ("experts.1.down",))
+    assert found == ["blocks.1.experts.1.down"]
+    assert missing.site.address == "blocks.0.experts.1.down"

@@ -8,7 +8,8 @@ import torch
 
 from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError, ProbeError, UsageError
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.session import Resources, Session, choose_device, open_series, read_probe
+from spectra_cli.extract.series import open_series
+from spectra_cli.extract.session import Resources, Session, choose_device, read_probe
 
 SETTINGS = ScanSettings(
     num_sequences=6, num_gradient_sequences=8, sequence_length=10, num_blocks=2, matrices=("attn.q",)

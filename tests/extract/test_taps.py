@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 
 import pytest
 import torch
@@ -195,6 +196,28 @@ def test_rows_of_a_flattened_batch_are_told_apart(make_probe):
         torch.testing.assert_close(
             observer.stores[model.matrices[0]].rows()[i], torch.autograd.grad(loss, weight)[0]
         )
+
+
+class _Heads(_Flat):
+    """A map applied to (B, H, T, D): twice for every token."""
+
+    def trunk(self, tokens):
+        hidden = self.embed(tokens)
+        return hidden + self.linear(torch.stack([hidden, hidden.square()], 1)).sum(1)
+
+
+def test_a_map_applied_more_than_once_a_token_adds_its_applications(make_probe):
+    torch.manual_seed(0)
+    module, flat = _Heads(None), flat_model(None)
+    view = dataclasses.replace(flat.matrices[0], module=module.linear)
+    model = dataclasses.replace(flat, module=module, matrices=(view,), trunk=module.trunk, head=module.head)
+    probe, observer = make_probe(3, 5, vocab=7), Stacks([view], 3)
+    run(model, probe, observer)
+    weight = module.linear.weight.requires_grad_()
+    for i in range(3):
+        logits = model.head(model.trunk(probe.tokens[i : i + 1]))[0]
+        expected = torch.autograd.grad(nn.functional.cross_entropy(logits, probe.targets[i]), weight)[0]
+        torch.testing.assert_close(observer.stores[view].rows()[i], expected)
 
 
 def test_rows_that_belong_to_no_sequence_are_refused(make_probe):

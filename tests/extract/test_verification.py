@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 
 import pytest
@@ -88,6 +89,39 @@ def test_in_an_unknown_architecture_only_what_fails_is_left_out(model_of, verify
     assert "blocks.0.mlp.up" in failed["mlp.up"]
 
 
+def test_experts_of_an_unknown_architecture_are_checked_and_left_out_together(model_of, verify):
+    model = model_of("variant-3")
+    names = {"mlp.up": "experts.0.up", "mlp.down": "experts.1.up"}
+    matrices = tuple(
+        dataclasses.replace(
+            v, site=dataclasses.replace(v.site, component=names.get(v.site.component, v.site.component))
+        )
+        for v in model.matrices
+    )
+    unknown = dataclasses.replace(model, recognised=False, matrices=matrices)
+    view(unknown, "blocks.0.experts.0.up").module.__class__ = Rolled
+    assert sorted(verify(unknown, matrices=("all",))) == ["experts.0.up", "experts.1.up"]
+
+
+@pytest.mark.parametrize("roll", [0, 1])
+def test_a_map_that_works_in_float32_is_held_to_float32(model_of, verify, roll):
+    model = model_of("variant-5")
+    linear = view(model, "blocks.0.mlp.down").module
+
+    class Narrow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = linear.weight
+
+        def forward(self, x):
+            return nn.functional.linear(x.float(), self.weight.float()).roll(roll, -1)
+
+    narrow = model.blocks[0].mlp.c_proj = Narrow()
+    changed = sabotaged(model, "blocks.0.mlp.down", module=narrow)
+    with pytest.raises(ModelError, match="differs") if roll else contextlib.nullcontext():
+        verify(changed, matrices=("mlp.down",), dtype="float64")
+
+
 def test_functional_use_beside_the_module(model_of, verify):
     # half of the gradient goes past the taps
     model = model_of("variant-5")
@@ -107,11 +141,19 @@ def test_functional_use_beside_the_module(model_of, verify):
     verify(model, matrices=("attn.q",))
 
 
+class Doubled(nn.Embedding):
+    """An embedding that scales what it looks up: its output gradient is not the table's."""
+
+    def forward(self, ids):
+        return super().forward(ids) * 2
+
+
 def test_a_scaled_embedding_is_found_out(model_of, verify):
-    # Gemma multiplies inside the embedding module: its output gradient is not the table's
+    model = model_of("llama")
+    view(model, "embed").module.__class__ = Doubled
     with pytest.raises(ModelError, match=r"the gradient of embed .*leave embed out of --matrices"):
-        verify(model_of("gemma2"), matrices=("embed",))
-    verify(model_of("gemma2"), matrices=("all",))
+        verify(model, matrices=("embed",))
+    verify(model, matrices=("all",))
 
 
 def test_a_head_that_is_not_the_models(model_of, verify):
@@ -145,7 +187,8 @@ def test_only_the_first_and_last_layer_measured_are_checked(model_of, verify):
 
 
 def test_flags_are_put_back_after_a_failure(model_of, verify):
-    model = model_of("gemma2")
+    model = model_of("llama")
+    view(model, "embed").module.__class__ = Doubled
     with pytest.raises(ModelError):
         verify(model, matrices=("embed",))
     assert not any(p.requires_grad or p.grad is not None for p in model.module.parameters())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from spectra_cli.render.console import WIDTH
-from spectra_cli.render.inspection import model, plan, series
+from spectra_cli.render.inspection import findings, model, plan, series
 
 MODEL: dict[str, Any] = {
     "run": "a",
@@ -33,6 +33,10 @@ CHECKPOINT: dict[str, Any] = {
     "tokens_seen": 1_024_000,
     "train_loss": 3.5,
     "eval_loss": None,
+    "batch_size_tokens": None,
+    "learning_rate": None,
+    "facts": {},
+    "sources": {"config": "config.json", "tokens_seen": "trainer_state.json"},
     "notices": ["a prefix was stripped"],
     "problem": "",
 }
@@ -88,3 +92,25 @@ def test_the_least_time_leaves_out_what_cannot_be_scanned(printed):
 def test_passes_are_counted(printed, passes, words):
     found = PLAN["plan"] | {"passes": [["blocks.0.attn.q"]] * passes}
     assert words in " ".join(printed(*plan(PLAN | {"plan": found})).split())
+
+
+def test_metadata_has_columns_where_any_checkpoint_has_it(printed):
+    assert "learning" not in printed(series([CHECKPOINT]))
+    known = CHECKPOINT | {"learning_rate": 6e-4, "batch_size_tokens": 524_288, "notices": []}
+    text = printed(series([CHECKPOINT, known]))
+    assert "0.0006" in text
+    assert "524k" in text
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+
+
+def test_findings_say_where_values_come_from_what_the_user_said_and_what_is_odd(printed):
+    row = CHECKPOINT | {
+        "facts": {"dataset": "FineWeb"},
+        "sources": {"tokens_seen": "run.toml", "eval_loss": "log.csv: val", "config.heads": "--set"},
+    }
+    text = printed(*findings({"checkpoints": [CHECKPOINT, row], "series_notices": ["step5 is a link"]}))
+    assert text.splitlines() == [
+        "tokens_seen from trainer_state.json, run.toml; config.heads from --set",
+        "dataset: FineWeb",
+        "step5 is a link",
+    ]

@@ -15,6 +15,7 @@ KINDS = {
     "gradient_covariance": (SpectrumKind.EIGENVALUES, True),
     "gradient_matrix": (SpectrumKind.SINGULAR_VALUES, False),
     "weight": (SpectrumKind.SINGULAR_VALUES, False),
+    "weight_update": (SpectrumKind.SINGULAR_VALUES, False),
 }
 
 

@@ -54,12 +54,12 @@ def _place(tensor: Tensor) -> tuple[int, torch.dtype, tuple[int, ...], tuple[int
 
 def _content_digest(tensor: Tensor) -> str:
     digest = hashlib.sha256()
-    for chunk in _chunks(tensor.detach()):
+    for chunk in chunks(tensor.detach()):
         digest.update(chunk.contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def _chunks(tensor: Tensor) -> Iterator[Tensor]:
+def chunks(tensor: Tensor) -> Iterator[Tensor]:
     """Pieces along the first dimension: a transposed tensor is never copied whole."""
     if tensor.numel() == 0:
         return

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.distributed_folder import distributed_payload
+from spectra_cli.extract.checkpoints.float8 import dequantised, with_float8_dequantised
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, TrainerState, read_trainer_state
@@ -90,20 +92,30 @@ class HuggingFaceSource:
         weights = find_weights(folder)
         headers = read_headers(weights)
         tensors, removed = unwrapped(headers.tensors)
+        described = with_float8_dequantised(tensors, config, headers.num_bytes, where=str(folder))
         state = read_trainer_state(folder)
         beside = (folder / CONFIG, weights.index, folder / TRAINER_STATE)
         files = [*weights.files, *(file for file in beside if file is not None and file.is_file())]
         return CheckpointHeader(
             ref=ref,
-            tensors=tensors,
-            config=config,
+            tensors=described.tensors,
+            config=described.config,
             fingerprint=fingerprint(folder, files),
-            num_bytes=headers.num_bytes,
+            num_bytes=described.num_bytes,
             tokens_seen=state.tokens_seen if state else None,
             train_loss=state.train_loss if state else None,
             eval_loss=state.eval_loss if state else None,
+            learning_rate=state.learning_rate if state else None,
+            batch_size_tokens=state.batch_size_tokens if state else None,
+            stated_step=state.step if state else None,
             sources=_sources(state),
-            notices=(*self.notices, *headers.notices, *removed, *self._step_notices(ref, state)),
+            notices=(
+                *self.notices,
+                *headers.notices,
+                *removed,
+                *described.notices,
+                *self._step_notices(ref, state),
+            ),
         )
 
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
@@ -112,7 +124,9 @@ class HuggingFaceSource:
         Raises:
             CheckpointError, UnsafePickleError: as `header`.
         """
-        return unwrapped(open_tensors(find_weights(Path(ref.uri))))[0]
+        folder = Path(ref.uri)
+        state = unwrapped(open_tensors(find_weights(folder)))[0]
+        return dequantised(state, read_json_object(folder / CONFIG), where=str(folder))
 
     def _step_notices(self, ref: CheckpointRef, state: TrainerState | None) -> tuple[str, ...]:
         notices = list(state.notices) if state else []
@@ -143,8 +157,11 @@ def _sources(state: TrainerState | None) -> Mapping[str, str]:
             "tokens_seen": state.tokens_seen,
             "train_loss": state.train_loss,
             "eval_loss": state.eval_loss,
+            "learning_rate": state.learning_rate,
         }
         sources |= {name: TRAINER_STATE for name, value in values.items() if value is not None}
+        if state.batch_size_tokens is not None:
+            sources["batch_size_tokens"] = f"{TRAINER_STATE}: num_input_tokens_seen / global_step"
     return sources
 
 
@@ -161,6 +178,8 @@ def _ref(folder: Path, *, run: str, label: str = "") -> CheckpointRef:
 
 
 def _is_child(folder: Path) -> bool:
+    if distributed_payload(folder) is not None and not _has_weights(folder):
+        return False
     named = parse_step(folder.name) is not None or folder.name.startswith("rev-")
     return named or _has_config_and_weights(folder)
 

@@ -23,6 +23,8 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files
+from spectra_cli.extract.checkpoints.nanogpt_learning_rate import stored_learning_rate
 from spectra_cli.extract.checkpoints.nanogpt_losses import states_own_step, stored_losses
 from spectra_cli.extract.checkpoints.nanogpt_payload import Payload, read_payload
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
@@ -61,7 +63,7 @@ class NanoGPTFormat:
     def find(self, path: str) -> NanoGPTSource | None:
         """The checkpoints that `path` is, holds, or holds in `checkpoints/`; None if there are none."""
         given = Path(os.path.abspath(path))
-        if given.is_file() and given.suffix == ".pt":
+        if given.is_file() and given.suffix == ".pt" and not is_nanochat(given):
             return _source(given.parent, [given], notices=())
         if not given.is_dir():
             return None
@@ -80,7 +82,8 @@ class NanoGPTFormat:
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*.pt") if _FILE_NAME.fullmatch(file.name) and file.is_file())
+    files = {file for file in folder.glob("*.pt") if _FILE_NAME.fullmatch(file.name) and file.is_file()}
+    return sorted(files.difference(nanochat_files(folder)))
 
 
 def _source(folder: Path, files: Sequence[Path], *, notices: tuple[str, ...]) -> NanoGPTSource:
@@ -134,11 +137,15 @@ class NanoGPTSource:
         payload = read_payload(file)
         state, removed = unwrapped(payload.state, leading=_LEADING)
         arguments = _arguments(file, payload)
-        tokens, token_source, token_notices = _tokens(ref, payload, arguments)
+        batch = _tokens_per_step(file, payload, arguments)
+        tokens, token_notices = _tokens(ref, payload, batch)
         losses = stored_losses(payload, names=state, target_reached=ref.label.startswith("target"))
+        rate = stored_learning_rate(payload)
         sources = {
             "config": _relative(arguments.file, file),
-            "tokens_seen": token_source,
+            "tokens_seen": f"{batch.origin}: step x {batch.rule}" if batch and tokens is not None else "",
+            "batch_size_tokens": f"{batch.origin}: {batch.rule}" if batch else "",
+            "learning_rate": f"{file.name}: optimizer" if rate is not None else "",
             "eval_loss": file.name if losses.eval_loss is not None else "",
         }
         beside = [file] if arguments.file in (None, file) else [file, arguments.file]
@@ -150,6 +157,9 @@ class NanoGPTSource:
             num_bytes=tensor_bytes(state),
             tokens_seen=tokens,
             eval_loss=losses.eval_loss,
+            learning_rate=rate,
+            batch_size_tokens=batch.tokens if batch else None,
+            stated_step=payload.step,
             sources={name: source for name, source in sources.items() if source},
             notices=(
                 *self.notices,
@@ -189,24 +199,37 @@ def _step_notices(file: Path, payload: Payload) -> tuple[str, ...]:
     return (f"the file's name says step {named}, its content step {payload.step}",)
 
 
-def _tokens(
-    ref: CheckpointRef, payload: Payload, arguments: TrainingArguments
-) -> tuple[int | None, str, tuple[str, ...]]:
-    """Tokens seen, where the number comes from, and why it is unknown."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Tokens of one optimiser step, the rule that gave them, and the file it was read from."""
+
+    tokens: int
+    rule: str
+    origin: str
+
+
+def _tokens_per_step(file: Path, payload: Payload, arguments: TrainingArguments) -> _Batch | None:
+    training: Mapping[str, Any] = payload.mapping("config") if payload.layout == "nanogpt" else {}
+    derived = payload.mapping("derived")
+    found = nanogpt_tokens_per_step(training) or tokens_per_step(arguments=arguments.values, derived=derived)
+    if found is None:
+        return None
+    inside = training or found[1] in derived
+    origin = file.name if inside else _relative(arguments.file, file)
+    return _Batch(tokens=found[0], rule=found[1], origin=origin)
+
+
+def _tokens(ref: CheckpointRef, payload: Payload, batch: _Batch | None) -> tuple[int | None, tuple[str, ...]]:
+    """Tokens seen, or why they are unknown."""
     training: Mapping[str, Any] = payload.mapping("config") if payload.layout == "nanogpt" else {}
     if str(training.get("init_from", "")).startswith("gpt2"):
-        return None, "", ("tokens seen unknown: the run started from pretrained GPT-2 weights",)
+        return None, ("tokens seen unknown: the run started from pretrained GPT-2 weights",)
     if ref.step == 0 and payload.file_family not in ("", "A") and not states_own_step(payload):
-        return None, "", ("tokens seen unknown: some of these trainers save step 0 after one update",)
-    derived = payload.mapping("derived")
-    rule = nanogpt_tokens_per_step(training) or tokens_per_step(arguments=arguments.values, derived=derived)
-    if ref.step is None or rule is None:
+        return None, ("tokens seen unknown: some of these trainers save step 0 after one update",)
+    if ref.step is None or batch is None:
         missing = "no step" if ref.step is None else "no arguments that give the tokens of one step"
-        return None, "", (f"tokens seen unknown: {missing}",)
-    file = Path(ref.uri)
-    inside = training or rule[1] in derived
-    origin = file.name if inside else _relative(arguments.file, file)
-    return ref.step * rule[0], f"{origin}: step x {rule[1]}", ()
+        return None, (f"tokens seen unknown: {missing}",)
+    return ref.step * batch.tokens, ()
 
 
 def _relative(source: Path | None, file: Path) -> str:

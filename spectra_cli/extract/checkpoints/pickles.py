@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ def load_pickle(path: Path) -> Any:
         with path.open("rb") as file:
             zipped = file.read(4) == _ZIP_MAGIC
         if zipped:
-            _check_archive(path)
+            _check_archive(path, path)
         with warnings.catch_warnings(), _harmless_types_only():
             # Said in the error where it matters: another pickle protocol fails on its first new opcode.
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
@@ -146,9 +146,34 @@ def load_pickle(path: Path) -> Any:
         ) from error
 
 
-def _check_archive(path: Path) -> None:
+def load_record(stream: IO[bytes], where: str) -> Any:
+    """What `torch.save` wrote to a part of a larger file, read into memory on the CPU.
+
+    Args:
+        stream: that part alone, a zip archive; `where`: its name in messages.
+
+    Raises:
+        UnsafePickleError: it needs types outside the allow-list; nothing was run.
+        CheckpointError: damaged.
+    """
+    try:
+        _check_archive(stream, where)
+        stream.seek(0)
+        with _harmless_types_only():
+            return torch.load(stream, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        needed = ", ".join(_refused_types(error)) or "what weights-only loading refuses"
+        raise UnsafePickleError(
+            f"{where}: needs {needed}. Nothing of it was executed. Expected tensors, numbers and plain "
+            "containers"
+        ) from error
+    except _DAMAGE as error:
+        raise CheckpointError(f"{where}: cannot be read: {_reason(error)}; copy or save it again") from error
+
+
+def _check_archive(archived: Path | IO[bytes], path: Path | str) -> None:
     """Refuse archives that `torch.load` would misread: TorchScript, or compressed by another tool."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(archived) as archive:
         records = archive.infolist()
         if any(record.filename.endswith("/constants.pkl") for record in records):
             raise CheckpointError(
@@ -163,9 +188,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError, *, zipped: bool) -> CheckpointError:
-    needed = _needed_types(path, zipped=zipped) or re.findall(
-        r"GLOBAL (\S+) (?:was not an allowed|whose module)", str(error)
-    )
+    needed = _needed_types(path, zipped=zipped) or _refused_types(error)
     if needed:
         return UnsafePickleError(
             f"{path}: needs types outside the allow-list: {', '.join(sorted(set(needed)))}. Nothing of it "
@@ -181,6 +204,10 @@ def _refusal(path: Path, error: pickle.UnpicklingError, *, zipped: bool) -> Chec
         f"{path}: not a PyTorch file, or a damaged one ({_size(path)}): {_reason(error)}. "
         "Copy or save it again"
     )
+
+
+def _refused_types(error: pickle.UnpicklingError) -> list[str]:
+    return re.findall(r"GLOBAL (\S+) (?:was not an allowed|whose module)", str(error))
 
 
 def _needed_types(path: Path, *, zipped: bool) -> list[str]:

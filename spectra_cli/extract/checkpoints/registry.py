@@ -3,40 +3,70 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Mapping
 from typing import Final
 
-from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.extract.checkpoints.adapters import AdapterFormat, AdapterSource
+from spectra_cli.extract.checkpoints.deepspeed import DeepSpeedFormat
+from spectra_cli.extract.checkpoints.distributed import DistributedFormat
+from spectra_cli.extract.checkpoints.gguf import GgufFormat
+from spectra_cli.extract.checkpoints.hub import HubFormat
 from spectra_cli.extract.checkpoints.huggingface import HuggingFaceFormat
+from spectra_cli.extract.checkpoints.llmc import LlmcFormat
+from spectra_cli.extract.checkpoints.nanochat import NanochatFormat
 from spectra_cli.extract.checkpoints.nanogpt import NanoGPTFormat
 from spectra_cli.extract.protocols import CheckpointFormat, CheckpointSource
 
 FORMATS: Final[dict[str, CheckpointFormat]] = {
     "huggingface": HuggingFaceFormat(),
     "nanogpt": NanoGPTFormat(),
+    "nanochat": NanochatFormat(),
+    "adapter": AdapterFormat(),
+    "hub": HubFormat(),
+    "distributed": DistributedFormat(),
+    "deepspeed": DeepSpeedFormat(),
+    "gguf": GgufFormat(),
+    "llmc": LlmcFormat(),
 }
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w.*-]+)?")
 _NUM_SHOWN = 12
 
 
-def find_source(path: str) -> CheckpointSource:
-    """The checkpoints at `path`, in whichever format they are. A path that exists is taken whole.
+def find_source(path: str, *, base: str = "") -> CheckpointSource:
+    """The checkpoints at `path`, in whichever format they are. A path that exists is taken whole, and
+    never for a name on the Hugging Face hub.
+
+    Args:
+        path: of the checkpoints.
+        base: path or name of the model under adapters; empty for the one that they name.
 
     Raises:
         CheckpointError: nothing is there, no format knows it, or two formats do.
+        UsageError: a base for checkpoints that are no adapters.
     """
-    if not os.path.exists(path):
-        hub = " It looks like a name on the Hugging Face hub: download it first, then give its folder."
-        raise CheckpointError(
-            f"{path}: no such file or folder; expected a local checkpoint, or a folder of them."
-            + (hub if _HUB_NAME.fullmatch(path) else "")
+    source = _only_source(path, FORMATS)
+    if isinstance(source, AdapterSource):
+        of_bases = {name: form for name, form in FORMATS.items() if name != source.format}
+        return source.over(base, find=lambda name: _only_source(name, of_bases))
+    if base:
+        raise UsageError(
+            f"--base {base}: {path} holds {source.format} checkpoints, no adapters; leave it out"
         )
-    sources = [source for form in FORMATS.values() if (source := form.find(path)) is not None]
+    return source
+
+
+def _only_source(path: str, formats: Mapping[str, CheckpointFormat]) -> CheckpointSource:
+    sources = [source for form in formats.values() if (source := form.find(path)) is not None]
     if len(sources) == 1:
         return sources[0]
+    if not sources and not os.path.exists(path):
+        raise CheckpointError(
+            f"{path}: no such file or folder; expected a local checkpoint, a folder of them, or a name on "
+            "the Hugging Face hub (org/name, org/name@revision)"
+        )
     if not sources:
-        looked_for = "".join(f"\n  {form.name}: {form.summary}" for form in FORMATS.values())
+        looked_for = "".join(f"\n  {form.name}: {form.summary}" for form in formats.values())
         raise CheckpointError(f"{path}: no checkpoints; found {_content(path)}. Expected one of{looked_for}")
     counts = " and ".join(f"{len(source.refs())} of format {source.format}" for source in sources)
     raise CheckpointError(

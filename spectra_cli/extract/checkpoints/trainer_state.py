@@ -22,6 +22,7 @@ class TrainerState:
         tokens_seen: input tokens up to this step; None where the trainer did not count them.
         train_loss: nats per token, mean over the steps since the log entry before, logged at `step`.
         eval_loss: nats per token, of the evaluation at `step`.
+        learning_rate: logged at `step`; `batch_size_tokens`: tokens seen by step, where that is whole.
         best_checkpoint: folder name of the best checkpoint so far; empty where none is kept.
         notices: why a value is missing.
     """
@@ -30,6 +31,8 @@ class TrainerState:
     tokens_seen: int | None
     train_loss: float | None
     eval_loss: float | None
+    learning_rate: float | None
+    batch_size_tokens: int | None
     best_checkpoint: str
     notices: tuple[str, ...]
 
@@ -65,6 +68,8 @@ def read_trainer_state(folder: Path) -> TrainerState | None:
         tokens_seen=tokens,
         train_loss=train_loss,
         eval_loss=eval_loss,
+        learning_rate=_logged(history, "learning_rate", step, []),  # missing with the loss, which says so
+        batch_size_tokens=tokens // step if tokens and step > 0 and tokens % step == 0 else None,
         best_checkpoint=PurePath(str(content.get("best_model_checkpoint") or "")).name,
         notices=tuple(notices),
     )

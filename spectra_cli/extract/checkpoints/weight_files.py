@@ -83,7 +83,8 @@ def find_weights(folder: Path) -> WeightFiles:
 def _shard(index: Path, name: str) -> Path:
     """The shard that an index names: a plain name, which must not lead out of the folder.
 
-    The one way out is the hub's cache, whose `snapshots/REVISION/` links to the `blobs/` beside it.
+    The one way out is the hub's cache, whose `snapshots/REVISION/` links to the `blobs/` beside it, and
+    these, since huggingface_hub 2, to the `blobs/` that all models of the cache share.
     """
     if name in ("", ".", "..") or any(character in name for character in "/\\:\0"):
         raise CheckpointError(
@@ -94,7 +95,7 @@ def _shard(index: Path, name: str) -> Path:
     folder, target = index.parent.resolve(), shard.resolve()
     homes = [folder]
     if folder.parent.name == "snapshots":
-        homes.append(folder.parent.parent / "blobs")
+        homes += [folder.parent.parent / "blobs", folder.parent.parent.parent / "blobs"]
     if not any(target.is_relative_to(home) for home in homes):
         raise CheckpointError(
             f"{index}: shard {name!r} is a link to {target}, outside the folder. "

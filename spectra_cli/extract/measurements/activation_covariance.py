@@ -56,9 +56,8 @@ class _FinishedBlock:
 class _SiteSums:
     """What accumulates at one site: the current block on the device, finished ones on the host."""
 
-    def __init__(self, pilot: Tensor, *, wide: bool) -> None:
+    def __init__(self, pilot: Tensor) -> None:
         self.shift = pilot
-        self.wide = wide
         self.total: CovarianceSums | None = None
         self.blocks: list[_FinishedBlock] = []
         self.start_block()
@@ -78,8 +77,7 @@ class _SiteSums:
         self.total = sums if self.total is None else self.total.merge(sums)
         width = sums.mean.shape[0]
         upper = torch.triu_indices(width, width, device=sums.moment.device)
-        exact = self.wide and width <= _WIDEST_FLOAT64_BLOCK
-        dtype = torch.float64 if exact else torch.float32
+        dtype = torch.float64 if width <= _WIDEST_FLOAT64_BLOCK else torch.float32
         self.blocks.append(
             _FinishedBlock(
                 count=float(sums.count),
@@ -104,19 +102,16 @@ class ActivationCovariance:
         normalize: str,
         pool: str,
         final_norm: Callable[[Tensor], Tensor] | None,
-        products: torch.dtype = torch.float64,
     ) -> None:
         """Measure `sites` (layer -> site) over the first `blocks.num_sequences` of the probe.
 
-        `products` is the dtype of x x^T: float64, since float32 products miss eigenvalues below about
-        1e-5 of the largest by more than 1e-5 (docs/explanation/estimators.md); float32 is enough for
-        activations that were computed in bfloat16.
+        x x^T is formed in float64 whatever the pass is in: float32 products miss eigenvalues below about
+        1e-5 of the largest by more than 1e-5 (docs/explanation/estimators.md), and make some negative.
         """
         self.layers = tuple(sites)
         self._sites = sites
         self._blocks = blocks
         self._pool = pool
-        self._products = products
         self._unit = "hidden_unit^2" if normalize == "none" else "normalised_hidden_unit^2"
         self._rows: Rows = {"rms": normalise_rms, "none": lambda h: h, "final": final_norm}[normalize] or (
             lambda h: h
@@ -131,13 +126,12 @@ class ActivationCovariance:
         if batch.start >= stop:
             return
         hidden = hidden_BTD.detach()[: stop - batch.start]
-        rows_BTD = self._pooled(self._rows(hidden).to(self._products))
+        rows_BTD = self._pooled(self._rows(hidden).double())
         self._rows_each = rows_BTD.shape[1]
         keep_B = torch.isfinite(rows_BTD).all(-1).all(-1)
         if layer not in self._sums:
             finite = torch.where(keep_B[:, None, None], rows_BTD, 0.0)
-            pilot = finite.mean((0, 1), dtype=torch.float64)
-            self._sums[layer] = _SiteSums(pilot, wide=self._products == torch.float64)
+            self._sums[layer] = _SiteSums(finite.mean((0, 1), dtype=torch.float64))
         sums = self._sums[layer]
         start = batch.start
         for edge in edges[1:]:
@@ -260,7 +254,6 @@ def _start(subject: Subject) -> ActivationCovariance:
         normalize=settings.normalize,
         pool=settings.pool,
         final_norm=subject.model.final_norm,
-        products=torch.float32 if settings.dtype == "bfloat16" else torch.float64,
     )
 
 

@@ -9,7 +9,7 @@ Source: specs B1-B7; McCandlish et al., arXiv 1812.06162, appendix A (noise scal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -49,6 +49,13 @@ class GradientGram:
     def observe(self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch) -> None:
         """Hand one module call to the matrix's store; see `GradientObserver`."""
         self._stores[view].add(batch.start, inputs, delta if view.rows is None else delta[..., view.rows])
+
+    def observe_rows(
+        self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch, counts: Sequence[int]
+    ) -> None:
+        """Hand one call of an expert to the matrix's store; see `GradientObserver`."""
+        own = delta if view.rows is None else delta[..., view.rows]
+        self._stores[view].add_rows(batch.start, counts, inputs, own)
 
     def finish(self) -> Measured:
         """Spectra and noise sums of every matrix; each store is freed before the next Gram."""

@@ -5,6 +5,7 @@ Shape suffixes: N sequences, B of them in a batch, T tokens, O fan_out, I fan_in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -27,6 +28,16 @@ class GradientStore(Protocol):
             start: first row.
             inputs: (B, T, I), or token ids (B, T) when the matrix is an embedding.
             delta: (B, T, O).
+        """
+
+    def add_rows(self, start: int, counts: Sequence[int], inputs: Tensor, delta: Tensor) -> None:
+        """As `add`, where each sequence brings some of its tokens only, or none: a zero gradient.
+
+        Args:
+            start: first row.
+            counts: tokens of each of the B sequences, n in all.
+            inputs: (n, I), sequence after sequence.
+            delta: (n, O).
         """
 
     def gram(self) -> Tensor:
@@ -57,8 +68,7 @@ class DenseGradients:
     ) -> None:
         """Zeros for `num_sequences` gradients of a matrix of `shape` (O, I).
 
-        With `half_products` each batch's gradients are formed in bfloat16, as autograd would, and
-        chunks of the Gram in float32.
+        With `half_products` each batch's gradients are formed in bfloat16, as autograd would.
         """
         self._stack = torch.zeros(num_sequences, *shape, dtype=dtype, device=device)
         self._written = [False] * num_sequences
@@ -82,6 +92,19 @@ class DenseGradients:
             )
         self._written[start : start + delta.shape[0]] = [True] * delta.shape[0]
 
+    def add_rows(self, start: int, counts: Sequence[int], inputs: Tensor, delta: Tensor) -> None:
+        """See `GradientStore.add_rows`."""
+        dtype = torch.bfloat16 if self._half else self._stack.dtype
+        parts = zip(inputs.to(dtype).split(list(counts)), delta.to(dtype).split(list(counts)), strict=True)
+        for sequence, (own_inputs, own_delta) in enumerate(parts, start):
+            if not len(own_inputs):
+                continue
+            if self._half:
+                self._stack[sequence].add_(own_delta.T @ own_inputs)
+            else:
+                self._stack[sequence].addmm_(own_delta.T, own_inputs)
+            self._written[sequence] = True
+
     def rows(self) -> Tensor:
         """The gradients: (N, O, I)."""
         return self._stack
@@ -91,7 +114,7 @@ class DenseGradients:
         flat = self._stack.flatten(1)
         total = flat.new_zeros(flat.shape[0], flat.shape[0], dtype=torch.float64)
         for chunk in flat.split(max(1, GRAM_CHUNK_BYTES // (8 * flat.shape[0])), dim=1):
-            add_gram_(total, chunk if self._half else chunk.double())
+            add_gram_(total, chunk.double())
         return mirror_upper_(total)
 
 
@@ -112,7 +135,7 @@ class FactoredGradients:
     ) -> None:
         """Zeros for `num_sequences` sequences of `length` tokens at a matrix of `shape` (O, I).
 
-        With `dtype` bfloat16 the gradients are formed in bfloat16 and chunks of the Gram in float32.
+        With `dtype` bfloat16 the gradients are formed in bfloat16 too, as autograd would.
         """
         self._delta = torch.zeros(num_sequences, length, shape[0], dtype=dtype, device=device)
         self._inputs = torch.zeros(num_sequences, length, shape[1], dtype=dtype, device=device)
@@ -120,25 +143,35 @@ class FactoredGradients:
 
     def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
         """See `GradientStore.add`; parts of a sequence are laid one behind the other."""
-        stop, first = start + delta.shape[0], self._filled[start]
-        last = first + delta.shape[1]
+        self._lay(slice(start, start + delta.shape[0]), inputs, delta)
+
+    def add_rows(self, start: int, counts: Sequence[int], inputs: Tensor, delta: Tensor) -> None:
+        """See `GradientStore.add_rows`; positions without a token stay zero."""
+        parts = zip(inputs.split(list(counts)), delta.split(list(counts)), strict=True)
+        for sequence, (own_inputs, own_delta) in enumerate(parts, start):
+            if len(own_inputs):
+                self._lay(slice(sequence, sequence + 1), own_inputs, own_delta)
+
+    def _lay(self, sequences: slice, inputs: Tensor, delta: Tensor) -> None:
+        """Lay the tokens of some sequences, as many of each, behind those that are there."""
+        first = self._filled[sequences.start]
+        last = first + delta.shape[-2]
         if last > self._delta.shape[1]:
             raise ModelError(
                 f"a matrix of shape ({self._delta.shape[2]}, {self._inputs.shape[2]}) is used more than "
                 f"once in one pass: {last} positions of {self._delta.shape[1]}; weights shared between "
                 "layers cannot be measured as separate ones: leave it out of --matrices"
             )
-        self._delta[start:stop, first:last] = delta
-        self._inputs[start:stop, first:last] = inputs
-        self._filled[start:stop] = [last] * (stop - start)
+        self._delta[sequences, first:last] = delta
+        self._inputs[sequences, first:last] = inputs
+        self._filled[sequences] = [last] * (sequences.stop - sequences.start)
 
     def gram(self) -> Tensor:
         """See `GradientStore.gram`."""
         num_sequences, _, fan_in = self._inputs.shape
         total = self._delta.new_zeros(num_sequences, num_sequences, dtype=torch.float64)
-        wide = torch.float32 if self._inputs.dtype == torch.bfloat16 else torch.float64
         outputs = max(1, GRAM_CHUNK_BYTES // (8 * num_sequences * fan_in))
         for delta in self._delta.split(outputs, dim=2):
             gradients = torch.bmm(delta.transpose(1, 2), self._inputs).flatten(1)
-            add_gram_(total, gradients.to(wide))
+            add_gram_(total, gradients.double())
         return mirror_upper_(total)

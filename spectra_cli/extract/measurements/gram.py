@@ -18,16 +18,12 @@ def add_gram_(total: Tensor, rows: Tensor) -> None:
 
     Args:
         total: (n, n) float64.
-        rows: (n, k) float64, or float32 where the data hold no more: then each product is float32
-            and only the sum over calls is float64.
+        rows: (n, k) float64.
     """
     n = total.shape[0]
     for start in range(0, n, TILE):
         stop = min(start + TILE, n)
-        if rows.dtype == total.dtype:
-            total[start:stop, start:].addmm_(rows[start:stop], rows[start:].T)
-        else:
-            total[start:stop, start:] += rows[start:stop] @ rows[start:].T
+        total[start:stop, start:].addmm_(rows[start:stop], rows[start:].T)
 
 
 def mirror_upper_(total: Tensor) -> Tensor:

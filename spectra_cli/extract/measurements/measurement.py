@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -93,6 +93,19 @@ class GradientObserver(Protocol):
             inputs: (B, T, I), or token ids (B, T) for an embedding.
             delta: (B, T, O), gradient of the summed per-sequence losses at the module's outputs.
             batch: the sequences it belongs to (part of a batch when the head runs in chunks).
+        """
+
+    def observe_rows(
+        self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch, counts: Sequence[int]
+    ) -> None:
+        """Reduce one call of an expert, which sees only the tokens routed to it.
+
+        Args:
+            view: which matrix.
+            inputs: (n, I), sequence after sequence of the batch.
+            delta: (n, O).
+            batch: the sequences they belong to.
+            counts: how many of the n tokens each sequence of the batch has.
         """
 
 

@@ -8,12 +8,14 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.measurements.activation_covariance import ACTIVATION_COVARIANCE
 from spectra_cli.extract.measurements.gradient_gram import GRADIENT
 from spectra_cli.extract.measurements.measurement import Measurement
+from spectra_cli.extract.measurements.weight_update import WEIGHT_UPDATE
 from spectra_cli.extract.measurements.weights import WEIGHT
 
 MEASUREMENTS: dict[str, Measurement] = {
     "activation_covariance": ACTIVATION_COVARIANCE,
     "gradient": GRADIENT,
     "weight": WEIGHT,
+    "weight_update": WEIGHT_UPDATE,
 }
 
 

@@ -43,19 +43,22 @@ def cut(module: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Ten
     return trunk, head
 
 
-def check(model: Model) -> None:
+def check(model: Model, *, whole: Callable[[Tensor], Tensor] | None = None) -> None:
     """Prove on four tokens that the cut model is the whole model, and that it can be measured.
+
+    Args:
+        whole: tokens (B, T) -> logits of the whole module; None for a transformers model.
 
     Raises:
         ModelError: head(trunk(x)) differs from the module's logits; a block returns no residual stream
             of the model's width; later tokens change earlier positions.
     """
-    check_head(model)
+    check_head(model, whole=whole)
     check_blocks(model)
     check_causal(model)
 
 
-def check_head(model: Model) -> None:
+def check_head(model: Model, *, whole: Callable[[Tensor], Tensor] | None = None) -> None:
     """head(trunk(x)) equals the logits of the whole module, to 1e-5 of the largest.
 
     Raises:
@@ -63,13 +66,16 @@ def check_head(model: Model) -> None:
     """
     tokens = _four_tokens(model)
     with torch.inference_mode():
-        expected = model.module(input_ids=tokens, use_cache=False).logits
+        expected = (
+            whole(tokens) if whole is not None else model.module(input_ids=tokens, use_cache=False).logits
+        )
         found = model.head(model.trunk(tokens))
     error = _relative_error(found, expected)
     if error > _LOGIT_TOLERANCE:
+        remedy = "it cannot be scanned" if whole is None else "return `trunk` and `head` beside the module"
         raise ModelError(
             f"{model.architecture}: its head could not be told from its trunk: logits of the two halves "
-            f"differ from the whole model's by {error:.1e} of the largest; it cannot be scanned"
+            f"differ from the whole model's by {error:.1e} of the largest; {remedy}"
         )
 
 
@@ -119,7 +125,15 @@ def check_causal(model: Model) -> None:
 
 
 class _Hidden(nn.Module):
-    """Stands where the decoder stood and returns what it is given."""
+    """Stands where the decoder stood and returns what it is given; its attributes are the decoder's."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        # not as a submodule: the shell runs nothing of it
+        self.__dict__["decoder"] = decoder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["decoder"], name)
 
     def forward(self, *_args: Any, inputs_embeds: Tensor, **_settings: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutput
@@ -145,7 +159,7 @@ def _without(module: nn.Module, decoder: nn.Module) -> nn.Module:
     *outer, last = path.split(".")
     for name in outer:
         parent._modules[name] = parent = _shallow(parent.get_submodule(name))
-    parent._modules[last] = _Hidden()
+    parent._modules[last] = _Hidden(decoder)
     return shell
 
 

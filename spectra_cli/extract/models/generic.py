@@ -8,8 +8,8 @@ matrices included: what their rows mean is not guessed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components
 from spectra_cli.extract.models.huggingface import build_module
 from spectra_cli.extract.models.layout import assemble
+from spectra_cli.extract.models.mixture import mixture_views
+from spectra_cli.extract.models.packed_experts import replace_experts
 from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
 
 _ATTENTION = {
@@ -33,7 +35,8 @@ _MLP = {
     "mlp.down": ("down_proj", "fc2", "fc_out", "c_proj", "dense_4h_to_h"),
 }
 _BY_NAME = [{name: c for c, names in table.items() for name in names} for table in (_ATTENTION, _MLP)]
-_MLP_PARENTS = frozenset({"", "mlp", "ffn", "feed_forward"})
+_SEPARATE = frozenset({"q_proj", "k_proj", "v_proj", "o_proj"})
+_MLP_PARENTS = frozenset({"", "mlp", "ffn", "feed_forward", "mlp_block"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class GenericFamily:
 
     def recognises(self, header: CheckpointHeader) -> bool:
         """Whether the checkpoint is a Hugging Face folder."""
-        return header.ref.format == "huggingface"
+        return header.named_as == "huggingface"
 
     def build(
         self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
@@ -56,24 +59,31 @@ class GenericFamily:
             ModelError: tensors that do not fit, or a model that cannot be measured.
         """
         module, notices = build_module(header, state, device=device)
+        replace_experts(module)
         architecture = type(module).__name__
         path, blocks = find_blocks(module)
         views = [
-            v for layer, block in enumerate(blocks) for v in linear_views(layer, block, f"{path}.{layer}")
+            view
+            for layer, block in enumerate(blocks)
+            for view in mixture_views(
+                layer, block, f"{path}.{layer}", linear_views(layer, block, f"{path}.{layer}"), module.config
+            )
         ]
+        views, elsewhere = each_once(views)
         return assemble(
             module,
             family=self.name,
             recognised=False,
             blocks=blocks,
             views=views,
-            final_norm=_final_norm(module.get_submodule(path.rpartition(".")[0])),
+            final_norm=norm_after(module.get_submodule(path.rpartition(".")[0])),
             absent=absent_components(
                 views,
                 num_blocks=len(blocks),
                 reasons={},
                 otherwise=f"no matrix of {architecture} goes by such a name",
-            ),
+            )
+            | elsewhere,
             notices=(
                 *notices,
                 f"{architecture} is not known by name: sites were found from the module tree ({path})",
@@ -126,18 +136,39 @@ def linear_views(layer: int, block: nn.Module, block_path: str) -> list[MatrixVi
     ]
 
 
+def each_once(views: Sequence[MatrixView]) -> tuple[list[MatrixView], dict[Site, str]]:
+    """The views without those of a matrix that an earlier view has, and where each of these is measured.
+
+    Layers that share weights (Zamba) have one gradient: the sum over all of them.
+    """
+    first: dict[tuple[int, str, int | None], MatrixView] = {}
+    elsewhere: dict[Site, str] = {}
+    for view in views:
+        key = _identity(view)
+        shared = first.setdefault(key, view)
+        if shared is not view:
+            first[key] = replace(shared, aliases=(*shared.aliases, view.site.name))
+            elsewhere[view.site] = f"shares its weights with {shared.site.address}: measured once, there"
+    return list(first.values()), elsewhere
+
+
+def _identity(view: MatrixView) -> tuple[int, str, int | None]:
+    return id(getattr(view.module, view.parameter)), str(view.rows), view.expert
+
+
 def _component(path: str) -> str:
     """The canonical component of a path inside a block, or the path itself."""
     attention, mlp = _BY_NAME
     if path == "mlp.gate":
         return "mlp.gate.weight"  # the router of a mixture of experts, not the canonical gate
     parent, _, name = path.rpartition(".")
-    if "attn" in parent or "attention" in parent:
+    # RecurrentGemma calls what is recurrent or attention its temporal block
+    if "attn" in parent or "attention" in parent or (parent == "temporal_block" and name in _SEPARATE):
         return attention.get(name, path)
     return mlp.get(name, path) if parent in _MLP_PARENTS else path
 
 
-def _final_norm(decoder: nn.Module) -> nn.Module | None:
-    """The last norm among the decoder's own parts."""
+def norm_after(decoder: nn.Module) -> nn.Module | None:
+    """The last norm among the decoder's own parts, None if there is none."""
     norms = [part for part in decoder.children() if "norm" in type(part).__name__.lower()]
     return norms[-1] if norms else None

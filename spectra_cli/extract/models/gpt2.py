@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from spectra_cli.extract.models.fused import by_thirds, fused_qkv
 from spectra_cli.extract.models.layout import HuggingFaceFamily, Part
-
-
-def _third(index: int) -> Part:
-    def rows(config: Any) -> slice:
-        width = config.hidden_size
-        return slice(index * width, (index + 1) * width)
-
-    return Part(path="attn.c_attn", rows=rows, transposed=True)
-
 
 GPT2 = HuggingFaceFamily(
     name="gpt2",
@@ -22,9 +12,7 @@ GPT2 = HuggingFaceFamily(
     blocks="transformer.h",
     final_norm="transformer.ln_f",
     parts={
-        "attn.q": _third(0),
-        "attn.k": _third(1),
-        "attn.v": _third(2),
+        **fused_qkv("attn.c_attn", by_thirds, transposed=True),
         "attn.o": Part(path="attn.c_proj", transposed=True),
         "mlp.up": Part(path="mlp.c_fc", transposed=True),
         "mlp.down": Part(path="mlp.c_proj", transposed=True),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.matching import require_match
+from spectra_cli.extract.models.remote_code import TRUST, is_trusted, named_code, own_class
 from spectra_cli.extract.protocols import CheckpointHeader
 
 # what a config.json may say about *how* to run the model, up to code on a hub: decided here instead
@@ -39,14 +40,17 @@ _NOT_ARCHITECTURE = frozenset(
         "torch_dtype",
         "transformers_version",
         "transformers_weights",
+        TRUST,
         "use_cache",
     )
 )
 
 # buffers that old versions stored and that today's recompute: causal masks and rotary frequencies
 _RECOMPUTED = re.compile(
-    r"(^|\.)(attn|attention|self_attn)\.(masked_)?bias$|rotary_emb\.inv_freq$|(^|\.)position_ids$"
+    r"(^|\.)(attn|attention|self_attn)\.((masked_)?bias|causal_mask)$|rotary_emb\.inv_freq$|(^|\.)position_ids$"
 )
+
+_NUM_HEADS = ("num_attention_heads", "n_heads", "n_head")
 
 Notices = tuple[str, ...]
 
@@ -84,8 +88,11 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
         raise ModelError(
             f"{where}: config.json has no model_type; found {', '.join(sorted(stated)) or 'nothing'}"
         )
-    if model_type not in CONFIG_MAPPING:
-        code = " and names code of its own (auto_map), which is not run" if stated.get("auto_map") else ""
+    own = own_class(header, "AutoConfig") if is_trusted(header) else None
+    if own is None and model_type not in CONFIG_MAPPING:
+        code = ""
+        if named := named_code(header):
+            code = f", and config.json asks for code of its own ({named}), run only with --trust-remote-code"
         raise ModelError(
             f"{where}: model_type {model_type!r} is unknown to transformers {version}{code}; "
             "convert the checkpoint, or install a transformers that knows it"
@@ -93,32 +100,50 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
     if stated.get("quantization_config"):
         method = stated["quantization_config"].get("quant_method", "unnamed")
         raise ModelError(f"{where}: quantised weights ({method}) are not read; save it dequantised first")
-    settings = {name: value for name, value in stated.items() if name not in _NOT_ARCHITECTURE}
+    settings = {name: _decoded(value) for name, value in stated.items() if name not in _NOT_ARCHITECTURE}
     try:
-        config = AutoConfig.for_model(model_type, **settings)
+        config = own(**settings) if own else AutoConfig.for_model(model_type, **settings)
     except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
         raise ModelError(f"{where}: config.json describes no valid {model_type} model: {error}") from error
+    if hasattr(config, "rescale_every"):
+        # RWKV halves weights in place at inference, against overflow in half precision
+        config.rescale_every = 0
     notices: Notices = ()
-    if stated.get("auto_map"):
+    if is_trusted(header):
+        notices = (f"code of the checkpoint was run: {named_code(header)}",)
+    elif stated.get("auto_map"):
         notices = (f"config.json names code of its own; transformers' own {model_type} was used instead",)
     return config, notices
+
+
+def _decoded(value: Any) -> Any:
+    """A setting with the infinities that transformers writes as `{"__float__": "Infinity"}`."""
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    if isinstance(value, dict):
+        if value.keys() == {"__float__"} and value["__float__"] in ("Infinity", "-Infinity", "NaN"):
+            return float(value["__float__"])
+        return {name: _decoded(item) for name, item in value.items()}
+    return value
 
 
 def _skeleton(header: CheckpointHeader, config: Any) -> tuple[Any, str, Notices]:
     """The module on the meta device, and which attention it runs."""
     from transformers import AutoModelForCausalLM
 
+    own = own_class(header, "AutoModelForCausalLM") if is_trusted(header) else None
+    build = own._from_config if own else AutoModelForCausalLM.from_config
     refused = ""
     for attention in ("sdpa", "eager"):
         try:
             with torch.device("meta"):
-                module = AutoModelForCausalLM.from_config(
-                    copy.deepcopy(config), attn_implementation=attention, dtype=torch.float32
-                )
+                module = build(copy.deepcopy(config), attn_implementation=attention, dtype=torch.float32)
         except ValueError as error:
             refused = refused or str(error).splitlines()[0]
         else:
-            notices = (f"{type(module).__name__} has no fused attention: eager is used",) if refused else ()
+            # a model without attention refuses the fused one, too
+            plain = refused and any(hasattr(config, name) for name in _NUM_HEADS)
+            notices = (f"{type(module).__name__} has no fused attention: eager is used",) if plain else ()
             return module, attention, notices
     raise ModelError(f"{header.ref.uri}: no causal language model for {config.model_type!r}: {refused}")
 

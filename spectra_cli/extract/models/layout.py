@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import (
     absent_components,
@@ -17,7 +18,9 @@ from spectra_cli.extract.models.canonical import (
     unmeasured_notice,
 )
 from spectra_cli.extract.models.causal_lm import check, cut
-from spectra_cli.extract.models.huggingface import build_module
+from spectra_cli.extract.models.huggingface import Notices, build_module
+from spectra_cli.extract.models.reference_kernels import reference_kernels, reference_notice
+from spectra_cli.extract.models.scaled_embedding import take_apart
 from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
 
 Rows = slice | Tensor
@@ -45,9 +48,10 @@ class HuggingFaceFamily:
     Attributes:
         name, summary: as in the registry.
         model_types: `model_type` of the config.json files that have this layout.
-        blocks: path of the list of blocks; `final_norm`: of the norm before the head.
+        blocks: path of the list of blocks; `final_norm`: of the norm before the head, where there is one.
         parts: component -> matrix.
         absent: component -> why this layout lacks it.
+        unsupported: config.json -> its settings that transformers' class would pass over.
     """
 
     name: str
@@ -57,10 +61,11 @@ class HuggingFaceFamily:
     final_norm: str
     parts: Mapping[str, Part]
     absent: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda config: ()
 
     def recognises(self, header: CheckpointHeader) -> bool:
         """Whether config.json names one of the model types."""
-        return header.ref.format == "huggingface" and header.config.get("model_type") in self.model_types
+        return header.named_as == "huggingface" and header.config.get("model_type") in self.model_types
 
     def build(
         self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
@@ -68,8 +73,14 @@ class HuggingFaceFamily:
         """The model with the tensors of `state`, or a skeleton on the meta device.
 
         Raises:
-            ModelError: tensors that do not fit, or a model that cannot be measured.
+            ModelError: settings that transformers passes over, tensors that do not fit, or a model that
+                cannot be measured.
         """
+        if passed_over := self.unsupported(header.config):
+            raise ModelError(
+                f"{header.ref.uri}: config.json asks for {', '.join(passed_over)}, which transformers' own "
+                f"{self.name} passes over: it would be another model than the one trained"
+            )
         module, notices = build_module(header, state, device=device)
         blocks = tuple(module.get_submodule(self.blocks))
         views = [
@@ -91,7 +102,7 @@ class HuggingFaceFamily:
             recognised=True,
             blocks=blocks,
             views=views,
-            final_norm=module.get_submodule(self.final_norm),
+            final_norm=_final_norm(module, self.final_norm),
             absent=absent,
             notices=notices,
         )
@@ -101,6 +112,28 @@ def _rows(part: Part, module: Any) -> Rows | None:
     """The outputs of a part, an index tensor beside the weights it selects from."""
     rows = None if part.rows is None else part.rows(module.config)
     return rows.to(module.device) if isinstance(rows, Tensor) else rows
+
+
+def _final_norm(module: nn.Module, path: str) -> nn.Module | None:
+    """The norm before the head; None in a model that has its norms elsewhere (OPT-350m)."""
+    parent, _, name = path.rpartition(".")
+    norm: nn.Module | None = getattr(module.get_submodule(parent), name)
+    return norm
+
+
+def _max_length(config: Any) -> int | None:
+    """Longest sequence, under either of the names that configurations have for it."""
+    length = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)
+    return None if length is None else int(length)
+
+
+def _outside_notice(module: nn.Module, blocks: Sequence[nn.Module], head: nn.Module | None) -> Notices:
+    """One notice that names the linear maps outside the blocks (OPT-350m projects its embeddings)."""
+    inside = {part for block in blocks for part in block.modules()} | {head}
+    left = [
+        path for path, part in module.named_modules() if isinstance(part, nn.Linear) and part not in inside
+    ]
+    return (f"linear maps outside the blocks, which are not measured: {', '.join(left)}",) if left else ()
 
 
 def assemble(
@@ -119,11 +152,17 @@ def assemble(
     Raises:
         ModelError: it cannot be measured.
     """
+    if module.config.get_text_config() is not module.config:
+        raise ModelError(
+            f"{type(module).__name__} holds several models ({', '.join(module.config.sub_configs)}); "
+            "save its text model by itself to scan it"
+        )
     paths = {part: path for path, part in module.named_modules()}
-    embed, head_module = module.get_input_embeddings(), module.get_output_embeddings()
+    embed_path, head_module = paths[module.get_input_embeddings()], module.get_output_embeddings()
+    embed = take_apart(module, embed_path)
     edges, edges_absent = embedding_views(
         embed,
-        f"{paths[embed]}.weight",
+        f"{embed_path}.weight",
         head_module,
         "lm_head.weight" if head_module is None else f"{paths[head_module]}.weight",
     )
@@ -135,15 +174,17 @@ def assemble(
         recognised=recognised,
         width=int(module.config.hidden_size),
         vocab_size=int(embed.weight.shape[0]),
-        max_length=getattr(module.config, "max_position_embeddings", None),
+        max_length=_max_length(module.config),
         blocks=blocks,
         matrices=in_canonical_order((*edges, *views)),
         final_norm=final_norm,
         trunk=trunk,
         head=head,
         absent={**absent, **edges_absent},
-        notices=notices + unmeasured_notice(blocks, views),
+        notices=notices + unmeasured_notice(blocks, views) + _outside_notice(module, blocks, head_module),
     )
     if embed.weight.device != torch.device("meta"):
-        check(model)
+        with reference_kernels() as kernels:
+            check(model)
+        model = replace(model, notices=model.notices + reference_notice(kernels))
     return model

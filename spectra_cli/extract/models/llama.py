@@ -6,7 +6,8 @@ from spectra_cli.extract.models.layout import HuggingFaceFamily, Part
 
 LLAMA = HuggingFaceFamily(
     name="llama",
-    summary="Llama, Mistral, Qwen2, Qwen3, OLMo 1 to 3, Gemma 1 to 3, Granite, SmolLM3, StableLM, Cohere",
+    summary="Llama, Mistral, Ministral, Qwen2, Qwen3, OLMo 1 to 3, Gemma 1 to 3, Granite, SmolLM3, StableLM, "
+    "Cohere 1 and 2, EXAONE 4, ERNIE 4.5, Helium, HunYuan (dense), Seed-OSS",
     model_types=frozenset(
         (
             "llama",
@@ -23,6 +24,13 @@ LLAMA = HuggingFaceFamily(
             "smollm3",
             "stablelm",
             "cohere",
+            "cohere2",
+            "ministral",
+            "exaone4",
+            "ernie4_5",
+            "helium",
+            "hunyuan_v1_dense",
+            "seed_oss",
         )
     ),
     blocks="model.layers",

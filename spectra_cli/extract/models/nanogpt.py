@@ -1,4 +1,4 @@
-"""The NanoGPT world: Karpathy's nanoGPT, the Spectral Lens variants 3 to 6, and the paper's toy models."""
+"""The NanoGPT world: Karpathy's nanoGPT, the Spectral Lens variants 3 to 19, and the paper's toy models."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
 from spectra_cli.extract.models.decoder import Decoder
-from spectra_cli.extract.models.decoder_config import infer_decoder
+from spectra_cli.extract.models.decoder_inference import InferredDecoder, infer_decoder
+from spectra_cli.extract.models.decoder_structure import Seen
 from spectra_cli.extract.models.matching import compare_shapes
 from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
 
 _EMBEDDING, _HEAD = "transformer.wte.weight", "lm_head.weight"
+_TOY_EMBEDDING = "tok_embed.weight"
+_NO_ATTENTION = "this block has no attention"
 
 # nanoGPT stores its causal mask where fused attention was not available
 _MASK_BUFFER = re.compile(r"transformer\.h\.\d+\.attn\.bias")
 
+_MIX = re.compile(r"transformer\.h\.(\d+)\.attn\.mix")
 _TOY_NAMES = (
     (re.compile(r"^tok_embed\."), "transformer.wte."),
     (re.compile(r"^pos_embed$"), "transformer.wpe.weight"),
@@ -39,7 +43,7 @@ class NanoGPTFamily:
 
     def recognises(self, header: CheckpointHeader) -> bool:
         """Whether the checkpoint is a NanoGPT-style file."""
-        return header.ref.format == "nanogpt"
+        return header.named_as == "nanogpt"
 
     def build(
         self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
@@ -50,11 +54,21 @@ class NanoGPTFamily:
             ModelError: a variant that is not read, or tensors that do not fit.
         """
         where = header.ref.uri
-        stored = _own_names(header.tensors if state is None else state, where)
         tensors = header.tensors if state is None else state
-        shapes = {name: tuple(tensors[own].shape) for name, own in stored.items()}
+        stored = _own_names(tensors, where)
+        shapes = {name: _shape(name, tensors[own].shape) for name, own in stored.items()}
         tied = _shares_storage(stored, header) if state is None else _holds_same_values(stored, state)
-        inferred = infer_decoder(shapes, header.config, tied=tied, where=where)
+        inferred = infer_decoder(
+            Seen(
+                shapes=shapes,
+                arguments=header.config,
+                where=where,
+                step=header.ref.step,
+                tied=tied,
+                value_weights={} if state is None else _value_weights(stored, state),
+                toy=stored.get(_EMBEDDING) == _TOY_EMBEDDING,
+            )
+        )
         with torch.device("meta"):
             module = Decoder(inferred.config)
         expected = {name: tuple(t.shape) for name, t in module.state_dict().items()}
@@ -62,17 +76,20 @@ class NanoGPTFamily:
             shapes.setdefault(_HEAD, shapes[_EMBEDDING])
         compare_shapes(header.ref, inferred.variant, found=shapes, expected=expected)
         if state is not None:
-            weights = {n: state[own].to(device=device, dtype=torch.float32) for n, own in stored.items()}
+            weights = {
+                name: state[own].to(device=device, dtype=torch.float32).reshape(shapes[name])
+                for name, own in stored.items()
+            }
             weights.setdefault(_HEAD, weights[_EMBEDDING])
             module.load_state_dict(weights, assign=True)
             module.tie()
         module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
-        return _measurable(module, self.name, inferred.variant, inferred.notices, stored)
+        return _measurable(module, self.name, inferred, stored)
 
 
 NANOGPT = NanoGPTFamily(
     name="nanogpt",
-    summary="nanoGPT, and the Spectral Lens decoders 3, 4, 4s, 5, 6 with their toy models",
+    summary="nanoGPT, and the Spectral Lens decoders 3 to 19 with their scale and toy models",
 )
 
 
@@ -91,6 +108,17 @@ def _own_names(names: Iterable[str], where: str) -> dict[str, str]:
     return own
 
 
+def _shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in the decoder: FSDP saves the scalar `lamb` as one element."""
+    return () if name.endswith(".attn.lamb") and tuple(shape) == (1,) else tuple(shape)
+
+
+def _value_weights(stored: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[int, float]:
+    """Layer -> the weight of its value embedding, where there are such."""
+    layers = {int(m[1]): own for name, own in stored.items() if (m := _MIX.fullmatch(name))}
+    return {layer: float(state[own][1]) for layer, own in layers.items() if state[own].shape == (2,)}
+
+
 def _holds_same_values(stored: Mapping[str, str], state: Mapping[str, Tensor]) -> bool:
     """Whether head and embedding are the same matrix, element for element; an absent head is."""
     if _HEAD not in stored or _EMBEDDING not in stored:
@@ -105,9 +133,7 @@ def _shares_storage(stored: Mapping[str, str], header: CheckpointHeader) -> bool
     return True if _HEAD in stored and saved == sizes[stored[_HEAD]] else None
 
 
-def _measurable(
-    module: Decoder, family: str, variant: str, notices: tuple[str, ...], stored: Mapping[str, str]
-) -> Model:
+def _measurable(module: Decoder, family: str, inferred: InferredDecoder, stored: Mapping[str, str]) -> Model:
     config = module.config
     edges, absent = embedding_views(
         module.embedding,
@@ -121,36 +147,58 @@ def _measurable(
         for v in _block_views(layer, block, config.n_embd, stored)
     ]
     absent |= absent_components(
-        views, num_blocks=config.n_layer, reasons={"mlp.gate": "the MLP has no gate"}, otherwise="not there"
+        views, num_blocks=config.n_layer, reasons={"mlp.gate": "the MLP has no gate"}, otherwise=_NO_ATTENTION
     )
     return Model(
         module=module,
         family=family,
-        architecture=variant,
+        architecture=inferred.variant,
         recognised=True,
         width=config.n_embd,
         vocab_size=config.vocab_size,
         max_length=config.num_positions,
         blocks=module.blocks,
-        matrices=in_canonical_order((*edges, *views)),
+        matrices=in_canonical_order((*_value_tables(module, stored), *edges, *views)),
         final_norm=module.transformer["ln_f"],
         trunk=module.trunk,
         head=module.head,
         absent=absent,
-        notices=notices,
+        notices=inferred.notices,
     )
+
+
+def _value_tables(module: Decoder, stored: Mapping[str, str]) -> list[MatrixView]:
+    """The tables that values are mixed with: `value_embed`, or `value_embed.0` to `value_embed.2`."""
+    tables = {
+        name: part
+        for name, part in module.named_modules()
+        if name == "transformer.vte" or name.startswith("value_embeds.emb.")
+    }
+    return [
+        MatrixView(
+            site=Site(
+                layer=None,
+                component="value_embed" if name == "transformer.vte" else f"value_embed.{name[-1]}",
+                name=stored[f"{name}.weight"],
+            ),
+            module=table,
+            kind="embedding",
+        )
+        for name, table in tables.items()
+    ]
 
 
 def _block_views(layer: int, block: nn.Module, width: int, stored: Mapping[str, str]) -> list[MatrixView]:
     parts: list[tuple[str, str, slice | None]] = [
-        ("attn.o", "attn.c_proj", None),
         ("mlp.up", "mlp.c_fc", None),
         ("mlp.down", "mlp.c_proj", None),
     ]
-    for i, letter in enumerate("qkv"):
+    if block.attn is not None:
+        parts.append(("attn.o", "attn.c_proj", None))
         fused = hasattr(block.attn, "c_attn")
-        path = "attn.c_attn" if fused else f"attn.c_{letter}"
-        parts.append((f"attn.{letter}", path, slice(i * width, (i + 1) * width) if fused else None))
+        for i, letter in enumerate("qkv"):
+            path = "attn.c_attn" if fused else f"attn.c_{letter}"
+            parts.append((f"attn.{letter}", path, slice(i * width, (i + 1) * width) if fused else None))
     return [
         MatrixView(
             site=Site(layer=layer, component=component, name=stored[f"transformer.h.{layer}.{path}.weight"]),

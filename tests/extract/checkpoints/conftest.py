@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import pickle
+import shutil
+import socket
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from torch import nn
@@ -88,3 +93,57 @@ def rewrite_pickle() -> Callable[[Path, bytes, bytes], None]:
         assert changed > 0
 
     return rewrite
+
+
+class HubCache:
+    """A cache as huggingface_hub lays it out: blobs, and snapshots and refs that lead to them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def model(self, repo_id: str) -> Path:
+        return self.root / f"models--{repo_id.replace('/', '--')}"
+
+    def commit(self, repo_id: str, revision: str) -> str:
+        return hashlib.sha1(f"{repo_id}@{revision}".encode()).hexdigest()  # noqa: S324 - as git names commits
+
+    def add(self, repo_id: str, revision: str, files: Path) -> Path:
+        """Put the files of a folder into the cache; returns the snapshot."""
+        model, commit = self.model(repo_id), self.commit(repo_id, revision)
+        snapshot, ref = model / "snapshots" / commit, model / "refs" / revision
+        for folder in (snapshot, model / "blobs", ref.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        ref.write_text(commit)
+        for file in files.iterdir():
+            blob = model / "blobs" / hashlib.sha256(file.read_bytes()).hexdigest()
+            shutil.copy(file, blob)
+            (snapshot / file.name).symlink_to(os.path.relpath(blob, snapshot))
+        return snapshot
+
+
+@pytest.fixture
+def requests_made(monkeypatch) -> list[object]:
+    """No network; what was asked of it all the same."""
+    asked: list[object] = []
+
+    def refuse(*arguments, **_):
+        asked.append(arguments)
+        raise OSError("no network in the tests")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    return asked
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch, requests_made) -> HubCache:
+    """An empty cache in a place of its own, with HF_HUB_OFFLINE set."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return HubCache(tmp_path / "hub")
+
+
+@pytest.fixture
+def online(monkeypatch) -> None:
+    """Without HF_HUB_OFFLINE."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)

@@ -210,8 +210,15 @@ def test_trainer_run(trained):
     assert [header.eval_loss for header in headers] == [evaluated.get(step) for step in (2, 4, 6, 6)]
     assert evaluated.keys() == {4, 6}
     assert headers[1].sources == dict.fromkeys(
-        ("tokens_seen", "train_loss", "eval_loss"), "trainer_state.json"
-    ) | {"config": "config.json"}
+        ("tokens_seen", "train_loss", "eval_loss", "learning_rate"), "trainer_state.json"
+    ) | {
+        "config": "config.json",
+        "batch_size_tokens": "trainer_state.json: num_input_tokens_seen / global_step",
+    }
+    rates = {e["step"]: e["learning_rate"] for e in trainer.state.log_history if "learning_rate" in e}
+    assert [header.learning_rate for header in headers] == [rates[step] for step in (2, 4, 6, 6)]
+    assert {header.batch_size_tokens for header in headers} == {16}
+    assert [header.stated_step for header in headers] == [2, 4, 6, 6]
     assert "the run folder's own weights are of step 6, as are those of checkpoint-6" in headers[3].notices
     digests = [state_digest(source.open(ref)) for ref in source.refs()]
     assert digests[2] == digests[3]

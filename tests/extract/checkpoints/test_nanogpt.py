@@ -240,3 +240,18 @@ def test_fingerprint_covers_the_arguments(tmp_path):
     before = source.header(ref).fingerprint
     (tmp_path / "args.json").write_text(json.dumps(ARGS))
     assert source.header(ref).fingerprint != before
+
+
+def test_a_file_of_modded_nanogpt_is_read_and_its_code_is_text(tmp_path):
+    ran = tmp_path / "ran"
+    payload = {
+        "step": 1750,
+        "code": f"open({str(ran)!r}, 'w')",
+        "model": _compiled(_state()),
+        "optimizers": [{"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.02}]}],
+    }
+    torch.save(payload, tmp_path / "state_step001750.pt")
+    source, ref = _only(tmp_path)
+    assert (ref.step, source.header(ref).tensors.keys()) == (1750, _state().keys())
+    assert state_digest(source.open(ref)) == state_digest(_state())
+    assert not ran.exists()

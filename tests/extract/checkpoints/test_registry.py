@@ -7,12 +7,16 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.registry import FORMATS, find_source
 
 
-@pytest.fixture(params=["huggingface", "nanogpt"])
+@pytest.fixture(params=["huggingface", "nanogpt", "nanochat"])
 def checkpoint(request, tmp_path, llama):
     """A folder with one checkpoint of each format."""
     folder = tmp_path / "run"
     if request.param == "huggingface":
         llama.save_pretrained(folder)
+    elif request.param == "nanochat":
+        folder.mkdir()
+        torch.save({"w": torch.ones(2)}, folder / "model_000003.pt")
+        (folder / "meta_000003.json").write_text('{"model_config": {}}')
     else:
         folder.mkdir()
         torch.save({"model": {"w": torch.ones(2)}, "step": 3}, folder / "checkpoint_step000003.pt")
@@ -57,13 +61,13 @@ def test_two_formats_in_one_folder(tmp_path, llama):
         find_source(str(tmp_path))
 
 
-def test_hub_names_and_missing_paths(tmp_path, monkeypatch):
+def test_hub_names_and_missing_paths(tmp_path, monkeypatch, hub_cache):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match=r"org/name@main: no such file.*hub"):
         find_source("org/name@main")
     with pytest.raises(CheckpointError, match="no such file") as caught:
         find_source(str(tmp_path / "absent"))
-    assert "Hugging Face" not in str(caught.value)
+    assert "HF_HUB" not in str(caught.value)
 
 
 def test_a_path_that_exists_is_not_taken_for_a_hub_name(tmp_path, monkeypatch):

@@ -76,6 +76,44 @@ def test_a_module_that_runs_in_parts_adds_them(kind):
     torch.testing.assert_close(store.gram(), whole.gram(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", ["dense", "factored"])
+def test_rows_of_some_tokens_are_the_whole_with_zeros_elsewhere(kind, half):
+    inputs, delta = factors()
+    seen = torch.rand(N, T, generator=torch.Generator().manual_seed(2)) < 0.4
+    seen[3], seen[4] = False, True
+    if half:
+        dtype = torch.float32 if kind == "dense" else torch.bfloat16
+        inputs, delta = inputs.bfloat16().double(), delta.bfloat16().double()
+    else:
+        dtype = torch.float64
+    store = make(kind, dtype)
+    if half and kind == "dense":
+        store = DenseGradients(N, (O, I), dtype=dtype, device=CPU, half_products=True)
+    counts = seen.sum(1).tolist()
+    for start, stop in ((0, 4), (4, 5), (5, N)):
+        part = seen[start:stop]
+        store.add_rows(start, counts[start:stop], inputs[start:stop][part], delta[start:stop][part])
+    flat = stacked(inputs, delta * seen[..., None]).flatten(1)
+    expected, found = flat @ flat.T, store.gram()
+    # entries rounded once to bfloat16: half a unit is 2^-9
+    tolerance = 2 * 2**-9 if half else 1e-12
+    assert (found - expected).abs().max() <= tolerance * expected.abs().max()
+    assert not found[3].any()
+    assert not found[:, 3].any()
+
+
+def test_rows_that_come_in_parts_add_up():
+    inputs, delta = factors()
+    for kind in ("dense", "factored"):
+        store, whole = make(kind), make(kind)
+        for part in (slice(0, 2), slice(2, T)):
+            own = inputs[0, part], delta[0, part]
+            store.add_rows(0, [len(own[0])], *own)
+        whole.add_rows(0, [T], inputs[0], delta[0])
+        torch.testing.assert_close(store.gram(), whole.gram(), rtol=1e-12, atol=1e-12)
+
+
 def test_a_matrix_called_twice_does_not_fit_in_factors_and_says_so():
     inputs, delta = factors()
     store = make("factored")

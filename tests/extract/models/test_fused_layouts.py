@@ -1,92 +1,229 @@
-"""q, k and v of fused matrices against attention written out with three separate matrices."""
+"""q, k, v and gate, up of fused matrices against twins with matrices of their own.
+
+The twins are cut here, from what each architecture says of its heads, and attention is written out with
+them: a wrong row would show in what reaches the output projection, and in the gradients.
+"""
+
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from spectra_cli.extract.models.registry import find_family
 
 CPU = torch.device("cpu")
+WIDTH, NUM_TOKENS = 32, 6
 
 
-@pytest.fixture(scope="module", params=["gpt2", "gpt_neox"])
-def case(request, write):
-    """A fused attention in float64, its views, and what its twin needs: heads, tables, biases."""
-    written = write(request.param)
+class Case(NamedTuple):
+    """How one architecture cuts its fused matrix, and what it does to q, k and the scores.
+
+    `cut` takes the outputs along the first dimension and gives q, k, v.
+    """
+
+    cut: callable
+    num_heads: int = 4
+    num_keys: int = 4
+    rotate: callable = lambda x: x
+    alibi_scale: float | None = None
+    scale: float | None = None
+    clip: float | None = None
+    # a softmax or rotary tables in float32, also inside a float64 model
+    single: bool = False
+
+
+def thirds(w):
+    return w.chunk(3)
+
+
+def head_by_head(w):
+    return tuple(part.flatten(0, 1) for part in w.unflatten(0, (4, 3, 8)).unbind(1))
+
+
+def one_key_head(w):
+    return w.split([32, 8, 8])
+
+
+def key_groups(w):
+    heads = w.unflatten(0, (2, 4, 8))
+    return heads[:, :2].flatten(0, 2), heads[:, 2].flatten(0, 1), heads[:, 3].flatten(0, 1)
+
+
+def tpu_cores(w):
+    """Four cores, each with its two heads of q, of v, and of k."""
+    q, v, k = w.unflatten(0, (4, 3, 8)).unbind(1)
+    return tuple(part.flatten(0, 1) for part in (q, k, v))
+
+
+def angles(width):
+    frequencies = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    return torch.outer(torch.arange(NUM_TOKENS, dtype=torch.float64), frequencies)
+
+
+def turn_halves(width):
+    """RoPE that turns dimension i with dimension i + width / 2, on the first `width` of each head."""
+
+    def rotate(x):
+        a, b, rest = x[..., : width // 2], x[..., width // 2 : width], x[..., width:]
+        cos, sin = angles(width).cos(), angles(width).sin()
+        return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), -1)
+
+    return rotate
+
+
+def turn_neighbours(x):
+    """RoPE that turns dimension 2 i with dimension 2 i + 1, on the whole head."""
+    a, b = x[..., ::2], x[..., 1::2]
+    cos, sin = angles(x.shape[-1]).cos(), angles(x.shape[-1]).sin()
+    return torch.stack((a * cos - b * sin, b * cos + a * sin), -1).flatten(-2)
+
+
+CASES = {
+    "gpt2": Case(thirds),
+    "gpt_neox": Case(head_by_head, rotate=turn_halves(2), single=True),
+    "gpt_bigcode": Case(one_key_head, num_keys=1),
+    "gpt_bigcode-heads": Case(head_by_head),
+    "bloom": Case(head_by_head, alibi_scale=1.0, single=True),
+    "mpt": Case(thirds, alibi_scale=1.0, single=True),
+    "mpt-clipped": Case(thirds, alibi_scale=1.0, scale=0.2, clip=1.5, single=True),
+    "falcon": Case(one_key_head, num_keys=1, rotate=turn_halves(8), single=True),
+    "falcon-40b": Case(key_groups, num_keys=2, rotate=turn_halves(8), single=True),
+    "falcon-rw": Case(head_by_head, alibi_scale=8**-0.5),
+    "codegen": Case(tpu_cores, num_heads=8, num_keys=8, rotate=turn_neighbours, single=True),
+    "phi3": Case(lambda w: w.split([32, 16, 16]), num_keys=2, rotate=turn_halves(8), single=True),
+}
+
+
+class Pass(NamedTuple):
+    """One pass of a model in float64, with what went into and came out of layer 1's attention."""
+
+    case: Case
+    views: dict
+    weights: list
+    biases: list
+    inputs: torch.Tensor
+    delta: torch.Tensor
+    context: torch.Tensor
+    context_gradient: torch.Tensor
+    fused_gradients: list
+
+
+@pytest.fixture(scope="module", params=sorted(CASES))
+def run(request, write):
+    case, written = CASES[request.param], write(request.param)
     model = find_family(written.header).build(written.header, written.state, device=CPU)
     model.module.double()
     views = {v.site.component: v for v in model.matrices if v.site.layer == 1}
-    u = torch.randn(2, 6, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    arguments, tables = {}, None
-    if request.param == "gpt_neox":
-        tables = model.module.get_decoder().rotary_emb(u, torch.arange(6)[None])
-        arguments = {"attention_mask": None, "position_embeddings": tables}
-        attention = model.blocks[1].attention
-    else:
-        attention = model.blocks[1].attn
-    return attention, views, u, arguments, tables
+    fused, out, seen = views["attn.q"].module, views["attn.o"].module, {}
 
+    def see_fused(_module, args, output):
+        seen["inputs"] = args[0].detach()
+        output.register_hook(lambda g: seen.__setitem__("delta", g))
 
-def rotate_part(x, tables):
-    """RoPE on the leading dimensions that the tables cover: a cos + (-second half, first half) sin."""
-    if tables is None:
-        return x
-    cos, sin = (t[:, None] for t in tables)
-    width = cos.shape[-1]
-    turned, rest = x[..., :width], x[..., width:]
-    a, b = turned.chunk(2, dim=-1)
-    return torch.cat((turned * cos + torch.cat((-b, a), -1) * sin, rest), -1)
+    def see_context(_module, args):
+        seen["context"] = args[0].detach()
+        args[0].register_hook(lambda g: seen.__setitem__("context_gradient", g))
 
-
-def unfused_attention(u, weights, biases, out_weight, out_bias, tables, num_heads=4):
-    q, k, v = (
-        (u @ w.T + b).unflatten(-1, (num_heads, -1)).transpose(1, 2)
-        for w, b in zip(weights, biases, strict=True)
+    fused.weight.requires_grad_()
+    handles = [fused.register_forward_hook(see_fused), out.register_forward_pre_hook(see_context)]
+    tokens = torch.randint(61, (2, NUM_TOKENS + 1), generator=torch.Generator().manual_seed(3))
+    logits = model.head(model.trunk(tokens[:, :-1]))
+    for handle in handles:
+        handle.remove()
+    losses = [functional.cross_entropy(logits[i], tokens[i, 1:]) for i in range(2)]
+    fused_gradients = [torch.autograd.grad(loss, fused.weight, retain_graph=True)[0] for loss in losses]
+    sum(losses).backward()
+    turned = [g.T if views["attn.q"].transposed else g for g in fused_gradients]
+    stored = fused.weight.detach().T if views["attn.q"].transposed else fused.weight.detach()
+    bias = torch.zeros(len(stored), dtype=torch.float64) if fused.bias is None else fused.bias.detach()
+    return Pass(
+        case=case,
+        views=views,
+        weights=[w.clone().requires_grad_() for w in case.cut(stored)],
+        biases=case.cut(bias),
+        fused_gradients=turned,
+        **seen,
     )
-    q, k = rotate_part(q, tables), rotate_part(k, tables)
-    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-    scores = scores.masked_fill(torch.ones(u.shape[1], u.shape[1]).triu(1).bool(), float("-inf"))
-    return (scores.softmax(-1) @ v).transpose(1, 2).flatten(-2) @ out_weight.T + out_bias
 
 
-def test_twin_with_separate_matrices_gives_the_same_output_and_gradients(case):
-    attention, views, u, arguments, tables = case
-    fused = [views[f"attn.{c}"] for c in "qkv"]
-    weights = [v.weight().detach().clone().requires_grad_() for v in fused]
-    biases = [v.module.bias[v.rows].detach() for v in fused]
-    out = views["attn.o"]
-    expected = unfused_attention(u, weights, biases, out.weight(), out.module.bias, tables)
+def attend(run):
+    """What reaches the output projection, with matrices of their own for q, k and v."""
+    case = run.case
+    q, k, v = (run.inputs @ w.T + b for w, b in zip(run.weights, run.biases, strict=True))
+    if case.clip is not None:
+        q, k, v = (x.clamp(-case.clip, case.clip) for x in (q, k, v))
+    q = q.unflatten(-1, (case.num_heads, -1)).transpose(1, 2)
+    k, v = (
+        x.unflatten(-1, (case.num_keys, -1))
+        .transpose(1, 2)
+        .repeat_interleave(case.num_heads // case.num_keys, 1)
+        for x in (k, v)
+    )
+    q, k = case.rotate(q), case.rotate(k)
+    scores = q @ k.transpose(-1, -2) * (case.scale or q.shape[-1] ** -0.5)
+    positions = torch.arange(NUM_TOKENS)
+    if case.alibi_scale is not None:
+        slopes = 2.0 ** (-8 * torch.arange(1, case.num_heads + 1, dtype=torch.float64) / case.num_heads)
+        distance = positions[None, :] - positions[:, None]
+        scores = scores + case.alibi_scale * slopes[:, None, None] * distance
+    scores = scores.masked_fill(positions[None, :] > positions[:, None], float("-inf"))
+    return (scores.softmax(-1) @ v).transpose(1, 2).flatten(-2)
 
-    taps = {}
 
-    def tap(_module, args, output):
-        taps["a"] = args[0]
-        output.requires_grad_()
-        output.register_hook(lambda g: taps.__setitem__("delta", g))
+def close(run, found, expected, message=None):
+    """float64, in another order of sums; float32 where the architecture rounds to it inside."""
+    tolerance = 1e-5 if run.case.single else 1e-9
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale, msg=message)
 
-    handle = fused[0].module.register_forward_hook(tap)
-    found = attention(u, **arguments)[0]
-    handle.remove()
-    # float64; fused attention sums in another order
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
-    cotangent = torch.randn_like(u)
-    # one sequence at a time: the gradient of that sequence alone
+def test_views_are_the_twins_matrices(run):
+    for letter, weight in zip("qkv", run.weights, strict=True):
+        assert torch.equal(run.views[f"attn.{letter}"].weight(), weight)
+
+
+def test_attention_with_matrices_of_their_own_gives_the_same(run):
+    close(run, attend(run), run.context)
+
+
+def test_gradients_of_each_sequence_are_the_twins(run):
+    context = attend(run)
     for i in range(2):
-        mask = torch.zeros(2, 1, 1, dtype=u.dtype)
-        mask[i] = 1
-        (found * cotangent * mask).sum().backward(retain_graph=True)
-        twin = torch.autograd.grad((expected * cotangent * mask).sum(), weights, retain_graph=True)
-        for view, gradient in zip(fused, twin, strict=True):
-            per_sequence = taps["delta"][i][:, view.rows].T @ taps["a"][i]
-            torch.testing.assert_close(per_sequence, gradient, rtol=1e-9, atol=1e-11, msg=view.site.address)
+        cotangent = torch.zeros_like(context)
+        cotangent[i] = run.context_gradient[i]
+        twin = torch.autograd.grad(context, run.weights, cotangent, retain_graph=True)
+        for letter, gradient in zip("qkv", twin, strict=True):
+            view = run.views[f"attn.{letter}"]
+            tapped = run.delta[i][:, view.rows].T @ run.inputs[i]
+            close(run, tapped, gradient, view.site.address)
+            # the same float64 products in another order
+            torch.testing.assert_close(
+                tapped, run.fused_gradients[i][view.rows], rtol=1e-9, atol=1e-15, msg=view.site.address
+            )
+            assert gradient.abs().max() > 0
 
 
-def test_views_cover_the_fused_matrix_once(case):
-    views = [case[1][f"attn.{c}"] for c in "qkv"]
+def test_views_cover_the_fused_matrix_once(run):
+    views = [run.views[f"attn.{c}"] for c in "qkv"]
     stored = views[0].module.weight.shape[1 if views[0].transposed else 0]
     covered = torch.cat([torch.arange(stored)[v.rows] for v in views])
-    assert sorted(covered.tolist()) == list(range(3 * 32))
+    assert sorted(covered.tolist()) == list(range(stored))
+
+
+def test_gate_and_up_of_phi3_are_the_twins(write):
+    written = write("phi3")
+    model = find_family(written.header).build(written.header, written.state, device=CPU)
+    views = {v.site.component: v for v in model.matrices if v.site.layer == 1}
+    mlp, u = model.blocks[1].mlp, torch.randn(2, NUM_TOKENS, WIDTH)
+    gate, up = (nn.Linear(WIDTH, 48, bias=False) for _ in range(2))
+    gate.weight.data, up.weight.data = mlp.gate_up_proj.weight[:48], mlp.gate_up_proj.weight[48:]
+    assert torch.equal(views["mlp.gate"].weight(), gate.weight)
+    assert torch.equal(views["mlp.up"].weight(), up.weight)
+    expected = views["mlp.down"].module(functional.silu(gate(u)) * up(u))
+    # float32 rounding
+    torch.testing.assert_close(mlp(u), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_conv1d_is_its_transposed_linear(write):

@@ -1,12 +1,19 @@
 import pytest
+import torch
 from torch import nn
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.generic import find_blocks, linear_views
+from spectra_cli.extract.models.generic import GENERIC, find_blocks, linear_views
 
 
-def test_opt_gets_canonical_names_and_says_it_was_not_known(built):
-    model = built("opt")
+@pytest.fixture
+def unnamed(write):
+    """A model of a family that has a name, as it would be found without."""
+    return lambda name: GENERIC.build(write(name).header, write(name).state, device=torch.device("cpu"))
+
+
+def test_opt_gets_canonical_names_and_says_it_was_not_known(unnamed):
+    model = unnamed("opt")
     assert model.family == "generic"
     assert model.recognised is False
     expected = ["attn.q", "attn.k", "attn.v", "attn.o", "mlp.up", "mlp.down"]
@@ -16,8 +23,8 @@ def test_opt_gets_canonical_names_and_says_it_was_not_known(built):
     )
 
 
-def test_fused_matrices_keep_their_own_name(built):
-    model = built("falcon")
+def test_fused_matrices_keep_their_own_name(unnamed):
+    model = unnamed("falcon")
     components = [v.site.component for v in model.matrices if v.site.layer == 0]
     assert components == ["attn.o", "mlp.up", "mlp.down", "self_attention.query_key_value"]
     absent = {s.component for s in model.absent if s.layer == 0}

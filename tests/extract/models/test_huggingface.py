@@ -55,6 +55,8 @@ def test_unexpected_and_misshapen_tensors_fail_with_the_list(write):
     [
         ("gpt2", "transformer.h.0.attn.bias", torch.ones(1, 1, 64, 64)),
         ("gpt2", "transformer.h.0.attn.masked_bias", torch.tensor(-1e4)),
+        ("codegen", "transformer.h.0.attn.causal_mask", torch.ones(1, 1, 64, 64)),
+        ("gpt_neo", "transformer.h.0.attn.attention.bias", torch.ones(1, 1, 64, 64)),
         ("gpt_neox", "gpt_neox.layers.0.attention.rotary_emb.inv_freq", torch.ones(1)),
         ("llama", "model.layers.0.self_attn.rotary_emb.inv_freq", torch.ones(4)),
     ],
@@ -130,7 +132,7 @@ def test_the_callers_tensors_are_left_alone(write):
     ("config", "message"),
     [
         ({"model_type": "nope"}, "'nope' is unknown to transformers"),
-        ({"model_type": "nope", "auto_map": {"AutoModelForCausalLM": "x.Y"}}, "names code of its own"),
+        ({"model_type": "nope", "auto_map": {"AutoModelForCausalLM": "x.Y"}}, "asks for code of its own"),
         ({"model_type": None}, "no model_type"),
         ({"hidden_size": "wide"}, "no valid llama model"),
         ({"num_attention_heads": 5}, "no valid llama model"),
@@ -157,9 +159,9 @@ def test_settings_that_would_run_other_code_are_not_passed_on(write):
 
 
 def test_a_notice_says_when_attention_is_not_fused(write):
-    written = write("mamba")
-    _, notices = build_module(written.header, None, device=CPU)
-    assert notices == ("MambaForCausalLM has no fused attention: eager is used",)
+    _, notices = build_module(write("codegen").header, None, device=CPU)
+    assert notices == ("CodeGenForCausalLM has no fused attention: eager is used",)
+    assert build_module(write("mamba").header, None, device=CPU)[1] == ()
 
 
 def test_transformers_logging_is_restored(write):

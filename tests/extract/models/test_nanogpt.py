@@ -1,9 +1,15 @@
+import json
+
+import numpy as np
 import pytest
 import torch
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.models.decoder_masks import MaskRule
 from spectra_cli.extract.models.nanogpt import NANOGPT
 from spectra_cli.extract.models.parameters import num_parameters
+from spectra_cli.extract.models.registry import find_family
 
 CPU = torch.device("cpu")
 
@@ -133,3 +139,53 @@ def test_names_that_collide_are_refused(header_of, decoder_state):
     state = decoder_state("3")
     with pytest.raises(ModelError, match=r"both stand for transformer\.wte\.weight"):
         build(header_of, {**state, "tok_embed.weight": state["transformer.wte.weight"]})
+
+
+def sparse_state(*, layers=4, width=32):
+    """Random tensors of variants 13 to 19, the last block without attention; names of a compiled model."""
+    shapes = {
+        "transformer.wte.weight": (61, width),
+        "lm_head.weight": (61, width),
+        "skip_weights": (layers // 2,),
+    }
+    shapes |= {f"value_embeds.emb.{j}.weight": (61, width) for j in range(3)}
+    for i in range(layers):
+        block = f"transformer.h.{i}"
+        shapes |= {f"{block}.lambdas": (2,), f"{block}.mlp.c_fc.weight": (4 * width, width)}
+        shapes[f"{block}.mlp.c_proj.weight"] = (width, 4 * width)
+        if i != 3:
+            shapes |= {f"{block}.attn.c_{c}.weight": (width, width) for c in ("q", "k", "v", "proj")}
+            shapes[f"{block}.attn.mix"] = (2,)
+    generator = torch.Generator().manual_seed(0)
+    return {f"_orig_mod.{n}": 0.3 * torch.randn(s, generator=generator) for n, s in sorted(shapes.items())}
+
+
+def test_a_file_of_a_late_variant_is_read_as_its_trainer_wrote_it(tmp_path):
+    """Compiled names, random state beside the model, arguments in a file of their own, windows by step."""
+    state = sparse_state()
+    arguments = {"wandb_run_name": "17_lswa_gpt2", "n_head": 4, "block_size": 128, "window_warmup_steps": 100}
+    (tmp_path / "args.json").write_text(json.dumps({**arguments, "eot": 5, "sequence_length": 65536}))
+    rng = {"torch": torch.get_rng_state(), "cuda": None, "numpy": np.random.RandomState(0).get_state()}
+    for step in (0, 50):
+        content = {"step": step, "val_loss": None, "model": state, "optimizers": [], "rng": rng, "extra": {}}
+        torch.save(content, tmp_path / f"ckpt_step_{step:07d}.pt")
+    source = find_source(str(tmp_path))
+    models = []
+    for ref in source.refs():
+        header = source.header(ref)
+        family = find_family(header)
+        models.append(family.build(header, source.open(ref), device=CPU))
+        skeleton = family.build(header, None, device=CPU)
+        assert [v.site for v in skeleton.matrices] == [v.site for v in models[-1].matrices]
+    early, late = models
+    assert early.architecture == late.architecture == "variant 17 (long and short windows)"
+    assert early.module.config.mask == MaskRule(window_blocks=1, eot=5)
+    assert late.module.config.mask == MaskRule(window_blocks=7, eot=5)
+    assert late.module.config.short_mask == MaskRule(window_blocks=3, eot=5)
+    for part in ("wandb_run_name", "attention window 7 blocks of 128 tokens, at step 50", "FP8 head"):
+        assert any(part in n for n in late.notices), part
+    stream = torch.randint(61, (1, 1000), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert not torch.allclose(early.module(stream), late.module(stream))
+    absent = {s.address: why for s, why in late.absent.items() if s.layer == 3}
+    assert absent["blocks.3.attn.q"] == "this block has no attention"

@@ -1,0 +1,284 @@
+"""PEFT folders: an adapter, or a run of them, measured as its base model with the adapter merged in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.adapter_base import (
+    Base,
+    FindSource,
+    find_base,
+    huggingface_folder,
+    name_of_base,
+)
+from spectra_cli.extract.checkpoints.adapter_config import ADAPTER_CONFIG, AdapterConfig, read_adapter_config
+from spectra_cli.extract.checkpoints.adapter_merge import merge, merged_headers, update_of
+from spectra_cli.extract.checkpoints.adapter_placement import Placement, is_embedding, listed, place
+from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
+from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, TrainerState, read_trainer_state
+from spectra_cli.extract.checkpoints.weight_files import WeightFiles, open_tensors, read_headers
+from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader, WeightUpdate
+
+# In the order in which PEFT looks for them.
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+MARKER = "adapter"
+_FORMAT = "adapter"
+_FINAL = "final"
+
+
+class AdapterFormat:
+    """Finds PEFT adapters."""
+
+    name = _FORMAT
+    summary = (
+        f"a folder with {ADAPTER_CONFIG} and {' or '.join(ADAPTER_WEIGHTS)} (LoRA, DoRA, rsLoRA), or a run "
+        "folder with such children; over the base model that it names, or that --base gives"
+    )
+
+    def find(self, path: str) -> AdapterSource | None:
+        """The adapters in `path` or directly below it, None if there are none."""
+        folder = Path(os.path.abspath(path))
+        if not folder.is_dir():
+            return None
+        below = sorted(child for child in folder.iterdir() if child.is_dir())
+        staged = [child for child in below if child.name.startswith(("tmp", ".")) or child.suffix == ".tmp"]
+        children = [child for child in below if child not in staged and _is_child(child)]
+        # A child without any of the files is damaged among others, but alone it is no adapter.
+        if not any(_has_a_part(child) for child in children):
+            children = []
+        is_adapter = _has_a_part(folder)
+        if not children and not is_adapter:
+            return None
+        refs = [_ref(child, run=folder.name) for child in children]
+        if is_adapter:
+            refs.append(_ref(folder, run=folder.name, label=_FINAL if children else ""))
+        return AdapterSource(run=folder.name, checkpoints=in_series_order(refs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """An adapter and its base, from their headers."""
+
+    config: AdapterConfig
+    weights: WeightFiles
+    tensors: Mapping[str, TensorHeader]
+    base: Base
+    header: CheckpointHeader
+    placement: Placement
+
+
+@dataclass(kw_only=True, slots=True)
+class AdapterSource:
+    """One run of adapters.
+
+    Attributes:
+        run: name of the run folder.
+        checkpoints: in order of their steps.
+        base: the model under all of them; empty for the one that each names.
+        find: how a name or path becomes the base's own source.
+    """
+
+    run: str
+    checkpoints: tuple[CheckpointRef, ...]
+    base: str = ""
+    find: FindSource = huggingface_folder
+    format: str = _FORMAT
+    _bases: dict[str, Base] = field(default_factory=dict)
+
+    def over(self, base: str, *, find: FindSource) -> AdapterSource:
+        """The same adapters over the model at `base`; an empty name leaves each its own."""
+        return replace(self, base=base, find=find, _bases={})
+
+    def refs(self) -> Sequence[CheckpointRef]:
+        """The adapters, ordered by step."""
+        return self.checkpoints
+
+    def header(self, ref: CheckpointRef) -> CheckpointHeader:
+        """What the merged model of `ref` is, from the headers of the adapter and of its base.
+
+        Raises:
+            CheckpointError: no low-rank adapter, half-written, without a base, or of another one.
+            UnsafePickleError: an `adapter_model.bin` that needs types outside the allow-list.
+        """
+        found, folder = self._read(ref), Path(ref.uri)
+        state = read_trainer_state(folder)
+        beside = [p for name in (ADAPTER_CONFIG, TRAINER_STATE) if (p := folder / name).is_file()]
+        own = fingerprint(folder, [*found.weights.files, *beside])
+        tensors = merged_headers(found.placement, found.tensors, found.header.tensors)
+        return CheckpointHeader(
+            ref=ref,
+            tensors=tensors,
+            config=_merged_config(found, tensors),
+            fingerprint=hashlib.sha256(f"{own}\n{found.header.fingerprint}".encode()).hexdigest(),
+            num_bytes=found.header.num_bytes + _grown(tensors, found.header.tensors),
+            tokens_seen=state.tokens_seen if state else None,
+            train_loss=state.train_loss if state else None,
+            eval_loss=state.eval_loss if state else None,
+            sources=_sources(found, state),
+            notices=(*_notices(found), *_step_notices(ref, state)),
+            layout=found.header.named_as,
+            updates=partial(self._updates, found),
+        )
+
+    def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
+        """The base's tensors with the adapter merged in; adapted ones in float32, the others as stored.
+
+        Raises:
+            CheckpointError, UnsafePickleError: as `header`.
+        """
+        found = self._read(ref)
+        return merge(found.placement, open_tensors(found.weights), found.base.source.open(found.base.ref))
+
+    def _updates(self, found: _Read) -> dict[str, WeightUpdate]:
+        tensors = open_tensors(found.weights)
+        base: dict[str, Tensor] = {}
+        if found.config.has_magnitudes:
+            bare = replace(found.placement, adapted=())
+            base = merge(bare, tensors, found.base.source.open(found.base.ref))
+        return {f"{m.module}.weight": update_of(m, tensors, base) for m in found.placement.adapted}
+
+    def _read(self, ref: CheckpointRef) -> _Read:
+        folder = Path(ref.uri)
+        config = read_adapter_config(folder)
+        weights = _weights(folder)
+        tensors = read_headers(weights).tensors
+        base = self._base_of(config)
+        header = base.source.header(base.ref)
+        model_type = str(header.config.get("model_type") or "")
+        placement = place(config, tensors, header.tensors, model_type=model_type)
+        return _Read(
+            config=config,
+            weights=weights,
+            tensors=tensors,
+            base=base,
+            header=header,
+            placement=_still_tied(placement, weights),
+        )
+
+    def _base_of(self, config: AdapterConfig) -> Base:
+        name = name_of_base(config, self.base)
+        if name not in self._bases:
+            self._bases[name] = find_base(config, name, self.find)
+        return self._bases[name]
+
+
+def _weights(folder: Path) -> WeightFiles:
+    present = [folder / name for name in ADAPTER_WEIGHTS if (folder / name).is_file()]
+    if not present:
+        raise CheckpointError(
+            f"{folder}: {ADAPTER_CONFIG} without {' or '.join(ADAPTER_WEIGHTS)}: half-written; save it again"
+        )
+    return WeightFiles(folder=folder, index=None, files=(present[0],), placed={}, notices=())
+
+
+def _still_tied(placement: Placement, weights: WeightFiles) -> Placement:
+    """Without the copy of a tied matrix, where the adapter holds the same tensor under both names:
+    PEFT saves a resized embedding so.
+    """
+    replaced = placement.replaced
+    if not all(name in replaced and source in replaced for name, source in placement.copies.items()):
+        return placement
+    tensors = open_tensors(weights) if placement.copies else {}
+    same = {
+        name
+        for name, source in placement.copies.items()
+        if torch.equal(tensors[replaced[name]], tensors[replaced[source]])
+    }
+    return replace(
+        placement,
+        replaced={name: tensor for name, tensor in replaced.items() if name not in same},
+        copies={name: source for name, source in placement.copies.items() if name not in same},
+    )
+
+
+def _merged_config(found: _Read, tensors: Mapping[str, TensorHeader]) -> dict[str, Any]:
+    """The base's configuration, marked, with what the adapter changed of the model's shape."""
+    config = {**found.header.config, MARKER: found.config.method}
+    placed = {m.parameter for m in found.placement.adapted} | found.placement.replaced.keys()
+    edges = [name for name in placed if is_embedding(name)]
+    if edges and len([name for name in tensors if is_embedding(name)]) > 1:
+        config["tie_word_embeddings"] = False
+    if edges and "vocab_size" in config:
+        config["vocab_size"] = max(tensors[name].shape[0] for name in edges)
+    return config
+
+
+def _grown(tensors: Mapping[str, TensorHeader], base: Mapping[str, TensorHeader]) -> int:
+    """Bytes that the merged tensors take more than the stored ones."""
+
+    def size(header: TensorHeader | None) -> int:
+        return 0 if header is None else torch.Size(header.shape).numel() * header.dtype.itemsize
+
+    return sum(size(header) - size(base.get(name)) for name, header in tensors.items())
+
+
+def _notices(found: _Read) -> tuple[str, ...]:
+    placement, config = found.placement, found.config
+    ranks = sorted({config.rank_of(matrix.module) for matrix in placement.adapted})
+    size = f"{len(placement.adapted)} matrices, rank {listed([str(rank) for rank in ranks]) or 'none'}"
+    # The base's tokens are not the adapter's.
+    of_base = [f"base: {notice}" for notice in found.header.notices if "tokens seen" not in notice]
+    notices = [*of_base, f"{config.method} adapter merged in float32 into {found.base.ref.uri}: {size}"]
+    if placement.replaced:
+        notices.append(f"taken from the adapter whole: {listed(sorted(placement.replaced))}")
+    if placement.copies:
+        pairs = [f"{name} and {source}" for name, source in placement.copies.items()]
+        notices.append(f"tied in the base, and set apart by the adapter: {listed(pairs)}")
+    if placement.untouched:
+        notices.append(
+            f"target_modules mean {len(placement.untouched)} matrices that the adapter has no tensors for, "
+            f"taken as the base has them: {listed(list(placement.untouched))}"
+        )
+    return tuple(notices)
+
+
+def _step_notices(ref: CheckpointRef, state: TrainerState | None) -> tuple[str, ...]:
+    if state is None:
+        return ()
+    named = None if ref.label == _FINAL else parse_step(Path(ref.uri).name)
+    if named is None or named == state.step:
+        return state.notices
+    notice = (
+        f"the folder's name says step {named}, its {TRAINER_STATE} step {state.step}: the name is "
+        "taken as the step, tokens and losses are those of the file"
+    )
+    return (*state.notices, notice)
+
+
+def _sources(found: _Read, state: TrainerState | None) -> dict[str, str]:
+    sources = {"config": found.base.ref.uri, "adapter": ADAPTER_CONFIG}
+    for name in ("tokens_seen", "train_loss", "eval_loss"):
+        if getattr(state, name, None) is not None:
+            sources[name] = TRAINER_STATE
+    return sources
+
+
+def _ref(folder: Path, *, run: str, label: str = "") -> CheckpointRef:
+    step = None if label == _FINAL else parse_step(folder.name)
+    if step is None:
+        # A damaged file must not hide the other adapters; `header` says what is wrong with it.
+        try:
+            state = read_trainer_state(folder)
+        except CheckpointError:
+            state = None
+        step = state.step if state else None
+    return CheckpointRef(run=run, step=step, uri=str(folder), format=_FORMAT, label=label)
+
+
+def _is_child(folder: Path) -> bool:
+    return parse_step(folder.name) is not None or _has_a_part(folder)
+
+
+def _has_a_part(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (ADAPTER_CONFIG, *ADAPTER_WEIGHTS))

@@ -1,0 +1,168 @@
+"""A series with what the user says about it put over what its files say.
+
+For each value the first of these that gives it counts: the training log, `run.toml`, the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.run_file import RunFile, read_run_file
+from spectra_cli.extract.checkpoints.training_log import TrainingLog, nearest_step, read_training_log
+from spectra_cli.extract.protocols import CheckpointHeader, CheckpointSource
+
+# Training metadata: fields of a header, and of `CheckpointInfo`.
+METADATA = ("tokens_seen", "train_loss", "eval_loss", "batch_size_tokens", "learning_rate")
+TRUST = "trust_remote_code"
+_TOKENS_UNKNOWN = "tokens seen unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the user says about one checkpoint: values by field of the header, and their sources."""
+
+    values: Mapping[str, float | int]
+    sources: Mapping[str, str]
+
+
+@dataclass(kw_only=True, slots=True)
+class AnnotatedSource:
+    """A source whose headers carry the user's words.
+
+    Attributes:
+        inner: the source itself.
+        run_file, log: what the user wrote down; log None without one.
+        model: facts about the architecture over those of the files; model_sources: where they stand.
+        trust_remote_code: said on the command line; no file can say so.
+    """
+
+    inner: CheckpointSource
+    run_file: RunFile
+    log: TrainingLog | None
+    model: Mapping[str, Any]
+    model_sources: Mapping[str, str]
+    trust_remote_code: bool
+    _own: dict[CheckpointRef, CheckpointRef] = field(default_factory=dict)
+
+    @property
+    def format(self) -> str:
+        """Name of the checkpoint format."""
+        return self.inner.format
+
+    @property
+    def run(self) -> str:
+        """Name of the run."""
+        return self.run_file.name or self.inner.run
+
+    def refs(self) -> Sequence[CheckpointRef]:
+        """The checkpoints, under the name that the user gives the run."""
+        own = self.inner.refs()
+        renamed = [replace(ref, run=self.run) for ref in own]
+        self._own = dict(zip(renamed, own, strict=True))
+        return tuple(renamed)
+
+    def header(self, ref: CheckpointRef) -> CheckpointHeader:
+        """What `ref` says, and what the user says about it.
+
+        Raises:
+            CheckpointError: as the source itself.
+        """
+        stored = self.inner.header(self._own.get(ref, ref))
+        config = {name: value for name, value in stored.config.items() if name != TRUST} | dict(self.model)
+        if self.trust_remote_code:
+            config[TRUST] = True
+        given = self.given(ref)
+        notices = [n for n in stored.notices if "tokens_seen" not in given.values or _TOKENS_UNKNOWN not in n]
+        notices += _contradictions(stored, given)
+        known = set(given.values) | {n for n in METADATA if getattr(stored, n) is not None}
+        notices += self._not_logged(ref, known)
+        values: dict[str, Any] = dict(given.values)
+        return replace(
+            stored,
+            ref=ref,
+            config=config,
+            **values,
+            facts={**stored.facts, **self.run_file.facts},
+            sources={**stored.sources, **self.model_sources, **given.sources},
+            notices=tuple(notices),
+        )
+
+    def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
+        """The tensors of `ref`, as the source itself.
+
+        Raises:
+            CheckpointError: as the source itself.
+        """
+        return self.inner.open(self._own.get(ref, ref))
+
+    def given(self, ref: CheckpointRef) -> Given:
+        """What the user says about `ref`: `run.toml` first, the log over it."""
+        values: dict[str, float | int] = {}
+        sources: dict[str, str] = {}
+        if (batch := self.run_file.batch_size_tokens) is not None:
+            file = str(self.run_file.path)
+            values["batch_size_tokens"], sources["batch_size_tokens"] = batch, file
+            if ref.step is not None:
+                values["tokens_seen"] = ref.step * batch
+                sources["tokens_seen"] = f"{file}: step x batch_size_tokens"
+        if self.log is not None:
+            logged = self.log.at(ref.step)
+            values |= logged
+            sources |= {name: self.log.source(name) for name in logged}
+        return Given(values=values, sources=sources)
+
+    def _not_logged(self, ref: CheckpointRef, known: set[str]) -> list[str]:
+        """The columns of the log that say nothing at this step, where nothing else does either."""
+        if self.log is None:
+            return []
+        if ref.step is None:
+            return [f"{self.log.file} says nothing of it: its step is unknown"]
+        return [
+            f"{self.log.file} has no {self.log.columns[name]} at step {ref.step}"
+            + ("" if nearest is None else f"; the nearest is at step {nearest}")
+            for name, by_step in self.log.values.items()
+            if name not in known
+            for nearest in [nearest_step(by_step, ref.step)]
+        ]
+
+
+def annotated(inner: CheckpointSource, path: str, options: SeriesOptions) -> AnnotatedSource:
+    """The source at `path` with its `run.toml`, the log and the facts that the user gives.
+
+    Raises:
+        UsageError: a log or `run.toml` that cannot be read, or one that would let code run.
+    """
+    run_file = read_run_file(path)
+    for where, facts in ((str(run_file.path), run_file.model), ("--set", options.model)):
+        if TRUST in facts:
+            raise UsageError(
+                f"{where}: model.{TRUST} is no fact about the model; the flag is --trust-remote-code"
+            )
+    log = options.log or run_file.log
+    sources = dict.fromkeys(run_file.model, str(run_file.path)) | dict.fromkeys(options.model, "--set")
+    return AnnotatedSource(
+        inner=inner,
+        run_file=run_file,
+        log=read_training_log(log) if log else None,
+        model={**run_file.model, **options.model},
+        model_sources={f"config.{name}": where for name, where in sources.items()},
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def _contradictions(stored: CheckpointHeader, given: Given) -> list[str]:
+    """Values of the files that the user's replace by another number."""
+    found = {name: getattr(stored, name) for name in given.values}
+    return [
+        f"{name} is {given.values[name]:.12g} by {given.sources[name]}, and {value:.12g} by "
+        f"{stored.sources.get(name, 'the checkpoint')}: the former is taken"
+        for name, value in found.items()
+        if value is not None and value != given.values[name]
+    ]

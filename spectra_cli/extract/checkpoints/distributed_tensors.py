@@ -1,0 +1,150 @@
+"""Tensors of a torch.distributed.checkpoint folder, put together chunk by chunk.
+
+Beyond the tensors themselves one chunk is held at a time. A chunk is a file of `torch.save` inside the
+shard (read weights-only) or, in the newer form, an entry of safetensors inside it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.distributed_metadata import Chunk, ShardedTensor
+from spectra_cli.extract.checkpoints.pickles import load_record
+
+_ZIP_MAGIC = b"PK\x03\x04"
+
+
+def check_shards(folder: Path, tensors: Iterable[ShardedTensor]) -> list[Path]:
+    """The files that hold the tensors, each present, inside the folder, and as long as it must be.
+
+    Raises:
+        CheckpointError: a missing shard, one that is too short, or a link that leads elsewhere.
+    """
+    ends: dict[str, int] = {}
+    for tensor in tensors:
+        for chunk in tensor.chunks:
+            ends[chunk.file] = max(ends.get(chunk.file, 0), chunk.begin + chunk.length)
+    files = {name: folder / name for name in sorted(ends)}
+    missing = [name for name, file in files.items() if not file.is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: {len(missing)} of {len(files)} shards are missing: {', '.join(missing[:10])}. "
+            "Each process of a job writes its own: gather those of all nodes in one folder"
+        )
+    for name, file in files.items():
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise CheckpointError(
+                f"{file}: a link to {file.resolve()}, outside the folder; copy the file into it"
+            )
+        if file.stat().st_size < ends[name]:
+            raise CheckpointError(
+                f"{file}: {file.stat().st_size} bytes, but the metadata places tensors up to byte "
+                f"{ends[name]}: half-written; copy or save it again"
+            )
+    return list(files.values())
+
+
+def read_tensor(folder: Path, name: str, stored: ShardedTensor) -> Tensor:
+    """The whole tensor, on the CPU.
+
+    Raises:
+        CheckpointError: a damaged chunk, or one of another shape or dtype than the metadata says.
+        UnsafePickleError: a chunk that needs types outside the allow-list.
+    """
+    if len(stored.chunks) == 1:
+        return _read_chunk(folder, name, stored, stored.chunks[0])
+    whole = torch.empty(stored.shape, dtype=stored.dtype)
+    for chunk in stored.chunks:
+        box = tuple(slice(o, o + n) for o, n in zip(chunk.offsets, chunk.sizes, strict=True))
+        whole[box] = _read_chunk(folder, name, stored, chunk)
+    return whole
+
+
+def _read_chunk(folder: Path, name: str, stored: ShardedTensor, chunk: Chunk) -> Tensor:
+    path = folder / chunk.file
+    where = f"{path}: the chunk of {name} at byte {chunk.begin}"
+    try:
+        with path.open("rb") as file:
+            file.seek(chunk.begin)
+            if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
+                found = load_record(io.BufferedReader(_Part(file, chunk.begin, chunk.length)), where)
+            else:
+                found = _read_safetensors(file, name, stored, chunk)
+    except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where} cannot be read: {error}; copy or save it again") from error
+    if not isinstance(found, Tensor) or found.layout is not torch.strided:
+        raise CheckpointError(f"{where} is no dense tensor but {type(found).__name__}; save it again")
+    if (tuple(found.shape), found.dtype) != (chunk.sizes, stored.dtype):
+        raise CheckpointError(
+            f"{where} is {found.dtype} of shape {tuple(found.shape)}, the metadata says {stored.dtype} of "
+            f"shape {chunk.sizes}: shards and metadata are of different saves"
+        )
+    return found.detach()
+
+
+class _Part(io.RawIOBase):
+    """Bytes `begin` to `begin + length` of an open file, as a file."""
+
+    def __init__(self, file: IO[bytes], begin: int, length: int) -> None:
+        self._file, self._begin, self._length = file, begin, length
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = memoryview(buffer)[: max(0, self._length - self._at)]
+        self._file.seek(self._begin + self._at)
+        num_read = self._file.readinto(wanted)  # type: ignore[attr-defined]
+        self._at += num_read
+        return int(num_read)
+
+
+def _read_safetensors(file: IO[bytes], name: str, stored: ShardedTensor, chunk: Chunk) -> Tensor:
+    """The entry of `name` in the safetensors block that starts at `chunk.begin`.
+
+    Raises:
+        ValueError, LookupError, TypeError: anything that does not fit.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(chunk.begin)
+    length = int.from_bytes(file.read(8), "little")
+    if length > size - chunk.begin - 8:
+        raise ValueError(f"a header of {length} bytes is claimed in a file of {size}")
+    header = json.loads(file.read(length))
+    entry = header[name]
+    begin, end = entry["data_offsets"]
+    if tuple(entry["shape"]) != chunk.sizes:
+        raise ValueError(f"its shape is {entry['shape']}, the metadata says {list(chunk.sizes)}")
+    saved = json.loads(header["__metadata__"]["DCP_SHARDING_INFO"])[name]["saved_offsets"]
+    if tuple(saved) != chunk.offsets:
+        # one file holds one chunk a name: torch itself overwrites the others while writing
+        raise ValueError(f"it holds the chunk at {saved}; the one at {list(chunk.offsets)} was overwritten")
+    num_bytes = math.prod(chunk.sizes) * stored.dtype.itemsize
+    if end - begin != num_bytes or begin < 0 or chunk.begin + 8 + length + end > size:
+        raise ValueError(f"bytes {begin} to {end} are claimed where {num_bytes} are needed")
+    tensor = torch.empty(chunk.sizes, dtype=stored.dtype)
+    file.seek(chunk.begin + 8 + length + begin)
+    if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) != num_bytes:  # type: ignore[attr-defined]
+        raise ValueError("it ends too early")
+    return tensor

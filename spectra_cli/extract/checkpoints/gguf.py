@@ -1,0 +1,213 @@
+"""GGUF files, dequantised and renamed by transformers' own loader."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.gguf_rope import is_rope_table, stored_rope
+from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
+from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
+
+_FORMAT = "gguf"
+_MAGIC = b"GGUF"
+_SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
+# how many numbers are stored as they were, not in blocks with a common scale
+_PLAIN = frozenset({"F32", "F16", "BF16", "F64"})
+
+
+class GgufFormat:
+    """Finds GGUF files."""
+
+    name = _FORMAT
+    summary = "a .gguf file of llama.cpp, or a folder with such files"
+
+    def find(self, path: str) -> GgufSource | None:
+        """The files that `path` is or holds; None if there are none."""
+        given = Path(os.path.abspath(path))
+        files = sorted(given.glob("*.gguf")) if given.is_dir() else [given]
+        files = [file for file in files if file.suffix == ".gguf" and file.is_file()]
+        if not files:
+            return None
+        run = given.name if given.is_dir() else given.parent.name
+        refs = (
+            CheckpointRef(run=run, step=parse_step(file.stem), uri=str(file), format=_FORMAT)
+            for file in files
+        )
+        return GgufSource(run=run, checkpoints=in_series_order(refs))
+
+
+@dataclass(kw_only=True, slots=True)
+class GgufSource:
+    """GGUF files of one folder.
+
+    Attributes:
+        run: name of the folder.
+        checkpoints: in order of their steps, those without one in natural order.
+    """
+
+    run: str
+    checkpoints: tuple[CheckpointRef, ...]
+    format: str = _FORMAT
+
+    def refs(self) -> Sequence[CheckpointRef]:
+        """The checkpoints, ordered by step."""
+        return self.checkpoints
+
+    def header(self, ref: CheckpointRef) -> CheckpointHeader:
+        """What `ref` says before any tensor is dequantised.
+
+        Raises:
+            CheckpointError: no gguf package, a damaged file, or an architecture that transformers does
+                not read from GGUF.
+        """
+        file = Path(ref.uri)
+        with _reading(file):
+            types = _stored_types(file)
+            config = _config(file)
+            parameters = _skeleton(config).named_parameters()
+            tensors = {n: TensorHeader(shape=tuple(p.shape), dtype=torch.float32) for n, p in parameters}
+        return CheckpointHeader(
+            ref=ref,
+            tensors=tensors,
+            config=config,
+            layout="huggingface",
+            fingerprint=fingerprint(file.parent, [file]),
+            num_bytes=sum(math.prod(h.shape) * h.dtype.itemsize for h in tensors.values()),
+            sources={"config": file.name},
+            notices=_notices(types),
+        )
+
+    def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
+        """The tensors in float32, under transformers' names.
+
+        Raises:
+            CheckpointError: as `header`; or a tensor of the file that has no place in the model.
+        """
+        file = Path(ref.uri)
+        with _reading(file):
+            state = _load(file, _skeleton(_config(file)))
+            _check_complete(file, state)
+            return state
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Errors of the gguf package and of transformers' loader, told as ours.
+
+    Raises:
+        CheckpointError: see `GgufSource.header`.
+    """
+    if importlib.util.find_spec("gguf") is None:
+        raise CheckpointError(f"{file}: reading GGUF needs one more package: pip install 'llm-spectra[gguf]'")
+    split = _SPLIT.search(file.stem)
+    if split and int(split[2]) > 1:
+        raise CheckpointError(
+            f"{file}: one of {int(split[2])} pieces of a model; join them first with llama.cpp's "
+            "`llama-gguf-split --merge`"
+        )
+    try:
+        with file.open("rb") as stream:
+            if stream.read(4) != _MAGIC:
+                raise CheckpointError(
+                    f"{file}: does not begin with {_MAGIC.decode()}: no GGUF file, or damaged"
+                )
+        yield
+    except NotImplementedError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise CheckpointError(
+            f"{file}: cannot be read as GGUF: {error}; it is damaged or half-written, or transformers reads "
+            "no such model from GGUF"
+        ) from error
+
+
+def _stored_types(file: Path) -> Counter[str]:
+    """How many tensors are stored in each of llama.cpp's types."""
+    from gguf import GGUFReader
+
+    return Counter(tensor.tensor_type.name for tensor in GGUFReader(str(file)).tensors)
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """The model's configuration as transformers makes it from the file."""
+    from gguf import GGUFReader
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+    config = load_gguf_checkpoint(str(file))["config"]
+    if "n_ctx" in config:  # GPT-2's positions, under a name that its configuration no longer has
+        config.setdefault("n_positions", config["n_ctx"])
+    rope = stored_rope(GGUFReader(str(file)), config, where=str(file))
+    if rope is not None:
+        config.pop("rope_theta", None)
+        config["rope_parameters"] = rope
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def _skeleton(config: Mapping[str, Any]) -> Any:
+    """The model of `config` on the meta device: the names that the file's tensors get."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    settings = {name: value for name, value in config.items() if name != "model_type"}
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(config["model_type"], **settings))
+
+
+def _load(file: Path, model: Any) -> dict[str, Tensor]:
+    """Dequantise, rename and reorder as transformers does, without its progress bar."""
+    from transformers import modeling_gguf_pytorch_utils as loader
+
+    bar, loader.tqdm = loader.tqdm, lambda tensors, **_settings: tensors
+    try:
+        loaded: dict[str, Tensor] = loader.load_gguf_checkpoint(
+            str(file), return_tensors=True, model_to_load=model, torch_dtype=torch.float32
+        )["tensors"]
+    finally:
+        loader.tqdm = bar
+    return loaded
+
+
+def _check_complete(file: Path, state: Mapping[str, Tensor]) -> None:
+    """Every number of the file is in the state: the loader passes over tensors that it does not know.
+
+    Raises:
+        CheckpointError: some are not.
+    """
+    from gguf import GGUFReader
+
+    stored = {t.name: int(t.n_elements) for t in GGUFReader(str(file)).tensors if not is_rope_table(t.name)}
+    num_read = sum(tensor.numel() for tensor in state.values())
+    if sum(stored.values()) != num_read:
+        raise CheckpointError(
+            f"{file}: {sum(stored.values())} numbers in {len(stored)} tensors, of which transformers' loader "
+            f"reads {num_read}: it does not know all of this model's tensors"
+        )
+
+
+def _notices(types: Mapping[str, int]) -> tuple[str, ...]:
+    found = ", ".join(f"{name} ({number} tensors)" for name, number in sorted(types.items()))
+    if set(types) <= _PLAIN:
+        return (f"GGUF tensors stored as {found}",) if set(types) - {"F32"} else ()
+    noise = "dequantised to float32: the tails of spectra carry quantisation noise"
+    return (f"GGUF tensors stored as {found}, {noise}",)

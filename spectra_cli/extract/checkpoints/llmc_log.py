@@ -1,0 +1,54 @@
+"""The `main.log` that llm.c writes beside its model files: one loss a line, `s:250 tel:3.4512`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LOG = "main.log"
+
+_LINE = re.compile(r"^s:(\d+) (trl|tel):(\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedLosses:
+    """Nats per token of one step's weights: on its batch, and on the validation set.
+
+    Attributes:
+        train_loss, eval_loss: None where the log has none at this step.
+        sources: name of each that is there -> file.
+    """
+
+    train_loss: float | None = None
+    eval_loss: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_losses(folder: Path, step: int | None) -> LoggedLosses:
+    """The losses that `main.log` in `folder` has at `step`; the last line counts where a run resumed.
+
+    Both of line s are of weights that have made s updates, as those of the model file of step s have.
+    """
+    log = folder / LOG
+    if step is None or not log.is_file():
+        return LoggedLosses()
+    lines = {
+        (name, int(at)): value
+        for at, name, value in _LINE.findall(log.read_text(encoding="utf-8", errors="replace"))
+    }
+    found = {
+        "train_loss": _number(lines.get(("trl", step))),
+        "eval_loss": _number(lines.get(("tel", step))),
+    }
+    return LoggedLosses(**found, sources={name: LOG for name, value in found.items() if value is not None})
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

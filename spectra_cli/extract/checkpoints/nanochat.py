@@ -1,0 +1,155 @@
+"""nanochat folders: `model_000100.pt` beside `meta_000100.json`; optimiser shards are left alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.json_object import read_json_object
+from spectra_cli.extract.checkpoints.pickles import load_pickle
+from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order
+from spectra_cli.extract.checkpoints.state_dicts import header_of, tensor_bytes, tensors_of
+from spectra_cli.extract.checkpoints.wrappers import unwrapped
+from spectra_cli.extract.protocols import CheckpointHeader
+
+_FORMAT = "nanochat"
+_MODEL = re.compile(r"model_(\d+)\.pt")
+
+
+class NanochatFormat:
+    """Finds nanochat checkpoints."""
+
+    name = _FORMAT
+    summary = (
+        "a folder of nanochat (base_checkpoints/d20), or one file of it: model_000100.pt, meta_000100.json"
+    )
+
+    def find(self, path: str) -> NanochatSource | None:
+        """The checkpoints that `path` is or holds, None if no meta file stands beside any of them."""
+        given = Path(os.path.abspath(path))
+        files = nanochat_files(given) if given.is_dir() else [given] if is_nanochat(given) else []
+        if not files:
+            return None
+        run = files[0].parent.name
+        refs = [
+            CheckpointRef(run=run, step=int(_MODEL.fullmatch(file.name)[1]), uri=str(file), format=_FORMAT)  # type: ignore[index]
+            for file in files
+        ]
+        return NanochatSource(run=run, checkpoints=in_series_order(refs))
+
+
+def nanochat_files(folder: Path) -> list[Path]:
+    """Every `model_*.pt` of a folder where at least one has its meta file, else none."""
+    files = sorted(file for file in folder.glob("model_*.pt") if _MODEL.fullmatch(file.name))
+    return files if any(is_nanochat(file) for file in files) else []
+
+
+def is_nanochat(file: Path) -> bool:
+    """Whether a meta file of nanochat stands beside a file of tensors."""
+    match = _MODEL.fullmatch(file.name)
+    return match is not None and _meta_of(file).is_file()
+
+
+def _meta_of(file: Path) -> Path:
+    return file.with_name(file.name.replace("model_", "meta_", 1)).with_suffix(".json")
+
+
+@dataclass(kw_only=True, slots=True)
+class NanochatSource:
+    """One run of nanochat.
+
+    Attributes:
+        run: name of its folder.
+        checkpoints: in order of their steps.
+    """
+
+    run: str
+    checkpoints: tuple[CheckpointRef, ...]
+    format: str = _FORMAT
+
+    def refs(self) -> tuple[CheckpointRef, ...]:
+        """The checkpoints, ordered by step."""
+        return self.checkpoints
+
+    def header(self, ref: CheckpointRef) -> CheckpointHeader:
+        """What `ref` says: the headers of its tensors, and its meta file.
+
+        Raises:
+            CheckpointError: damaged, or no meta file, or one without `model_config`.
+            UnsafePickleError: it needs types outside the allow-list.
+        """
+        file = Path(ref.uri)
+        meta_file = _meta_of(file)
+        if not meta_file.is_file():
+            raise CheckpointError(
+                f"{file}: no {meta_file.name} beside it, which says what model it is; copy it there, too"
+            )
+        meta = read_json_object(meta_file)
+        config = meta.get("model_config")
+        if not isinstance(config, dict):
+            raise CheckpointError(
+                f"{meta_file}: no model_config in it; found {', '.join(meta) or 'nothing'}. "
+                "It is half-written or of another program"
+            )
+        state, removed = unwrapped(tensors_of(load_pickle(file), file))
+        batch = _batch_tokens(meta)
+        loss = meta.get("val_loss")
+        sources = {
+            "config": meta_file.name,
+            "tokens_seen": f"{meta_file.name}: step x total_batch_size" if batch else "",
+            "batch_size_tokens": f"{meta_file.name}: total_batch_size" if batch else "",
+            "eval_loss": meta_file.name if isinstance(loss, float) else "",
+        }
+        return CheckpointHeader(
+            ref=ref,
+            tensors={name: header_of(tensor) for name, tensor in state.items()},
+            config=config,
+            fingerprint=fingerprint(file.parent, [file, meta_file]),
+            num_bytes=tensor_bytes(state),
+            tokens_seen=ref.step * batch if batch and ref.step is not None else None,
+            batch_size_tokens=batch,
+            eval_loss=loss if isinstance(loss, float) else None,
+            stated_step=meta["step"] if type(meta.get("step")) is int else None,
+            sources={name: source for name, source in sources.items() if source},
+            notices=(*removed, *_notices(ref, meta, batch)),
+        )
+
+    def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
+        """The tensors as stored, mapped from the file.
+
+        Raises:
+            CheckpointError, UnsafePickleError: as `header`.
+        """
+        file = Path(ref.uri)
+        return unwrapped(tensors_of(load_pickle(file), file))[0]
+
+
+def _batch_tokens(meta: Mapping[str, Any]) -> int | None:
+    """Tokens of one step of pretraining, as settled by the run or as asked for; None in later stages."""
+    user = meta.get("user_config")
+    asked = user.get("total_batch_size") if isinstance(user, Mapping) else None
+    for value in (meta.get("total_batch_size"), asked):
+        # -1 asks nanochat to choose
+        if type(value) is int and value > 0 and "dataloader_state_dict" in meta:
+            return value
+    return None
+
+
+def _notices(ref: CheckpointRef, meta: Mapping[str, Any], batch: int | None) -> tuple[str, ...]:
+    notices = []
+    if type(meta.get("step")) is int and meta["step"] != ref.step:
+        notices.append(f"the file's name says step {ref.step}, its meta file step {meta['step']}")
+    if batch is None:
+        notices.append("tokens seen unknown: the meta file states no total_batch_size of a pretraining run")
+    if isinstance(meta.get("val_bpb"), float) and "val_loss" not in meta:
+        bits = f"{meta['val_bpb']:.4f} bits per byte"
+        notices.append(f"validation loss is {bits}, which are no nats per token: not taken over")
+    return tuple(notices)

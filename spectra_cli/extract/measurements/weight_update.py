@@ -1,0 +1,130 @@
+"""Singular values of what an adapter added to each matrix.
+
+A product of rank r has the singular values of an r x r core: with Q R factorisations of both factors,
+`scale B A = Q_B (scale R_B R_A^T) Q_A^T`. The columns of Q_B and Q_A are orthonormal, so that the core
+holds all of them, and nothing of the size of the matrix is ever made.
+Shape suffixes: O fan_out, I fan_in, r rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spectra_cli.core.types import FloatArray, Site, Skipped, Spectrum, SpectrumKind, Status
+from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
+from spectra_cli.extract.measurements.weights import NonFiniteWeightError, singular_values
+from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
+
+NAME = "weight_update"
+_NO_ADAPTER = "this checkpoint is no adapter: nothing says what was added to its weights"
+_NOT_ADAPTED = "the adapter has no low-rank update of this matrix"
+_NO_MATRIX = "adapted, but no matrix of this model goes by such a name"
+
+
+def low_rank_singular_values(left_Or: Tensor, right_rI: Tensor, scale: float) -> FloatArray:
+    """Singular values of `scale left right` in float64, descending: min(O, I, r) of them.
+
+    >>> low_rank_singular_values(torch.tensor([[3.0], [4.0]]), torch.tensor([[1.0, 0.0]]), 2.0)
+    array([10.])
+
+    Raises:
+        NonFiniteWeightError: with how many entries of the factors are NaN or infinite.
+    """
+    left, right = (factor.detach().to("cpu", torch.float64).numpy() for factor in (left_Or, right_rI))
+    bad = int((~np.isfinite(left)).sum() + (~np.isfinite(right)).sum())
+    if bad:
+        raise NonFiniteWeightError(bad, left.size + right.size)
+    r_left, r_right = (np.asarray(np.linalg.qr(factor, mode="r")) for factor in (left, right.T))
+    return scale * np.linalg.svd(r_left @ r_right.T, compute_uv=False)
+
+
+def rescaled_difference(update: WeightUpdate, rescaling: Rescaling) -> Tensor:
+    """What DoRA added: the parameter after it less the parameter before, in float64, as it is stored."""
+    base = rescaling.base.detach().to("cpu", torch.float64)
+    return update.applied_to(base, dtype=torch.float64).sub_(base)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSpectra:
+    """The spectrum of each view's update; views without one are skipped by name, and so are updates of
+    what is no matrix of the model.
+    """
+
+    model: Model
+    views: tuple[MatrixView, ...]
+
+    def finish(self) -> Measured:
+        """See `Observer.finish`."""
+        updates = self.model.updates
+        measured = Measured()
+        for view in self.views:
+            update = None if view.expert is not None else _update_of(view, self.model)
+            if update is None:
+                reason = _NOT_ADAPTED if updates else _NO_ADAPTER
+                measured += Measured(skipped=(_skipped(view.site, Status.NOT_APPLICABLE, reason),))
+            else:
+                measured += _measure(view, update)
+        return measured + Measured(skipped=tuple(_without_matrix(self.model)))
+
+
+def _update_of(view: MatrixView, model: Model) -> WeightUpdate | None:
+    return next((update for name, update in model.updates.items() if _is(view, name)), None)
+
+
+def _is(view: MatrixView, name: str) -> bool:
+    """Whether `name` is the view's parameter; a model or an adapter may lack the first part of paths."""
+    own = (view.site.name, *view.aliases)
+    return any(name == other or name.endswith(f".{other}") or other.endswith(f".{name}") for other in own)
+
+
+def _without_matrix(model: Model) -> Iterator[Skipped]:
+    for name in model.updates:
+        if not any(_is(view, name) for view in model.matrices):
+            yield _skipped(Site(layer=None, component=name, name=name), Status.NOT_APPLICABLE, _NO_MATRIX)
+
+
+def _measure(view: MatrixView, update: WeightUpdate) -> Measured:
+    fan_out, fan_in = view.shape
+    try:
+        if update.rescaling is None:
+            values = _low_rank(view, update)
+        else:
+            values = singular_values(view.part_of(rescaled_difference(update, update.rescaling)))
+    except NonFiniteWeightError as error:
+        return Measured(skipped=(_skipped(view.site, Status.NONFINITE, str(error)),))
+    spectrum = Spectrum(
+        site=view.site,
+        measurement=NAME,
+        kind=SpectrumKind.SINGULAR_VALUES,
+        values=values,
+        num_samples=fan_out,
+        ambient_dim=fan_in,
+        centered=False,
+        unit="weight_unit",
+        zero_threshold=float(max(fan_out, fan_in) * np.finfo(np.float64).eps * values[0]),
+    )
+    return Measured(spectra=(spectrum,))
+
+
+def _low_rank(view: MatrixView, update: WeightUpdate) -> FloatArray:
+    left, right = (update.right.T, update.left.T) if view.transposed else (update.left, update.right)
+    if view.rows is not None:
+        rows = view.rows.cpu() if isinstance(view.rows, Tensor) else view.rows
+        left = left[rows]
+    return low_rank_singular_values(left, right, update.scale)
+
+
+def _skipped(site: Site, status: Status, reason: str) -> Skipped:
+    return Skipped(measurement=NAME, site=site, status=status, reason=reason)
+
+
+WEIGHT_UPDATE = ParameterMeasurement(
+    name=NAME,
+    summary="singular values of what an adapter added to each weight matrix",
+    start=lambda subject: UpdateSpectra(model=subject.model, views=subject.views),
+)

@@ -1,0 +1,170 @@
+"""A user's own model: `--model package.module:build` names the function that makes it.
+
+`build(state, metadata)` gets the checkpoint's tensors by name and what is known about it, and returns a
+`torch.nn.Module` whose `forward(tokens)` gives logits (B, T, V), alone or as `.logits` of what it
+returns; or a `Description` of such a module, as a mapping or an object. It is called once with tensors
+on the meta device, which have shapes and no values, to plan the scan, and then with each checkpoint's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spectra_cli.core.errors import ModelError, UsageError
+from spectra_cli.extract.models.causal_lm import check
+from spectra_cli.extract.models.description import described, measurable
+from spectra_cli.extract.models.halves import logits_of
+from spectra_cli.extract.protocols import CheckpointHeader, Model
+
+Builder = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Any]
+
+META = torch.device("meta")
+
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+@dataclass(slots=True, kw_only=True)
+class CustomFamily:
+    """Models that the user's builder makes.
+
+    Attributes:
+        name, summary: as of every family; `word`: as the user gave it; `builder`: what it names.
+    """
+
+    name: str
+    summary: str
+    word: str
+    builder: Builder
+
+    def recognises(self, header: CheckpointHeader) -> bool:
+        """Always: the user chose it."""
+        return True
+
+    def build(
+        self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
+    ) -> Model:
+        """What the builder makes of the checkpoint, in float32, eval, without gradients.
+
+        Raises:
+            ModelError: what it returned is no model that can be measured, or does not hold the
+                checkpoint's tensors.
+        """
+        found = described(self._call(header, state), self.word)
+        module = found.module
+        notices: tuple[str, ...] = (f"built by {self.word}",)
+        if state is not None:
+            notices += _check_weights(module, state, self.word)
+            module.to(device=device, dtype=torch.float32)
+        module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
+        model = measurable(found, self.word, family=self.name, notices=notices)
+        if state is not None:
+            check(model, whole=lambda tokens: logits_of(module(tokens), self.word))
+        return model
+
+    def _call(self, header: CheckpointHeader, state: Mapping[str, Tensor] | None) -> Any:
+        metadata = {
+            "config": dict(header.config),
+            "format": header.ref.format,
+            "path": header.ref.uri,
+            "step": header.ref.step,
+        }
+        with _importable_from_here():
+            if state is not None:
+                return self.builder(dict(state), metadata)
+            empty = {n: torch.empty(t.shape, dtype=t.dtype, device=META) for n, t in header.tensors.items()}
+            try:
+                with META:
+                    return self.builder(empty, metadata)
+            except (RuntimeError, NotImplementedError) as error:
+                raise ModelError(
+                    f"--model {self.word}: failed on tensors without values: {error}. It is first called "
+                    "with tensors on the meta device, to plan the scan: it may read their shapes, not their "
+                    "values"
+                ) from error
+
+
+def custom_family(word: str) -> CustomFamily:
+    """The family of the builder that `word` names, as `package.module:function`.
+
+    Modules are found as Python finds them, and in the working directory first.
+
+    Raises:
+        UsageError: no such module or function, or nothing that can be called.
+    """
+    if not _NAME.fullmatch(word):
+        raise UsageError(f"--model {word}: expected package.module:function, such as my_model:build")
+    module_name, _, attribute = word.partition(":")
+    with _importable_from_here():
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+                raise  # a module that the user's own imports lack
+            raise UsageError(
+                f"--model {word}: no module {error.name!r} in {os.getcwd()} nor among the installed ones"
+            ) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            public = [name for name in vars(found) if not name.startswith("_")]
+            raise UsageError(
+                f"--model {word}: {module_name} has no {part!r}; it has {', '.join(public[:12]) or 'nothing'}"
+            )
+        found = getattr(found, part)
+    if not callable(found):
+        raise UsageError(
+            f"--model {word}: is a {type(found).__name__}; expected a function (state, metadata)"
+        )
+    return CustomFamily(name="custom", summary=f"built by {word}", word=word, builder=found)
+
+
+@contextmanager
+def _importable_from_here() -> Iterator[None]:
+    """Modules of the working directory can be imported, as with `python -m`."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _check_weights(module: nn.Module, state: Mapping[str, Tensor], word: str) -> tuple[str, ...]:
+    """What of the module is not the file's, by name; nothing may lack values or contradict the file.
+
+    Raises:
+        ModelError: a tensor on the meta device, or one that differs from the file's of the same name.
+    """
+    own = dict(module.named_parameters(remove_duplicate=False))
+    empty = [name for name, tensor in {**own, **dict(module.named_buffers())}.items() if tensor.is_meta]
+    if empty:
+        raise ModelError(
+            f"--model {word}: {len(empty)} tensors of its module have no values: {', '.join(empty[:5])}; "
+            "build the module on the CPU and load the given state into it"
+        )
+    elsewhere = []
+    for name, parameter in own.items():
+        stored = state.get(name)
+        if stored is None or stored.shape != parameter.shape:
+            elsewhere.append(name)
+        elif not torch.allclose(
+            parameter.detach().cpu().float(), stored.float(), rtol=0, atol=0, equal_nan=True
+        ):
+            raise ModelError(
+                f"--model {word}: {name} differs from the checkpoint's tensor of that name; "
+                "load the given state into the module before returning it"
+            )
+    if not elsewhere:
+        return ()
+    names = ", ".join(elsewhere[:5])
+    count = f"{len(elsewhere)} of {len(own)} parameters"
+    return (f"{count} are not the checkpoint's by name; {word} answers for their values: {names}",)

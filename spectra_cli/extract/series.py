@@ -1,0 +1,104 @@
+"""A series of checkpoints found, chosen from and understood, with no weight read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.series_selection import select
+from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.annotated import AnnotatedSource, annotated
+from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.models.custom import CustomFamily, custom_family
+from spectra_cli.extract.models.registry import find_family
+from spectra_cli.extract.protocols import CheckpointHeader, Model, ModelFamily
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """Checkpoints found and understood, with no weight read.
+
+    Attributes:
+        source: where they come from; `refs`: those chosen, in order.
+        first: header of the first readable one; `skeleton`: its model, without weights.
+        selection: how they were chosen, as typed; empty for all of them.
+        model_settings: what the user said about the model, and the numbers depend on.
+        builder: `package.module:callable` that builds the model; empty for a known family.
+        notices: about the choice.
+    """
+
+    source: AnnotatedSource
+    refs: tuple[CheckpointRef, ...]
+    first: CheckpointHeader
+    skeleton: Model
+    selection: str = ""
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
+    builder: str = ""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether code of the user or the checkpoint builds the model: equal files may then not do."""
+        return bool(self.builder) or bool(self.model_settings.get("trust_remote_code"))
+
+
+def open_series(path: str, options: SeriesOptions | None = None) -> Series:
+    """Find the checkpoints at `path`, choose, and outline the model of the first that can be read.
+
+    Raises:
+        CheckpointError: there are none, or none can be read.
+        ModelError: no family reads the first one.
+        UsageError: a choice, a log or a `run.toml` that cannot mean anything.
+    """
+    options = options or SeriesOptions()
+    found = find_source(path, base=options.base)
+    source = annotated(found, path, options)
+    refs, notices = select(source.refs(), options.selection)
+    problems: list[str] = []
+    for ref in refs:
+        try:
+            header = source.header(ref)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        return Series(
+            source=source,
+            refs=refs,
+            first=header,
+            skeleton=build_skeleton(header, options.builder),
+            selection=options.selection.words,
+            model_settings=_model_settings(source, options),
+            builder=options.builder,
+            notices=notices,
+        )
+    raise CheckpointError(f"{path}: none of {len(refs)} checkpoints can be read: " + "; ".join(problems[:3]))
+
+
+def family_of(header: CheckpointHeader, builder: str = "") -> ModelFamily | CustomFamily:
+    """The family that reads a checkpoint, or the user's own builder.
+
+    Raises:
+        ModelError: no family reads it.
+        UsageError: there is no such builder.
+    """
+    return custom_family(builder) if builder else find_family(header)
+
+
+def build_skeleton(header: CheckpointHeader, builder: str = "") -> Model:
+    """The model of a checkpoint on the meta device: shapes and sites, no weights."""
+    return family_of(header, builder).build(header, None, device=torch.device("meta"))
+
+
+def _model_settings(source: AnnotatedSource, options: SeriesOptions) -> dict[str, Any]:
+    said = {
+        "base": options.base,
+        "builder": options.builder,
+        "facts": dict(source.model),
+        "trust_remote_code": options.trust_remote_code,
+    }
+    return {name: value for name, value in said.items() if value}

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spectra_cli.cli.series_options import series_options
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.series_options import SeriesOptions
+
+NOTHING = {
+    "steps": "",
+    "every": None,
+    "last": None,
+    "limit": None,
+    "log": "",
+    "facts": None,
+    "base": "",
+    "builder": "",
+    "trust_remote_code": False,
+}
+
+
+def test_no_words_are_no_options():
+    assert series_options(**NOTHING) == SeriesOptions()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("model.n=12", 12),
+        ("model.n=1e-5", 1e-5),
+        ("model.n=true", True),
+        ("model.n=muon", "muon"),
+        ('model.n="12"', "12"),
+        ("model.n=[1, 2]", [1, 2]),
+        ("model.n=a=b", "a=b"),
+        ("model.n=2024-01-01", "2024-01-01"),  # no JSON value: text
+        ("model.n=", ""),
+    ],
+)
+def test_facts_are_values(words, expected):
+    assert series_options(**NOTHING | {"facts": [words]}).model == {"n": expected}
+
+
+@pytest.mark.parametrize("words", ["n=1", "model.=1", "model.n", "scan.n=1", "model.a.b=1"])
+def test_what_is_no_fact(words):
+    with pytest.raises(UsageError, match=r"model\.KEY=VALUE"):
+        series_options(**NOTHING | {"facts": [words]})
+
+
+def test_an_inspection_shows_metadata_sources_and_oddities(spectra, place):
+    Path("run/run.toml").write_text('dataset = "FineWeb"\nbatch_size_tokens = 64\n')
+    text = " ".join(spectra("inspect", "run", "-T", "8", "--last", "1").out.split())
+    assert "dataset: FineWeb" in text
+    assert "--last 1: 1 of 2 checkpoints are chosen" in text
+    assert "step2" not in text
+    document = json.loads(spectra("inspect", "run", "-T", "8", "--json").out)
+    row = document["checkpoints"][0]
+    assert row["batch_size_tokens"] == 64
+    assert row["sources"]["batch_size_tokens"].endswith("run.toml")
+    assert row["sources"]["train_loss"] == "trainer_state.json"
+    assert row["learning_rate"] > 0
+    assert row["facts"] == {"dataset": "FineWeb"}
+    assert document["series_notices"] == []

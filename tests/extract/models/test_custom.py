@@ -1,0 +1,325 @@
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spectra_cli.core.errors import ModelError, UsageError
+from spectra_cli.extract.models.custom import custom_family
+from spectra_cli.extract.models.description import Description
+
+VOCAB, WIDTH = 61, 16
+CPU, META = torch.device("cpu"), torch.device("meta")
+
+
+class Block(nn.Module):
+    def __init__(self, *, fused: bool):
+        super().__init__()
+        self.fused = fused
+        if fused:
+            self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
+        else:
+            self.attn = nn.ModuleDict({f"{c}_proj": nn.Linear(WIDTH, WIDTH, bias=False) for c in "qkvo"})
+        self.out = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, x):
+        u = functional.layer_norm(x, (WIDTH,))
+        q, k, v = self.qkv(u).chunk(3, -1) if self.fused else [self.attn[f"{c}_proj"](u) for c in "qkv"]
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return x + self.out(y if self.fused else self.attn["o_proj"](y))
+
+
+class Tiny(nn.Module):
+    def __init__(self, *, fused=False, cap=None, tied=False, wrapped=False):
+        super().__init__()
+        self.places = nn.Embedding(12, WIDTH)
+        self.tokens = nn.Embedding(VOCAB, WIDTH)
+        self.layers = nn.ModuleList(Block(fused=fused) for _ in range(2))
+        self.norm = nn.LayerNorm(WIDTH)
+        self.unembed = nn.Linear(WIDTH, VOCAB, bias=False)
+        if tied:
+            self.unembed.weight = self.tokens.weight
+        self.cap, self.wrapped = cap, wrapped
+
+    def trunk(self, tokens):
+        x = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1]))
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+    def head(self, hidden):
+        logits = self.unembed(hidden)
+        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+
+    def forward(self, tokens):
+        logits = self.head(self.trunk(tokens))
+        return SimpleNamespace(logits=logits) if self.wrapped else logits
+
+
+def written(**options) -> Tiny:
+    torch.manual_seed(3)
+    module = Tiny(**options)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.3)
+    return module
+
+
+def load(state, **options) -> Tiny:
+    module = Tiny(**options)
+    module.load_state_dict(state)
+    return module
+
+
+@pytest.fixture
+def family_of(monkeypatch, tmp_path):
+    """A family whose builder is the given function, named as a user names it."""
+
+    def family(build):
+        module = SimpleNamespace(build=build)
+        monkeypatch.setitem(sys.modules, "users_model", module)
+        return custom_family("users_model:build")
+
+    return family
+
+
+@pytest.fixture
+def checkpoint(header_of):
+    def both(module):
+        state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        return header_of({"anything": 1}, state, format="nanogpt"), state
+
+    return both
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_bare_module_is_measured_as_it_computes(family_of, checkpoint, tokens, wrapped):
+    source = written(wrapped=wrapped)
+    header, state = checkpoint(source)
+    family = family_of(lambda state, metadata: load(state, wrapped=wrapped))
+    skeleton = family.build(header, None, device=META)
+    model = family.build(header, state, device=CPU)
+    with torch.no_grad():
+        expected = source.head(source.trunk(tokens))
+        torch.testing.assert_close(model.head(model.trunk(tokens)), expected, rtol=1e-5, atol=1e-6)
+    addresses = [view.site.address for view in model.matrices]
+    assert addresses == [view.site.address for view in skeleton.matrices]
+    per_block = ["attn.q", "attn.k", "attn.v", "attn.o", "out"]
+    assert addresses == ["embed", *[f"blocks.{n}.{c}" for n in (0, 1) for c in per_block], "lm_head"]
+    assert (model.width, model.vocab_size, model.family, model.recognised) == (WIDTH, VOCAB, "custom", False)
+    assert model.final_norm is model.module.norm
+    assert "built by users_model:build" in model.notices
+
+
+def test_its_gradients_and_covariances_are_those_of_autograd(
+    family_of, checkpoint, make_probe, scan, slow_reference, spectra_of
+):
+    header, state = checkpoint(written())
+    family = family_of(lambda state, metadata: load(state))
+    probe = make_probe(6, 8)
+    found = scan(family.build(header, state, device=CPU), probe, dtype="float64")
+    model = family.build(header, state, device=CPU)
+    addresses = [v.site.address for v in model.matrices if v.site.layer is not None]
+    truth = slow_reference(model, probe, addresses)
+    gradients = spectra_of(found, "gradient_matrix")
+    assert gradients.keys() == set(addresses)
+    for address, spectrum in gradients.items():
+        expected = truth.singular_values(address)
+        # float64 throughout; the Gram matrix squares the rounding
+        torch.testing.assert_close(
+            torch.tensor(spectrum.values)[: len(expected)],
+            expected,
+            rtol=1e-6,
+            atol=1e-7 * float(expected[0]),
+        )
+    for layer in (0, 1):
+        values = torch.tensor(spectra_of(found, "activation_covariance")[f"blocks.{layer}.resid_post"].values)
+        torch.testing.assert_close(
+            values, truth.covariance_eigenvalues(layer)[: len(values)], rtol=1e-6, atol=1e-9
+        )
+
+
+def test_rows_of_a_fused_matrix_are_those_of_its_unfused_twin(family_of, checkpoint):
+    header, state = checkpoint(written(fused=True))
+    parts = {
+        f"blocks.{n}.attn.{c}": (f"layers.{n}.qkv.weight", i * WIDTH, (i + 1) * WIDTH)
+        for n in (0, 1)
+        for i, c in enumerate("qkv")
+    }
+    family = family_of(
+        lambda state, metadata: {"module": load(state, fused=True), "matrices": parts, "blocks": "layers"}
+    )
+    model = family.build(header, state, device=CPU)
+    views = {view.site.address: view for view in model.matrices}
+    assert views.keys() == {*parts, "embed", "lm_head"}
+    for i, c in enumerate("qkv"):
+        expected = state["layers.1.qkv.weight"].chunk(3)[i]
+        assert torch.equal(views[f"blocks.1.attn.{c}"].weight(), expected)
+    assert any("out.weight" in notice for notice in model.notices)
+
+
+def test_a_tied_head_is_measured_once_as_the_embedding(family_of, checkpoint):
+    header, state = checkpoint(written(tied=True))
+    model = family_of(lambda state, metadata: load(state, tied=True)).build(header, state, device=CPU)
+    first = model.matrices[0]
+    assert (first.site.address, first.aliases) == ("embed", ("unembed.weight",))
+    assert "lm_head" not in {view.site.address for view in model.matrices}
+
+
+def test_logits_that_are_changed_after_the_head_need_both_halves(family_of, checkpoint, tokens):
+    source = written(cap=2.0)
+    header, state = checkpoint(source)
+    with pytest.raises(ModelError, match="return `trunk` and `head` beside the module"):
+        family_of(lambda state, metadata: load(state, cap=2.0)).build(header, state, device=CPU)
+
+    def build(state, metadata):
+        module = load(state, cap=2.0)
+        return Description(module=module, trunk=module.trunk, head=module.head, max_length=12)
+
+    model = family_of(build).build(header, state, device=CPU)
+    with torch.no_grad():
+        torch.testing.assert_close(model.head(model.trunk(tokens)), source(tokens), rtol=1e-5, atol=1e-6)
+    assert model.max_length == 12
+
+
+def test_metadata_says_where_the_tensors_come_from(family_of, checkpoint):
+    seen = []
+    header, state = checkpoint(written())
+    family_of(lambda state, metadata: seen.append(metadata) or load(state)).build(header, state, device=CPU)
+    (metadata,) = seen
+    assert metadata == {"config": {"anything": 1}, "format": "nanogpt", "path": "/runs/tiny/step5", "step": 5}
+
+
+def test_an_object_with_a_module_will_do(family_of, checkpoint):
+    header, state = checkpoint(written())
+    family = family_of(lambda state, metadata: SimpleNamespace(module=load(state), final_norm="norm"))
+    model = family.build(header, state, device=CPU)
+    assert model.final_norm is model.module.norm
+
+
+def test_weights_that_were_not_loaded_are_noticed(family_of, checkpoint):
+    header, state = checkpoint(written())
+    with pytest.raises(ModelError, match=r"places.weight differs from the checkpoint's tensor of that name"):
+        family_of(lambda state, metadata: Tiny()).build(header, state, device=CPU)
+    renamed = {f"net.{name}": tensor for name, tensor in state.items()}
+    build = family_of(
+        lambda state, metadata: load({n.removeprefix("net."): t for n, t in state.items()})
+    ).build
+    notices = build(header, renamed, device=CPU).notices
+    assert any("15 of 15 parameters are not the checkpoint's by name" in n for n in notices)
+
+
+def meta_module(state, metadata):
+    with META:
+        return Tiny()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda state, metadata: 3, "returned a int; expected a torch.nn.Module"),
+        (lambda state, metadata: {"modul": 1}, "a mapping with modul; expected"),
+        (lambda state, metadata: {"module": 3}, "a int as module"),
+        (lambda state, metadata: {"module": load(state), "trunk": len}, "they come together"),
+        (lambda state, metadata: {"module": load(state), "blocks": "layer"}, "Tiny has no part 'layer'"),
+        (lambda state, metadata: {"module": load(state), "blocks": [nn.ReLU()]}, "blocks are ReLU"),
+        (
+            lambda state, metadata: {"module": load(state), "matrices": {"embed": "norm.weight"}},
+            r"embed is norm.weight, found \(16,\); expected a matrix",
+        ),
+        (meta_module, "tensors of its module have no values"),
+    ],
+)
+def test_what_cannot_be_used_is_named(family_of, checkpoint, build, message):
+    header, state = checkpoint(written())
+    with pytest.raises(ModelError, match=message):
+        family_of(build).build(header, state, device=CPU)
+
+
+def test_a_builder_that_reads_values_is_told_of_the_first_call(family_of, checkpoint):
+    header, _ = checkpoint(written())
+    family = family_of(lambda state, metadata: state["norm.weight"][0].item())
+    with pytest.raises(ModelError, match="first called with tensors on the meta device"):
+        family.build(header, None, device=META)
+
+
+def test_a_forward_without_logits_is_named(family_of, checkpoint):
+    header, state = checkpoint(written())
+
+    class Pooled(Tiny):
+        def forward(self, tokens: Tensor) -> Tensor:
+            return super().forward(tokens).mean(1)
+
+    def build(state, metadata):
+        module = Pooled()
+        module.load_state_dict(state)
+        return module
+
+    with pytest.raises(ModelError, match=r"returned \(1, 61\); expected logits of shape \(B, T, V\)"):
+        family_of(build).build(header, state, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("my_model", "expected package.module:function"),
+        ("my_model.py:build", "no module 'my_model' in"),
+        ("nowhere_to_be_found:build", "no module 'nowhere_to_be_found' in"),
+        ("math:build", "math has no 'build'; it has"),
+        ("math:pi", "is a float; expected a function"),
+    ],
+)
+def test_a_name_that_leads_nowhere(word, message):
+    with pytest.raises(UsageError, match=message):
+        custom_family(word)
+
+
+def test_modules_of_the_working_directory_are_found(tmp_path, monkeypatch):
+    (tmp_path / "beside_me.py").write_text("def build(state, metadata):\n    return 1\n")
+    (tmp_path / "lacking.py").write_text("import not_installed_at_all\n")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    assert custom_family("beside_me:build").builder({}, {}) == 1
+    with pytest.raises(ModuleNotFoundError, match="not_installed_at_all"):
+        custom_family("lacking:build")
+    assert sys.path == before
+    sys.modules.pop("beside_me")
+
+
+# ----------------------------------------------------------------------------- the documented example
+
+EXAMPLE = Path(__file__).parents[3] / "docs" / "how-to" / "scan-your-own-model.md"
+MY_MODEL = """
+from tests_of_custom import Tiny
+
+
+class MyModel(Tiny):
+    def __init__(self, *, vocab_size, width, num_layers):
+        super().__init__()
+        assert (vocab_size, width, num_layers) == (61, 16, 2)
+"""
+
+
+def test_the_documented_example_works(tmp_path, monkeypatch, checkpoint, tokens):
+    example, mapping = re.findall(r"```python\n(.*?)```", EXAMPLE.read_text(), re.DOTALL)
+    assert len(example.splitlines()) <= 10
+    (tmp_path / "my_run.py").write_text(example)
+    (tmp_path / "my_model.py").write_text(MY_MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "tests_of_custom", SimpleNamespace(Tiny=Tiny))
+    source = written()
+    header, state = checkpoint(source)
+    family = custom_family("my_run:build")
+    assert family.build(header, None, device=META).width == WIDTH
+    with torch.no_grad():
+        model = family.build(header, state, device=CPU)
+        torch.testing.assert_close(model.module(tokens), source(tokens), rtol=0, atol=0)
+    keys = set(re.findall(r'^        "(\w+)": ', mapping, re.MULTILINE))
+    assert keys == {field.name for field in fields(Description)}
+    for module in ("my_run", "my_model"):
+        sys.modules.pop(module)
