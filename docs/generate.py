@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from spectra_cli.statistics.statistic import Statistic, always, never
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+COVERAGE: Mapping[str, Mapping[str, str]] = tomllib.loads((DOCS / "coverage.toml").read_text())
 DEMO = ROOT / "spectra-demo"
 PICTURE = DOCS / "pictures" / "scan.svg"
 PICTURE_COMMAND = (
@@ -68,6 +70,7 @@ def generated_pages() -> Mapping[Path, str]:
         DOCS / "reference" / "cli.md": cli_reference(),
         DOCS / "reference" / "statistics.md": statistics_reference(),
         DOCS / "reference" / "settings.md": settings_reference(),
+        DOCS / "reference" / "formats.md": formats_reference(),
         readme: with_tables(readme.read_text()),
     }
 
@@ -140,6 +143,30 @@ def settings_reference() -> str:
         + "`paper-d12` is layers 0, 3, 6, 9 and 11.\n\n"
         + table
         + "\nDevice, memory and batch size are no settings: they change the numbers by rounding only.\n"
+    )
+
+
+def formats_reference() -> str:
+    """Format by family: where a test reads a checkpoint of its writer and compares the logits."""
+    rows = [
+        [f"`{family}`", *("yes" if family in COVERAGE[name] else "" for name in FORMATS)]
+        for family in FAMILIES
+    ]
+    tests = [
+        [f"`{name}`", f"`{family}`", f"`{test}`"]
+        for name, families in COVERAGE.items()
+        for family, test in families.items()
+    ]
+    return (
+        _NOTE
+        + "# Formats and families\n\n"
+        + "*Yes* where a test builds such a checkpoint with the library that writes it, or by the writer's "
+        + "own layout and equations, and compares logits with the writer's model. Other pairs are read by the "
+        + "same code wherever the tensors have a family's names, and have not been tried. DeepSpeed's shards "
+        + "are read only after its own converter.\n\n"
+        + _table(["family", *(f"`{name}`" for name in FORMATS)], rows)
+        + "\n## Tests\n\n"
+        + _table(["format", "family", "test"], tests)
     )
 
 

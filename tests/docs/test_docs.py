@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 
 from spectra_cli.cli.app import app
 from spectra_cli.core.settings import resolve_settings
+from spectra_cli.extract.checkpoints.registry import FORMATS
 from spectra_cli.extract.demo.training import DemoSettings, train_run
+from spectra_cli.extract.models.registry import FAMILIES
 from spectra_cli.workflows.scan import ScanRequest, scan
 
 ROOT = Path(__file__).parents[2]
@@ -251,6 +253,15 @@ def test_every_key_of_a_json_document_is_described(command, tiny_demo, monkeypat
     page = (DOCS / "reference" / "json.md").read_text()
     section = page.split(f"## {document['schema']}\n")[1].split("\n## ")[0]
     assert _keys(document) <= set(re.findall(r"`(\w+)`", section))
+
+
+def test_every_pair_of_format_and_family_names_its_test():
+    assert list(generate.COVERAGE) == list(FORMATS)
+    for families in generate.COVERAGE.values():
+        assert families.keys() <= FAMILIES.keys()
+        for evidence in families.values():
+            path, name = evidence.split("::")
+            assert f"def {name}(" in (ROOT / path).read_text(), evidence
 
 
 def test_pre_commit_runs_exactly_make_lint():
