@@ -161,7 +161,7 @@ def formats_reference() -> str:
         _NOTE
         + "# Formats and families\n\n"
         + "*Yes* where a test builds such a checkpoint with the library that writes it, or by the writer's "
-        + "own layout and equations, and compares logits with the writer's model. Other pairs are read by the "
+        + "own layout and equations, and compares logits with the writer's model. Others are read by the "
         + "same code wherever the tensors have a family's names, and have not been tried. DeepSpeed's shards "
         + "are read only after its own converter.\n\n"
         + _table(["family", *(f"`{name}`" for name in FORMATS)], rows)
