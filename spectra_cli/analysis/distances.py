@@ -24,8 +24,8 @@ def jensen_shannon(first: FloatArray, second: FloatArray) -> FloatArray:
     Args:
         first, second: (..., rank) eigenvalues; zeros are taken as they are.
 
-    >>> float(jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0]))) == np.log(2)
-    True
+    >>> round(float(jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0]))), 6)
+    0.693147
     """
     p, q = trace_normalised(first), trace_normalised(second)
     middle = (p + q) / 2
