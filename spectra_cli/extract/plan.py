@@ -23,8 +23,7 @@ from spectra_cli.extract.numerics import is_plain_linear
 from spectra_cli.extract.protocols import MatrixView, Model
 from spectra_cli.extract.selection import select_layers, select_matrices
 
-# On the CPU small batches, whose tensors stay in cache and in glibc's heap: 8,192 tokens took up to 1.6
-# times as long at d = 256 and no less at d = 768.
+# On the CPU small batches, whose tensors stay in cache and in glibc's heap.
 _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384}
 # Tensors kept for backward and temporaries, in units of the linear maps' inputs and outputs. With it the
 # plan of the benchmark's d = 256 work was 1.4 times the peak that was measured.
