@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spectra_cli.core.types import FloatArray, Site, Skipped, Spectrum, SpectrumKind, Status
+from spectra_cli.core.types import FloatArray, Site, Skipped, Status
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
-from spectra_cli.extract.measurements.weights import NonFiniteWeightError, singular_values
+from spectra_cli.extract.measurements.weights import NonFiniteWeightError, singular_values, spectrum_of
 from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
 
 NAME = "weight_update"
@@ -89,7 +89,6 @@ def _without_matrix(model: Model) -> Iterator[Skipped]:
 
 
 def _measure(view: MatrixView, update: WeightUpdate) -> Measured:
-    fan_out, fan_in = view.shape
     try:
         if update.rescaling is None:
             values = _low_rank(view, update)
@@ -97,18 +96,7 @@ def _measure(view: MatrixView, update: WeightUpdate) -> Measured:
             values = singular_values(view.part_of(rescaled_difference(update, update.rescaling)))
     except NonFiniteWeightError as error:
         return Measured(skipped=(_skipped(view.site, Status.NONFINITE, str(error)),))
-    spectrum = Spectrum(
-        site=view.site,
-        measurement=NAME,
-        kind=SpectrumKind.SINGULAR_VALUES,
-        values=values,
-        num_samples=fan_out,
-        ambient_dim=fan_in,
-        centered=False,
-        unit="weight_unit",
-        zero_threshold=float(max(fan_out, fan_in) * np.finfo(np.float64).eps * values[0]),
-    )
-    return Measured(spectra=(spectrum,))
+    return Measured(spectra=(spectrum_of(view, values, measurement=NAME),))
 
 
 def _low_rank(view: MatrixView, update: WeightUpdate) -> FloatArray:

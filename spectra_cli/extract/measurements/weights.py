@@ -72,10 +72,15 @@ def _measure(view: MatrixView) -> Measured:
     except NonFiniteWeightError as error:
         skipped = Skipped(measurement=NAME, site=view.site, status=Status.NONFINITE, reason=str(error))
         return Measured(skipped=(skipped,))
-    fan_out, fan_in = weight.shape
-    spectrum = Spectrum(
+    return Measured(spectra=(spectrum_of(view, values, measurement=NAME),))
+
+
+def spectrum_of(view: MatrixView, values: FloatArray, *, measurement: str) -> Spectrum:
+    """Singular values of a matrix of the view's shape, as a spectrum."""
+    fan_out, fan_in = view.shape
+    return Spectrum(
         site=view.site,
-        measurement=NAME,
+        measurement=measurement,
         kind=SpectrumKind.SINGULAR_VALUES,
         values=values,
         num_samples=fan_out,
@@ -84,7 +89,6 @@ def _measure(view: MatrixView) -> Measured:
         unit="weight_unit",
         zero_threshold=float(max(fan_out, fan_in) * np.finfo(np.float64).eps * values[0]),
     )
-    return Measured(spectra=(spectrum,))
 
 
 WEIGHT = ParameterMeasurement(
