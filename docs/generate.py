@@ -35,7 +35,9 @@ from spectra_cli.statistics.statistic import Statistic, always, never
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-COVERAGE: Mapping[str, Mapping[str, str]] = tomllib.loads((DOCS / "coverage.toml").read_text())
+_COVERAGE = tomllib.loads((DOCS / "coverage.toml").read_text())
+COVERAGE: Mapping[str, list[str]] = _COVERAGE["formats"]
+COVERAGE_TEST: str = _COVERAGE["test"]
 DEMO = ROOT / "spectra-demo"
 PICTURE = DOCS / "pictures" / "scan.svg"
 PICTURE_COMMAND = (
@@ -147,26 +149,22 @@ def settings_reference() -> str:
 
 
 def formats_reference() -> str:
-    """Format by family: where a test reads a checkpoint of its writer and compares the logits."""
+    """Format by family: where a test scans a checkpoint of its writer and compares all that is measured."""
     rows = [
         [f"`{family}`", *("yes" if family in COVERAGE[name] else "" for name in FORMATS)]
         for family in FAMILIES
-    ]
-    tests = [
-        [f"`{name}`", f"`{family}`", f"`{test}`"]
-        for name, families in COVERAGE.items()
-        for family, test in families.items()
     ]
     return (
         _NOTE
         + "# Formats and families\n\n"
         + "*Yes* where a test builds such a checkpoint with the library that writes it, or by the writer's "
-        + "own layout and equations, and compares logits with the writer's model. Others are read by the "
-        + "same code wherever the tensors have a family's names, and have not been tried. DeepSpeed's shards "
-        + "are read only after its own converter.\n\n"
+        + "own layout and equations, scans it, and compares with the writer's model in float64, one sequence "
+        + "at a time: logits to 1e-5, covariance eigenvalues, singular values of per-sequence gradients and "
+        + "of weights. Others are read by the same code wherever the tensors have a family's names, and have "
+        + "not been tried. DeepSpeed's shards are read only after its own converter.\n\n"
         + _table(["family", *(f"`{name}`" for name in FORMATS)], rows)
-        + "\n## Tests\n\n"
-        + _table(["format", "family", "test"], tests)
+        + f"\nThe test of a cell is `{COVERAGE_TEST}[FORMAT-FAMILY]`; variants of a family have its name "
+        + "behind (`[huggingface-falcon-falcon-40b]`, `[gguf-llama-Q8_0]`).\n"
     )
 
 

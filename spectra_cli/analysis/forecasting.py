@@ -13,7 +13,6 @@ from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from spectra_cli.core.types import FloatArray
 
@@ -67,8 +66,19 @@ def rank_correlation(
 def _centred_ranks(values: FloatArray, groups: Sequence[Places]) -> FloatArray:
     ranks = np.zeros(values.size)
     for group in groups:
-        own = rankdata(values[group])
+        own = average_ranks(values[group])
         ranks[group] = own - own.mean()
+    return ranks
+
+
+def average_ranks(values: FloatArray) -> FloatArray:
+    """Ranks from 1; equal values, infinities among them, share the mean of theirs.
+
+    >>> average_ranks(np.array([3.0, np.inf, 1.0, np.inf])).tolist()
+    [2.0, 3.5, 1.0, 3.5]
+    """
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: FloatArray = (np.cumsum(counts) - (counts - 1) / 2)[places]
     return ranks
 
 

@@ -115,10 +115,11 @@ def loss_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray
     worst_end = max(min(run) for run in known)
     lowest_start = min(max(run[1:] or run) for run in known)
     if lowest_start < worst_end:
-        spans = "; ".join(f"{min(run):.4f} to {max(run):.4f}" for run in known)
+        spans = "; ".join(f"{min(run):.4f} to {max(run[1:] or run):.4f}" for run in known)
         raise DataError(
-            f"the runs have no loss in common: they span {spans}, {worst_end - lowest_start:.4f} nats apart; "
-            "scan more checkpoints, or align by --align step or tokens"
+            f"the runs have no loss in common: after their first checkpoint they span {spans}, "
+            f"{worst_end - lowest_start:.4f} nats apart; scan more checkpoints, or align by --align step or "
+            "tokens"
         )
     return np.linspace(worst_end, worst_end + COMMON_SHARE * (lowest_start - worst_end), number)
 

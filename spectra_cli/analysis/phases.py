@@ -12,6 +12,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from spectra_cli.analysis.decisions import Estimated
+from spectra_cli.core.types import FloatArray
+from spectra_cli.statistics.jackknife import standard_error
+
 SMALLEST_TURN = 0.03
 MANY_CHECKPOINTS = 60
 FEWEST_CHECKPOINTS = 8
@@ -43,60 +47,97 @@ class Segment:
     name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Path:
+    """One number over the checkpoints, with what the error of a change of it needs.
+
+    Attributes:
+        values: (n,).
+        stderrs: (n,) of each value by itself; NaN where unknown.
+        estimates: (n,) delete-one-block values, or empty. The probe is the same at every checkpoint, so
+            that most of its noise cancels in a change; without them the two errors are added in squares.
+    """
+
+    values: FloatArray
+    stderrs: FloatArray
+    estimates: tuple[Estimated, ...] = ()
+
+    @classmethod
+    def of(cls, estimates: Sequence[Estimated]) -> Path:
+        """The path of numbers that were measured on one probe."""
+        return cls(
+            values=np.array([e.value for e in estimates]),
+            stderrs=np.array([e.stderr for e in estimates]),
+            estimates=tuple(estimates),
+        )
+
+    def change_stderr(self, first: int, last: int) -> float:
+        """Standard error of the change from one checkpoint to another."""
+        if self.estimates:
+            before, after = self.estimates[first], self.estimates[last]
+            if before.block_sizes == after.block_sizes and len(before.block_sizes) > 1:
+                return standard_error(after.per_row - before.per_row, before.block_sizes)
+        return math.hypot(self.stderrs[first], self.stderrs[last])
+
+    def noise(self) -> float:
+        """What a checkpoint scatters against its neighbours: median error of a step, over sqrt 2."""
+        steps = np.array([self.change_stderr(i, i + 1) for i in range(self.values.size - 1)])
+        known = steps[np.isfinite(steps)]
+        return float(np.median(known)) / math.sqrt(2.0) if known.size else 0.0
+
+
 def find_phases(
-    tokens: Sequence[float],
-    log_rank: Sequence[float],
-    rank_stderr: Sequence[float],
-    alpha: Sequence[float],
-    alpha_stderr: Sequence[float],
+    tokens: Sequence[float], log_rank: Path, alpha: Path, *, warmup_until: float | None = None
 ) -> list[Segment]:
     """Segments between the turning points of log effective rank, each named by both signs.
 
     Args:
         tokens: seen at each checkpoint (or its step), ascending.
-        log_rank: natural logarithm of RankMe; alpha: decay exponent; both with standard errors.
+        log_rank: natural logarithm of RankMe; alpha: decay exponent.
+        warmup_until: tokens at which the learning rate has risen to its peak, where known; a contraction
+            that ends by then is warm-up, as is one that ends in the first tenth.
 
     Returns:
         In order; a single `flat` segment where nothing moved. At least two checkpoints are needed.
     """
-    r, a = np.asarray(log_rank, dtype=float), np.asarray(alpha, dtype=float)
-    r_error, a_error = np.asarray(rank_stderr, dtype=float), np.asarray(alpha_stderr, dtype=float)
-    turns = turning_points(r, turn_height(r_error))
+    turns = turning_points(log_rank.values, turn_height(log_rank.noise(), log_rank.values.size))
+    until = max(tokens[0] + WARMUP_SHARE * (tokens[-1] - tokens[0]), warmup_until or 0.0)
     segments: list[Segment] = []
     for first, last in pairwise(turns):
-        rank_change, alpha_change = float(r[last] - r[first]), float(a[last] - a[first])
-        rank_error = math.hypot(r_error[first], r_error[last])
-        alpha_error = math.hypot(a_error[first], a_error[last])
-        early = tokens[last] <= tokens[0] + WARMUP_SHARE * (tokens[-1] - tokens[0])
+        rank_change, rank_error = _change(log_rank, first, last)
+        alpha_change, alpha_error = _change(alpha, first, last)
+        warmup = not segments and tokens[last] <= until
         segments.append(
             Segment(
                 first=first,
                 last=last,
                 earliest=max(last - 1, first),
-                latest=min(last + 1, r.size - 1),
+                latest=min(last + 1, len(tokens) - 1),
                 rank_change=rank_change,
                 rank_stderr=rank_error,
                 alpha_change=alpha_change,
                 alpha_stderr=alpha_error,
-                name=_name(
-                    _sign(rank_change, rank_error),
-                    _sign(alpha_change, alpha_error),
-                    warmup=not segments and early,
-                ),
+                name=_name(_sign(rank_change, rank_error), _sign(alpha_change, alpha_error), warmup=warmup),
             )
         )
     return segments
 
 
-def turn_height(stderr: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """How far the path must come back before a turning point counts."""
-    factor = 7.0 if stderr.size > MANY_CHECKPOINTS else 6.0
-    known = stderr[np.isfinite(stderr)]
-    noise = float(np.median(known)) if known.size else 0.0
-    return max(factor * noise, SMALLEST_TURN)
+def _change(path: Path, first: int, last: int) -> tuple[float, float]:
+    return float(path.values[last] - path.values[first]), path.change_stderr(first, last)
 
 
-def turning_points(path: np.ndarray[tuple[int], np.dtype[np.float64]], height: float) -> list[int]:
+def turn_height(noise: float, num_checkpoints: int) -> float:
+    """How far the path must come back before a turning point counts.
+
+    Args:
+        noise: of one checkpoint; 0 where unknown.
+        num_checkpoints: the more there are, the more often noise alone comes back far.
+    """
+    return max((7.0 if num_checkpoints > MANY_CHECKPOINTS else 6.0) * noise, SMALLEST_TURN)
+
+
+def turning_points(path: FloatArray, height: float) -> list[int]:
     """First and last place, and every extreme from which the path came back by at least `height`.
 
     >>> turning_points(np.array([0.0, 1.0, 2.0, 1.9, 0.5, 0.0]), 1.0)

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra_cli.core.errors import ArchiveError
-from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, Scalar, Site, Spectrum
+from spectra_cli.core.types import (
+    CheckpointInfo,
+    CheckpointRef,
+    CheckpointSpectra,
+    Scalar,
+    Site,
+    Spectrum,
+    Vectors,
+)
 
 
 def _plain(value: object) -> object:
@@ -103,7 +111,18 @@ def _array_digest(array: NDArray[Any]) -> str:
     return hashlib.sha256(little_endian.tobytes()).hexdigest()
 
 
-def _spectrum_fields(spectrum: Spectrum) -> list[Any]:
+def vectors_digest(vectors: Vectors | None) -> str:
+    """sha256 of a spectrum's vectors; empty without any.
+
+    It is archived beside them, so that what stands beside vectors can be verified without reading them.
+    """
+    if vectors is None:
+        return ""
+    sides = [vectors.right] if vectors.left is None else [vectors.right, vectors.left]
+    return text_digest([[*side.shape, _array_digest(side)] for side in sides])
+
+
+def _spectrum_fields(spectrum: Spectrum, vectors: str) -> list[Any]:
     has_profile = spectrum.block_profile is not None and bool(spectrum.block_sizes)
     return [
         spectrum.measurement,
@@ -117,6 +136,8 @@ def _spectrum_fields(spectrum: Spectrum) -> list[Any]:
         [int(size) for size in spectrum.block_sizes],
         _array_digest(spectrum.values),
         _array_digest(spectrum.block_profile) if has_profile and spectrum.block_profile is not None else "",
+        # only where there are some, so that the digests of older files still hold
+        *([vectors] if vectors else []),
     ]
 
 
@@ -133,11 +154,18 @@ def _scalar_fields(scalar: Scalar) -> list[Any]:
     ]
 
 
-def content_digest(checkpoint: CheckpointSpectra) -> str:
+def content_digest(checkpoint: CheckpointSpectra, unread: Mapping[tuple[str, str], str] | None = None) -> str:
     """sha256 over everything that an archive keeps of one checkpoint, arrays bit for bit.
 
     Settings and probe belong to the archive as a whole and are covered by its table digest.
+
+    Args:
+        checkpoint: what was measured.
+        unread: (measurement, address) -> digest of the vectors that were left in the file.
     """
+    vectors = {(s.measurement, s.site.address): vectors_digest(s.vectors) for s in checkpoint.spectra} | dict(
+        unread or {}
+    )
     return text_digest(
         [
             ref_fields(checkpoint.ref),
@@ -145,7 +173,7 @@ def content_digest(checkpoint: CheckpointSpectra) -> str:
             dict(checkpoint.provenance.versions),
             dict(checkpoint.provenance.execution),
             skipped_fields(checkpoint),
-            [_spectrum_fields(s) for s in checkpoint.spectra],
+            [_spectrum_fields(s, vectors[s.measurement, s.site.address]) for s in checkpoint.spectra],
             [_scalar_fields(s) for s in checkpoint.scalars],
         ]
     )

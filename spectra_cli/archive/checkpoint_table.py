@@ -42,7 +42,7 @@ _NUMBERS = {
     "learning_rate": ("learning rate of this step", ""),
 }
 _OPTIONAL = ("step", *_COUNTS, *_NUMBERS)
-_COLUMNS = ("step", *TEXT_COLUMNS, *JSON_COLUMNS, *_COUNTS, *_NUMBERS, "num_parameters")
+COLUMNS = ("step", *TEXT_COLUMNS, *JSON_COLUMNS, *_COUNTS, *_NUMBERS, "num_parameters")
 _SINCE_1_1 = frozenset({"batch_size_tokens", "learning_rate", "facts"})
 
 
@@ -61,7 +61,7 @@ class Row:
 def required_columns(root: Any) -> tuple[str, ...]:
     """The columns that a file of its version must have; values without a column are unknown."""
     lacking = _SINCE_1_1 if root.attrs.get("format_version") == "1.0" else frozenset()
-    return tuple(name for name in _COLUMNS if name not in lacking)
+    return tuple(name for name in COLUMNS if name not in lacking)
 
 
 def columns_of(checkpoint: CheckpointSpectra) -> dict[str, Any]:

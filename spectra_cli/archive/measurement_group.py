@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spectra_cli.archive.canonical import vectors_digest
 from spectra_cli.archive.layout import SCALARS_GROUP
 from spectra_cli.archive.netcdf import (
     create_checkpoint_axis,
@@ -18,6 +19,7 @@ from spectra_cli.archive.netcdf import (
     text_attribute,
 )
 from spectra_cli.archive.site_axis import read_sites, site_axis, write_site_axis
+from spectra_cli.archive.vectors import create_vectors, read_vectors, write_vectors
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointSpectra, Site, Spectrum, SpectrumKind
 
@@ -49,6 +51,9 @@ class SpectrumHeader:
     centered: bool
     zero_threshold: float
     block_sizes: tuple[int, ...]
+    vectors_digest: str
+    right_shape: tuple[int, int]
+    left_shape: tuple[int, int]
 
 
 def spectrum_headers(checkpoint: CheckpointSpectra) -> list[SpectrumHeader]:
@@ -80,9 +85,16 @@ def spectrum_headers(checkpoint: CheckpointSpectra) -> list[SpectrumHeader]:
             centered=s.centered,
             zero_threshold=s.zero_threshold,
             block_sizes=s.block_sizes,
+            vectors_digest=vectors_digest(s.vectors),
+            right_shape=_shape(None if s.vectors is None else s.vectors.right),
+            left_shape=_shape(None if s.vectors is None else s.vectors.left),
         )
         for position, s in enumerate(checkpoint.spectra)
     ]
+
+
+def _shape(side: NDArray[np.float32] | None) -> tuple[int, int]:
+    return (0, 0) if side is None else (int(side.shape[0]), int(side.shape[1]))
 
 
 def create_measurement(
@@ -131,6 +143,17 @@ def create_measurement(
         units=unit,
     )
 
+    create_vectors(
+        group,
+        kind,
+        shape,
+        (
+            (i, place[h.site.address], h.vectors_digest, h.right_shape, h.left_shape)
+            for i, one in enumerate(by_checkpoint)
+            for h in one
+            if h.vectors_digest
+        ),
+    )
     num_blocks = max(len(h.block_sizes) for h in headers)
     if num_blocks:
         cells = (
@@ -191,10 +214,13 @@ def write_spectra(group: Any, checkpoint: int, spectra: Sequence[Spectrum]) -> N
     group[values_name][checkpoint] = values
     if profile is not None:
         group["block_profile"][checkpoint] = profile
+    write_vectors(group, checkpoint, place, spectra)
 
 
-def read_spectra(group: Any, name: str, checkpoint: int) -> Iterator[tuple[int, Spectrum]]:
-    """The spectra of one checkpoint with their positions: the inverse of writing."""
+def read_spectra(group: Any, name: str, checkpoint: int, *, vectors: bool) -> Iterator[tuple[int, Spectrum]]:
+    """The spectra of one checkpoint with their positions, and their vectors if asked for: the inverse
+    of writing.
+    """
     fields = {field: group[field][checkpoint] for field in PER_SPECTRUM}
     if not fields["num_values"].any():
         return
@@ -220,5 +246,6 @@ def read_spectra(group: Any, name: str, checkpoint: int) -> Iterator[tuple[int, 
                 zero_threshold=float(fields["zero_threshold"][i]),
                 block_profile=None if profile is None or not sizes else profile[i, : len(sizes), :size],
                 block_sizes=sizes,
+                vectors=read_vectors(group, kind, checkpoint, i) if vectors else None,
             ),
         )

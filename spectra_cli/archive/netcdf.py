@@ -40,9 +40,9 @@ def _text_array(values: Sequence[str]) -> NDArray[Any]:
     return array
 
 
-def read_text(group: Any, name: str) -> Any:
-    """A text variable as an object array of str."""
-    return group[name].asstr(errors="surrogateescape")[()]
+def read_text(group: Any, name: str, row: int | None = None) -> Any:
+    """A text variable, or one row of it, as an object array of str."""
+    return group[name].asstr(errors="surrogateescape")[() if row is None else row]
 
 
 def create_dimension(group: Any, name: str, values: NDArray[Any] | Sequence[str], *, long_name: str) -> None:
@@ -104,6 +104,21 @@ def create_rows(
         track_times=False,
     )
     _label(group, variable, dims, long_name=long_name, units=units, fill=np.nan)
+
+
+def create_sparse_rows(
+    group: Any, name: str, shape: tuple[int, ...], dtype: type, dims: Sequence[str], *, long_name: str
+) -> None:
+    """A large NaN-padded variable of which most cells (its first two axes) are only partly filled.
+
+    Chunks that nothing is written to take no room, whatever the padded shape. Nothing is compressed:
+    the entries are as good as random.
+    """
+    width = min(shape[-1], max(1, _CHUNK_BYTES // (shape[-2] * np.dtype(dtype).itemsize)))
+    variable = group.create_dataset(
+        name, shape=shape, dtype=dtype, chunks=(1, 1, shape[-2], width), fillvalue=np.nan, track_times=False
+    )
+    _label(group, variable, dims, long_name=long_name, units="", fill=np.nan)
 
 
 def _label(

@@ -16,6 +16,8 @@ _PROBE_TEXT = ("digest", "source", "format", "targets", "tokenizer")
 _PROBE_COUNTS = ("num_sequences", "sequence_length", "vocab_size")
 # What the numbers depend on. Where the tokens were read from may change between two scans.
 _PROBE_BINDING = ("digest", "targets", "num_sequences", "sequence_length", "synthetic")
+# Settings that came later than archives that may be continued, and what leaving them out means.
+_LATER_SETTINGS = {"num_vectors": 0}
 
 
 def provenance_fields(provenance: Provenance) -> dict[str, Any]:
@@ -81,16 +83,7 @@ def scan_differences(expected: Provenance, found: Provenance) -> tuple[str, ...]
 
     Compared are the settings, the probe's tokens and targets, and the version of the numerics.
     """
-    pairs = {
-        **_flat("settings", json.loads(json_text(expected.settings, what="settings"))),
-        **{f"probe.{name}": getattr(expected.probe, name) for name in _PROBE_BINDING},
-        "versions.numerics": expected.versions.get("numerics"),
-    }
-    others = {
-        **_flat("settings", json.loads(json_text(found.settings, what="settings"))),
-        **{f"probe.{name}": getattr(found.probe, name) for name in _PROBE_BINDING},
-        "versions.numerics": found.versions.get("numerics"),
-    }
+    pairs, others = _binding(expected), _binding(found)
     missing = object()
 
     def shown(value: object) -> str:
@@ -99,6 +92,16 @@ def scan_differences(expected: Provenance, found: Provenance) -> tuple[str, ...]
     names = dict.fromkeys([*pairs, *others])
     compared = ((name, pairs.get(name, missing), others.get(name, missing)) for name in names)
     return tuple(f"{name}: {shown(a)} against {shown(b)}" for name, a, b in compared if repr(a) != repr(b))
+
+
+def _binding(provenance: Provenance) -> dict[str, object]:
+    """What has to agree, by name."""
+    settings = _LATER_SETTINGS | json.loads(json_text(provenance.settings, what="settings"))
+    return {
+        **_flat("settings", settings),
+        **{f"probe.{name}": getattr(provenance.probe, name) for name in _PROBE_BINDING},
+        "versions.numerics": provenance.versions.get("numerics"),
+    }
 
 
 def _flat(prefix: str, value: object) -> dict[str, object]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from spectra_cli.archive.layout import checkpoint_order, identity, list_parts
 from spectra_cli.archive.provenance import scan_differences
-from spectra_cli.archive.single_file import Entry, read_checkpoint, read_entries
+from spectra_cli.archive.single_file import (
+    Entry,
+    read_checkpoint,
+    read_checkpoints,
+    read_entries,
+    read_measurements,
+    read_model_scalar,
+)
 from spectra_cli.core.errors import ArchiveError
-from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, Provenance
+from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +66,49 @@ class Archive:
     def __iter__(self) -> Iterator[CheckpointSpectra]:
         return (self.checkpoint(index) for index in range(len(self)))
 
-    def checkpoint(self, index: int) -> CheckpointSpectra:
+    def checkpoint(self, index: int, *, vectors: bool = True) -> CheckpointSpectra:
         """Everything measured on one checkpoint, verified against its digest.
+
+        Args:
+            index: place in `refs`.
+            vectors: False leaves the vectors of the spectra in the file, which is far faster where the
+                scan kept some.
 
         Raises:
             ArchiveError: the file is damaged, or was written anew since the archive was opened.
         """
-        return read_checkpoint(self.entries[index], self.provenance)
+        return read_checkpoint(self.entries[index], self.provenance, vectors=vectors)
+
+    def checkpoints(self, indices: Sequence[int], *, vectors: bool = True) -> Iterator[CheckpointSpectra]:
+        """`checkpoint` of several, in this order; the file stays open while the iterator is at it."""
+        entries = [self.entries[index] for index in indices]
+        return read_checkpoints(entries, self.provenance, vectors=vectors)
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """Names of the measurements of which some checkpoint has spectra; no spectra are read."""
+        files = dict.fromkeys(entry.file for entry in self.entries)
+        return tuple(dict.fromkeys(name for file in files for name in read_measurements(file)))
+
+    def scalars_over(self, name: str) -> FloatArray:
+        """A number of the whole model, such as `probe_loss`, over the series: no spectra are read.
+
+        These values are not verified against the checkpoints' digests.
+
+        Returns:
+            (checkpoints,) in the order of `refs`; NaN where it was not measured.
+
+        Raises:
+            ArchiveError: a file is damaged.
+        """
+        files = dict.fromkeys(entry.file for entry in self.entries)
+        by_file = {file: read_model_scalar(file, name) for file in files}
+        found = np.full(len(self.entries), np.nan)
+        for place, entry in enumerate(self.entries):
+            values = by_file[entry.file]
+            if values is not None:
+                found[place] = values[entry.index]
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ import numpy as np
 from spectra_cli.archive.layout import SCALARS_GROUP
 from spectra_cli.archive.measurement_group import read_block_sizes, write_block_sizes
 from spectra_cli.archive.netcdf import create_checkpoint_axis, create_variable, read_text, text_attribute
-from spectra_cli.archive.site_axis import address_of, read_sites, site_axis, write_site_axis
+from spectra_cli.archive.site_axis import WHOLE_MODEL, address_of, read_sites, site_axis, write_site_axis
 from spectra_cli.core.errors import ArchiveError
-from spectra_cli.core.types import CheckpointSpectra, Scalar, Status
+from spectra_cli.core.types import CheckpointSpectra, FloatArray, Scalar, Status
 
 Placed = tuple[int, Scalar]
 
@@ -108,9 +108,20 @@ def read_scalars(root: Any, checkpoint: int) -> Iterator[Placed]:
             yield from _read_scalar(group, measurement, name, checkpoint)
 
 
+def model_scalar(root: Any, name: str) -> FloatArray | None:
+    """A number of the whole model along the checkpoints of a file, NaN where there is none."""
+    groups = root[SCALARS_GROUP].values() if SCALARS_GROUP in root else ()
+    for group in (names[name] for names in groups if name in names):
+        sites = list(read_text(group, "site"))
+        if WHOLE_MODEL in sites:
+            values: FloatArray = group["value"][:, sites.index(WHOLE_MODEL)]
+            return values
+    return None
+
+
 def _read_scalar(group: Any, measurement: str, name: str, checkpoint: int) -> Iterator[Placed]:
     positions = group["position"][checkpoint]
-    values, statuses = group["value"][checkpoint], read_text(group, "status")[checkpoint]
+    values, statuses = group["value"][checkpoint], read_text(group, "status", checkpoint)
     block_sizes = read_block_sizes(group, checkpoint)
     replicates = group["delete_one_block"][checkpoint] if "delete_one_block" in group else None
     for j, site in enumerate(read_sites(group, checkpoint)):

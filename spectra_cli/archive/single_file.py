@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from spectra_cli.archive.canonical import content_digest, text_digest
-from spectra_cli.archive.checkpoint_table import Row, read_columns, row_of
+from spectra_cli.archive.checkpoint_table import COLUMNS, Row, read_columns, row_of
 from spectra_cli.archive.file_access import damaged, opened
+from spectra_cli.archive.held import HeldGroup
 from spectra_cli.archive.layout import FORMAT, FORMAT_VERSION, SCALARS_GROUP, identity
 from spectra_cli.archive.measurement_group import read_spectra
 from spectra_cli.archive.provenance import provenance_fields, read_provenance
-from spectra_cli.archive.scalars_group import read_scalars
+from spectra_cli.archive.scalars_group import model_scalar, read_scalars
+from spectra_cli.archive.vectors import read_digests
 from spectra_cli.core.errors import ArchiveError
-from spectra_cli.core.types import CheckpointSpectra, Provenance
+from spectra_cli.core.types import CheckpointSpectra, FloatArray, Provenance
+
+NOT_MEASUREMENTS = frozenset({SCALARS_GROUP, *COLUMNS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,26 +57,84 @@ def table_digest(provenance: Provenance, rows: Sequence[dict[str, Any]]) -> str:
     return text_digest([provenance_fields(provenance), list(rows)])
 
 
-def read_checkpoint(entry: Entry, shared: Provenance) -> CheckpointSpectra:
+def read_checkpoint(entry: Entry, shared: Provenance, *, vectors: bool = True) -> CheckpointSpectra:
     """Everything measured on one checkpoint, verified against its digest.
+
+    Args:
+        entry: which one; shared: what all checkpoints of its archive share.
+        vectors: whether the spectra get their vectors. They are most of an archive that has them; left
+            in the file, all else is verified as well.
 
     Raises:
         ArchiveError: the file is damaged, or was written anew since its table was read.
     """
-    with opened(entry.file) as root:
-        checkpoint = _read_unverified(root, entry, shared)
-    if content_digest(checkpoint) != entry.row.content_digest:
-        name = identity(entry.row.ref)
-        raise damaged(entry.file, f"{name} does not match its digest, or the file was replaced meanwhile")
-    return checkpoint
+    return next(read_checkpoints([entry], shared, vectors=vectors))
 
 
-def _read_unverified(root: Any, entry: Entry, shared: Provenance) -> CheckpointSpectra:
+def read_checkpoints(
+    entries: Sequence[Entry], shared: Provenance, *, vectors: bool = True
+) -> Iterator[CheckpointSpectra]:
+    """`read_checkpoint` of several, in their order: what lies in one file in a row costs far less so.
+
+    The file stays open while the iterator is at it.
+    """
+    for file, group in groupby(entries, key=lambda entry: entry.file):
+        together = list(group)
+        with opened(file) as opened_root:
+            # for one alone it is faster to read its rows than whole variables
+            root = HeldGroup(opened_root) if len(together) > 1 else opened_root
+            for entry in together:
+                checkpoint = _read_unverified(root, entry, shared, vectors=vectors)
+                unread = {} if vectors else _unread_vectors(root, entry)
+                if content_digest(checkpoint, unread) != entry.row.content_digest:
+                    name = identity(entry.row.ref)
+                    raise damaged(
+                        file, f"{name} does not match its digest, or the file was replaced meanwhile"
+                    )
+                yield checkpoint
+
+
+def read_model_scalar(path: Path, name: str) -> FloatArray | None:
+    """A number of the whole model, such as `probe_loss`: one value for each row of the file's table.
+
+    Returns:
+        (checkpoints,) NaN where it was not measured; None where the file has no such number.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    with opened(path) as root:
+        return model_scalar(root, name)
+
+
+def read_measurements(path: Path) -> tuple[str, ...]:
+    """Names of the measurements that a file holds spectra of.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    with opened(path) as root:
+        return tuple(name for name, _ in _measurements(root))
+
+
+def _measurements(root: Any) -> Iterator[tuple[str, Any]]:
+    names = (name for name in root if name not in NOT_MEASUREMENTS)
+    return ((name, group) for name in names if "kind" in (group := root[name]).attrs)
+
+
+def _unread_vectors(root: Any, entry: Entry) -> dict[tuple[str, str], str]:
+    return {
+        (name, address): digest
+        for name, group in _measurements(root)
+        for address, digest in read_digests(group, entry.index).items()
+    }
+
+
+def _read_unverified(root: Any, entry: Entry, shared: Provenance, *, vectors: bool) -> CheckpointSpectra:
     spectra = [
         pair
-        for name, group in root.items()
-        if name != SCALARS_GROUP and "kind" in group.attrs
-        for pair in read_spectra(group, name, entry.index)
+        for name, group in _measurements(root)
+        for pair in read_spectra(group, name, entry.index, vectors=vectors)
     ]
     scalars = read_scalars(root, entry.index)
     row = entry.row

@@ -88,6 +88,6 @@ def write_site_axis(group: Any, axis: SiteAxis) -> None:
 
 def read_sites(group: Any, checkpoint: int) -> list[Site | None]:
     """The sites along the axis as one checkpoint's model names them."""
-    own = json.loads(read_text(group, "renamed")[checkpoint]) if "renamed" in group else {}
+    own = json.loads(read_text(group, "renamed", checkpoint)) if "renamed" in group else {}
     pairs = zip(read_text(group, "site"), read_text(group, "site_name"), strict=True)
     return [Site.parse(a, name=own.get(a, name)) if a != WHOLE_MODEL else None for a, name in pairs]

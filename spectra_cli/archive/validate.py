@@ -17,6 +17,7 @@ from spectra_cli.archive.layout import SCALARS_GROUP, identity
 from spectra_cli.archive.measurement_group import PER_SPECTRUM, VALUES_NAME
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.single_file import check_header
+from spectra_cli.archive.vectors import COUNT, DIGEST, SIDES, sides_of
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import SpectrumKind
 
@@ -24,6 +25,8 @@ from spectra_cli.core.types import SpectrumKind
 # of itself. 1e-5 leaves room for eigenvectors that were rounded before they met the block.
 _PROFILE_RTOL = 1e-5
 _PROFILE_ATOL_OF_LARGEST = 1e-6
+# An entry of a unit vector is off by 2^-25 of itself at most, a product of two by 2^-24 by Cauchy-Schwarz.
+_ORTHONORMAL_ATOL = 1e-6
 
 
 class Severity(StrEnum):
@@ -140,6 +143,9 @@ def _check_measurement(where: str, group: Any) -> Iterator[Finding]:
     dims |= dict.fromkeys(PER_SPECTRUM, two)
     if "block" in group:
         dims |= {"block_sizes": (*two, "block"), "block_profile": (*two, "block", "rank")}
+    sides = sides_of(SpectrumKind(kind)) if "vector" in group else ()
+    if sides:
+        dims |= {COUNT: two, DIGEST: two} | {name: (*two, "vector", SIDES[name]) for name in sides}
     problems = list(_check_variables(where, group, dims))
     yield from problems
     if problems:
@@ -155,6 +161,10 @@ def _check_measurement(where: str, group: Any) -> Iterator[Finding]:
                 eigenvalues = values[j] if kind == SpectrumKind.EIGENVALUES else values[j] ** 2
                 sizes = group["block_sizes"][i, j]
                 yield from _check_profile(at, eigenvalues[: counts[j]], profile[j], sizes[sizes >= 0])
+            for name in sides:
+                of = "ambient_dim" if name == "right_vectors" else "num_samples"
+                number, width = int(group[COUNT][i, j]), int(group[of][i, j])
+                yield from _check_vectors(f"{at}: {name}", group[name][i, j], number, width, int(counts[j]))
 
 
 def _check_values(where: str, row: NDArray[np.float64], num_values: int) -> Iterator[Finding]:
@@ -186,6 +196,18 @@ def _check_profile(
             f"at rank {rank + 1} the block profile's mean is {mean[rank]:.6g}, "
             f"but the eigenvalue {eigenvalues[rank]:.6g}",
         )
+
+
+def _check_vectors(
+    where: str, padded: NDArray[np.float32], number: int, width: int, num_values: int
+) -> Iterator[Finding]:
+    vectors = padded[:number, : max(width, 0)].astype(np.float64)
+    if number > num_values or number > padded.shape[0] or width > padded.shape[1]:
+        yield _error(where, f"{number} vectors of {width} entries for {num_values} values")
+    elif np.isfinite(padded).sum() != vectors.size or not np.isfinite(vectors).all():
+        yield _error(where, f"expected exactly {number} vectors of {width} finite entries")
+    elif number and (off := np.abs(vectors @ vectors.T - np.eye(number)).max()) > _ORTHONORMAL_ATOL:
+        yield _error(where, f"the vectors are not orthonormal: a product of two is off by {off:.2g}")
 
 
 def _check_content(archive: Archive) -> Iterator[Finding]:

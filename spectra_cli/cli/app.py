@@ -9,7 +9,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spectra_cli import __version__
-from spectra_cli.cli import demo, inspect, interrupts, scan, show, validate
+from spectra_cli.cli import (
+    compare,
+    demo,
+    drift,
+    forecast,
+    inspect,
+    interrupts,
+    phases,
+    scan,
+    show,
+    study,
+    validate,
+)
 from spectra_cli.core.errors import SpectraError
 
 INTERRUPTED = 130
@@ -31,8 +43,13 @@ app = typer.Typer(
 app.command("scan")(scan.command)
 app.command("inspect")(inspect.command)
 app.command("show")(show.command)
+app.command("compare")(compare.command)
+app.command("forecast")(forecast.command)
+app.command("phases")(phases.command)
+app.command("drift")(drift.command)
 app.command("validate")(validate.command)
 app.command("demo")(demo.command)
+app.command("study")(study.command)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature that typer calls

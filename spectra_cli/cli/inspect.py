@@ -28,6 +28,7 @@ def command(
     gradient_sequences: options.GradientSequencesOption = None,
     sequence_length: options.LengthOption = None,
     dtype: options.DtypeOption = None,
+    vectors: options.VectorsOption = None,
     config: options.ConfigOption = None,
     device: options.DeviceOption = "auto",
     memory: options.MemoryOption = None,
@@ -44,6 +45,7 @@ def command(
     """
     from spectra_cli.render import inspection
     from spectra_cli.render.console import print_results
+    from spectra_cli.render.summary import skipped_lines
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.inspect import inspect, least_seconds
 
@@ -58,6 +60,7 @@ def command(
             "num_gradient_sequences": gradient_sequences,
             "sequence_length": sequence_length,
             "dtype": dtype,
+            "num_vectors": vectors,
         },
     )
     found = inspect(
@@ -84,6 +87,8 @@ def command(
     print_results(*inspection.model(document | {"matrices": _kinds(found)}))
     print_results(inspection.series(document["checkpoints"]), *inspection.findings(document))
     print_results(*inspection.plan(document))
+    if found.skipped:
+        print_results(skipped_lines(found.skipped))
 
 
 def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
@@ -135,6 +140,10 @@ def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
             "seconds_at_least": seconds,
             "memory_bytes": found.memory_bytes,
             "budget_bytes": found.budget_bytes,
+            "skipped": [
+                {"measurement": s.measurement, "site": s.site.address, "reason": s.reason}
+                for s in found.skipped
+            ],
             "problem": found.plan_problem,
         },
     }

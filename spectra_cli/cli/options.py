@@ -59,6 +59,10 @@ LengthOption = Annotated[int | None, typer.Option("--sequence-length", "-T", hel
 DtypeOption = Annotated[
     str | None, typer.Option("--dtype", help="Of the passes: float32, bfloat16 (autocast) or float64.")
 ]
+VectorsOption = Annotated[
+    int | None,
+    typer.Option("--vectors", metavar="K", help="Keep K leading vectors a spectrum, for spectra drift."),
+]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Of the choice of sequences.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 MemoryOption = Annotated[
@@ -137,6 +141,20 @@ def memory_bytes(words: str | None) -> int | None:
     return int(float(number) * (2**power if binary else base))
 
 
+def output_form(form: str | None, *, as_json: bool) -> str:
+    """What `--format` and `--json` ask for together: table, json or csv.
+
+    >>> output_form(None, as_json=True), output_form("csv", as_json=False), output_form(None, as_json=False)
+    ('json', 'csv', 'table')
+    """
+    if as_json and form not in (None, "json"):
+        raise UsageError(f"--json contradicts --format {form}; give one of them")
+    chosen = form or ("json" if as_json else "table")
+    if chosen not in ("table", "json", "csv"):
+        raise UsageError(f"--format {chosen}: expected table, json or csv")
+    return chosen
+
+
 def ranges(words: str | None, flag: str) -> tuple[range, ...] | None:
     """A list such as `0,3,6-9` as ranges.
 
@@ -163,3 +181,12 @@ def integers(words: str | None, flag: str) -> tuple[int, ...] | None:
     """
     found = ranges(words, flag)
     return None if found is None else tuple(number for span in found for number in span)
+
+
+def words(text: str | None) -> tuple[str, ...] | None:
+    """A list such as `probe, dtype` as its words.
+
+    >>> words("probe, dtype")
+    ('probe', 'dtype')
+    """
+    return None if text is None else tuple(word for word in text.replace(" ", "").split(",") if word)

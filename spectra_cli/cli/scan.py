@@ -38,6 +38,7 @@ def command(
     sequence_length: options.LengthOption = None,
     dtype: options.DtypeOption = None,
     seed: options.SeedOption = None,
+    vectors: options.VectorsOption = None,
     config: options.ConfigOption = None,
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", help="For text probes: a tokenizer's folder or file.")
@@ -62,6 +63,7 @@ def command(
     base: series.BaseOption = "",
     model: series.ModelOption = "",
     trust_remote_code: series.TrustOption = False,
+    reference: series.ReferenceOption = "",
     as_json: options.JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
@@ -90,6 +92,7 @@ def command(
             "sequence_length": sequence_length,
             "dtype": dtype,
             "seed": seed,
+            "num_vectors": vectors,
         },
     )
     request = ScanRequest(
@@ -105,6 +108,7 @@ def command(
             base=base,
             builder=model,
             trust_remote_code=trust_remote_code,
+            reference=reference,
         ),
         probe=probe,
         probe_format=probe_format,

@@ -37,6 +37,10 @@ ModelOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run the model code that the checkpoints bring or name.")
 ]
+ReferenceOption = Annotated[
+    str,
+    typer.Option("--reference", help="With --vectors: the checkpoint to compare with, if not the first."),
+]
 
 _FACT = re.compile(r"model\.(?P<name>[A-Za-z_][\w-]*)=(?P<value>.*)", re.DOTALL)
 
@@ -52,6 +56,7 @@ def series_options(
     base: str,
     builder: str,
     trust_remote_code: bool,
+    reference: str = "",
 ) -> SeriesOptions:
     """The words of the command line as one value.
 
@@ -65,6 +70,7 @@ def series_options(
         base=base,
         builder=builder,
         trust_remote_code=trust_remote_code,
+        reference=reference,
     )
 
 

@@ -20,6 +20,8 @@ class SeriesOptions:
         base: of adapters: the model that they change; empty for the one they name.
         builder: `package.module:callable` that builds the model; empty for a known family.
         trust_remote_code: run the model code that a checkpoint brings or names.
+        reference: the one checkpoint whose weights all others are compared with where vectors are kept;
+            empty for the first one of the series, chosen or not.
     """
 
     selection: SeriesSelection = field(default_factory=SeriesSelection)
@@ -28,3 +30,4 @@ class SeriesOptions:
     base: str = ""
     builder: str = ""
     trust_remote_code: bool = False
+    reference: str = ""

@@ -32,6 +32,8 @@ class ScanSettings:
         order: `seeded` choice of sequences, or `file` order; seed: of that choice.
         num_blocks: jackknife blocks that the sequences are dealt into, in order.
         dtype: of the forward and backward pass: float32, bfloat16 (autocast) or float64.
+        num_vectors: leading singular vectors kept of each weight, and eigenvectors of each activation
+            covariance; 0 for none. With them a weight is also compared with that of the first checkpoint.
     """
 
     preset: str = "default"
@@ -48,6 +50,7 @@ class ScanSettings:
     seed: int = 0
     num_blocks: int = 16
     dtype: str = "float32"
+    num_vectors: int = 0
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -74,6 +77,11 @@ class ScanSettings:
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
     @property
+    def measures_drift(self) -> bool:
+        """Whether weights are compared with those of a reference checkpoint."""
+        return self.num_vectors > 0 and "weight" in self.measurements
+
+    @property
     def probe_sequences(self) -> int:
         """Sequences that the probe must hold: the covariance's, or the gradients' if more."""
         counts = []
@@ -92,7 +100,13 @@ _CHOICES = {
     "order": ("seeded", "file"),
     "dtype": ("float32", "bfloat16", "float64"),
 }
-_SMALLEST = {"num_sequences": 2, "num_gradient_sequences": 2, "sequence_length": 2, "num_blocks": 2}
+_SMALLEST = {
+    "num_sequences": 2,
+    "num_gradient_sequences": 2,
+    "sequence_length": 2,
+    "num_blocks": 2,
+    "num_vectors": 0,
+}
 
 PRESETS: Mapping[str, ScanSettings] = {
     "default": ScanSettings(),

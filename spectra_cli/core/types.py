@@ -144,6 +144,35 @@ def _frozen(array: NDArray[Any], dtype: type[np.floating[Any]]) -> NDArray[Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Vectors:
+    """The leading directions behind a spectrum's first values, one a row, orthonormal up to rounding.
+
+    Attributes:
+        right: (num_vectors, ambient_dim) float32: right singular vectors (of the inputs, for a weight),
+            or the eigenvectors of a covariance.
+        left: (num_vectors, num_samples) float32, left singular vectors (of the outputs); None where the
+            spectrum has eigenvectors.
+    """
+
+    right: NDArray[np.float32]
+    left: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        right = _frozen(self.right, np.float32)
+        left = None if self.left is None else _frozen(self.left, np.float32)
+        shapes = [side.shape for side in (right, left) if side is not None]
+        if any(len(shape) != 2 or 0 in shape for shape in shapes) or len({s[0] for s in shapes}) != 1:
+            raise ValueError(f"vectors of shapes {shapes}, expected as many left ones as right ones, by row")
+        object.__setattr__(self, "right", right)
+        object.__setattr__(self, "left", left)
+
+    @property
+    def num_vectors(self) -> int:
+        """How many were kept."""
+        return int(self.right.shape[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Spectrum:
     """One measured spectrum at one site.
 
@@ -162,6 +191,7 @@ class Spectrum:
             (specs/measurements.md D6b). Its mean over blocks, weighted by `block_sizes`, is the
             j-th eigenvalue.
         block_sizes: (num_blocks,) rows in each block; empty without a profile.
+        vectors: leading directions, where the scan kept them and whoever read the archive asked for them.
     """
 
     site: Site
@@ -175,6 +205,7 @@ class Spectrum:
     zero_threshold: float = 0.0
     block_profile: NDArray[np.float32] | None = None
     block_sizes: tuple[int, ...] = ()
+    vectors: Vectors | None = None
 
     def __post_init__(self) -> None:
         values = _frozen(self.values, np.float64)
@@ -186,6 +217,7 @@ class Spectrum:
         if (np.diff(values) > 0).any():
             raise ValueError(f"{where}: values must be in descending order")
         object.__setattr__(self, "values", values)
+        self._check_vectors(where)
         if self.block_profile is None:
             if self.block_sizes:
                 raise ValueError(f"{where}: block sizes without a block profile")
@@ -197,6 +229,22 @@ class Spectrum:
                 f"({len(self.block_sizes)} blocks, {values.size} values)"
             )
         object.__setattr__(self, "block_profile", profile)
+
+    def _check_vectors(self, where: str) -> None:
+        if self.vectors is None:
+            return
+        right, left = self.vectors.right, self.vectors.left
+        if self.vectors.num_vectors > self.values.size or right.shape[1] != self.ambient_dim:
+            raise ValueError(
+                f"{where}: right vectors of shape {right.shape}, expected at most {self.values.size} "
+                f"of {self.ambient_dim} entries"
+            )
+        if (left is None) != (self.kind is SpectrumKind.EIGENVALUES):
+            raise ValueError(f"{where}: left vectors stand beside singular values, and only there")
+        if left is not None and left.shape[1] != self.num_samples:
+            raise ValueError(
+                f"{where}: left vectors of shape {left.shape}, expected {self.num_samples} entries"
+            )
 
     @property
     def num_zero(self) -> int:

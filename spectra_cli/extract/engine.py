@@ -13,7 +13,8 @@ from torch import Tensor
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
-from spectra_cli.extract.losses import sequence_losses
+from spectra_cli.extract.heap import kept_heap
+from spectra_cli.extract.losses import model_losses
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,
@@ -25,8 +26,10 @@ from spectra_cli.extract.measurements.measurement import (
     ParameterMeasurement,
     Subject,
 )
+from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.registry import find_measurements
 from spectra_cli.extract.numerics import half_weights, numerics
+from spectra_cli.extract.onednn_linear import onednn_linears
 from spectra_cli.extract.plan import GradientPass, ScanPlan
 from spectra_cli.extract.protocols import Model, Probe
 from spectra_cli.extract.selection import select_layers, select_matrices
@@ -36,7 +39,13 @@ Progress = Callable[[str, int, int], None]
 
 
 def measure(
-    model: Model, probe: Probe, settings: ScanSettings, plan: ScanPlan, *, progress: Progress
+    model: Model,
+    probe: Probe,
+    settings: ScanSettings,
+    plan: ScanPlan,
+    *,
+    progress: Progress,
+    reference: Reference | None = None,
 ) -> Measured:
     """Everything that `settings` ask for on one checkpoint.
 
@@ -47,6 +56,7 @@ def measure(
         settings: what to measure.
         plan: passes and batch size, from `plan_scan` for this model and these settings.
         progress: called with (what is under way, sequences done, sequences in all).
+        reference: weights that those of the model are compared with.
 
     Raises:
         ModelError: the model cannot be measured as asked, or nothing at all could be measured.
@@ -58,10 +68,11 @@ def measure(
         num_gradient_sequences=plan.num_gradient_sequences,
         length=plan.length,
         device=plan.device,
+        reference=reference,
     )
     kinds = find_measurements(settings.measurements)
     measured = Measured()
-    with numerics(model, settings):
+    with kept_heap(), numerics(model, settings):
         if plan.num_sequences:
             measured += _stream(subject, kinds, probe, plan, progress)
         for kind in kinds:
@@ -101,6 +112,8 @@ def _stream(
             if subject.settings.dtype == "bfloat16":
                 # last, since taps know a tied weight by its identity
                 taps.enter_context(half_weights(model))
+            elif subject.settings.dtype == "float32":
+                taps.enter_context(onednn_linears(model))
             for batch, backward in _batches(probe, plan, step.num_sequences):
                 progress(name, done, total)
                 losses.append(_run(model, probe, batch, clock, backward=backward and bool(collectors)))
@@ -131,8 +144,7 @@ def _run(model: Model, probe: Probe, batch: Batch, clock: Clock, *, backward: bo
     targets = probe.targets[batch.start : batch.stop].to(device, non_blocking=True)
     clock.batch = batch
     with torch.set_grad_enabled(backward):
-        hidden = model.trunk(batch.tokens)
-        losses = sequence_losses(model.head, hidden, targets, model.vocab_size, clock)
+        losses = model_losses(model, batch.tokens, targets, clock)
     clock.batch = None
     return losses.detach()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from spectra_cli.extract.protocols import Model
 from spectra_cli.extract.taps import Clock
 
 IGNORED = -100
@@ -22,6 +23,19 @@ CHUNK_BYTES = {"cpu": 24 * 2**20, "cuda": 512 * 2**20}
 def chunk_bytes(device: torch.device) -> int:
     """Bytes of one chunk's logits in float32 on this kind of device."""
     return CHUNK_BYTES.get(device.type, CHUNK_BYTES["cuda"])
+
+
+def model_losses(model: Model, tokens_BT: Tensor, targets_BT: Tensor, clock: Clock) -> Tensor:
+    """Mean token loss of each sequence, nats per token: (B,); backward, where gradients are enabled.
+
+    From the model's trunk and head in chunks, or from the user's own loss, which sees whole sequences.
+    """
+    if model.loss is None:
+        return sequence_losses(model.head, model.trunk(tokens_BT), targets_BT, model.vocab_size, clock)
+    losses_B = model.loss(tokens_BT, targets_BT)
+    if losses_B.requires_grad:
+        losses_B.sum().backward()
+    return losses_B.detach()
 
 
 def sequence_losses(

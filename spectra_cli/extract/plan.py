@@ -18,6 +18,7 @@ from spectra_cli.extract.measurements.gradient_gram import GRADIENT
 from spectra_cli.extract.measurements.gradient_store import GRAM_CHUNK_BYTES, dense_bytes, factor_bytes
 from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
 from spectra_cli.extract.measurements.registry import find_measurements
+from spectra_cli.extract.measurements.weights import WEIGHT
 from spectra_cli.extract.memory import default_budget
 from spectra_cli.extract.numerics import is_plain_linear
 from spectra_cli.extract.protocols import MatrixView, Model
@@ -28,6 +29,8 @@ _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384}
 # Tensors kept for backward and temporaries, in units of the linear maps' inputs and outputs. With it the
 # plan of the benchmark's d = 256 work was 1.4 times the peak that was measured.
 _ACTIVATION_FACTOR = 2.0
+# A weight's entry while it is compared: both weights, change, principal part and sizes in float64, masks.
+_COMPARED_BYTES = 52
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,7 @@ class _Work:
         num_covariance, num_gradient: sequences of either kind; 0 where it is not measured.
         members: matrices whose gradients are collected; missing: those that layers lack.
         fixed: held throughout, by part; each: a sequence of the batch; gram: while one is formed.
+        alone: whether batches may hold one sequence only.
     """
 
     num_covariance: int
@@ -103,6 +107,7 @@ class _Work:
     fixed: dict[str, int]
     each: int
     gram: int
+    alone: bool
 
     @property
     def num_sequences(self) -> int:
@@ -147,6 +152,7 @@ def plan_scan(
     wanted = batch_size or max(1, _TOKENS_PER_BATCH.get(device.type, 16_384) // settings.sequence_length)
     work = _work(model, settings, device, wanted, process_bytes)
     _check_budget(work, budget, checkpoint_bytes)
+    wanted = 1 if work.alone else wanted
     spare = budget - sum(work.fixed.values()) - work.gram
     # A batch may take a quarter of what is left, if the largest matrix still fits beside it.
     fitting = max(1, min((spare - work.largest) // work.each, max(spare // (4 * work.each), 1)))
@@ -186,11 +192,12 @@ def _work(
             model, settings.matrices, layers, measurement=GRADIENT.name, tapped=True
         )
     width = 8 if settings.dtype == "float64" else 4
-    factor_width = 2 if settings.dtype == "bfloat16" else width
+    factor_width = pass_width = 2 if settings.dtype == "bfloat16" else width
     members = tuple(
         _member(view, num_gradient, settings.sequence_length, width, factor_width) for view in views
     )
-    logits = batch_size * settings.sequence_length * model.vocab_size * 4
+    held, held_each = model.held_bytes(settings.sequence_length, pass_width)
+    logits = settings.sequence_length * model.vocab_size * (4 if model.loss is None else width)
     largest = max((member.memory_bytes for member in members), default=0)
     return _Work(
         num_covariance=settings.num_sequences if has_covariance else 0,
@@ -199,16 +206,21 @@ def _work(
         missing=missing,
         fixed={
             "process": process_bytes,
-            "model": _parameter_bytes(model.module, settings.dtype),
+            "model": _parameter_bytes(model.module, settings.dtype) + held,
             "covariance": _covariance_bytes(model, settings, len(layers), device) if has_covariance else 0,
-            "logits": 3 * min(chunk_bytes(device), logits),
-        },
+            # a loss of the user's own is given whole sequences: its logits count with each
+            "logits": 3 * min(chunk_bytes(device), batch_size * logits) if model.loss is None else 0,
+        }
+        | _reference_bytes(model, settings, layers, device),
         # under autocast linear maps see bfloat16, norms and residual stream float32
         each=_sequence_bytes(
             model, settings, 3 if settings.dtype == "bfloat16" else width, backward=has_gradients
-        ),
+        )
+        + held_each
+        + (0 if model.loss is None else 3 * logits),
         gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
         + min(2 * GRAM_CHUNK_BYTES, 4 * largest),
+        alone=any(view.site.component in model.alone for view in views),
     )
 
 
@@ -269,6 +281,23 @@ def _covariance_bytes(model: Model, settings: ScanSettings, num_sites: int, devi
     blocks = settings.num_blocks * model.width * (model.width + 1) // 2
     packed = blocks * (8 if model.width <= 1024 else 4)
     return num_sites * (2 * square + packed) + 8 * square * num_workers(model.width)
+
+
+def _reference_bytes(
+    model: Model, settings: ScanSettings, layers: Sequence[int], device: torch.device
+) -> dict[str, int]:
+    """Weights that are compared with, their leading vectors, and what one comparison needs in float64.
+
+    They are held on the CPU, whatever the model is on.
+    """
+    if not settings.measures_drift or device.type != "cpu":
+        return {}
+    views, _ = select_matrices(model, settings.matrices, layers, measurement=WEIGHT.name)
+    shapes = [view.shape for view in views]
+    held = sum(4 * m * n + 24 * settings.num_vectors * (m + n) for m, n in shapes)
+    largest = max((m * n for m, n in shapes), default=0)
+    workers = num_workers(max((min(shape) for shape in shapes), default=0))
+    return {"reference": held + _COMPARED_BYTES * largest * workers}
 
 
 def _sequence_bytes(model: Model, settings: ScanSettings, width: int, *, backward: bool) -> int:

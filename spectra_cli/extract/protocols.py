@@ -90,6 +90,7 @@ class CheckpointHeader:
         notices: what the user must know (a prefix stripped, a file ignored, a stale loss).
         layout: format whose tensor names and configuration these are, where `ref.format` only says how
             they are stored (an adapter over a Hugging Face model); empty where they are the same.
+        base_uri: path of the model under an adapter; empty for all other checkpoints.
         updates: reads what an adapter did: path of a parameter in the model -> its update.
     """
 
@@ -108,6 +109,7 @@ class CheckpointHeader:
     sources: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     layout: str = ""
+    base_uri: str = ""
     updates: Callable[[], Mapping[str, WeightUpdate]] = field(default=dict, compare=False)
 
     @property
@@ -216,9 +218,16 @@ class Model:
         final_norm: the norm before the head, or None.
         trunk: tokens (B, T) -> hidden (B, T, D), after the final norm: what the head reads.
         head: hidden (..., D) -> logits (..., V), soft-caps and scales included.
+        held_bytes: T and bytes a value -> bytes that a pass holds beside weights and activations: for a
+            whole batch, and for each of its sequences (attention masks).
         absent: sites that this architecture lacks and why (an attention-free block).
+        loss: tokens (B, T) and targets (B, T; -100 for none) -> (B,) mean nats a token, where the user's
+            own loss takes the place of trunk and head; None elsewhere. The trunk then ends after the last
+            block, and the head is never called.
         untappable: components whose gradient cannot be seen through taps, and why (found by
             `verification`, in architectures that are not known by name).
+        alone: components that see tokens of several sequences mixed (experts that are modules of their
+            own): right only with one sequence a batch. Found likewise.
         notices: what the user must know.
         updates: path of a parameter -> what an adapter did to it; empty for all other checkpoints.
     """
@@ -235,8 +244,11 @@ class Model:
     final_norm: nn.Module | None
     trunk: Callable[[Tensor], Tensor]
     head: Callable[[Tensor], Tensor]
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    held_bytes: Callable[[int, int], tuple[int, int]] = lambda length, width: (0, 0)
     absent: Mapping[Site, str] = field(default_factory=dict)
     untappable: Mapping[str, str] = field(default_factory=dict)
+    alone: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
     updates: Mapping[str, WeightUpdate] = field(default_factory=dict)
 

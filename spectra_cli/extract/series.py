@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.core.series_options import SeriesOptions
-from spectra_cli.core.series_selection import select
+from spectra_cli.core.series_selection import SeriesSelection, select
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.annotated import AnnotatedSource, annotated
 from spectra_cli.extract.checkpoints.registry import find_source
@@ -26,6 +26,8 @@ class Series:
     Attributes:
         source: where they come from; `refs`: those chosen, in order.
         first: header of the first readable one; `skeleton`: its model, without weights.
+        reference: the checkpoint that weights are compared with, from `reference_source`; names_reference:
+            whether the user named it, so that the series need not hold it.
         selection: how they were chosen, as typed; empty for all of them.
         model_settings: what the user said about the model, and the numbers depend on.
         builder: `package.module:callable` that builds the model; empty for a known family.
@@ -36,6 +38,9 @@ class Series:
     refs: tuple[CheckpointRef, ...]
     first: CheckpointHeader
     skeleton: Model
+    reference: CheckpointRef
+    reference_source: AnnotatedSource
+    names_reference: bool = False
     selection: str = ""
     model_settings: Mapping[str, Any] = field(default_factory=dict)
     builder: str = ""
@@ -59,6 +64,7 @@ def open_series(path: str, options: SeriesOptions | None = None) -> Series:
     found = find_source(path, base=options.base)
     source = annotated(found, path, options)
     refs, notices = select(source.refs(), options.selection)
+    reference_source, reference = _reference(source, options)
     problems: list[str] = []
     for ref in refs:
         try:
@@ -71,12 +77,35 @@ def open_series(path: str, options: SeriesOptions | None = None) -> Series:
             refs=refs,
             first=header,
             skeleton=build_skeleton(header, options.builder),
+            reference=reference,
+            reference_source=reference_source,
+            names_reference=bool(options.reference),
             selection=options.selection.words,
             model_settings=_model_settings(source, options),
             builder=options.builder,
             notices=notices,
         )
     raise CheckpointError(f"{path}: none of {len(refs)} checkpoints can be read: " + "; ".join(problems[:3]))
+
+
+def _reference(source: AnnotatedSource, options: SeriesOptions) -> tuple[AnnotatedSource, CheckpointRef]:
+    """The checkpoint to compare with: the one named, or the first of the whole series.
+
+    Raises:
+        UsageError: the name is that of several checkpoints.
+    """
+    if not options.reference:
+        return source, source.refs()[0]
+    alone = replace(options, selection=SeriesSelection(), log="")
+    named = annotated(find_source(options.reference, base=options.base), options.reference, alone)
+    refs = named.refs()
+    if len(refs) != 1:
+        keys = ", ".join(ref.key for ref in refs[:3])
+        raise UsageError(
+            f"--reference {options.reference} holds {len(refs)} checkpoints ({keys}, ...); "
+            "give the path of one"
+        )
+    return named, refs[0]
 
 
 def family_of(header: CheckpointHeader, builder: str = "") -> ModelFamily | CustomFamily:

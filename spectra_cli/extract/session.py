@@ -31,6 +31,7 @@ from spectra_cli.extract.checkpoints.stored_precision import precision_notices
 from spectra_cli.extract.engine import Progress, measure
 from spectra_cli.extract.measurements import weight_update, weights
 from spectra_cli.extract.measurements.measurement import Measured
+from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.memory import resident_bytes
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
@@ -38,9 +39,10 @@ from spectra_cli.extract.plan import ScanPlan, plan_scan
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest
 from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
+from spectra_cli.extract.reference import keep_reference, read_reference, reference_name
 from spectra_cli.extract.selection import select_layers
 from spectra_cli.extract.series import Series, build_skeleton, family_of
-from spectra_cli.extract.verification import verify_gradients
+from spectra_cli.extract.verification import Verified, verify_gradients
 
 _LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
@@ -98,6 +100,7 @@ def read_probe(
         ),
         vocab_size=model.vocab_size,
         checkpoint_folder=folder if os.path.isdir(folder) else os.path.dirname(folder),
+        base_folder=series.first.base_uri,
     )
 
 
@@ -158,14 +161,17 @@ class Session:
         """Plan the work; raises `BudgetError` or `UsageError` before any weight is read."""
         self.series = series
         self.device = choose_device(resources.device)
-        said = {"model": dict(series.model_settings)} if series.model_settings else {}
+        said: dict[str, Any] = {"model": dict(series.model_settings)} if series.model_settings else {}
+        if settings.measures_drift:
+            said["reference"] = reference_name(series.reference)
         self.provenance = Provenance(
             settings=settings.as_json() | said, probe=probe.info, versions=versions()
         )
         self._probe = probe
         self._settings = settings
         self._resources = resources
-        self._untappable: dict[str, dict[str, str]] = {}
+        self._reference: Reference | None = None
+        self._taps: dict[str, Verified] = {}
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-checkpoint")
         self._ahead: dict[CheckpointRef, Future[_Opened]] = {}
         # Read once, so that every checkpoint of the series gets the same plan.
@@ -224,6 +230,8 @@ class Session:
         """
         started = time.perf_counter()
         progress("reading", 0, 1)
+        if self._settings.measures_drift and self._reference is None and ref != self.series.reference:
+            self._reference = read_reference(self.series, self._settings)
         reading = self._ahead.pop(ref, None)
         opened = self._open(ref) if reading is None else reading.result()
         header, digest, damage = opened.header, opened.digest, opened.damage
@@ -235,6 +243,9 @@ class Session:
             return self._taken_over(opened, twin, started)
         model = family_of(header, self.series.builder).build(header, opened.state, device=self.device)
         model = replace(model, updates=header.updates())
+        if self._settings.measures_drift and self._reference is None:
+            archived = self.series.names_reference
+            self._reference = keep_reference(model, self._settings, digest, archived=archived)
         del opened, reading
         self._read_ahead(following)
         self._check_fits(ref, model)
@@ -247,7 +258,8 @@ class Session:
             raise ModelError(f"{error}; {damage}") from error
         notices = ((damage,) if damage else ()) + _said_of_halvings(halvings, plan)
         notices += precision_notices(header.tensors, compute_dtype=self._settings.dtype)
-        execution = {"batch_size": plan.batch_size, "passes": len(plan.passes), "batch_halvings": halvings}
+        execution: dict[str, Any] = {"batch_size": plan.batch_size, "passes": len(plan.passes)}
+        execution |= {"batch_halvings": halvings} | self._compared_with()
         return CheckpointSpectra(
             ref=ref,
             info=_info(header, model, digest, notices),
@@ -282,6 +294,13 @@ class Session:
             "host": platform.node(),
         }
 
+    def _compared_with(self) -> dict[str, Any]:
+        """Which weights the drift was measured from, so that a reader sees if they have changed since."""
+        if self._reference is None:
+            return {}
+        name = reference_name(self.series.reference)
+        return {"reference": {"checkpoint": name, "digest": self._reference.digest}}
+
     def _taken_over(self, opened: _Opened, twin: Twin, started: float) -> CheckpointSpectra:
         """What was measured on a checkpoint with the same tensors and configuration, as that of this one."""
         ref, (its_header, measured) = opened.header.ref, twin
@@ -304,7 +323,15 @@ class Session:
         halvings = 0
         while True:
             try:
-                return measure(model, self._probe, self._settings, plan, progress=progress), plan, halvings
+                measured = measure(
+                    model,
+                    self._probe,
+                    self._settings,
+                    plan,
+                    progress=progress,
+                    reference=self._reference,
+                )
+                return measured, plan, halvings
             except torch.OutOfMemoryError as error:
                 if plan.batch_size == 1:
                     raise ModelError(
@@ -320,12 +347,16 @@ class Session:
         """The model, its taps checked against autograd: once for each architecture in the series."""
         if "gradient" not in self._settings.measurements:
             return model
-        if model.architecture not in self._untappable:
+        if model.architecture not in self._taps:
             progress("checking gradients", 0, 1)
             with numerics(model, self._settings):
-                failed = verify_gradients(model, self._probe, self._settings)
-            self._untappable[model.architecture] = failed
-        return replace(model, untappable=self._untappable[model.architecture])
+                self._taps[model.architecture] = verify_gradients(model, self._probe, self._settings)
+        taps = self._taps[model.architecture]
+        notices = model.notices
+        if taps.alone:
+            through = ", ".join(sorted(taps.alone))
+            notices += (f"gradients were measured one sequence a batch: tokens pass mixed through {through}",)
+        return replace(model, untappable=taps.untappable, alone=taps.alone, notices=notices)
 
     def _check_fits(self, ref: CheckpointRef, model: Model) -> None:
         """The probe's tokens and length fit this checkpoint as they fitted the first one."""

@@ -96,6 +96,11 @@ def _tap(views: Sequence[MatrixView], observer: GradientObserver, clock: Clock) 
                 delta = delta.masked_fill((inputs == padding).unsqueeze(-1), 0.0)
             with torch.no_grad(), torch.autocast(delta.device.type, enabled=False):
                 for view in views:
+                    if batch.stop - batch.start == 1 and inputs.shape[0] not in (1, batch.length):
+                        # some tokens, or several times each: whatever they are, of the one sequence
+                        rows = inputs.reshape(-1, inputs.shape[-1]), delta.reshape(-1, delta.shape[-1])
+                        observer.observe_rows(view, *rows, batch, [len(rows[0])])
+                        continue
                     inputs_BTI = _by_sequence(inputs, batch, view)
                     observer.observe(view, inputs_BTI, _by_sequence(delta, batch, view), batch)
 
@@ -173,6 +178,8 @@ def _by_sequence(tensor: Tensor, batch: Batch, view: MatrixView) -> Tensor:
     """
     sequences = batch.stop - batch.start
     if tensor.shape[0] == sequences:
+        if tensor.ndim == 2 and view.kind != "embedding":
+            return tensor.unsqueeze(1)
         return tensor if tensor.ndim <= 3 else tensor.flatten(1, -2)
     if tensor.shape[0] == sequences * batch.length:
         rows = tensor.reshape(sequences, batch.length, *tensor.shape[1:])

@@ -30,15 +30,27 @@ def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
+    of_all = shared_notices(checkpoints)
     for row, *cells in zip(checkpoints, *shown.values(), strict=True):
-        note = f"cannot be scanned: {row['problem']}" if row["problem"] else "; ".join(row["notices"])
+        own = (notice for notice in row["notices"] if notice not in of_all)
+        note = f"cannot be scanned: {row['problem']}" if row["problem"] else "; ".join(own)
         table.add_row(row["key"], *cells, note, style="yellow" if row["problem"] else "")
     return titled("Checkpoints", table)
 
 
+def shared_notices(checkpoints: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What is noted about every checkpoint that can be scanned, if these are several."""
+    rows = [row["notices"] for row in checkpoints if not row["problem"]]
+    return tuple(n for n in rows[0] if all(n in row for row in rows)) if len(rows) > 1 else ()
+
+
 def findings(document: Mapping[str, Any]) -> Iterator[Text]:
-    """Where the metadata comes from, what the user says of the run, what is odd about the series."""
+    """What holds for every checkpoint, where the metadata comes from, what the user says of the run, what is
+    odd about the series.
+    """
     rows = document["checkpoints"]
+    for notice in shared_notices(rows):
+        yield Text(f"every checkpoint: {notice}", style="yellow")
     sources: dict[str, dict[str, None]] = {}
     for row in rows:
         for name, source in row["sources"].items():

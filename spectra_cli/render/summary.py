@@ -171,7 +171,7 @@ def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[Render
         noted = [value for row in by_site.values() for value in row.values()]
         yield titled(f"{ref.key}: {title}", table, *_notes(noted))
     if skipped:
-        yield _skipped_lines(skipped)
+        yield skipped_lines(skipped)
 
 
 def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> RenderableType:
@@ -304,7 +304,8 @@ def _span(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _skipped_lines(skipped: Sequence[Skipped]) -> Text:
+def skipped_lines(skipped: Sequence[Skipped]) -> Text:
+    """What was asked for and not measured: one line a measurement and reason."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for item in skipped:
         grouped.setdefault((item.measurement, item.reason), []).append(item.site.address)

@@ -17,6 +17,7 @@ from spectra_cli.statistics.statistic import (
     GRADIENT_MATRIX,
     GRADIENTS,
     WEIGHTS,
+    Deferred,
     Estimate,
     Statistic,
     eigenvalue_threshold,
@@ -79,12 +80,16 @@ def _fit(rows: FloatArray, spectrum: Spectrum, *, lo: int, hi: int, tail: bool) 
         return unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
     threshold = eigenvalue_threshold(spectrum)
     per_row = rank_decay_exponent(rows, lo, hi, threshold=threshold)
-    details = fit_details(rows[0], lo, hi, threshold=threshold)
-    if spectrum.measurement != WEIGHTS:
-        details["stderr_if_independent"] = math.sqrt(2 / (spectrum.num_samples * window(lo, hi).sxx))
-    if spectrum.kind is SpectrumKind.SINGULAR_VALUES:
-        details["singular_value_exponent"] = float(per_row[0]) / 2
-    return of_rows(per_row, details)
+
+    def details() -> dict[str, float]:
+        found = fit_details(rows[0], lo, hi, threshold=threshold)
+        if spectrum.measurement != WEIGHTS:
+            found["stderr_if_independent"] = math.sqrt(2 / (spectrum.num_samples * window(lo, hi).sxx))
+        if spectrum.kind is SpectrumKind.SINGULAR_VALUES:
+            found["singular_value_exponent"] = float(per_row[0]) / 2
+        return found
+
+    return of_rows(per_row, Deferred(details))
 
 
 def effective_samples(stderr: float, lo: int, hi: int, num_samples: int) -> float:
@@ -110,7 +115,7 @@ def _judged_by_samples(fit: Estimate, spectrum: Spectrum, lo: int, hi: int) -> E
         "n_eff_over_d": ratio,
         "d_over_n": width / spectrum.num_samples,
     }
-    details = {**fit.details, **sampling}
+    details = Deferred(lambda: {**fit.details, **sampling})
     needed = 64 if fit.value < _FLAT else 16
     if ratio < 4:
         return unresolved(f"{ratio:.1f} effective rows per dimension, at least 4 are needed", details)

@@ -78,9 +78,7 @@ def _noise_scale(pairs: Sequence[Pair], site: Site | None, step: int | None) -> 
             )
         else:
             value = float(noise[0] / signal[0])
-            positive = (signal > 0) & (noise > 0)
-            ratio = np.divide(noise, signal, out=np.full_like(signal, np.nan), where=positive)
-            details["log_stderr"] = standard_error(np.log(ratio), measured[0][0].block_sizes)
+            details["log_stderr"] = standard_error(np.log(_ratio(noise, signal)), measured[0][0].block_sizes)
             stderr = value * details["log_stderr"]
             if missing:
                 status = Status.PARTIAL
@@ -97,6 +95,17 @@ def _noise_scale(pairs: Sequence[Pair], site: Site | None, step: int | None) -> 
         reason=reason,
         details=details,
     )
+
+
+def noise_scale_rows(signal: Scalar, noise: Scalar) -> FloatArray:
+    """(1 + B,) noise scale of one matrix on the whole probe, then without each block; NaN where undefined."""
+    return _ratio(_total([noise]), _total([signal]))
+
+
+def _ratio(noise: FloatArray, signal: FloatArray) -> FloatArray:
+    positive = (signal > 0) & (noise > 0)
+    ratio: FloatArray = np.divide(noise, signal, out=np.full_like(signal, np.nan), where=positive)
+    return ratio
 
 
 def _statuses(pair: Pair) -> list[Status]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spectra_cli.statistics import bulk_edge, density_exponent, exponents, norms, ranks
+from spectra_cli.statistics import alpha_req, bulk_edge, density_exponent, exponents, norms, ranks
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
 from spectra_cli.statistics.statistic import Definition, Statistic
 
@@ -13,6 +13,7 @@ STATISTICS: dict[str, Statistic] = {
     "tail_exponent_50_200": exponents.TAIL_EXPONENT_50_200,
     "tail_exponent_scaled": exponents.TAIL_EXPONENT_SCALED,
     "tail_exponent_sample_scaled": exponents.TAIL_EXPONENT_SAMPLE_SCALED,
+    "alpha_req_11_100": alpha_req.ALPHA_REQ_11_100,
     "n_eff_over_d": exponents.N_EFF_OVER_D,
     "rankme_cov": ranks.RANKME_COV,
     "rankme_sv": ranks.RANKME_SV,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,30 @@ WEIGHT_UPDATES = "weight_update"
 
 ZERO_TRACE = 1e-30  # specs section 0
 LARGEST = 1e140  # its square, summed over any spectrum, is still finite
+
+
+class Deferred(Mapping[str, float]):
+    """Details that are computed when first looked at: comparisons of thousands of numbers never look."""
+
+    __slots__ = ("_compute", "_found")
+
+    def __init__(self, compute: Callable[[], Mapping[str, float]]) -> None:
+        self._compute = compute
+        self._found: Mapping[str, float] | None = None
+
+    def _details(self) -> Mapping[str, float]:
+        if self._found is None:
+            self._found = self._compute()
+        return self._found
+
+    def __getitem__(self, name: str) -> float:
+        return self._details()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._details())
+
+    def __len__(self) -> int:
+        return len(self._details())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,7 +115,7 @@ def unresolved(reason: str, details: Mapping[str, float] | None = None) -> Estim
 
 def of_rows(per_row: FloatArray, details: Mapping[str, float] | None = None) -> Estimate:
     """The number of the first row, with the others as its replicates."""
-    return Estimate(value=float(per_row[0]), per_row=per_row, details=details or {})
+    return Estimate(value=float(per_row[0]), per_row=per_row, details={} if details is None else details)
 
 
 def eigenvalue_threshold(spectrum: Spectrum) -> float:
@@ -114,29 +138,37 @@ def evaluate(
         step: of the checkpoint.
         rows: `with_replicates(spectrum)`, if the caller has it already.
     """
-    rows = with_replicates(spectrum) if rows is None else rows
-    estimate = _estimate(statistic, spectrum, rows)
-    stderr, details = math.nan, estimate.details
-    if estimate.per_row.size > 1:
-        stderr = standard_error(estimate.per_row, spectrum.block_sizes)
+    found = estimate(statistic, spectrum, rows)
+    # looked at here, so that no value keeps the rows alive that its details are computed from
+    stderr, details = math.nan, dict(found.details)
+    if found.per_row.size > 1:
+        stderr = standard_error(found.per_row, spectrum.block_sizes)
         if math.isnan(stderr):
-            num_undefined = float(np.isnan(estimate.per_row).sum())
+            num_undefined = float(np.isnan(found.per_row).sum())
             details = {**details, "replicates_undefined": num_undefined}
     return StatisticValue(
         name=statistic.name,
         measurement=spectrum.measurement,
         site=spectrum.site,
         step=step,
-        value=estimate.value,
+        value=found.value,
         stderr=stderr,
-        status=estimate.status,
+        status=found.status,
         unit=statistic.unit,
-        reason=estimate.reason,
+        reason=found.reason,
         details=details,
     )
 
 
-def _estimate(statistic: Statistic, spectrum: Spectrum, rows: FloatArray) -> Estimate:
+def estimate(statistic: Statistic, spectrum: Spectrum, rows: FloatArray | None = None) -> Estimate:
+    """The statistic of a spectrum with its delete-one-block values, from which differences are judged.
+
+    Args:
+        statistic: what to compute.
+        spectrum: of what.
+        rows: `with_replicates(spectrum)`, if the caller has it already.
+    """
+    rows = with_replicates(spectrum) if rows is None else rows
     if spectrum.measurement not in statistic.measurements:
         accepted = ", ".join(statistic.measurements)
         reason = f"{statistic.name} is defined for {accepted}, not for {spectrum.measurement}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.types import CheckpointRef
+from spectra_cli.core.types import CheckpointRef, Skipped
 
 if TYPE_CHECKING:
     from spectra_cli.extract.cost import ScanCost
@@ -47,6 +47,7 @@ class Inspection:
         sites_measured: canonical addresses of the residual-stream sites that would be measured.
         passes: for each pass, the matrices whose gradients it collects.
         batch_size, sequences_to_run: of the plan; plan_problem: why there is none.
+        skipped: matrices asked for whose gradients would not be measured, and why.
         cost: of one checkpoint; None without a plan.
         memory_bytes: estimated, by part; budget_bytes: what they must fit into.
         notices: what the user must know about the model; series_notices: about the checkpoints as a
@@ -74,6 +75,7 @@ class Inspection:
     plan_problem: str
     notices: tuple[str, ...]
     series_notices: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 def inspect(
@@ -110,7 +112,9 @@ def inspect(
         try:
             if isinstance(header, SpectraError):
                 raise header
-            checkpoints.append(CheckpointOutline(**outline_header(series, header)))
+            checkpoints.append(
+                CheckpointOutline(**outline_header(series, header, compute_dtype=settings.dtype))
+            )
         except SpectraError as error:
             checkpoints.append(CheckpointOutline(ref=ref, problem=str(error)))
     try:
@@ -147,6 +151,7 @@ def inspect(
         plan_problem=problem,
         notices=model.notices,
         series_notices=series.notices + series_notices(headers),
+        skipped=() if plan is None else plan.skipped,
     )
 
 

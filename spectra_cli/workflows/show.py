@@ -66,7 +66,7 @@ def show(
     path = resolve_archive(archive, Path.cwd())
     opened = open_archive(path)
     chosen = _choose(opened, steps)
-    series = tuple(_summary(opened.checkpoint(index), layers, statistics) for index in chosen)
+    series = tuple(_summary(opened.checkpoint(index, vectors=False), layers, statistics) for index in chosen)
     if layers is not None and not any(s.site is not None for c in series for s in c.statistics):
         raise UsageError(f"{path} holds no layer {', '.join(map(str, layers))}; it holds {_layers(opened)}")
     return ArchiveSummary(
@@ -108,5 +108,5 @@ def _summary(
 
 
 def _layers(archive: Archive) -> str:
-    found = {s.site.layer for s in archive.checkpoint(0).spectra if s.site.layer is not None}
+    found = {s.site.layer for s in archive.checkpoint(0, vectors=False).spectra if s.site.layer is not None}
     return ", ".join(str(layer) for layer in sorted(found))

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp, ttest_ind
+from scipy.stats import false_discovery_control, ttest_1samp, ttest_ind
 
 from spectra_cli.analysis.decisions import (
     Difference,
     Estimated,
     Verdict,
+    benjamini_hochberg,
     decide,
     difference,
     sequences_needed,
@@ -131,3 +132,8 @@ def test_the_probe_that_would_be_large_enough():
         p_value=0.3,
     )
     assert sequences_needed(found, 64) == 576
+
+
+def test_the_correction_is_scipys():
+    p_values = np.random.default_rng(8).uniform(size=50) ** 3
+    np.testing.assert_allclose(benjamini_hochberg(p_values), false_discovery_control(p_values), rtol=1e-12)

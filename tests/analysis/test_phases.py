@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.phases import find_phases, turning_points
+from spectra_cli.analysis.decisions import Estimated, difference
+from spectra_cli.analysis.phases import Path, find_phases, turning_points
 
 TRIALS = 400
 NOISE = 0.02
@@ -20,7 +21,7 @@ def planted(generator, levels, number=40):
 def phases_of(tokens, path, alpha=None):
     alpha = -path if alpha is None else alpha
     errors = np.full(path.size, NOISE)
-    return find_phases(tokens, path, errors, alpha, errors)
+    return find_phases(tokens, Path(values=path, stderrs=errors), Path(values=alpha, stderrs=errors))
 
 
 def test_three_planted_phases_and_their_boundaries():
@@ -62,3 +63,37 @@ def test_turning_points_of_a_zigzag(sign):
     path = sign * np.array([0.0, 2.0, 1.8, 4.0, 1.0, 1.2, 0.5, 3.0])
     assert turning_points(path, 1.0) == [0, 3, 6, 7]
     assert turning_points(path, 10.0) == [0, 7]
+
+
+def estimated(values, noise):
+    """Numbers over checkpoints whose delete-one-block values scatter by `noise`, one row a checkpoint."""
+    rows = np.asarray(values)[:, None] + np.hstack([np.zeros((len(values), 1)), noise])
+    return [Estimated(per_row=row, block_sizes=(1,) * noise.shape[1]) for row in rows]
+
+
+def test_noise_that_all_checkpoints_share_cancels_in_a_change():
+    shared = np.tile(np.random.default_rng(4).normal(size=8), (5, 1))
+    path = Path.of(estimated(np.arange(5.0), shared))
+    assert path.stderrs[0] > 0.5
+    assert path.change_stderr(0, 4) == pytest.approx(0.0, abs=1e-12)
+    assert path.noise() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_noise_of_each_checkpoint_is_that_of_the_difference():
+    noise = np.random.default_rng(5).normal(size=(2, 8))
+    first, last = estimated([1.0, 2.0], noise)
+    path = Path.of([first, last])
+    found = difference(first, last, paired=True, margin=0.05)
+    assert path.change_stderr(0, 1) == pytest.approx(found.stderr, rel=1e-12)
+    # independent noise: a step scatters by root 2 of a checkpoint
+    assert path.noise() == pytest.approx(found.stderr / np.sqrt(2), rel=1e-12)
+
+
+def test_other_blocks_or_none_add_errors_in_squares():
+    first, last = estimated([1.0, 2.0], np.random.default_rng(6).normal(size=(2, 8)))
+    other = Estimated(per_row=last.per_row[:-1], block_sizes=(1,) * 7)
+    path = Path.of([first, other])
+    assert path.change_stderr(0, 1) == pytest.approx(np.hypot(first.stderr, other.stderr), rel=1e-12)
+    plain = Path(values=np.array([1.0, 2.0]), stderrs=np.array([3.0, 4.0]))
+    assert plain.change_stderr(0, 1) == pytest.approx(5.0)
+    assert Path(values=np.ones(3), stderrs=np.full(3, np.nan)).noise() == 0.0

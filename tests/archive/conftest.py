@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from spectra_cli.core.types import (
     Spectrum,
     SpectrumKind,
     Status,
+    Vectors,
 )
 
 PROBE = ProbeInfo(
@@ -142,6 +144,25 @@ def build_checkpoint(step: int | None, *, seed: int = 0, **changes: Any) -> Chec
     return CheckpointSpectra(**(values | changes))
 
 
+def with_vectors(checkpoint: CheckpointSpectra) -> CheckpointSpectra:
+    """The same with three orthonormal vectors behind each spectrum."""
+
+    def rows(rng: np.random.Generator, width: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return np.linalg.qr(rng.standard_normal((width, min(3, width))))[0].T.astype(np.float32)
+
+    spectra = []
+    for place, s in enumerate(checkpoint.spectra):
+        rng = np.random.default_rng(place)
+        count = min(3, s.ambient_dim, s.num_samples, s.values.size)
+        singular = s.kind is SpectrumKind.SINGULAR_VALUES
+        vectors = Vectors(
+            right=rows(rng, s.ambient_dim)[:count],
+            left=rows(rng, s.num_samples)[:count] if singular else None,
+        )
+        spectra.append(replace(s, vectors=vectors))
+    return replace(checkpoint, spectra=tuple(spectra))
+
+
 def plain_values(checkpoint: CheckpointSpectra) -> Any:
     """Everything in a checkpoint as plain values, arrays as their bytes: equal means bit for bit."""
 
@@ -171,6 +192,11 @@ def series() -> list[CheckpointSpectra]:
 @pytest.fixture
 def make_checkpoint() -> Callable[..., CheckpointSpectra]:
     return build_checkpoint
+
+
+@pytest.fixture
+def make_vectors() -> Callable[[CheckpointSpectra], CheckpointSpectra]:
+    return with_vectors
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import numpy as np
 from spectra_cli.archive.checkpoint_table import JSON_COLUMNS, TEXT_COLUMNS
 from spectra_cli.archive.layout import FORMAT_VERSION
 from spectra_cli.archive.measurement_group import PER_SPECTRUM
+from spectra_cli.archive.vectors import COUNT, DIGEST, SIDES
 from spectra_cli.archive.writer import write_archive
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "reference" / "archive-format.md").read_text()
@@ -35,5 +36,5 @@ def test_the_snippets_read_what_was_written(tmp_path, series):
 
 def test_every_variable_is_described():
     assert f"version {FORMAT_VERSION}" in DOCUMENT
-    for name in (*TEXT_COLUMNS, *JSON_COLUMNS, *PER_SPECTRUM):
+    for name in (*TEXT_COLUMNS, *JSON_COLUMNS, *PER_SPECTRUM, COUNT, DIGEST, *SIDES, *SIDES.values()):
         assert f"`{name}`" in DOCUMENT

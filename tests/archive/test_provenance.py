@@ -52,3 +52,11 @@ def test_settings_are_json(tmp_path, make_checkpoint, make_provenance, value):
     checkpoint = make_checkpoint(0, provenance=make_provenance(settings={"x": value}))
     with pytest.raises(ArchiveError, match="settings"):
         write_archive(tmp_path / "a.spectra.h5", [checkpoint])
+
+
+def test_a_setting_that_came_later_is_zero_where_it_is_missing(make_provenance):
+    older, newer = make_provenance(), make_provenance()
+    newer = replace(newer, settings={**newer.settings, "num_vectors": 0})
+    assert scan_differences(older, newer) == scan_differences(newer, older) == ()
+    newer = replace(newer, settings={**newer.settings, "num_vectors": 8})
+    assert scan_differences(older, newer) == ("settings.num_vectors: 0 against 8",)

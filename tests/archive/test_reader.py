@@ -32,19 +32,50 @@ def test_exact_round_trip_of_a_series_with_changing_sites_and_ranks(path, series
     assert archive.provenance == replace(series[0].provenance, execution={})
 
 
-def test_a_file_of_format_1_0_is_read_validated_and_continued(path, make_checkpoint, as_values):
-    """The file was written by the version that had format 1.0, from the same seeded checkpoints."""
-    shutil.copy(OLD_FORMATS / "1.0.h5", path)
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_file_of_an_older_format_is_read_validated_and_continued(
+    path, make_checkpoint, make_vectors, as_values, version
+):
+    """The file was written by the version that had this format, from the same seeded checkpoints."""
+    shutil.copy(OLD_FORMATS / f"{version}.h5", path)
     written = [make_checkpoint(step) for step in (0, 5, None)]
     assert [as_values(c) for c in open_archive(path)] == [as_values(c) for c in written]
     assert not [finding for finding in validate(path) if finding.severity == "error"]
     newer = make_checkpoint(10)
     newer = replace(newer, info=replace(newer.info, learning_rate=3e-4, facts={"dataset": "d"}))
+    newer = make_vectors(newer)
     write_part(path, newer)
     consolidate(path)
     assert [as_values(c) for c in open_archive(path)] == [
         as_values(c) for c in (*written[:2], newer, written[2])
     ]
+
+
+def test_vectors_come_back_bit_for_bit_or_stay_in_the_file(path, series, make_vectors, as_values):
+    kept = [make_vectors(checkpoint) for checkpoint in series]
+    write_archive(path, kept)
+    archive = open_archive(path)
+    assert [as_values(c) for c in archive] == [as_values(c) for c in kept]
+    # all else is verified without them, so that damage to them does not matter
+    with h5py.File(path, "r+") as root:
+        root["weight/right_vectors"][0, 0, 0, 0] = 9.0
+    without = open_archive(path).checkpoint(0, vectors=False)
+    assert as_values(without) == as_values(series[0])
+    with pytest.raises(ArchiveError, match="step0 does not match"):
+        open_archive(path).checkpoint(0)
+    with h5py.File(path, "r+") as root:
+        root["weight/vectors_digest"][0, 0] = "0" * 64
+    with pytest.raises(ArchiveError, match="step0 does not match"):
+        open_archive(path).checkpoint(0, vectors=False)
+
+
+def test_a_series_where_only_some_checkpoints_have_vectors(path, series, make_vectors, as_values):
+    mixed = [series[0], make_vectors(series[1]), series[2]]
+    for checkpoint in mixed:
+        write_part(path, checkpoint)
+    consolidate(path)
+    assert [as_values(c) for c in open_archive(path)] == [as_values(c) for c in mixed]
+    assert validate(path) == ()
 
 
 def test_a_loss_that_is_nan_is_not_a_loss_that_is_missing(path, make_checkpoint):
@@ -115,7 +146,7 @@ def edit(path, change):
     [
         (lambda r: r.attrs.pop("complete"), "incomplete"),
         (lambda r: r.attrs.modify("format", "other"), "'other', expected 'spectra-archive'"),
-        (lambda r: r.attrs.modify("format_version", "1.2"), r"format 1\.2; the newest .* 1\.1"),
+        (lambda r: r.attrs.modify("format_version", "1.3"), r"format 1\.3; the newest .* 1\.2"),
         (lambda r: r.attrs.modify("format_version", "one"), "damaged"),
         (lambda r: r.attrs.modify("probe_digest", "x"), "does not match its digest"),
         (lambda r: r.__delitem__("uri"), "damaged"),
@@ -190,3 +221,44 @@ def test_an_archive_that_was_written_anew_is_not_mixed_with_the_old_one(path, se
     with pytest.raises(ArchiveError, match="replaced meanwhile"):
         archive.checkpoint(0)
     assert not parts_folder(path).exists()
+
+
+def test_several_checkpoints_at_once_are_those_read_one_by_one(path, series, make_checkpoint, as_values):
+    write_archive(path, series[:2])
+    write_part(path, make_checkpoint(10))
+    archive = open_archive(path)
+    order = [2, 0, 1, 0]
+    together = [as_values(c) for c in archive.checkpoints(order)]
+    assert together == [as_values(archive.checkpoint(index)) for index in order]
+
+
+def test_a_damaged_checkpoint_among_several_is_refused(path, series):
+    write_archive(path, series)
+    archive = open_archive(path)
+    with h5py.File(path, "r+") as root:
+        root["activation_covariance/eigenvalues"][1] *= 2
+    reading = archive.checkpoints([0, 1])
+    next(reading)
+    with pytest.raises(ArchiveError, match="step5 does not match its digest"):
+        next(reading)
+
+
+def test_a_scalar_over_the_series_is_that_of_each_checkpoint_also_of_parts(path, series, make_checkpoint):
+    write_archive(path, series[:2])
+    bare = replace(make_checkpoint(20), scalars=())
+    for checkpoint in (make_checkpoint(10), bare):
+        write_part(path, checkpoint)
+    archive = open_archive(path)
+    expected = [
+        next((s.value for s in c.scalars if s.name == "probe_loss" and s.site is None), None) for c in archive
+    ]
+    found = archive.scalars_over("probe_loss")
+    assert [None if value != value else value for value in found] == expected
+    assert None in expected
+    assert not (archive.scalars_over("nothing") == archive.scalars_over("nothing")).any()
+
+
+def test_the_measurements_of_an_archive(path, series):
+    write_archive(path, series)
+    expected = {s.measurement for c in series for s in c.spectra}
+    assert set(open_archive(path).measurements) == expected

@@ -26,6 +26,7 @@ from spectra_cli.core.types import (
     Spectrum,
     SpectrumKind,
     Status,
+    Vectors,
 )
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
@@ -48,24 +49,39 @@ json_values = st.recursive(
 KINDS = {"activation_covariance": SpectrumKind.EIGENVALUES, "gradient_matrix": SpectrumKind.SINGULAR_VALUES}
 
 
+def entries(count: int, width: int) -> st.SearchStrategy[Any]:
+    return hnp.arrays(np.float32, (count, width), elements=st.floats(width=32))
+
+
 @st.composite
 def spectra(draw: st.DrawFn) -> Spectrum:
     measurement = draw(st.sampled_from(sorted(KINDS)))
     values = draw(hnp.arrays(np.float64, st.integers(1, 5), elements=st.floats(0, allow_infinity=False)))
     sizes = tuple(draw(st.lists(counts, max_size=3)))
     profile = hnp.arrays(np.float32, (len(sizes), values.size), elements=st.floats(width=32))
+    num_samples, ambient_dim = draw(counts), draw(counts)
+    vectors = None
+    if draw(st.booleans()):
+        num_samples, ambient_dim = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+        count = draw(st.integers(1, values.size))
+        singular = KINDS[measurement] is SpectrumKind.SINGULAR_VALUES
+        vectors = Vectors(
+            right=draw(entries(count, ambient_dim)),
+            left=draw(entries(count, num_samples)) if singular else None,
+        )
     return Spectrum(
         site=draw(sites),
         measurement=measurement,
         kind=KINDS[measurement],
         values=np.sort(values)[::-1],
-        num_samples=draw(counts),
-        ambient_dim=draw(counts),
+        num_samples=num_samples,
+        ambient_dim=ambient_dim,
         centered=draw(st.booleans()),
         unit="u",
         zero_threshold=draw(st.floats(0)),
         block_profile=draw(profile) if sizes else None,
         block_sizes=sizes,
+        vectors=vectors,
     )
 
 

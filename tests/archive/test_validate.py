@@ -8,6 +8,7 @@ import pytest
 
 from spectra_cli.archive.validate import Severity, validate
 from spectra_cli.archive.writer import write_archive, write_part
+from spectra_cli.core.types import SpectrumKind
 
 
 @pytest.fixture
@@ -55,6 +56,35 @@ def resized(root, name, shape):
 def test_each_break_of_the_format_is_an_error_with_its_place(path, change, message):
     with h5py.File(path, "r+") as root:
         change(root["activation_covariance"])
+    assert any(message in found for found in messages(path)), messages(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda g: g["left_vectors"].__setitem__((0, 0, 0, 0), 2.0),
+            "[0, embed]: left_vectors: the vectors are not orthonormal",
+        ),
+        (lambda g: g["right_vectors"].__setitem__((0, 0, 0, 0), np.inf), "vectors of 8 finite entries"),
+        (lambda g: g["num_vectors"].__setitem__((0, 0), 2), "expected exactly 2 vectors"),
+        (lambda g: g["num_vectors"].__setitem__((0, 0), 9), "9 vectors of 8 entries for 6 values"),
+        (lambda g: g.__delitem__("left_vectors"), "no variable left_vectors"),
+        (lambda g: g.__delitem__("vectors_digest"), "no variable vectors_digest"),
+    ],
+)
+def test_each_break_of_the_vectors_is_an_error(
+    tmp_path, make_checkpoint, make_spectrum, make_vectors, change, message
+):
+    path, rng = tmp_path / "a.spectra.h5", np.random.default_rng(0)
+    spectra = tuple(
+        make_spectrum(rng, a, measurement="weight", kind=SpectrumKind.SINGULAR_VALUES)
+        for a in ("embed", "lm_head")
+    )
+    write_archive(path, [make_vectors(make_checkpoint(0, spectra=spectra))])
+    assert messages(path) == []
+    with h5py.File(path, "r+") as root:
+        change(root["weight"])
     assert any(message in found for found in messages(path)), messages(path)
 
 

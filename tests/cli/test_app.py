@@ -19,7 +19,7 @@ from spectra_cli import __version__
 from spectra_cli.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("scan", "inspect", "show", "validate", "demo")
+COMMANDS = ("compare", "drift", "forecast", "phases", "scan", "inspect", "show", "validate", "demo", "study")
 ANSI_COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10[0-7])(?:;\d+)*m")
 _WITHOUT_TORCH = """
 import sys
@@ -82,7 +82,16 @@ def test_help_costs_less_than_three_tenths_of_a_second(start):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["show", "run"], ["show", "run", "--json"], ["validate", "run"], ["scan", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["show", "run"],
+        ["show", "run", "--json"],
+        ["validate", "run"],
+        ["drift", "run"],
+        ["compare", "run", "run"],
+        ["scan", "--help"],
+    ],
 )
 def test_what_needs_no_model_never_imports_torch(pristine, words):
     done = subprocess.run(

@@ -84,6 +84,14 @@ def test_what_cannot_be_inspected_is_said_with_its_code(spectra, place, words, c
         assert word in found.err
 
 
+def test_matrices_that_a_scan_would_leave_out_are_named(spectra, trainer_runs):
+    words = ("inspect", trainer_runs / "gpt2", "--matrices", "attn.q,mlp.gate", *SMALL)
+    skipped = json.loads(spectra(*words, "--json").out)["plan"]["skipped"]
+    assert [item["site"] for item in skipped] == [f"blocks.{layer}.mlp.gate" for layer in range(3)]
+    assert {item["measurement"] for item in skipped} == {"gradient"}
+    assert f"not measured (gradient): {skipped[0]['site']}" in spectra(*words).out
+
+
 def test_matrices_that_do_not_exist_are_named(spectra, place):
     found = spectra("inspect", "run", "--matrices", "nonsense")
     assert "nonsense" in found.out + found.err

@@ -52,6 +52,14 @@ def test_smallest_numbers(name):
         ScanSettings(**{name: 1})
 
 
+def test_vectors_compare_weights_only_where_weights_are_measured():
+    assert not ScanSettings().measures_drift
+    assert ScanSettings(num_vectors=1).measures_drift
+    assert not ScanSettings(num_vectors=1, measurements=("gradient",)).measures_drift
+    with pytest.raises(UsageError, match="num_vectors is -1; expected at least 0"):
+        ScanSettings(num_vectors=-1)
+
+
 def test_no_measurement():
     with pytest.raises(UsageError, match="--measure"):
         ScanSettings(measurements=())

@@ -13,6 +13,7 @@ from spectra_cli.core.types import (
     SpectrumKind,
     StatisticValue,
     Status,
+    Vectors,
     measurements_of,
 )
 
@@ -31,6 +32,29 @@ def spectrum(values=(4.0, 1.0, 0.0), **changes):
         "unit": "weight_unit",
     }
     return Spectrum(**(given | changes))
+
+
+def test_vectors_stand_beside_a_spectrum_that_they_fit():
+    left, right = np.eye(2, 3), np.eye(2, 5)
+    found = spectrum(vectors=Vectors(left=left, right=right)).vectors
+    assert found.num_vectors == 2
+    assert found.right.dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        found.right[0, 0] = 2
+    eigen = {"kind": SpectrumKind.EIGENVALUES}
+    assert spectrum(**eigen, vectors=Vectors(right=right)).vectors.left is None
+    for vectors, changes, message in (
+        (Vectors(left=left, right=np.eye(2, 4)), {}, r"right vectors of shape \(2, 4\)"),
+        (Vectors(left=np.eye(2, 4), right=right), {}, r"left vectors of shape \(2, 4\)"),
+        (Vectors(left=np.eye(4, 3), right=np.eye(4, 5)), {}, "at most 3"),
+        (Vectors(right=right), {}, "beside singular values"),
+        (Vectors(left=left, right=right), eigen, "beside singular values"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            spectrum(vectors=vectors, **changes)
+    for sides in ({"left": np.eye(1, 3), "right": right}, {"right": np.eye(0, 5)}, {"right": np.ones(5)}):
+        with pytest.raises(ValueError, match="vectors of shapes"):
+            Vectors(**sides)
 
 
 @given(layer=st.none() | st.integers(0, 200), component=st.sampled_from(["attn.q", "mlp.down", "resid_post"]))

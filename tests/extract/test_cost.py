@@ -1,5 +1,6 @@
 """The cost model against what torch itself counts."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -25,6 +26,10 @@ def _batched_product(_total, left, right, **_kwargs):
     return 2 * left[0] * left[1] * left[2] * right[2]
 
 
+def _linear(inputs, weight, *_args, **_kwargs):
+    return 2 * math.prod(inputs) * weight[0]
+
+
 def _attention(query, key, value, *_args, **_kwargs):
     return sdpa_flop_count(query, key, value)
 
@@ -33,10 +38,11 @@ def _attention_backward(gradient, query, key, value, *_args, **_kwargs):
     return sdpa_backward_flop_count(gradient, query, key, value)
 
 
-# The counter knows neither the in-place products nor the CPU's attention kernel.
+# The counter knows neither the in-place products nor the CPU's linear maps and attention kernel.
 MISSING = {
     aten.addmm_: _matrix_product,
     aten.baddbmm_: _batched_product,
+    torch.ops.mkldnn._linear_pointwise: _linear,
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }

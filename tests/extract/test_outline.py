@@ -15,7 +15,7 @@ def series(write, tmp_path):
 
 def test_what_the_header_says(series):
     opened, _ = series
-    found = outline_checkpoint(opened, opened.refs[0])
+    found = outline_checkpoint(opened, opened.refs[0], compute_dtype="float32")
     assert found["ref"] == opened.refs[0]
     assert found["architecture"] == "LlamaForCausalLM"
     assert found["num_parameters"] == 19_424
@@ -28,14 +28,14 @@ def test_checkpoints_of_one_shape_share_a_skeleton(series, monkeypatch):
     built = []
     monkeypatch.setattr(outline, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
     for ref in opened.refs:
-        outline_checkpoint(opened, ref)
+        outline_checkpoint(opened, ref, compute_dtype="float32")
     assert built == []
 
 
 def test_a_checkpoint_of_another_shape_has_its_own(series, write):
     opened, folder = series
     write("qwen2").module.save_pretrained(folder / "checkpoint-2")
-    found = outline_checkpoint(opened, opened.refs[1])
+    found = outline_checkpoint(opened, opened.refs[1], compute_dtype="float32")
     assert found["architecture"] == "Qwen2ForCausalLM"
 
 
@@ -43,7 +43,7 @@ def test_a_damaged_one_says_so(series):
     opened, folder = series
     (folder / "checkpoint-2" / "model.safetensors").write_bytes(b"short")
     with pytest.raises(CheckpointError, match="checkpoint-2"):
-        outline_checkpoint(opened, opened.refs[1])
+        outline_checkpoint(opened, opened.refs[1], compute_dtype="float32")
 
 
 def test_the_configuration_counts_as_much_as_the_shapes(series, monkeypatch):
@@ -52,5 +52,5 @@ def test_the_configuration_counts_as_much_as_the_shapes(series, monkeypatch):
     path.write_text(path.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-05'))
     built = []
     monkeypatch.setattr(outline, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
-    outline_checkpoint(opened, opened.refs[1])
+    outline_checkpoint(opened, opened.refs[1], compute_dtype="float32")
     assert [header.ref.step for header in built] == [2]

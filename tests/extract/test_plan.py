@@ -139,6 +139,24 @@ def test_the_longer_probe_sets_the_first_pass(skeleton, settings):
     assert [s.num_sequences for s in plan.passes] == [900] + [400] * (len(plan.passes) - 1)
 
 
+def test_what_a_pass_holds_beside_weights_is_counted(skeleton, settings):
+    before = plan_scan(skeleton, settings, device=CPU, budget_bytes=2**40, batch_size=4)
+    holding = dataclasses.replace(skeleton, held_bytes=lambda length, width: (length * width, 10**6))
+    after = plan_scan(holding, settings, device=CPU, budget_bytes=2**40, batch_size=4)
+    more = {name: after.memory_bytes[name] - before.memory_bytes[name] for name in before.memory_bytes}
+    assert {name: count for name, count in more.items() if count} == {
+        "model": 8 * 4,
+        "activations": 4 * 10**6,
+    }
+
+
+def test_a_matrix_that_mixes_sequences_takes_batches_of_one(skeleton, settings):
+    alone = dataclasses.replace(skeleton, alone=frozenset({"attn.q"}))
+    assert plan_scan(alone, settings, device=CPU).batch_size == 1
+    without = dataclasses.replace(settings, matrices=("attn.v",))
+    assert plan_scan(alone, without, device=CPU, batch_size=3).batch_size == 3
+
+
 def test_missing_matrices_are_named(skeleton_of, settings):
     model = skeleton_of("llama")
     first = dataclasses.replace(model, matrices=tuple(v for v in model.matrices if v.site.layer != 1))
@@ -148,3 +166,14 @@ def test_missing_matrices_are_named(skeleton_of, settings):
     assert [(s.site.address, s.status) for s in plan.skipped] == [("blocks.1.attn.q", Status.NOT_APPLICABLE)]
     with pytest.raises(UsageError, match=r"no matrix 'attn\.x'"):
         plan_scan(model, dataclasses.replace(settings, matrices=("attn.x",)), device=CPU)
+
+
+def test_weights_to_compare_with_are_counted(skeleton, settings):
+    plain = plan_scan(skeleton, settings, device=CPU, budget_bytes=2**40)
+    kept = dataclasses.replace(settings, num_vectors=8, measurements=("gradient", "weight"))
+    compared = plan_scan(skeleton, kept, device=CPU, budget_bytes=2**40)
+    views, _ = select_matrices(skeleton, settings.matrices, range(4), measurement="weight")
+    entries = [view.shape[0] * view.shape[1] for view in views]
+    # a float32 copy of each, and one at least in float64 with what it is compared with
+    assert compared.memory_bytes["reference"] >= 4 * sum(entries) + 40 * max(entries)
+    assert "reference" not in plain.memory_bytes

@@ -110,11 +110,11 @@ def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch):
 
     sizes, real = [], module.measure
 
-    def scarce(model, probe, settings, plan, *, progress):
+    def scarce(model, probe, settings, plan, *, progress, reference):
         sizes.append(plan.batch_size)
         if plan.batch_size > limit:
             raise torch.OutOfMemoryError("no memory")
-        return real(model, probe, settings, plan, progress=progress)
+        return real(model, probe, settings, plan, progress=progress, reference=reference)
 
     monkeypatch.setattr(module, "measure", scarce)
     limit = 2

@@ -8,7 +8,7 @@ from torch import nn
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.numerics import numerics
-from spectra_cli.extract.verification import verify_gradients
+from spectra_cli.extract.verification import Verified, verify_gradients
 
 
 @pytest.fixture
@@ -82,11 +82,12 @@ def test_another_module_with_a_matrix_of_its_own(model_of, verify):
 def test_in_an_unknown_architecture_only_what_fails_is_left_out(model_of, verify):
     model = model_of("variant-3")
     unknown = dataclasses.replace(model, recognised=False)
-    assert verify(unknown, matrices=("all",)) == {}
+    assert verify(unknown, matrices=("all",)) == Verified()
     view(model, "blocks.0.mlp.up").module.__class__ = Rolled
     failed = verify(unknown, matrices=("all",))
-    assert list(failed) == ["mlp.up"]
-    assert "blocks.0.mlp.up" in failed["mlp.up"]
+    assert list(failed.untappable) == ["mlp.up"]
+    assert "blocks.0.mlp.up" in failed.untappable["mlp.up"]
+    assert not failed.alone
 
 
 def test_experts_of_an_unknown_architecture_are_checked_and_left_out_together(model_of, verify):
@@ -100,7 +101,7 @@ def test_experts_of_an_unknown_architecture_are_checked_and_left_out_together(mo
     )
     unknown = dataclasses.replace(model, recognised=False, matrices=matrices)
     view(unknown, "blocks.0.experts.0.up").module.__class__ = Rolled
-    assert sorted(verify(unknown, matrices=("all",))) == ["experts.0.up", "experts.1.up"]
+    assert sorted(verify(unknown, matrices=("all",)).untappable) == ["experts.0.up", "experts.1.up"]
 
 
 @pytest.mark.parametrize("roll", [0, 1])

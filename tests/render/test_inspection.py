@@ -103,6 +103,20 @@ def test_metadata_has_columns_where_any_checkpoint_has_it(printed):
     assert all(len(line) <= WIDTH for line in text.splitlines())
 
 
+def test_what_is_noted_about_every_checkpoint_is_said_once(printed):
+    rows = [CHECKPOINT | {"notices": ["stored in bfloat16", f"window {step}"]} for step in (1, 2)]
+    rows.append(CHECKPOINT | {"notices": [], "problem": "no weights"})
+    text = printed(series(rows))
+    assert "bfloat16" not in text
+    assert "window 1" in text
+    assert "window 2" in text
+    assert printed(*findings({"checkpoints": rows, "series_notices": []})).splitlines()[0] == (
+        "every checkpoint: stored in bfloat16"
+    )
+    # a single one keeps its own in its row
+    assert "stored in bfloat16" in " ".join(printed(series(rows[:1])).split())
+
+
 def test_findings_say_where_values_come_from_what_the_user_said_and_what_is_odd(printed):
     row = CHECKPOINT | {
         "facts": {"dataset": "FineWeb"},
@@ -110,6 +124,7 @@ def test_findings_say_where_values_come_from_what_the_user_said_and_what_is_odd(
     }
     text = printed(*findings({"checkpoints": [CHECKPOINT, row], "series_notices": ["step5 is a link"]}))
     assert text.splitlines() == [
+        "every checkpoint: a prefix was stripped",
         "tokens_seen from trainer_state.json, run.toml; config.heads from --set",
         "dataset: FineWeb",
         "step5 is a link",

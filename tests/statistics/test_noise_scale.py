@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spectra_cli.core.types import Scalar, Site, Status
 from spectra_cli.statistics.jackknife import standard_error
-from spectra_cli.statistics.noise_scale import noise_scales
+from spectra_cli.statistics.noise_scale import noise_scale_rows, noise_scales
 
 
 def signal_and_noise(gradients):
@@ -118,3 +120,13 @@ def test_other_scalars_have_no_noise_scale():
     signal, noise = scalars_of(regression_gradients(np.random.default_rng(5))[0])
     assert noise_scales([signal], step=0) == ()
     assert noise_scales([noise], step=0) == ()
+
+
+def test_the_rows_are_the_number_and_its_replicates_undefined_where_the_signal_is_not_positive():
+    gradients, _ = regression_gradients(np.random.default_rng(0))
+    signal, noise = scalars_of(gradients)
+    rows = noise_scale_rows(signal, noise)
+    assert rows[0] == noise_scales([signal, noise], step=0)[0].value
+    assert rows.shape == (17,)
+    nothing = replace(signal, value=-1e-9)
+    assert np.isnan(noise_scale_rows(nothing, noise)[0])

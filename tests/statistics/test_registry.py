@@ -14,7 +14,9 @@ from spectra_cli.statistics.registry import DEFINITIONS, STATISTICS
 from spectra_cli.statistics.statistic import evaluate
 
 WITHOUT_JACKKNIFE = {"n_eff_over_d", "num_outliers", "mp_softrank", "density_exponent"}
-RANK_DECAY = tuple(name for name in STATISTICS if name.startswith(("head_exponent", "tail_exponent")))
+RANK_DECAY = tuple(
+    name for name in STATISTICS if name.startswith(("head_exponent", "tail_exponent", "alpha_req"))
+)
 IN_UNITS_OF_THE_VALUES = {"frobenius_norm", "spectral_norm"}
 CASES = [(name, m) for name, statistic in STATISTICS.items() for m in statistic.measurements]
 every_case = pytest.mark.parametrize(("name", "measurement"), CASES)

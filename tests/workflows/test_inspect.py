@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import struct
 import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import CheckpointError, UsageError
@@ -48,6 +51,24 @@ def test_the_plan_is_what_the_scan_does(archive):
     gradients = {s.site.address for s in checkpoint.spectra if s.measurement.startswith("gradient")}
     assert gradients == {address for members in found.passes for address in members}
     assert checkpoint.info.num_parameters == NUM_PARAMETERS
+
+
+def test_the_notices_are_those_of_the_scan(place, archive):
+    found = inspect("run", SETTINGS)
+    for outline, info in zip(found.checkpoints, open_archive(archive).infos, strict=True):
+        assert {*found.notices, *outline.notices} == set(info.notices)
+
+
+def test_half_precision_is_said_beside_the_compute_dtype(place):
+    for name in ("checkpoint-0", "checkpoint-10"):
+        file = next((place / "run" / name).glob("*.safetensors"))
+        tensors = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(file).items()}
+        save_file(tensors, file, {"format": "pt"})
+    first, _, last = inspect("run", dataclasses.replace(SETTINGS, dtype="float64")).checkpoints
+    assert any(
+        "stored in bfloat16" in n and n.endswith("held in float32, passes in float64") for n in first.notices
+    )
+    assert not any("bfloat16" in notice for notice in last.notices)
 
 
 def test_no_weight_is_read(place):

@@ -1,13 +1,15 @@
 """A series of adapters, from PEFT's folders to an archive and its statistics."""
 
 import json
+import shutil
 import warnings
 
 import numpy as np
 import peft
 import pytest
+import tokenizers
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import DataError
@@ -123,6 +125,26 @@ def test_its_statistics(archive):
     assert value(second, "stable_rank") == pytest.approx(value(first, "stable_rank"))
     assert 1 <= value(first, "rankme_sv") <= RANK
     assert not any(v.name == "num_outliers" and v.measurement == "weight_update" for v in first)
+
+
+def test_text_is_cut_by_the_bases_tokenizer_where_the_adapter_has_none(folder, tmp_path):
+    end = "<eos>"
+    words = {f"w{i}": i for i in range(39)} | {end: 39}
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token=end))
+    model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    base = shutil.copytree(folder / "base", tmp_path / "base")
+    PreTrainedTokenizerFast(tokenizer_object=model, eos_token=end).save_pretrained(base)
+    (tmp_path / "probe.txt").write_text(" ".join(f"w{i % 39}" for i in range(200)))
+    request = ScanRequest(
+        checkpoints=str(folder / "run" / "checkpoint-5"),
+        settings=ScanSettings(measurements=("activation_covariance",), num_sequences=4, sequence_length=8),
+        series=SeriesOptions(base=str(base)),
+        probe=str(tmp_path / "probe.txt"),
+        output=tmp_path / "text.h5",
+    )
+    scan(request, lambda _: None)
+    (checkpoint,) = open_archive(tmp_path / "text.h5")
+    assert checkpoint.provenance.probe.vocab_size <= 40
 
 
 def request_for(folder, checkpoints, **changes):

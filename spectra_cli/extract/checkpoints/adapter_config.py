@@ -41,7 +41,6 @@ class AdapterConfig:
         rank_stabilised: the scale is alpha / sqrt(rank), not alpha / rank.
         has_magnitudes: DoRA.
         fan_in_fan_out: the adapted weights are stored (fan_in, fan_out).
-        ties_weights: the adapter was also applied to the matrix that an embedding is tied with.
         targets: modules meant to be adapted: names that a path ends with, or one pattern;
             `excludes`: likewise, those left out; `layers`: indices of their blocks, None for all.
     """
@@ -56,7 +55,6 @@ class AdapterConfig:
     rank_stabilised: bool
     has_magnitudes: bool
     fan_in_fan_out: bool
-    ties_weights: bool
     targets: tuple[str, ...] | str
     excludes: tuple[str, ...] | str
     layers: tuple[int, ...] | None
@@ -119,7 +117,6 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         rank_stabilised=_value(path, content, "use_rslora", bool, default=False),
         has_magnitudes=_value(path, content, "use_dora", bool, default=False),
         fan_in_fan_out=_value(path, content, "fan_in_fan_out", bool, default=False),
-        ties_weights=_value(path, content, "ensure_weight_tying", bool, default=False),
         targets=_names(path, content, "target_modules"),
         excludes=_names(path, content, "exclude_modules"),
         layers=_layers(content.get("layers_to_transform")),

@@ -84,7 +84,7 @@ def place(config: AdapterConfig, tensors: Headers, base: Headers, *, model_type:
     if not tensors:
         raise CheckpointError(f"{config.path.parent}: the adapter holds no tensors; save it again")
     modules, whole = _sorted_out(config, tensors)
-    copies = copies_to_untie(config, (*modules, *(path.removesuffix(".weight") for path in whole)), base)
+    copies = copies_to_untie((*modules, *(path.removesuffix(".weight") for path in whole)), base)
     base = {**base, **{name: base[source] for name, source in copies.items()}}
     paths = {**{module: f"{module}.weight" for module in modules}, **{path: path for path in whole}}
     found = {key: stored_name(path, base) for key, path in paths.items()}
@@ -122,25 +122,18 @@ def stored_name(path: str, base: Headers) -> str | None:
     return longer[0] if len(longer) == 1 else None
 
 
-def copies_to_untie(config: AdapterConfig, modules: Iterable[str], base: Headers) -> dict[str, str]:
+def copies_to_untie(modules: Iterable[str], base: Headers) -> dict[str, str]:
     """The output embedding that a tied base does not store, and the embedding it is a copy of, if the
     adapter has something for one of the two; else nothing.
 
-    PEFT adapts or retrains the one and leaves the other: the model that was trained is no longer tied.
-
-    Raises:
-        CheckpointError: the adapter went to both, under `ensure_weight_tying`.
+    PEFT adapts or retrains the one and leaves the other: the model that was trained is no longer tied. Where
+    it does the same to both (`ensure_weight_tying`), `still_tied` finds out from the values.
     """
     edges = {part: module for module in modules if (part := module.rpartition(".")[2]) in _EMBEDS | _HEADS}
     embeds = [name for name in base if _module_name(name) in _EMBEDS]
     stored_heads = [name for name in base if _module_name(name) in _HEADS]
     if not edges or stored_heads or len(embeds) != 1:
         return {}
-    if config.ties_weights:
-        raise CheckpointError(
-            f"{config.path.parent}: ensure_weight_tying with {', '.join(edges.values())}; merge the adapter "
-            "with PEFT and scan the merged model"
-        )
     head = next((f"{module}.weight" for part, module in edges.items() if part in _HEADS), "lm_head.weight")
     return {head: embeds[0]}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,8 +24,9 @@ from spectra_cli.extract.checkpoints.adapter_base import (
 from spectra_cli.extract.checkpoints.adapter_config import ADAPTER_CONFIG, AdapterConfig, read_adapter_config
 from spectra_cli.extract.checkpoints.adapter_merge import merge, merged_headers, update_of
 from spectra_cli.extract.checkpoints.adapter_placement import Placement, is_embedding, listed, place
-from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
-from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, TrainerState, read_trainer_state
+from spectra_cli.extract.checkpoints.run_folder import find_run, step_notices, training_values
+from spectra_cli.extract.checkpoints.series import fingerprint, parse_step
+from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, read_trainer_state
 from spectra_cli.extract.checkpoints.weight_files import WeightFiles, open_tensors, read_headers
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader, WeightUpdate
 
@@ -34,7 +34,6 @@ from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader, Weight
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 MARKER = "adapter"
 _FORMAT = "adapter"
-_FINAL = "final"
 
 
 class AdapterFormat:
@@ -48,22 +47,16 @@ class AdapterFormat:
 
     def find(self, path: str) -> AdapterSource | None:
         """The adapters in `path` or directly below it, None if there are none."""
-        folder = Path(os.path.abspath(path))
-        if not folder.is_dir():
+        found = find_run(
+            path,
+            format_name=_FORMAT,
+            is_child=_is_child,
+            has_a_part=has_adapter_file,
+            is_checkpoint=has_adapter_file,
+        )
+        if found is None:
             return None
-        below = sorted(child for child in folder.iterdir() if child.is_dir())
-        staged = [child for child in below if child.name.startswith(("tmp", ".")) or child.suffix == ".tmp"]
-        children = [child for child in below if child not in staged and _is_child(child)]
-        # A child without any of the files is damaged among others, but alone it is no adapter.
-        if not any(_has_a_part(child) for child in children):
-            children = []
-        is_adapter = _has_a_part(folder)
-        if not children and not is_adapter:
-            return None
-        refs = [_ref(child, run=folder.name) for child in children]
-        if is_adapter:
-            refs.append(_ref(folder, run=folder.name, label=_FINAL if children else ""))
-        return AdapterSource(run=folder.name, checkpoints=in_series_order(refs))
+        return AdapterSource(run=found.run, checkpoints=found.checkpoints, notices=found.notices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +78,14 @@ class AdapterSource:
     Attributes:
         run: name of the run folder.
         checkpoints: in order of their steps.
+        notices: about the series as a whole; every header repeats them.
         base: the model under all of them; empty for the one that each names.
         find: how a name or path becomes the base's own source.
     """
 
     run: str
     checkpoints: tuple[CheckpointRef, ...]
+    notices: tuple[str, ...] = ()
     base: str = ""
     find: FindSource = huggingface_folder
     format: str = _FORMAT
@@ -113,6 +108,7 @@ class AdapterSource:
         """
         found, folder = self._read(ref), Path(ref.uri)
         state = read_trainer_state(folder)
+        values, sources = training_values(state)
         beside = [p for name in (ADAPTER_CONFIG, TRAINER_STATE) if (p := folder / name).is_file()]
         own = fingerprint(folder, [*found.weights.files, *beside])
         tensors = merged_headers(found.placement, found.tensors, found.header.tensors)
@@ -122,12 +118,11 @@ class AdapterSource:
             config=_merged_config(found, tensors),
             fingerprint=hashlib.sha256(f"{own}\n{found.header.fingerprint}".encode()).hexdigest(),
             num_bytes=found.header.num_bytes + _grown(tensors, found.header.tensors),
-            tokens_seen=state.tokens_seen if state else None,
-            train_loss=state.train_loss if state else None,
-            eval_loss=state.eval_loss if state else None,
-            sources=_sources(found, state),
-            notices=(*_notices(found), *_step_notices(ref, state)),
+            **values,
+            sources={"config": found.base.ref.uri, "adapter": ADAPTER_CONFIG, **sources},
+            notices=(*self.notices, *_notices(found), *step_notices(ref, state)),
             layout=found.header.named_as,
+            base_uri=found.base.ref.uri,
             updates=partial(self._updates, found),
         )
 
@@ -183,23 +178,42 @@ def _weights(folder: Path) -> WeightFiles:
 
 
 def _still_tied(placement: Placement, weights: WeightFiles) -> Placement:
-    """Without the copy of a tied matrix, where the adapter holds the same tensor under both names:
-    PEFT saves a resized embedding so.
+    """Without the copy of a tied matrix, where the adapter does the same under both names: PEFT saves a
+    resized embedding so, and adapts both under `ensure_weight_tying`.
     """
-    replaced = placement.replaced
-    if not all(name in replaced and source in replaced for name, source in placement.copies.items()):
+    if not placement.copies:
         return placement
-    tensors = open_tensors(weights) if placement.copies else {}
+    tensors = open_tensors(weights)
     same = {
         name
         for name, source in placement.copies.items()
-        if torch.equal(tensors[replaced[name]], tensors[replaced[source]])
+        if _equal(_change(name, placement, tensors), _change(source, placement, tensors))
     }
     return replace(
         placement,
-        replaced={name: tensor for name, tensor in replaced.items() if name not in same},
+        adapted=tuple(matrix for matrix in placement.adapted if matrix.parameter not in same),
+        replaced={name: tensor for name, tensor in placement.replaced.items() if name not in same},
         copies={name: source for name, source in placement.copies.items() if name not in same},
     )
+
+
+def _change(name: str, placement: Placement, tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    """All that makes a parameter another one than the base's; DoRA's norms go along other dimensions in an
+    embedding than in a head, so that these never do the same.
+    """
+    change = [tensors[placement.replaced[name]]] if name in placement.replaced else []
+    for matrix in placement.adapted:
+        if matrix.parameter != name:
+            continue
+        a, b = tensors[matrix.a], tensors[matrix.b]
+        change += [a.T, b.T] if matrix.flipped else [b, a]
+        change.append(torch.tensor(matrix.scale))
+        change += [tensors[extra] for extra in (matrix.magnitude, matrix.bias) if extra]
+    return change
+
+
+def _equal(one: list[Tensor], other: list[Tensor]) -> bool:
+    return len(one) == len(other) > 0 and all(map(torch.equal, one, other))
 
 
 def _merged_config(found: _Read, tensors: Mapping[str, TensorHeader]) -> dict[str, Any]:
@@ -243,42 +257,10 @@ def _notices(found: _Read) -> tuple[str, ...]:
     return tuple(notices)
 
 
-def _step_notices(ref: CheckpointRef, state: TrainerState | None) -> tuple[str, ...]:
-    if state is None:
-        return ()
-    named = None if ref.label == _FINAL else parse_step(Path(ref.uri).name)
-    if named is None or named == state.step:
-        return state.notices
-    notice = (
-        f"the folder's name says step {named}, its {TRAINER_STATE} step {state.step}: the name is "
-        "taken as the step, tokens and losses are those of the file"
-    )
-    return (*state.notices, notice)
-
-
-def _sources(found: _Read, state: TrainerState | None) -> dict[str, str]:
-    sources = {"config": found.base.ref.uri, "adapter": ADAPTER_CONFIG}
-    for name in ("tokens_seen", "train_loss", "eval_loss"):
-        if getattr(state, name, None) is not None:
-            sources[name] = TRAINER_STATE
-    return sources
-
-
-def _ref(folder: Path, *, run: str, label: str = "") -> CheckpointRef:
-    step = None if label == _FINAL else parse_step(folder.name)
-    if step is None:
-        # A damaged file must not hide the other adapters; `header` says what is wrong with it.
-        try:
-            state = read_trainer_state(folder)
-        except CheckpointError:
-            state = None
-        step = state.step if state else None
-    return CheckpointRef(run=run, step=step, uri=str(folder), format=_FORMAT, label=label)
-
-
 def _is_child(folder: Path) -> bool:
-    return parse_step(folder.name) is not None or _has_a_part(folder)
+    return parse_step(folder.name) is not None or has_adapter_file(folder)
 
 
-def _has_a_part(folder: Path) -> bool:
+def has_adapter_file(folder: Path) -> bool:
+    """Whether any file of an adapter is there."""
     return any((folder / name).is_file() for name in (ADAPTER_CONFIG, *ADAPTER_WEIGHTS))

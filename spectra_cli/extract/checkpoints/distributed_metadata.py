@@ -212,6 +212,11 @@ def _tensor(key: str, entry: Any, placed: Mapping[tuple[str, Shape], Mapping[str
         if math.prod(sizes := _shape(box["sizes"])) > 0
     )
     _check_tiling(key, shape, chunks)
+    for chunk in chunks:
+        if math.prod(chunk.sizes) * dtype.itemsize > chunk.length:
+            raise ValueError(
+                f"the chunk of {key} of shape {chunk.sizes} is claimed to be in {chunk.length} bytes"
+            )
     return ShardedTensor(shape=shape, dtype=dtype, chunks=chunks)
 
 

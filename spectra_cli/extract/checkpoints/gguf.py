@@ -18,12 +18,12 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.gguf_header import check_gguf_header
 from spectra_cli.extract.checkpoints.gguf_rope import is_rope_table, stored_rope
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
 _FORMAT = "gguf"
-_MAGIC = b"GGUF"
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
 # how many numbers are stored as they were, not in blocks with a common scale
 _PLAIN = frozenset({"F32", "F16", "BF16", "F64"})
@@ -75,9 +75,9 @@ class GgufSource:
                 not read from GGUF.
         """
         file = Path(ref.uri)
-        with _reading(file):
+        with _reading(file) as num_tensors:
             types = _stored_types(file)
-            config = _config(file)
+            config = _config(file, num_tensors)
             parameters = _skeleton(config).named_parameters()
             tensors = {n: TensorHeader(shape=tuple(p.shape), dtype=torch.float32) for n, p in parameters}
         return CheckpointHeader(
@@ -98,15 +98,15 @@ class GgufSource:
             CheckpointError: as `header`; or a tensor of the file that has no place in the model.
         """
         file = Path(ref.uri)
-        with _reading(file):
-            state = _load(file, _skeleton(_config(file)))
+        with _reading(file) as num_tensors:
+            state = _load(file, _skeleton(_config(file, num_tensors)))
             _check_complete(file, state)
             return state
 
 
 @contextlib.contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """Errors of the gguf package and of transformers' loader, told as ours.
+def _reading(file: Path) -> Iterator[int]:
+    """The number of tensors; errors of the gguf package and of transformers' loader are told as ours.
 
     Raises:
         CheckpointError: see `GgufSource.header`.
@@ -120,12 +120,7 @@ def _reading(file: Path) -> Iterator[None]:
             "`llama-gguf-split --merge`"
         )
     try:
-        with file.open("rb") as stream:
-            if stream.read(4) != _MAGIC:
-                raise CheckpointError(
-                    f"{file}: does not begin with {_MAGIC.decode()}: no GGUF file, or damaged"
-                )
-        yield
+        yield check_gguf_header(file)
     except NotImplementedError as error:
         raise CheckpointError(f"{file}: {error}") from error
     except (
@@ -150,8 +145,12 @@ def _stored_types(file: Path) -> Counter[str]:
     return Counter(tensor.tensor_type.name for tensor in GGUFReader(str(file)).tensors)
 
 
-def _config(file: Path) -> dict[str, Any]:
-    """The model's configuration as transformers makes it from the file."""
+def _config(file: Path, num_tensors: int) -> dict[str, Any]:
+    """The model's configuration as transformers makes it from the file.
+
+    Raises:
+        CheckpointError: it claims more layers than there are tensors.
+    """
     from gguf import GGUFReader
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
@@ -159,6 +158,8 @@ def _config(file: Path) -> dict[str, Any]:
     if "n_ctx" in config:  # GPT-2's positions, under a name that its configuration no longer has
         config.setdefault("n_positions", config["n_ctx"])
     rope = stored_rope(GGUFReader(str(file)), config, where=str(file))
+    if (num_layers := config.get("num_hidden_layers", 0)) > num_tensors:
+        raise CheckpointError(f"{file}: {num_layers} layers are claimed, and it holds {num_tensors} tensors")
     if rope is not None:
         config.pop("rope_theta", None)
         config["rope_parameters"] = rope

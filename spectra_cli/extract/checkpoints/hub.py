@@ -1,4 +1,6 @@
-"""Models on the Hugging Face hub: `org/name`, `org/name@revision`, `org/name@step*`, from its local cache."""
+"""Models and adapters on the Hugging Face hub: `org/name`, `org/name@revision`, `org/name@step*`, from its
+local cache.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,14 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.adapter_base import FindSource
+from spectra_cli.extract.checkpoints.adapters import AdapterSource
 from spectra_cli.extract.checkpoints.hub_cache import (
     CachedModel,
     NotFetchedError,
     cached_model,
     download,
+    holds_adapter,
     is_offline,
     missing_files,
     revisions_on_hub,
@@ -36,13 +41,19 @@ _DEFAULT_REVISION = "main"
 _NUM_SHOWN = 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HubFormat:
-    """Finds models of the hub by name."""
+    """Finds models and adapters of the hub by name.
 
+    Attributes:
+        asks_network: False for names that stand in a file and were not given by the user.
+    """
+
+    asks_network: bool = True
     name = _FORMAT
     summary = (
-        "org/name, org/name@revision or org/name@'step*': snapshots in the local cache of the Hugging Face "
-        "hub; a revision given by its name is downloaded if it is not there"
+        "org/name, org/name@revision or org/name@'step*': snapshots of models and adapters in the local "
+        "cache of the Hugging Face hub; a revision given by its name is downloaded if it is not there"
     )
 
     def find(self, path: str) -> HubSource | None:
@@ -58,7 +69,11 @@ class HubFormat:
             validate_repo_id(match["repo"])
         except HFValidationError:
             return None
-        address = _Address(repo_id=match["repo"], given=match["revision"])
+        address = _Address(
+            repo_id=match["repo"],
+            given=match["revision"],
+            asks_network=self.asks_network and not is_offline(),
+        )
         if ".." in address.revision:
             return None
         return _series(address) if address.is_pattern else _single(address)
@@ -66,10 +81,16 @@ class HubFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Address:
-    """What the user wrote; `given` is None where no revision was."""
+    """What was written.
+
+    Attributes:
+        repo_id: `org/name`; given: a revision or a pattern of them, None where none was given.
+        asks_network: whether the hub may be asked.
+    """
 
     repo_id: str
     given: str | None
+    asks_network: bool
 
     @property
     def revision(self) -> str:
@@ -86,10 +107,19 @@ class _Address:
         asked = re.sub(r"[^\w.]+", "-", self.given or "").strip("-")
         return f"{name}@{asked}" if asked else name
 
+    @property
+    def silence(self) -> str:
+        """Why nothing was asked of the network."""
+        if is_offline():
+            return "HF_HUB_OFFLINE is set, so that nothing was asked of the network"
+        if not self.asks_network:
+            return "the base of an adapter is downloaded only where --base names it"
+        return f"only a revision given by name is downloaded, as in {self.repo_id}@{self.revision}"
+
 
 @dataclass(kw_only=True, slots=True)
 class HubSource:
-    """Revisions of one model.
+    """Revisions of one model or adapter.
 
     Attributes:
         run: name of the model, and the pattern or revision that was asked for.
@@ -102,9 +132,20 @@ class HubSource:
     run: str
     repo_id: str
     revisions: Mapping[str, Revision]
-    reader: HuggingFaceSource
+    reader: HuggingFaceSource | AdapterSource
     not_fetched: str = ""
     format: str = _FORMAT
+
+    @property
+    def holds_adapters(self) -> bool:
+        """Whether these are adapters, over a base of their own."""
+        return isinstance(self.reader, AdapterSource)
+
+    def over(self, base: str, *, find: FindSource) -> HubSource:
+        """The same adapters over the model at `base`; see `AdapterSource.over`."""
+        if not isinstance(self.reader, AdapterSource):
+            raise AssertionError("a whole model has no base")
+        return replace(self, reader=self.reader.over(base, find=find))
 
     def refs(self) -> Sequence[CheckpointRef]:
         """The revisions by stage, then by step; those without a step last."""
@@ -118,7 +159,8 @@ class HubSource:
             UnsafePickleError: a `.bin` that needs types outside the allow-list.
         """
         revision = self._complete(ref)
-        header = replace(self.reader.header(ref), layout=HuggingFaceFormat.name)
+        header = self.reader.header(ref)
+        header = replace(header, layout=header.layout or HuggingFaceFormat.name)
         if header.tokens_seen is not None or revision.tokens_seen is None:
             return header
         return replace(
@@ -175,11 +217,12 @@ def _source(
         )
         for revision in ordered
     )
+    reader = AdapterSource if any(map(holds_adapter, snapshots.values())) else HuggingFaceSource
     return HubSource(
         run=address.run,
         repo_id=address.repo_id,
         revisions={ref.key: revision for ref, revision in zip(refs, ordered, strict=True)},
-        reader=HuggingFaceSource(run=address.run, checkpoints=refs, notices=notices),
+        reader=reader(run=address.run, checkpoints=refs, notices=notices),
         not_fetched=not_fetched,
     )
 
@@ -190,7 +233,7 @@ def _single(address: _Address) -> HubSource:
     snapshot = model.snapshot(address.revision)
     not_fetched = ""
     whole = snapshot is not None and not missing_files(snapshot)
-    if address.given is not None and not whole and not is_offline():
+    if address.given is not None and not whole and address.asks_network:
         try:
             snapshot = download(address.repo_id, address.revision)
         except NotFetchedError as error:
@@ -198,12 +241,7 @@ def _single(address: _Address) -> HubSource:
                 raise _absent(address, model, f"the hub did not give it ({error})") from error
             not_fetched = str(error)
     if snapshot is None:
-        reason = "HF_HUB_OFFLINE is set, so that nothing was asked of the network"
-        if not is_offline():
-            reason = (
-                f"only a revision given by name is downloaded, as in {address.repo_id}@{address.revision}"
-            )
-        raise _absent(address, model, reason)
+        raise _absent(address, model, address.silence)
     return _source(address, {address.revision: snapshot}, not_fetched=not_fetched)
 
 
@@ -212,7 +250,9 @@ def _series(address: _Address) -> HubSource:
     model = cached_model(address.repo_id)
     on_hub: Mapping[str, str] = {}
     notice = "HF_HUB_OFFLINE is set: only cached revisions are listed"
-    if not is_offline():
+    if not is_offline() and not address.asks_network:
+        notice = f"{address.silence}: only cached revisions are listed"
+    if address.asks_network:
         try:
             on_hub = revisions_on_hub(address.repo_id)
         except NotFetchedError as error:

@@ -16,14 +16,17 @@ from huggingface_hub import constants
 from huggingface_hub.file_download import REGEX_COMMIT_HASH, repo_folder_name
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.adapter_config import ADAPTER_CONFIG
+from spectra_cli.extract.checkpoints.adapters import ADAPTER_WEIGHTS
 from spectra_cli.extract.checkpoints.huggingface import CONFIG
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE
 from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES
 
-_SAFETENSORS, _PICKLES = WEIGHT_NAMES[:2], WEIGHT_NAMES[2:]
+_SAFETENSORS = (*WEIGHT_NAMES[:2], ADAPTER_WEIGHTS[0])
+_PICKLES = (*WEIGHT_NAMES[2:], *ADAPTER_WEIGHTS[1:])
 _BESIDE_WEIGHTS = (
-    *(CONFIG, TRAINER_STATE, "generation_config.json"),
+    *(CONFIG, ADAPTER_CONFIG, TRAINER_STATE, "generation_config.json"),
     *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"),
 )
 
@@ -79,8 +82,18 @@ def cached_model(repo_id: str) -> CachedModel:
     return CachedModel(folder=folder, revisions=revisions, commits=commits)
 
 
+def holds_adapter(snapshot: Path) -> bool:
+    """Whether a snapshot is one of an adapter: `adapter_config.json` and no weights of a whole model."""
+    names = {path.name for path in snapshot.iterdir()} if snapshot.is_dir() else set()
+    return ADAPTER_CONFIG in names and not names.intersection(WEIGHT_NAMES)
+
+
 def missing_files(snapshot: Path) -> tuple[str, ...]:
     """Names of the files without which a snapshot is not a checkpoint; a link to no blob is missing."""
+    if holds_adapter(snapshot):
+        config = () if (snapshot / ADAPTER_CONFIG).is_file() else (ADAPTER_CONFIG,)
+        has_weights = any((snapshot / name).is_file() for name in ADAPTER_WEIGHTS)
+        return config if has_weights else (*config, ADAPTER_WEIGHTS[0])
     missing = [] if (snapshot / CONFIG).is_file() else [CONFIG]
     weights = next((name for name in WEIGHT_NAMES if (snapshot / name).is_file()), None)
     if weights is None:

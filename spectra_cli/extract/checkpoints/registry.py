@@ -11,7 +11,7 @@ from spectra_cli.extract.checkpoints.adapters import AdapterFormat, AdapterSourc
 from spectra_cli.extract.checkpoints.deepspeed import DeepSpeedFormat
 from spectra_cli.extract.checkpoints.distributed import DistributedFormat
 from spectra_cli.extract.checkpoints.gguf import GgufFormat
-from spectra_cli.extract.checkpoints.hub import HubFormat
+from spectra_cli.extract.checkpoints.hub import HubFormat, HubSource
 from spectra_cli.extract.checkpoints.huggingface import HuggingFaceFormat
 from spectra_cli.extract.checkpoints.llmc import LlmcFormat
 from spectra_cli.extract.checkpoints.nanochat import NanochatFormat
@@ -46,8 +46,10 @@ def find_source(path: str, *, base: str = "") -> CheckpointSource:
         UsageError: a base for checkpoints that are no adapters.
     """
     source = _only_source(path, FORMATS)
-    if isinstance(source, AdapterSource):
-        of_bases = {name: form for name, form in FORMATS.items() if name != source.format}
+    if isinstance(source, AdapterSource) or (isinstance(source, HubSource) and source.holds_adapters):
+        # a name that stands in an adapter's file makes no request
+        of_bases = FORMATS | {HubFormat.name: HubFormat(asks_network=bool(base))}
+        del of_bases[AdapterFormat.name]
         return source.over(base, find=lambda name: _only_source(name, of_bases))
     if base:
         raise UsageError(

@@ -16,7 +16,8 @@ def tensors_of(payload: object, path: Path) -> dict[str, Tensor]:
     """The state dict that `payload` is, parameters as plain tensors.
 
     Raises:
-        CheckpointError: it is not a mapping of names to tensors.
+        CheckpointError: it is not a mapping of names to tensors, or one of them claims more bytes than the
+            file has.
     """
     if not isinstance(payload, Mapping):
         raise CheckpointError(f"{path}: expected a dict of tensors, found {type(payload).__name__}")
@@ -28,6 +29,14 @@ def tensors_of(payload: object, path: Path) -> dict[str, Tensor]:
     if strange or not payload:
         found = ", ".join(strange[:10]) or "an empty dict"
         raise CheckpointError(f"{path}: expected a dict of dense tensors by name, found {found}")
+    size = path.stat().st_size
+    for name, tensor in payload.items():
+        # one stored number may pass for any number of them
+        if tensor.nbytes > size:
+            raise CheckpointError(
+                f"{path}: {name} of shape {tuple(tensor.shape)} claims {tensor.nbytes} bytes in a file of "
+                f"{size}; save it again as a dense tensor"
+            )
     return {str(name): tensor.detach() for name, tensor in payload.items()}
 
 

@@ -1,4 +1,4 @@
-"""Two tiny training runs on the banded task, which leave checkpoint folders as real runs do.
+"""Tiny training runs on the banded task, which leave checkpoint folders as real runs do.
 
 The model is the untied-embedding decoder of the Spectral Lens toy ladder: RoPE, QK norm, embedding
 norm, squared-ReLU MLP of twice the width, head and output projections zero at the start.
@@ -11,40 +11,31 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.demo.optimizers import Muon
-from spectra_cli.extract.demo.task import BandedTask, draw_splits
+from spectra_cli.extract.demo.settings import DemoSettings
+from spectra_cli.extract.demo.task import draw_splits
 from spectra_cli.extract.models.decoder import Decoder
 from spectra_cli.extract.models.decoder_config import FLOAT32_EPS, DecoderConfig
 
 PROBE_NAME = "probe.npy"
 _MUON_LR_FACTOR = 50.0  # Muon's steps have unit singular values, AdamW's are per entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoSettings:
-    """Sizes of a run; the defaults take seconds on a laptop and keep the task's properties."""
-
-    task: BandedTask = field(default_factory=BandedTask)
-    num_train: int = 4000
-    num_validation: int = 2048
-    n_layer: int = 2
-    n_head: int = 4
-    n_embd: int = 64
-    batch_size: int = 64
-    lr: float = 1e-3
-    num_steps: int = 300
-    save_steps: tuple[int, ...] = (0, 25, 50, 100, 200, 300)
-    seed: int = 0
+_TIED_SCALE = 0.02  # of an embedding that is the head too: its first logits must be small
+_KERNELS = {
+    "fused": [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
+    "math": [SDPBackend.MATH],
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +45,7 @@ class TrainedRun:
     Attributes:
         folder: with `checkpoint_step*.pt` and `args.json`.
         probe: the validation sequences (N, T + 1) as `.npy`, the same for both recipes.
-        validation_losses: saved step -> nats per token at that step.
+        validation_losses: saved step -> nats per token of the weights as they were saved.
     """
 
     folder: Path
@@ -108,7 +99,7 @@ def train_run(
     train, validation = (
         torch.from_numpy(split)
         for split in draw_splits(
-            settings.task, seed=settings.seed, sizes=(settings.num_train, settings.num_validation)
+            settings.task, seed=settings.data_seed, sizes=(settings.num_train, settings.num_validation)
         )
     )
     _replace(folder / PROBE_NAME, lambda file: np.save(file, validation.numpy().astype(np.int32)))
@@ -121,21 +112,35 @@ def train_run(
     optimizers = RECIPES[recipe](model, settings.lr)
     batches = np.random.default_rng(settings.seed + 11)
     losses = {}
-    with _one_thread():
+    with _one_thread(), sdpa_kernel(_KERNELS[settings.attention_kernel]):
         for step in range(settings.num_steps + 1):
             if step in settings.save_steps:
-                losses[step] = _validation_loss(model, validation)
-                _save_checkpoint(folder, step, model, optimizers, losses[step])
-            if step == settings.num_steps:
+                losses[step] = _save_checkpoint(folder, step, model, optimizers, validation, settings)
+            if step == settings.num_steps or _reached(losses.get(step), settings.target_loss):
                 break
             rows = batches.integers(len(train), size=settings.batch_size)
-            _loss(model, train[rows]).backward()
+            _loss(model(train[rows][:, :-1]), train[rows]).backward()
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
             if progress is not None:
                 progress(step + 1, settings.num_steps)
     return TrainedRun(folder=folder, probe=folder / PROBE_NAME, validation_losses=losses)
+
+
+def is_trained(folder: Path, *, recipe: str, settings: DemoSettings) -> bool:
+    """Whether `folder` holds this very run, trained to its end: its arguments and all its checkpoints."""
+    arguments = folder / "args.json"
+    if not arguments.is_file() or json.loads(arguments.read_text()) != _arguments(recipe, settings):
+        return False
+    for step in sorted(settings.save_steps):
+        path = folder / _checkpoint_name(step)
+        if not path.is_file():
+            return False
+        loss = torch.load(path, weights_only=True, mmap=True)["val_loss"]
+        if _reached(loss, settings.target_loss):
+            return True
+    return settings.num_steps <= max(settings.save_steps)
 
 
 @contextmanager
@@ -167,7 +172,7 @@ def _initial_model(settings: DemoSettings) -> Decoder:
         attn_proj_bias=False,
         mlp_bias=False,
         activation="relu_squared",
-        tied=False,
+        tied=settings.tied,
         embed_norm=True,
         norm_eps=FLOAT32_EPS,
         qk_norm_eps=FLOAT32_EPS,
@@ -176,11 +181,12 @@ def _initial_model(settings: DemoSettings) -> Decoder:
     with torch.device("meta"):
         model = Decoder(config)
     model.to_empty(device="cpu")
+    model.tie()
     generator = torch.Generator().manual_seed(settings.seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name == "transformer.wte.weight":
-                weight.normal_(generator=generator)
+                weight.normal_(std=_TIED_SCALE if settings.tied else 1.0, generator=generator)
             elif name == "lm_head.weight" or ".c_proj." in name:
                 weight.zero_()
             else:
@@ -189,15 +195,9 @@ def _initial_model(settings: DemoSettings) -> Decoder:
     return model
 
 
-def _loss(model: Decoder, sequences: Tensor) -> Tensor:
-    """Mean next-token cross-entropy of sequences (B, T + 1), in nats."""
-    logits = model(sequences[:, :-1])
+def _loss(logits: Tensor, sequences: Tensor) -> Tensor:
+    """Mean next-token cross-entropy in nats of sequences (B, T + 1), from logits (B, T, V)."""
     return functional.cross_entropy(logits.flatten(0, 1), sequences[:, 1:].flatten())
-
-
-@torch.no_grad()
-def _validation_loss(model: Decoder, validation: Tensor) -> float:
-    return float(_loss(model, validation))
 
 
 def _arguments(recipe: str, settings: DemoSettings) -> dict[str, Any]:
@@ -213,25 +213,51 @@ def _arguments(recipe: str, settings: DemoSettings) -> dict[str, Any]:
         "total_batch_size": settings.batch_size * length,  # in tokens
         "lr": settings.lr,
         "optimizer": recipe,
+        "tied": settings.tied,
+        "embed_norm": True,
+        "attention_kernel": settings.attention_kernel,
         "seed": settings.seed,
+        "data_seed": settings.data_seed,
         "max_steps": settings.num_steps,
         "qk_norm_eps": FLOAT32_EPS,
         "dtype": "float32",
+        "stored_dtype": settings.stored_dtype,
     }
 
 
+@torch.no_grad()
 def _save_checkpoint(
-    folder: Path, step: int, model: Decoder, optimizers: list[torch.optim.Optimizer], val_loss: float
-) -> None:
+    folder: Path,
+    step: int,
+    model: Decoder,
+    optimizers: list[torch.optim.Optimizer],
+    validation: Tensor,
+    settings: DemoSettings,
+) -> float:
+    """Write the checkpoint of a step; its validation loss, of the weights as they are written."""
+    dtype = getattr(torch, settings.stored_dtype)
+    rounded = {name: weight.to(dtype).float() for name, weight in model.named_parameters()}
+    val_loss = float(_loss(functional_call(model, rounded, (validation[:, :-1],)), validation))
     content = {
         "step": step,
-        "model": model.state_dict(),
+        "model": {name: weight.to(dtype) for name, weight in model.state_dict().items()},
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "val_loss": val_loss,
         # of these very weights; other trainers of this layout store an earlier step's loss
         "val_loss_step": step,
     }
-    _replace(folder / f"checkpoint_step{step:06d}.pt", lambda file: torch.save(content, file))
+    if not settings.save_optimizers:
+        del content["optimizers"]
+    _replace(folder / _checkpoint_name(step), lambda file: torch.save(content, file))
+    return val_loss
+
+
+def _checkpoint_name(step: int) -> str:
+    return f"checkpoint_step{step:06d}.pt"
+
+
+def _reached(loss: float | None, target: float | None) -> bool:
+    return loss is not None and target is not None and loss <= target
 
 
 def _replace(path: Path, write: Callable[[Any], object]) -> None:

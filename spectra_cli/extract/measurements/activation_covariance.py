@@ -14,7 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
+from spectra_cli.core.types import (
+    FloatArray,
+    Scalar,
+    Site,
+    Skipped,
+    Spectrum,
+    SpectrumKind,
+    Status,
+    Vectors,
+)
 from spectra_cli.extract.measurements.cores import each_on_a_core
 from spectra_cli.extract.measurements.covariance_sums import CovarianceSums, ShiftedSums
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
@@ -102,6 +111,7 @@ class ActivationCovariance:
         normalize: str,
         pool: str,
         final_norm: Callable[[Tensor], Tensor] | None,
+        num_vectors: int = 0,
     ) -> None:
         """Measure `sites` (layer -> site) over the first `blocks.num_sequences` of the probe.
 
@@ -112,6 +122,7 @@ class ActivationCovariance:
         self._sites = sites
         self._blocks = blocks
         self._pool = pool
+        self._num_vectors = num_vectors
         self._unit = "hidden_unit^2" if normalize == "none" else "normalised_hidden_unit^2"
         self._rows: Rows = {"rms": normalise_rms, "none": lambda h: h, "final": final_norm}[normalize] or (
             lambda h: h
@@ -188,8 +199,12 @@ class ActivationCovariance:
             zero_threshold=threshold,
             block_profile=_block_profile(sums.blocks, total, vectors),
             block_sizes=tuple(round(block.count) for block in sums.blocks),
+            vectors=self._leading(vectors),
         )
         return Measured(spectra=(spectrum,), scalars=self._scalars(site, sums, total, dropped))
+
+    def _leading(self, vectors: Tensor) -> Vectors | None:
+        return Vectors(right=vectors[:, : self._num_vectors].T.numpy()) if self._num_vectors else None
 
     def _scalars(
         self, site: Site, sums: _SiteSums, total: CovarianceSums, dropped: int
@@ -254,6 +269,7 @@ def _start(subject: Subject) -> ActivationCovariance:
         normalize=settings.normalize,
         pool=settings.pool,
         final_norm=subject.model.final_norm,
+        num_vectors=settings.num_vectors,
     )
 
 

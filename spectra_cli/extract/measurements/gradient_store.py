@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.large_buffer import large_zeros
 from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
 
-# Float64 columns of the gradient stack that are in flight at once: glibc keeps buffers up to 32 MiB.
-GRAM_CHUNK_BYTES = 24 * 2**20
+# Float64 columns of the gradient stack that are in flight at once: what a core's share of the cache holds.
+GRAM_CHUNK_BYTES = 6 * 2**20
 
 
 class GradientStore(Protocol):
@@ -70,7 +71,7 @@ class DenseGradients:
 
         With `half_products` each batch's gradients are formed in bfloat16, as autograd would.
         """
-        self._stack = torch.zeros(num_sequences, *shape, dtype=dtype, device=device)
+        self._stack = large_zeros(num_sequences, *shape, dtype=dtype, device=device)
         self._written = [False] * num_sequences
         self._half = half_products
 
@@ -137,8 +138,8 @@ class FactoredGradients:
 
         With `dtype` bfloat16 the gradients are formed in bfloat16 too, as autograd would.
         """
-        self._delta = torch.zeros(num_sequences, length, shape[0], dtype=dtype, device=device)
-        self._inputs = torch.zeros(num_sequences, length, shape[1], dtype=dtype, device=device)
+        self._delta = large_zeros(num_sequences, length, shape[0], dtype=dtype, device=device)
+        self._inputs = large_zeros(num_sequences, length, shape[1], dtype=dtype, device=device)
         self._filled = [0] * num_sequences
 
     def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:

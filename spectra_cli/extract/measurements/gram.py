@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-TILE = 256
+TILE = 64
 
 
 def add_gram_(total: Tensor, rows: Tensor) -> None:

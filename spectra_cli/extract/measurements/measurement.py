@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Skipped, Spectrum
+from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.protocols import MatrixView, Model
 
 # Sequences with NaN or infinity that a number may leave out, and still be called that number.
@@ -118,6 +119,7 @@ class Subject:
         views: matrices to measure (for gradients: those of this pass).
         factored: matrices whose gradients wait as factors, by the plan.
         num_gradient_sequences, length, device: of the passes.
+        reference: weights to compare with; None for no comparison.
     """
 
     model: Model
@@ -128,6 +130,7 @@ class Subject:
     num_gradient_sequences: int = 0
     length: int = 0
     device: torch.device
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

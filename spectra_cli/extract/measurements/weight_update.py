@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Site, Skipped, Status
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
-from spectra_cli.extract.measurements.weights import NonFiniteWeightError, singular_values, spectrum_of
+from spectra_cli.extract.measurements.singular import NonFiniteWeightError, singular_values, spectrum_of
 from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
 
 NAME = "weight_update"

@@ -62,8 +62,10 @@ def absent_components(
     return {s: reasons.get(s.component, otherwise) for s in sites if s.address not in covered}
 
 
-def unmeasured_notice(blocks: Sequence[nn.Module], views: Iterable[MatrixView]) -> tuple[str, ...]:
-    """One notice that names the matrices and higher tensors of the blocks that no view covers."""
+def unmeasured_notice(
+    blocks: Sequence[nn.Module], views: Iterable[MatrixView], *, because: str = "not linear maps"
+) -> tuple[str, ...]:
+    """One notice that names the matrices and higher tensors of the blocks that no view covers, and why."""
     covered = {id(getattr(view.module, view.parameter)) for view in views}
     left = [
         name
@@ -74,4 +76,4 @@ def unmeasured_notice(blocks: Sequence[nn.Module], views: Iterable[MatrixView]) 
     if not left:
         return ()
     names = ", ".join(dict.fromkeys(left))
-    return (f"not linear maps, so without gradient and weight spectra: {names} ({len(left)} tensors)",)
+    return (f"{because}, so without gradient and weight spectra: {names} ({len(left)} tensors)",)

@@ -72,7 +72,8 @@ def check_head(model: Model, *, whole: Callable[[Tensor], Tensor] | None = None)
         found = model.head(model.trunk(tokens))
     error = _relative_error(found, expected)
     if error > _LOGIT_TOLERANCE:
-        remedy = "it cannot be scanned" if whole is None else "return `trunk` and `head` beside the module"
+        remedy = "return `trunk` and `head`, or a `loss`, beside the module"
+        remedy = "it cannot be scanned" if whole is None else remedy
         raise ModelError(
             f"{model.architecture}: its head could not be told from its trunk: logits of the two halves "
             f"differ from the whole model's by {error:.1e} of the largest; {remedy}"

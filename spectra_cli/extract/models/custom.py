@@ -2,8 +2,9 @@
 
 `build(state, metadata)` gets the checkpoint's tensors by name and what is known about it, and returns a
 `torch.nn.Module` whose `forward(tokens)` gives logits (B, T, V), alone or as `.logits` of what it
-returns; or a `Description` of such a module, as a mapping or an object. It is called once with tensors
-on the meta device, which have shapes and no values, to plan the scan, and then with each checkpoint's own.
+returns; or a `Description` of a module, as a mapping or an object, which may bring a loss of its own. It is
+called once with tensors on the meta device, which have shapes and no values, to plan the scan, and then
+with each checkpoint's own.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError, UsageError
-from spectra_cli.extract.models.causal_lm import check
+from spectra_cli.extract.models.causal_lm import check, check_blocks, check_causal
 from spectra_cli.extract.models.description import described, measurable
 from spectra_cli.extract.models.halves import logits_of
+from spectra_cli.extract.models.own_loss import check_loss
+from spectra_cli.extract.models.users_code import guarded, told, users_code
 from spectra_cli.extract.protocols import CheckpointHeader, Model
 
 Builder = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Any]
@@ -56,8 +59,8 @@ class CustomFamily:
         """What the builder makes of the checkpoint, in float32, eval, without gradients.
 
         Raises:
-            ModelError: what it returned is no model that can be measured, or does not hold the
-                checkpoint's tensors.
+            ModelError: it raised something; what it returned is no model that can be measured, or does not
+                hold the checkpoint's tensors.
         """
         found = described(self._call(header, state), self.word)
         module = found.module
@@ -67,8 +70,19 @@ class CustomFamily:
             module.to(device=device, dtype=torch.float32)
         module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
         model = measurable(found, self.word, family=self.name, notices=notices)
-        if state is not None:
-            check(model, whole=lambda tokens: logits_of(module(tokens), self.word))
+        if model.loss is None:
+            model = replace(
+                model,
+                trunk=guarded(model.trunk, self.word, "its forward"),
+                head=guarded(model.head, self.word, "its head"),
+            )
+        if state is not None and model.loss is not None:
+            check_blocks(model)
+            check_causal(model)
+            check_loss(model, self.word)
+        elif state is not None:
+            whole = guarded(lambda tokens: logits_of(module(tokens), self.word), self.word, "its forward")
+            check(model, whole=whole)
         return model
 
     def _call(self, header: CheckpointHeader, state: Mapping[str, Tensor] | None) -> Any:
@@ -78,7 +92,7 @@ class CustomFamily:
             "path": header.ref.uri,
             "step": header.ref.step,
         }
-        with _importable_from_here():
+        with _importable_from_here(), users_code(self.word, "it"):
             if state is not None:
                 return self.builder(dict(state), metadata)
             empty = {n: torch.empty(t.shape, dtype=t.dtype, device=META) for n, t in header.tensors.items()}
@@ -87,9 +101,9 @@ class CustomFamily:
                     return self.builder(empty, metadata)
             except (RuntimeError, NotImplementedError) as error:
                 raise ModelError(
-                    f"--model {self.word}: failed on tensors without values: {error}. It is first called "
-                    "with tensors on the meta device, to plan the scan: it may read their shapes, not their "
-                    "values"
+                    f"--model {self.word}: failed on tensors without values: {told(error)}. It is first "
+                    "called with tensors on the meta device, to plan the scan: it may read their shapes, not "
+                    "their values"
                 ) from error
 
 
@@ -99,20 +113,18 @@ def custom_family(word: str) -> CustomFamily:
     Modules are found as Python finds them, and in the working directory first.
 
     Raises:
-        UsageError: no such module or function, or nothing that can be called.
+        UsageError: no such module or function, nothing that can be called, or a module that cannot be
+            imported.
     """
     if not _NAME.fullmatch(word):
         raise UsageError(f"--model {word}: expected package.module:function, such as my_model:build")
     module_name, _, attribute = word.partition(":")
-    with _importable_from_here():
-        try:
-            found: Any = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-                raise  # a module that the user's own imports lack
-            raise UsageError(
-                f"--model {word}: no module {error.name!r} in {os.getcwd()} nor among the installed ones"
-            ) from error
+    if module_name.endswith(".py"):
+        raise UsageError(
+            f"--model {word}: expected the module's name and not its file: "
+            f"{module_name.removesuffix('.py')}:{attribute}"
+        )
+    found = _imported(module_name, word)
     for part in attribute.split("."):
         if not hasattr(found, part):
             public = [name for name in vars(found) if not name.startswith("_")]
@@ -125,6 +137,25 @@ def custom_family(word: str) -> CustomFamily:
             f"--model {word}: is a {type(found).__name__}; expected a function (state, metadata)"
         )
     return CustomFamily(name="custom", summary=f"built by {word}", word=word, builder=found)
+
+
+def _imported(module_name: str, word: str) -> Any:
+    with _importable_from_here():
+        try:
+            return importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+                raise UsageError(
+                    f"--model {word}: no module {error.name!r} in {os.getcwd()} nor among the installed ones"
+                ) from error
+            raise UsageError(f"--model {word}: importing {module_name} raised {told(error)}") from error
+        except SystemExit as error:
+            raise UsageError(
+                f"--model {word}: importing {module_name} ended the program ({told(error)}); "
+                'what a script does when it is run belongs under `if __name__ == "__main__":`'
+            ) from error
+        except Exception as error:  # the user's code may raise anything
+            raise UsageError(f"--model {word}: importing {module_name} raised {told(error)}") from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from spectra_cli.extract.models.decoder_config import DecoderConfig
 from spectra_cli.extract.models.decoder_head import Fp8Linear, fp8_logits, soft_cap
-from spectra_cli.extract.models.decoder_masks import Mask, attend
+from spectra_cli.extract.models.decoder_masks import Mask, attend, mask_bytes
 from spectra_cli.extract.models.decoder_rope import RopeTables, rope_tables, rotate
 from spectra_cli.extract.models.decoder_values import (
     SparseValueEmbeddings,
@@ -243,6 +243,18 @@ class Decoder(nn.Module):
             short_mask=None if config.short_mask is None else Mask(config.short_mask, tokens),
             value_embeddings=values,
         )
+
+    def held_bytes(self, length: int, width: int) -> tuple[int, int]:
+        """What a pass holds beside activations: masks, and the FP8 head's rounded weight. For a whole
+        batch, and for each of its sequences of `length` tokens; `width` bytes a value.
+        """
+        masks = [
+            mask_bytes(rule, length, width)
+            for rule in (self.config.mask, self.config.short_mask)
+            if rule is not None
+        ]
+        rounded = self.lm_head.weight.numel() * width if self.config.head == "fp8" else 0
+        return rounded + sum(whole for whole, _ in masks), sum(each for _, each in masks)
 
     def head(self, hidden: Tensor) -> Tensor:
         """(..., D) -> logits (..., V)."""

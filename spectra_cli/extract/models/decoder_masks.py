@@ -1,16 +1,22 @@
 """Which earlier tokens a query sees, and attention under such a rule without a T x T mask.
 
+`attend` chooses the kernel: torch's flex attention on CUDA where it works (`decoder_flex`), elsewhere fused
+attention under masks of a few queries each.
+
 Shapes: B sequences, T tokens, H heads, K width of a head; a piece has Q queries and S keys.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 MASK_BLOCK = 128
 
@@ -60,32 +66,61 @@ class MaskRule:
         return seen
 
 
+def mask_bytes(rule: MaskRule, length: int, width: int) -> tuple[int, int]:
+    """Memory of a rule's masks: for a whole batch, and for each of its sequences.
+
+    Args:
+        length: T; width: bytes of a value.
+    """
+    pairs = sum(
+        (queries.stop - queries.start) * (keys.stop - keys.start) for queries, keys in _spans(rule, length)
+    )
+    # documents differ from sequence to sequence, windows do not
+    return (pairs * width, 0) if rule.eot is None else (0, pairs * width)
+
+
+def _spans(rule: MaskRule, length: int) -> list[tuple[slice, slice]]:
+    """Queries of each piece, and the keys that any of them sees, documents aside."""
+    spans = []
+    for start in range(0, length, _NUM_QUERIES):
+        stop = min(start + _NUM_QUERIES, length)
+        spans.append((slice(start, stop), slice(rule.first_key(start) // _ALIGNMENT * _ALIGNMENT, stop)))
+    return spans
+
+
 class Mask:
     """A rule applied to the tokens of one batch; made once, used by every layer."""
 
     def __init__(self, rule: MaskRule, tokens: Tensor) -> None:
         """Documents are counted over `tokens` (B, T)."""
-        self._rule = rule
+        self.rule = rule
+        self.documents = None if rule.eot is None else (tokens == rule.eot).cumsum(1, dtype=torch.int32)
         self._length = tokens.shape[1]
         self._device = tokens.device
-        self._documents = None if rule.eot is None else (tokens == rule.eot).cumsum(1, dtype=torch.int32)
         self._pieces: dict[torch.dtype, list[Piece]] = {}
+        self._blocks: BlockMask | None = None
 
     def pieces(self, dtype: torch.dtype) -> list[Piece]:
         """Queries, the keys that any of them sees, and 0 or -inf for each pair: (B or 1, 1, Q, S)."""
         if dtype not in self._pieces:
-            starts = range(0, self._length, _NUM_QUERIES)
-            self._pieces[dtype] = [self._piece(start, dtype) for start in starts]
+            self._pieces[dtype] = [
+                self._piece(queries, keys, dtype) for queries, keys in _spans(self.rule, self._length)
+            ]
         return self._pieces[dtype]
 
-    def _piece(self, start: int, dtype: torch.dtype) -> Piece:
-        stop = min(start + _NUM_QUERIES, self._length)
-        first = self._rule.first_key(start) // _ALIGNMENT * _ALIGNMENT
-        queries, keys = slice(start, stop), slice(first, stop)
-        positions = torch.arange(stop, device=self._device, dtype=torch.int32)
-        seen = self._rule.visible(positions[queries], positions[keys])[None]
-        if self._documents is not None:
-            seen = seen & (self._documents[:, queries, None] == self._documents[:, None, keys])
+    def blocks(self) -> BlockMask:
+        """The same for flex attention."""
+        if self._blocks is None:
+            from spectra_cli.extract.models.decoder_flex import block_mask
+
+            self._blocks = block_mask(self.rule, self.documents, self._length, self._device)
+        return self._blocks
+
+    def _piece(self, queries: slice, keys: slice, dtype: torch.dtype) -> Piece:
+        positions = torch.arange(queries.stop, device=self._device, dtype=torch.int32)
+        seen = self.rule.visible(positions[queries], positions[keys])[None]
+        if self.documents is not None:
+            seen = seen & (self.documents[:, queries, None] == self.documents[:, None, keys])
         hidden = torch.zeros(seen.shape, dtype=dtype, device=self._device).masked_fill(~seen, float("-inf"))
         return queries, keys, hidden.unsqueeze(1)
 
@@ -98,6 +133,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, scale: float |
     """
     if mask is None:
         return functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+    if q.device.type == "cuda":
+        from spectra_cli.extract.models.decoder_flex import attend_flex, is_fit
+
+        if is_fit(q, mask.rule):
+            return attend_flex(q, k, v, mask.blocks(), scale=scale)
+    return attend_masked(q, k, v, mask, scale=scale)
+
+
+def attend_masked(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float | None) -> Tensor:
+    """`attend` by fused attention under masks of a few queries each, on any device."""
     pieces = mask.pieces(v.dtype)
     if len(pieces) > 1:
         out: Tensor = _InPieces.apply(q, k, v, pieces, scale)  # type: ignore[no-untyped-call]

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, in_canonical_order, unmeasured_notice
-from spectra_cli.extract.models.generic import each_once, find_blocks, linear_views, norm_after
+from spectra_cli.extract.models.generic import find_blocks, norm_after, views_of_blocks
 from spectra_cli.extract.models.halves import Halves, halves_of
+from spectra_cli.extract.models.own_loss import UsersLoss, own_loss, stream_under
+from spectra_cli.extract.models.packed_experts import replace_experts
 from spectra_cli.extract.protocols import MatrixView, Model
+
+_NUM_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,9 @@ class Description:
         final_norm: path of the norm before the head, or the norm itself.
         trunk, head: tokens (B, T) -> hidden (B, T, D), and hidden -> logits; both or neither. By default
             the head is `lm_head` alone, and the trunk everything before it.
+        loss: (module, tokens (B, T), targets (B, T)) -> (B,), each sequence's mean -log p(target) over the
+            targets that are not -100, in nats; in place of trunk and head. No sequence's loss may depend
+            on another's. A full set of logits is then held, and counted in the memory plan.
         max_length: longest sequence; None if there is no limit.
     """
 
@@ -38,6 +45,7 @@ class Description:
     final_norm: str | nn.Module | None = None
     trunk: Callable[[Tensor], Tensor] | None = None
     head: Callable[[Tensor], Tensor] | None = None
+    loss: UsersLoss | None = None
     max_length: int | None = None
 
 
@@ -55,7 +63,8 @@ def described(returned: Any, word: str) -> Description:
     elif isinstance(returned, Mapping):
         unknown = sorted(str(key) for key in returned if key not in names)
         if unknown or "module" not in returned:
-            _refuse(word, f"a mapping with {', '.join(map(str, returned)) or 'nothing'}")
+            keys = ", ".join(map(str, list(returned)[:_NUM_SHOWN])) or "nothing"
+            _refuse(word, f"a mapping with {keys}{' and so on' * (len(returned) > _NUM_SHOWN)}")
         found = Description(**returned)
     elif isinstance(getattr(returned, "module", None), nn.Module):
         given = {name: getattr(returned, name) for name in names if hasattr(returned, name)}
@@ -66,6 +75,11 @@ def described(returned: Any, word: str) -> Description:
         _refuse(word, f"a {type(found.module).__name__} as module")
     if (found.trunk is None) != (found.head is None):
         _refuse(word, "one of trunk and head; they come together")
+    if found.loss is not None and found.head is not None:
+        _refuse(word, "a loss beside trunk and head; a loss takes their place")
+    for name in ("trunk", "head", "loss"):
+        if (part := getattr(found, name)) is not None and not callable(part):
+            _refuse(word, f"a {type(part).__name__} as {name}, which cannot be called")
     return found
 
 
@@ -92,13 +106,15 @@ def measurable(given: Description, word: str, *, family: str, notices: tuple[str
     module, shared = given.module, dict[Site, str]()
     path, blocks = _blocks(given, word)
     if given.matrices:
-        views = [_view(module, address, place, word) for address, place in given.matrices.items()]
+        views = [_view(module, *entry, len(blocks), word) for entry in given.matrices.items()]
     else:
-        views, shared = each_once(
-            [v for layer, block in enumerate(blocks) for v in linear_views(layer, block, f"{path}.{layer}")]
-        )
+        replace_experts(module)
+        views, shared = views_of_blocks(blocks, path, getattr(module, "config", None))
         notices += (f"sites were found from the module tree ({path})",)
-    halves = halves_of(module, blocks, trunk=given.trunk, head=given.head, word=word)
+    loss = None if given.loss is None else own_loss(given.loss, module, word)
+    trunk = given.trunk if loss is None else stream_under(loss, blocks, word)
+    head = given.head if loss is None else _no_head
+    halves = halves_of(module, blocks, trunk=trunk, head=head, word=word)
     views += _edges(views, halves, path_of=_paths(module))
     embed = next((view for view in views if view.site.component == "embed"), None)
     if embed is None:
@@ -126,9 +142,17 @@ def measurable(given: Description, word: str, *, family: str, notices: tuple[str
         final_norm=_final_norm(given, path),
         trunk=halves.trunk,
         head=halves.head,
+        loss=loss,
         absent=absent | shared,
-        notices=notices + unmeasured_notice(blocks, in_blocks),
+        notices=notices
+        + unmeasured_notice(
+            blocks, in_blocks, because="not in the site map" if given.matrices else "not linear maps"
+        ),
     )
+
+
+def _no_head(_hidden: Tensor) -> Tensor:
+    raise AssertionError("a model with a loss of its own has no head")
 
 
 def _blocks(described: Description, word: str) -> tuple[str, tuple[nn.Module, ...]]:
@@ -168,9 +192,9 @@ def _edges(
     return edges
 
 
-def _view(module: nn.Module, address: str, place: Any, word: str) -> MatrixView:
+def _view(module: nn.Module, address: str, place: Any, num_blocks: int, word: str) -> MatrixView:
     """One entry of the site map."""
-    path, rows = (place, None) if isinstance(place, str) else (place[0], slice(*place[1:]))
+    path, rows = _place(address, place, word)
     owner_path, _, parameter = path.rpartition(".")
     owner = _submodule(module, owner_path, word)
     weight = getattr(owner, parameter, None)
@@ -179,13 +203,34 @@ def _view(module: nn.Module, address: str, place: Any, word: str) -> MatrixView:
         raise ModelError(f"--model {word}: {address} is {path}, found {shape}; expected a matrix")
     from transformers.pytorch_utils import Conv1D
 
+    site = Site.parse(address, name=path)
+    if site.layer is not None and site.layer >= num_blocks:
+        raise ModelError(f"--model {word}: {address} is in no block; the model has {num_blocks}")
+    transposed = isinstance(owner, Conv1D)
+    fan_out = weight.shape[1 if transposed else 0]
+    if rows is not None and not 0 <= rows.start < rows.stop <= fan_out:
+        raise ModelError(
+            f"--model {word}: {address} is rows {rows.start} to {rows.stop} of {path}, which has {fan_out}"
+        )
     return MatrixView(
-        site=Site.parse(address, name=path),
+        site=site,
         module=owner,
         parameter=parameter,
         rows=rows,
-        transposed=isinstance(owner, Conv1D),
+        transposed=transposed,
         kind="embedding" if isinstance(owner, nn.Embedding) else "linear",
+    )
+
+
+def _place(address: str, place: Any, word: str) -> tuple[str, slice | None]:
+    """Path of a parameter, and the rows that belong to it."""
+    if isinstance(place, str):
+        return place, None
+    if isinstance(place, Sequence) and [type(part) for part in place] == [str, int, int]:
+        return place[0], slice(place[1], place[2])
+    raise ModelError(
+        f"--model {word}: {address} is {place!r}; expected the path of a parameter, or (path, first row, "
+        "last row exclusive)"
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,14 +63,7 @@ class GenericFamily:
         replace_experts(module)
         architecture = type(module).__name__
         path, blocks = find_blocks(module)
-        views = [
-            view
-            for layer, block in enumerate(blocks)
-            for view in mixture_views(
-                layer, block, f"{path}.{layer}", linear_views(layer, block, f"{path}.{layer}"), module.config
-            )
-        ]
-        views, elsewhere = each_once(views)
+        views, elsewhere = views_of_blocks(blocks, path, module.config)
         return assemble(
             module,
             family=self.name,
@@ -115,6 +109,26 @@ def find_blocks(module: nn.Module) -> tuple[str, tuple[nn.Module, ...]]:
     return path, tuple(lists[path])
 
 
+def views_of_blocks(
+    blocks: Sequence[nn.Module], path: str, config: Any
+) -> tuple[list[MatrixView], dict[Site, str]]:
+    """Every matrix of the blocks, experts among them, each once; and where each shared one is measured.
+
+    Args:
+        blocks: in order, packed experts replaced; path: of their list.
+        config: of the model, if it has one; says how many experts a token takes.
+    """
+    return each_once(
+        [
+            view
+            for layer, block in enumerate(blocks)
+            for view in mixture_views(
+                layer, block, f"{path}.{layer}", linear_views(layer, block, f"{path}.{layer}"), config
+            )
+        ]
+    )
+
+
 def linear_views(layer: int, block: nn.Module, block_path: str) -> list[MatrixView]:
     """Every linear map of a block; two that claim one canonical component both keep their own path."""
     from transformers.pytorch_utils import Conv1D
@@ -127,7 +141,7 @@ def linear_views(layer: int, block: nn.Module, block_path: str) -> list[MatrixVi
             site=Site(
                 layer=layer,
                 component=components[path] if claims[components[path]] == 1 else path,
-                name=f"{block_path}.{path}.weight",
+                name=".".join(part for part in (block_path, path, "weight") if part),
             ),
             module=part,
             transposed=isinstance(part, Conv1D),
@@ -159,6 +173,8 @@ def _identity(view: MatrixView) -> tuple[int, str, int | None]:
 def _component(path: str) -> str:
     """The canonical component of a path inside a block, or the path itself."""
     attention, mlp = _BY_NAME
+    if not path:
+        return "linear"  # the block itself
     if path == "mlp.gate":
         return "mlp.gate.weight"  # the router of a mixture of experts, not the canonical gate
     parent, _, name = path.rpartition(".")

@@ -64,7 +64,7 @@ def halves_of(
     if lm_head is None:
         raise ModelError(
             f"--model {word}: no torch.nn.Linear outside the blocks of {type(module).__name__}, so its head "
-            "could not be told from its trunk; return `trunk` and `head` beside the module"
+            "could not be told from its trunk; return `trunk` and `head`, or a `loss`, beside the module"
         )
     return Halves(trunk=_until(module, lm_head, word), head=lm_head, embed=embed, lm_head=lm_head)
 
@@ -108,7 +108,8 @@ def _until(module: nn.Module, lm_head: nn.Linear, word: str) -> Callable[[Tensor
             handle.remove()
         raise ModelError(
             f"--model {word}: the forward of {type(module).__name__} never called its last linear map, so "
-            "its head could not be told from its trunk; return `trunk` and `head` beside the module"
+            "its head could not be told from its trunk; return `trunk` and `head`, or a `loss`, beside the "
+            "module"
         )
 
     return trunk

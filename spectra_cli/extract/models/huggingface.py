@@ -131,6 +131,12 @@ def _skeleton(header: CheckpointHeader, config: Any) -> tuple[Any, str, Notices]
     """The module on the meta device, and which attention it runs."""
     from transformers import AutoModelForCausalLM
 
+    num_layers = getattr(config, "num_hidden_layers", 0)
+    if isinstance(num_layers, int) and num_layers > len(header.tensors) > 0:
+        raise ModelError(
+            f"{header.ref.uri}: config.json claims {num_layers} layers, and the checkpoint holds "
+            f"{len(header.tensors)} tensors: they are of different models"
+        )
     own = own_class(header, "AutoModelForCausalLM") if is_trusted(header) else None
     build = own._from_config if own else AutoModelForCausalLM.from_config
     refused = ""

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
+from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend, mask_bytes
 from spectra_cli.extract.models.matching import compare_shapes
 from spectra_cli.extract.models.nanochat_config import (
     SMEAR_CHANNELS,
@@ -60,7 +61,9 @@ class Attention(nn.Module):
         if layer in config.value_layers:
             self.ve_gate = nn.Linear(config.gate_channels, config.n_kv_head, bias=False)
 
-    def forward(self, u: Tensor, token_values: Tensor | None, rotation: Rotation) -> Tensor:
+    def forward(
+        self, u: Tensor, token_values: Tensor | None, rotation: Rotation, masks: Mapping[int, Mask]
+    ) -> Tensor:
         """(B, T, D) -> (B, T, D); `token_values` (B, T, G K) is this layer's embedding of the tokens."""
         width = self.config.head_width
         q, k, v = (c(u).unflatten(-1, (-1, width)) for c in (self.c_q, self.c_k, self.c_v))
@@ -71,10 +74,7 @@ class Attention(nn.Module):
         q, k = (self.config.qk_scale * norm(rotate(part, rotation)) for part in (q, k))
         shared = self.config.n_head // self.config.n_kv_head
         k, v = (part.repeat_interleave(shared, dim=1) for part in (k, v))
-        mask = _window_mask(u.shape[1], self.window, u.device)
-        y = functional.scaled_dot_product_attention(
-            q.to(v.dtype), k.to(v.dtype), v, attn_mask=mask, is_causal=mask is None
-        )
+        y = attend(q.to(v.dtype), k.to(v.dtype), v, masks.get(self.window), scale=None)
         out: Tensor = self.c_proj(y.transpose(1, 2).flatten(-2))
         return out
 
@@ -101,9 +101,11 @@ class Block(nn.Module):
         self.attn = Attention(config, layer)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, token_values: Tensor | None, rotation: Rotation) -> Tensor:
+    def forward(
+        self, x: Tensor, token_values: Tensor | None, rotation: Rotation, masks: Mapping[int, Mask]
+    ) -> Tensor:
         """The residual stream (B, T, D) after this block."""
-        x = x + self.attn(norm(x), token_values, rotation)
+        x = x + self.attn(norm(x), token_values, rotation, masks)
         out: Tensor = x + self.mlp(norm(x))
         return out
 
@@ -153,11 +155,13 @@ class Nanochat(nn.Module):
             x = torch.cat((x[:, :1], x[:, 1:] + gate * x[:, :-1]), dim=1)
         first, halfway = x, x
         rotation = self.rotation(tokens.shape[1], x)
+        rules = self._rules(tokens.shape[1])
+        masks = {window: Mask(rule, tokens) for window, rule in rules.items()}
         for layer, block in enumerate(self.blocks):
             if self.config.lambdas:
                 x = self.resid_lambdas[layer] * x + self.x0_lambdas[layer] * first
             values = self.value_embeds[str(layer)](tokens) if str(layer) in self.value_embeds else None
-            x = block(x, values, rotation)
+            x = block(x, values, rotation, masks)
             if layer == self.config.n_layer // 2:
                 halfway = x
         if self.config.smear:
@@ -175,6 +179,15 @@ class Nanochat(nn.Module):
         """(B, T) ids -> logits (B, T, V)."""
         return self.head(self.trunk(tokens))
 
+    def _rules(self, length: int) -> dict[int, MaskRule]:
+        """Window -> the keys that a query sees, its own token among them; none for one that hides nothing."""
+        windows = {window for window in self.config.windows if window < length}
+        return {window: MaskRule(window_tokens=window + 1) for window in windows}
+
+    def held_bytes(self, length: int, width: int) -> tuple[int, int]:
+        """Masks: for a whole batch of `length` tokens a sequence, at `width` bytes a value, and for each."""
+        return sum(mask_bytes(rule, length, width)[0] for rule in self._rules(length).values()), 0
+
     def rotation(self, num_positions: int, like: Tensor) -> Rotation:
         """Cosine and sine of t * base^(-2j/K), (T, K/2) each, rounded to bfloat16 as in training."""
         width = self.config.head_width
@@ -191,14 +204,6 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     cos, sin = rotation
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos + b * sin, b * cos - a * sin), dim=-1)
-
-
-def _window_mask(length: int, window: int, device: torch.device) -> Tensor | None:
-    """(T, T), True where a query sees a key at most `window` tokens before it; None if it sees all."""
-    if window >= length:
-        return None
-    back = torch.arange(length, device=device)[:, None] - torch.arange(length, device=device)
-    return (back >= 0) & (back <= window)
 
 
 # ----------------------------------------------------------------------------- the family
@@ -272,6 +277,7 @@ def _measurable(module: Nanochat, family: str, notices: tuple[str, ...]) -> Mode
         final_norm=module.final_norm,
         trunk=module.trunk,
         head=module.head,
+        held_bytes=module.held_bytes,
         absent=absent,
         notices=notices,
     )

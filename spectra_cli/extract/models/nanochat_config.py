@@ -101,6 +101,8 @@ def infer_nanochat(
             is not known.
     """
     sizes = _sizes(arguments, where)
+    if sizes["n_layer"] > len(shapes):
+        raise ModelError(f"{where}: model_config claims {sizes['n_layer']} layers for {len(shapes)} tensors")
     embedding = shapes.get("transformer.wte.weight", ())
     if len(embedding) != 2 or embedding[0] < sizes["vocab_size"]:
         raise ModelError(

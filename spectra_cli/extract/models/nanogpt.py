@@ -162,6 +162,7 @@ def _measurable(module: Decoder, family: str, inferred: InferredDecoder, stored:
         final_norm=module.transformer["ln_f"],
         trunk=module.trunk,
         head=module.head,
+        held_bytes=module.held_bytes,
         absent=absent,
         notices=inferred.notices,
     )

@@ -23,7 +23,9 @@ NO_TARGET = -100
 _FOLDER_FORMATS = ("bin", "npy")
 
 
-def load_probe(spec: ProbeRequest, *, vocab_size: int, checkpoint_folder: str | None) -> Probe:
+def load_probe(
+    spec: ProbeRequest, *, vocab_size: int, checkpoint_folder: str | None, base_folder: str = ""
+) -> Probe:
     """The tokens of a probe, chosen and checked; no model is needed.
 
     Args:
@@ -31,6 +33,7 @@ def load_probe(spec: ProbeRequest, *, vocab_size: int, checkpoint_folder: str | 
         vocab_size: ids that the model's embedding accepts.
         checkpoint_folder: where text finds the checkpoint's own tokenizer; None to demand
             `spec.tokenizer`.
+        base_folder: of the model under an adapter, whose tokenizer serves where the adapter has none.
 
     Returns:
         Tokens (N, T) and targets (N, T) with their digest. Of a shard only the chosen sequences are
@@ -49,6 +52,7 @@ def load_probe(spec: ProbeRequest, *, vocab_size: int, checkpoint_folder: str | 
             paths=paths,
             vocab_size=vocab_size,
             checkpoint_folder=None if checkpoint_folder is None else Path(checkpoint_folder),
+            base_folder=Path(base_folder) if base_folder else None,
         )
     )
     windows = cut_windows(found.files, spec)

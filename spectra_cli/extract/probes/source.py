@@ -50,13 +50,15 @@ class SourceInput:
     Attributes:
         request: as the user made it; paths: the files it names, in sorted order.
         vocab_size: ids that the model's embedding accepts.
-        checkpoint_folder: where the checkpoint's own tokenizer may lie.
+        checkpoint_folder: where the checkpoint's own tokenizer may lie; base_folder: where that of the
+            model under an adapter may.
     """
 
     request: ProbeRequest
     paths: tuple[Path, ...]
     vocab_size: int
     checkpoint_folder: Path | None
+    base_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

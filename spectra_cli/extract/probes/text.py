@@ -59,7 +59,11 @@ def join_documents(documents: list[str], tokenizer: LocalTokenizer) -> TokenArra
 def _read(wanted: SourceInput, *, json_lines: bool) -> SourceTokens:
     read_documents = read_jsonl_documents if json_lines else read_text_document
     documents = [read_documents(path) for path in wanted.paths]
-    path = find_tokenizer(named=wanted.request.tokenizer, checkpoint_folder=wanted.checkpoint_folder)
+    path = find_tokenizer(
+        named=wanted.request.tokenizer,
+        checkpoint_folder=wanted.checkpoint_folder,
+        base_folder=wanted.base_folder,
+    )
     tokenizer = load_tokenizer(path)
     notices: tuple[str, ...] = ()
     if json_lines and tokenizer.end_of_text is None:

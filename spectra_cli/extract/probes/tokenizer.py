@@ -28,10 +28,12 @@ class LocalTokenizer:
     end_of_text: int | None
 
 
-def find_tokenizer(*, named: str | None, checkpoint_folder: Path | None) -> Path:
-    """The tokenizer that the user names, else the checkpoint's own.
+def find_tokenizer(
+    *, named: str | None, checkpoint_folder: Path | None, base_folder: Path | None = None
+) -> Path:
+    """The tokenizer that the user names, else the checkpoint's own, else that of the model under an adapter.
 
-    The checkpoint folder is searched first, then its children by name: a run keeps one tokenizer.
+    A folder is searched first, then its children by name: a run keeps one tokenizer.
 
     Raises:
         ProbeError: there is none.
@@ -47,12 +49,15 @@ def find_tokenizer(*, named: str | None, checkpoint_folder: Path | None) -> Path
         raise ProbeError(
             "a text probe needs a tokenizer and there is no checkpoint folder; name one with --tokenizer"
         )
-    folder = checkpoint_folder if checkpoint_folder.is_dir() else checkpoint_folder.parent
-    for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
-        if any((place / name).is_file() for name in _TOKENIZER_FILES):
-            return place
+    given = [path for path in (checkpoint_folder, base_folder) if path is not None]
+    folders = [path if path.is_dir() else path.parent for path in given]
+    for folder in folders:
+        for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
+            if any((place / name).is_file() for name in _TOKENIZER_FILES):
+                return place
+    places = " nor ".join(f"{folder} nor a folder in it" for folder in folders)
     raise ProbeError(
-        f"a text probe needs a tokenizer and neither {folder} nor a folder in it has a "
+        f"a text probe needs a tokenizer and neither {places} has a "
         f"{' or '.join(_TOKENIZER_FILES)}; name one with --tokenizer"
     )
 

@@ -8,70 +8,19 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.extract.checkpoints.adapters import AdapterFormat
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.registry import find_family
+from tests.extract.writers.adapters import adapt, bare_gpt2, bare_llama, lora, randomise
 
 CPU = torch.device("cpu")
 TOKENS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 # Sums of a few dozen float32 products of order one, once in PEFT's order and once in ours.
 WEIGHT_TOLERANCE = 1e-6
 LOGIT_TOLERANCE = 1e-5
-
-
-def bare_llama(*, tied=False, **changes):
-    sizes = {
-        "vocab_size": 40,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 16,
-        "tie_word_embeddings": tied,
-        "attention_bias": True,
-    }
-    return LlamaForCausalLM(LlamaConfig(**(sizes | changes)))
-
-
-def bare_gpt2():
-    return GPT2LMHeadModel(GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=16))
-
-
-def randomise(model):
-    """Every trainable parameter drawn anew, so that no B is zero; magnitudes stay near the base's norms."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            noise = torch.randn(parameter.shape, generator=generator).to(parameter.dtype)
-            if "magnitude" in name:
-                parameter.mul_(1 + 0.1 * noise)
-            else:
-                parameter.copy_(0.3 * noise)
-
-
-def adapt(build, config, base, folder):
-    """Save a base model and an adapter over it; the adapted model, not merged."""
-    torch.manual_seed(0)
-    model = build()
-    model.save_pretrained(base)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PEFT's own: tied weights, Conv1D, saved embeddings
-        adapted = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-        randomise(adapted)
-        adapted.save_pretrained(folder)
-    return adapted.eval()
-
-
-def lora(**settings):
-    return peft.LoraConfig(
-        **({"r": 3, "lora_alpha": 5, "target_modules": ["q_proj", "down_proj"]} | settings)
-    )
 
 
 LAYER_0 = r"model.layers.0.self_attn.q_proj"
@@ -135,6 +84,43 @@ def test_the_merged_model_is_pefts(tmp_path, case):
     assert header.config["adapter"] == ("DoRA" if settings.get("use_dora") else "LoRA")
     assert any("merged in float32" in notice for notice in header.notices)
     assert not any("no tensors for" in notice for notice in header.notices)
+
+
+TIED = {
+    "embedding": {"target_modules": ["embed_tokens", "q_proj"]},
+    "head": {"target_modules": ["lm_head", "q_proj"]},
+    "both": {"target_modules": ["embed_tokens", "lm_head"]},
+    "saved": {"modules_to_save": ["embed_tokens"]},
+}
+
+
+@pytest.mark.parametrize("case", TIED)
+def test_matrices_that_peft_keeps_tied_stay_one(tmp_path, case):
+    settings = lora(ensure_weight_tying=True, **TIED[case])
+    adapted = adapt(lambda: bare_llama(tied=True), settings, tmp_path / "base", tmp_path / "adapter")
+    source = find_source(str(tmp_path / "adapter"))
+    (ref,) = source.refs()
+    header = source.header(ref)
+    assert "lm_head.weight" not in header.tensors
+    assert header.config["tie_word_embeddings"] is True
+    model = find_family(header).build(header, source.open(ref), device=CPU)
+    (embed,) = (view for view in model.matrices if view.site.layer is None)
+    assert embed.aliases == ("lm_head.weight",)
+    with torch.no_grad():
+        difference = model.head(model.trunk(TOKENS)) - adapted(TOKENS).logits
+    assert difference.abs().max() < LOGIT_TOLERANCE
+
+
+def test_dora_cannot_keep_them_tied(tmp_path):
+    settings = lora(ensure_weight_tying=True, target_modules=["embed_tokens"], use_dora=True)
+    adapted = adapt(lambda: bare_llama(tied=True), settings, tmp_path / "base", tmp_path / "adapter")
+    source = find_source(str(tmp_path / "adapter"))
+    header = source.header(source.refs()[0])
+    assert header.config["tie_word_embeddings"] is False
+    model = find_family(header).build(header, source.open(header.ref), device=CPU)
+    with torch.no_grad():
+        difference = model.head(model.trunk(TOKENS)) - adapted(TOKENS).logits
+    assert difference.abs().max() < LOGIT_TOLERANCE
 
 
 def test_an_update_over_a_model_saved_without_its_head(tmp_path):
@@ -254,7 +240,9 @@ def test_a_series_in_the_order_of_its_steps(run):
     header = source.header(source.refs()[0])
     assert (header.tokens_seen, header.train_loss, header.eval_loss) == (1280, 2.5, None)
     assert header.sources["tokens_seen"] == "trainer_state.json"
+    assert (header.stated_step, header.batch_size_tokens) == (20, 64)
     assert header.named_as == "huggingface"
+    assert header.base_uri == header.sources["config"]
     states = [source.open(ref) for ref in source.refs()]
     name = "model.layers.0.mlp.down_proj.weight"
     assert not torch.equal(states[0][name], states[1][name])
@@ -269,6 +257,14 @@ def test_an_adapter_beside_its_checkpoints_is_the_last(run):
         ("step100", ""),
         ("step100-final", "final"),
     ]
+
+
+def test_unfinished_folders_are_named(run):
+    shutil.copytree(run / "checkpoint-20", run / "tmp-checkpoint-300")
+    source = find_source(str(run))
+    assert [ref.step for ref in source.refs()] == [20, 100]
+    for ref in source.refs():
+        assert "unfinished folders are not read: tmp-checkpoint-300" in source.header(ref).notices
 
 
 def test_a_half_written_one_is_among_the_others(run):

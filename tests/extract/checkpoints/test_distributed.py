@@ -5,12 +5,10 @@ import re
 import struct
 import subprocess
 import sys
-import warnings
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
-from torch.distributed.checkpoint.filesystem import FileSystemWriter, SerializationFormat
+from torch.distributed.checkpoint.filesystem import SerializationFormat
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
@@ -18,15 +16,10 @@ from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.distributed import DistributedFormat
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.registry import find_family
+from tests.extract.writers.distributed import save
 
 CPU = torch.device("cpu")
 TOKENS = torch.arange(12).reshape(2, 6)
-
-
-def _save(state, folder, **settings):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        dcp.save(state, storage_writer=FileSystemWriter(folder, **settings), no_dist=True)
 
 
 def _only(path):
@@ -56,9 +49,9 @@ def _expected(llama):
 def test_trainer_layout_gives_the_writers_logits(tmp_path, llama, form, threads):
     folder = tmp_path / "run" / "checkpoint-500"
     serialization = {"serialization_format": SerializationFormat(form), "thread_count": threads}
-    _save({"model": llama.state_dict()}, folder / "pytorch_model_fsdp_0", **serialization)
+    save({"model": llama.state_dict()}, folder / "pytorch_model_fsdp_0", **serialization)
     optimizer = torch.optim.AdamW(llama.parameters())
-    _save({"optimizer": optimizer.state_dict()}, folder / "optimizer_0")
+    save({"optimizer": optimizer.state_dict()}, folder / "optimizer_0")
     llama.config.save_pretrained(tmp_path / "run")
     (folder / "trainer_state.json").write_text(
         json.dumps({"global_step": 500, "num_input_tokens_seen": 640, "log_history": []})
@@ -75,7 +68,7 @@ def test_trainer_layout_gives_the_writers_logits(tmp_path, llama, form, threads)
 
 @pytest.mark.parametrize("given", [".", "pytorch_model_fsdp_0"])
 def test_one_checkpoint_by_its_folder_or_its_shards(tmp_path, llama, given):
-    _save({"model": llama.state_dict()}, tmp_path / "checkpoint-3" / "pytorch_model_fsdp_0")
+    save({"model": llama.state_dict()}, tmp_path / "checkpoint-3" / "pytorch_model_fsdp_0")
     llama.config.save_pretrained(tmp_path / "checkpoint-3")
     source, ref = _only(tmp_path / "checkpoint-3" / given)
     assert (ref.step, source.run) == (3, "checkpoint-3")
@@ -92,7 +85,7 @@ def test_optimizer_entries_are_counted_and_named(tmp_path, llama):
         "lr_scheduler": {"last_epoch": 4},
         "train_state": {"step": torch.tensor(7), "ntokens_seen": torch.tensor(4096)},
     }
-    _save(state, tmp_path / "step-7")
+    save(state, tmp_path / "step-7")
     llama.config.save_pretrained(tmp_path)
     header, _, logits = _logits(tmp_path)
     torch.testing.assert_close(logits, _expected(llama), rtol=0, atol=1e-5)
@@ -107,7 +100,7 @@ def test_optimizer_entries_are_counted_and_named(tmp_path, llama):
 
 @pytest.mark.parametrize("prefix", ["model.", "app.model.", "module.", "model._orig_mod."])
 def test_prefixes_written_into_the_names(tmp_path, llama, prefix):
-    _save({prefix + name: tensor for name, tensor in llama.state_dict().items()}, tmp_path / "step-1")
+    save({prefix + name: tensor for name, tensor in llama.state_dict().items()}, tmp_path / "step-1")
     llama.config.save_pretrained(tmp_path)
     source, ref = _only(tmp_path)
     assert set(source.header(ref).tensors) == set(llama.state_dict())
@@ -116,7 +109,7 @@ def test_prefixes_written_into_the_names(tmp_path, llama, prefix):
 def test_series_in_order_with_unfinished_steps(tmp_path, llama):
     run = tmp_path / "outputs"
     for step in (100, 20, 3):
-        _save(llama.state_dict(), run / "checkpoint" / f"step-{step}")
+        save(llama.state_dict(), run / "checkpoint" / f"step-{step}")
     (run / "checkpoint" / "step-20" / ".metadata").unlink()
     llama.config.save_pretrained(run)
     source = find_source(str(run))
@@ -128,7 +121,7 @@ def test_series_in_order_with_unfinished_steps(tmp_path, llama):
 
 def test_nanogpt_names_go_to_the_nanogpt_family(tmp_path, decoder_state):
     state = decoder_state("n")
-    _save({"model": state}, tmp_path / "step-5")
+    save({"model": state}, tmp_path / "step-5")
     (tmp_path / "args.json").write_text('{"n_head": 4}')
     header, model, _ = _logits(tmp_path)
     assert (header.layout, model.family) == ("nanogpt", "nanogpt")
@@ -137,28 +130,28 @@ def test_nanogpt_names_go_to_the_nanogpt_family(tmp_path, decoder_state):
 
 def test_torch_pickled_dtype_is_kept(tmp_path, llama):
     state = {name: t.to(torch.bfloat16) for name, t in llama.state_dict().items()}
-    _save(state, tmp_path / "step-1")
+    save(state, tmp_path / "step-1")
     llama.config.save_pretrained(tmp_path)
     source, ref = _only(tmp_path)
     assert state_digest(source.open(ref)) == state_digest(state)
 
 
 def test_unknown_model_says_what_to_put_where(tmp_path):
-    _save({"encoder.weight": torch.ones(2, 2)}, tmp_path / "step-1")
+    save({"encoder.weight": torch.ones(2, 2)}, tmp_path / "step-1")
     source, ref = _only(tmp_path)
     with pytest.raises(CheckpointError, match=r"no config\.json with a model_type .* encoder\.weight"):
         source.header(ref)
 
 
 def test_two_models_are_not_guessed_between(tmp_path):
-    _save({"model": {"a": torch.ones(2)}, "teacher": {"model": {"a": torch.ones(2)}}}, tmp_path / "step-1")
+    save({"model": {"a": torch.ones(2)}, "teacher": {"model": {"a": torch.ones(2)}}}, tmp_path / "step-1")
     source, ref = _only(tmp_path)
     with pytest.raises(CheckpointError, match=r"no one group of tensors is the model: model, teacher\.model"):
         source.header(ref)
 
 
 def test_missing_and_short_shards(tmp_path, llama):
-    _save(llama.state_dict(), tmp_path / "step-1", thread_count=2)
+    save(llama.state_dict(), tmp_path / "step-1", thread_count=2)
     llama.config.save_pretrained(tmp_path)
     source, ref = _only(tmp_path)
     shard = sorted((tmp_path / "step-1").glob("*.distcp"))[-1]
@@ -177,7 +170,7 @@ def test_missing_and_short_shards(tmp_path, llama):
 
 def test_metadata_with_a_reducer_is_refused_and_not_run(tmp_path, llama, bomb):
     trap, target = bomb
-    _save(llama.state_dict(), tmp_path / "step-1")
+    save(llama.state_dict(), tmp_path / "step-1")
     llama.config.save_pretrained(tmp_path)
     (tmp_path / "step-1" / ".metadata").write_bytes(pickle.dumps(trap))
     source, ref = _only(tmp_path)
@@ -187,26 +180,8 @@ def test_metadata_with_a_reducer_is_refused_and_not_run(tmp_path, llama, bomb):
     assert not target.exists()
 
 
-def test_a_chunk_with_a_reducer_is_refused_and_not_run(tmp_path, llama, bomb):
-    trap, target = bomb
-    _save(llama.state_dict(), tmp_path / "step-1")
-    llama.config.save_pretrained(tmp_path)
-    (shard,) = (tmp_path / "step-1").glob("*.distcp")
-    torch.save(trap, tmp_path / "trap.pt")
-    size, trap_bytes = shard.stat().st_size, (tmp_path / "trap.pt").read_bytes()
-    metadata = pickle.loads((tmp_path / "step-1" / ".metadata").read_bytes())  # noqa: S301
-    for info in metadata.storage_data.values():
-        info.offset, info.length = size, len(trap_bytes)
-    (tmp_path / "step-1" / ".metadata").write_bytes(pickle.dumps(metadata))
-    shard.write_bytes(shard.read_bytes() + trap_bytes)
-    source, ref = _only(tmp_path)
-    with pytest.raises(UnsafePickleError, match=r"needs eval\. Nothing of it was executed"):
-        source.open(ref)
-    assert not target.exists()
-
-
 def test_safetensors_header_that_claims_more_than_the_file(tmp_path, llama):
-    _save(llama.state_dict(), tmp_path / "step-1", serialization_format=SerializationFormat.SAFETENSORS)
+    save(llama.state_dict(), tmp_path / "step-1", serialization_format=SerializationFormat.SAFETENSORS)
     llama.config.save_pretrained(tmp_path)
     (shard,) = (tmp_path / "step-1").glob("*.distcp")
     shard.write_bytes(struct.pack("<Q", 2**40) + shard.read_bytes()[8:])
@@ -217,14 +192,14 @@ def test_safetensors_header_that_claims_more_than_the_file(tmp_path, llama):
 
 def test_weights_beside_shards_are_another_format(tmp_path, llama):
     llama.save_pretrained(tmp_path / "checkpoint-1")
-    _save({"model": llama.state_dict()}, tmp_path / "checkpoint-1" / "pytorch_model_fsdp_0")
+    save({"model": llama.state_dict()}, tmp_path / "checkpoint-1" / "pytorch_model_fsdp_0")
     assert DistributedFormat().find(str(tmp_path)) is None
     assert find_source(str(tmp_path)).format == "huggingface"
 
 
 def test_config_beside_the_shards_is_no_half_written_hugging_face_folder(tmp_path, llama):
     llama.config.save_pretrained(tmp_path / "checkpoint-1")
-    _save({"model": llama.state_dict()}, tmp_path / "checkpoint-1" / "pytorch_model_fsdp_0")
+    save({"model": llama.state_dict()}, tmp_path / "checkpoint-1" / "pytorch_model_fsdp_0")
     assert find_source(str(tmp_path)).format == "distributed"
 
 
@@ -236,7 +211,7 @@ def test_tied_model_under_one_key(tmp_path):
     )  # fmt: skip
     tied = LlamaForCausalLM(config)
     state = {name: tensor for name, tensor in tied.state_dict().items() if name != "lm_head.weight"}
-    _save({"model": state}, tmp_path / "step-1")
+    save({"model": state}, tmp_path / "step-1")
     config.save_pretrained(tmp_path)
     _, _, logits = _logits(tmp_path)
     torch.testing.assert_close(logits, _expected(tied), rtol=0, atol=1e-5)

@@ -75,6 +75,10 @@ def test_chunks_that_tile_are_accepted_and_empty_ones_left_out(folder, edit):
         (lambda m: m.storage_data.clear(), "no file is named for the chunk"),
         (lambda m: setattr(_info(m, "model.a"), "relative_path", "../x"), r"said to be in '\.\./x'"),
         (lambda m: setattr(_info(m, "model.a"), "offset", -1), "expected sizes"),
+        (
+            lambda m: setattr(_info(m, "model.a"), "length", 47),
+            r"shape \(3, 4\) is claimed to be in 47 bytes",
+        ),
         (lambda m: setattr(_info(m, "model.a"), "transform_descriptors", ["zstd"]), "zstd"),
         (lambda m: setattr(m, "storage_data", None), "not the metadata"),
         (lambda m: m.state_dict_metadata.update(c=m), "expected TensorStorageMetadata, found Metadata"),

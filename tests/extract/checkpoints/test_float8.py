@@ -10,9 +10,9 @@ from spectra_cli.core.errors import CheckpointError, ModelError
 from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.registry import find_family
+from tests.extract.writers.float8 import quantised
 
 TOKENS = torch.arange(12).reshape(2, 6)
-E4M3_MAX = 448.0
 
 
 @pytest.fixture(scope="module")
@@ -24,30 +24,6 @@ def wide():
         tie_word_embeddings=False,
     )  # fmt: skip
     return LlamaForCausalLM(config).eval()
-
-
-def _quantised(model, layout, *, block=(128, 128)):
-    """State dict with 8-bit projections and scales, and the state dict that it means, entry by entry."""
-    stored, meant = {}, {}
-    for name, tensor in model.state_dict().items():
-        if "_proj" not in name:
-            stored[name] = meant[name] = tensor
-            continue
-        rows, columns = tensor.shape
-        step = {"block": block, "row": (1, columns), "tensor": (rows, columns)}[layout]
-        quantised, whole = torch.empty(rows, columns, dtype=torch.float8_e4m3fn), torch.empty(rows, columns)
-        scales = torch.empty(-(-rows // step[0]), -(-columns // step[1]))
-        for i in range(scales.shape[0]):
-            for j in range(scales.shape[1]):
-                at = slice(i * step[0], (i + 1) * step[0]), slice(j * step[1], (j + 1) * step[1])
-                scales[i, j] = tensor[at].abs().max() / E4M3_MAX
-                quantised[at] = (tensor[at] / scales[i, j]).to(torch.float8_e4m3fn)
-                whole[at] = quantised[at].float() * scales[i, j]
-        stored[name], meant[name] = quantised, whole
-        stored[name + ("_scale_inv" if layout == "block" else "_scale")] = (
-            scales.reshape(()) if layout == "tensor" else scales
-        )
-    return stored, meant
 
 
 def _write(model, state, folder, quantization):
@@ -72,7 +48,7 @@ CASES = [
 
 @pytest.mark.parametrize(("layout", "block", "quantization"), CASES)
 def test_logits_of_the_dequantised_model(tmp_path, wide, layout, block, quantization):
-    stored, meant = _quantised(wide, layout, block=block)
+    stored, meant = quantised(wide, layout, block=block)
     stored["model.layers.0.self_attn.q_proj.input_scale"] = torch.tensor(0.5)
     source, ref = _write(wide, stored, tmp_path / "fp8", quantization)
     header, state = source.header(ref), source.open(ref)
@@ -104,7 +80,7 @@ def test_without_scales_the_numbers_are_taken_as_they_are(tmp_path, wide):
 
 
 def test_scales_of_another_shape(tmp_path, wide):
-    stored, _ = _quantised(wide, "block")
+    stored, _ = quantised(wide, "block")
     stored["model.layers.0.mlp.up_proj.weight_scale_inv"] = torch.ones(3, 5)
     source, ref = _write(wide, stored, tmp_path / "fp8", DEEPSEEK)
     for read in (source.header, source.open):
@@ -113,7 +89,7 @@ def test_scales_of_another_shape(tmp_path, wide):
 
 
 def test_rotated_weights(tmp_path, wide):
-    stored, _ = _quantised(wide, "row")
+    stored, _ = quantised(wide, "row")
     rotated = COMPRESSED | {"transform_config": {"config_groups": {"u": {}}}}
     source, ref = _write(wide, stored, tmp_path / "fp8", rotated)
     with pytest.raises(CheckpointError, match="transform_config"):

@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.extract.checkpoints import hub as hub_module
 from spectra_cli.extract.checkpoints.hub import HubFormat
 from spectra_cli.extract.checkpoints.hub_cache import NotFetchedError
@@ -22,6 +22,7 @@ from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest
+from tests.extract.writers.adapters import adapt, bare_llama, lora
 
 SIZES = {"vocab_size": 61, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
 PYTHIA, OLMO = "EleutherAI/pythia-1m", "allenai/OLMo-2-1M"
@@ -219,6 +220,101 @@ def test_a_pattern_without_a_network(cache, online, requests_made):
     (notice,) = source.header(source.refs()[0]).notices
     assert "the hub was not reached" in notice
     assert requests_made
+
+
+# ----------------------------------------------------------------------------- adapters
+
+LORA, BASE = "somebody/tiny-lora", "meta/tiny-base"
+
+
+@pytest.fixture
+def adapters(hub_cache, tmp_path):
+    """Two revisions of an adapter in the cache, and what PEFT makes of each; the base is put there too."""
+    made = {}
+    for step in (2, 1):
+        folder = tmp_path / f"step{step}"
+        adapted = adapt(bare_llama, lora(r=step), tmp_path / "base", folder)
+        config = json.loads((folder / "adapter_config.json").read_text())
+        (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": BASE}))
+        hub_cache.add(LORA, f"step{step}", folder)
+        made[step] = adapted
+    hub_cache.add(BASE, "main", tmp_path / "base")
+    return made
+
+
+def _peft_difference(source, ref, adapted):
+    header = source.header(ref)
+    model = find_family(header).build(header, source.open(ref), device=torch.device("cpu"))
+    tokens = torch.arange(12).reshape(1, 12)
+    with torch.no_grad():
+        return float((model.head(model.trunk(tokens)) - adapted(input_ids=tokens).logits).abs().max())
+
+
+def test_adapters_in_the_cache_are_read_over_their_base(adapters, hub_cache, requests_made):
+    source = find_source(f"{LORA}@step*")
+    assert [(ref.key, ref.format, ref.run) for ref in source.refs()] == [
+        ("step1", "hub", "tiny-lora@step"),
+        ("step2", "hub", "tiny-lora@step"),
+    ]
+    for ref in source.refs():
+        assert _peft_difference(source, ref, adapters[ref.step]) < 1e-5
+        header = source.header(ref)
+        assert header.named_as == "huggingface"
+        assert header.base_uri == str(hub_cache.model(BASE) / "snapshots" / hub_cache.commit(BASE, "main"))
+        assert header.updates().keys()
+    (single,) = find_source(f"{LORA}@step2").refs()
+    assert single.step == 2
+    assert requests_made == []
+
+
+def test_another_base_for_an_adapter_of_the_hub(adapters, tmp_path):
+    bare_llama().save_pretrained(tmp_path / "other")
+    source = find_source(f"{LORA}@step1", base=str(tmp_path / "other"))
+    assert source.header(source.refs()[0]).base_uri == str(tmp_path / "other")
+    with pytest.raises(UsageError, match=r"--base somewhere: .*no adapters"):
+        find_source(BASE, base="somewhere")
+
+
+@pytest.mark.parametrize("revision", [None, "v1", "v*"])
+@pytest.mark.parametrize("local", [False, True])
+def test_a_base_that_only_an_adapter_names_is_never_asked_for(
+    adapters, hub_cache, online, tmp_path, requests_made, revision, local
+):
+    folder = tmp_path / "step1"
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config |= {"base_model_name_or_path": "meta/absent", "revision": revision}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    hub_cache.add(LORA, "step3", folder)
+    source = find_source(str(folder) if local else f"{LORA}@step3")
+    name = revision or "main"
+    with pytest.raises(
+        CheckpointError, match=r"(?s)its base meta/absent.* cannot be read; --base names"
+    ) as said:
+        source.header(source.refs()[0])
+    assert "downloaded only where --base names it" in str(said.value)
+    assert f"`hf download meta/absent --revision {name if name != 'v*' else 'NAME'}`" in str(said.value)
+    assert requests_made == []
+
+
+def test_a_base_that_the_user_names_may_be_fetched(adapters, hub_cache, online, tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(repo_id, revision):
+        fetched.append((repo_id, revision))
+        return hub_cache.add(repo_id, revision, tmp_path / "base")
+
+    monkeypatch.setattr(hub_module, "download", fetch)
+    source = find_source(f"{LORA}@step1", base="meta/absent@v1")
+    assert _peft_difference(source, source.refs()[0], adapters[1]) < 1e-5
+    assert fetched == [("meta/absent", "v1")]
+
+
+def test_an_incomplete_adapter(adapters, hub_cache):
+    snapshot = hub_cache.model(LORA) / "snapshots" / hub_cache.commit(LORA, "step1")
+    (snapshot / "adapter_model.safetensors").unlink()
+    source = find_source(f"{LORA}@step1")
+    with pytest.raises(CheckpointError, match=r"lacks adapter_model.safetensors.*--revision step1"):
+        source.header(source.refs()[0])
 
 
 # ----------------------------------------------------------------------------- damage

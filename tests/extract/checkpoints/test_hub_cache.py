@@ -12,6 +12,7 @@ from spectra_cli.extract.checkpoints.hub_cache import (
     NotFetchedError,
     cached_model,
     download,
+    holds_adapter,
     missing_files,
     revisions_on_hub,
     unfinished_downloads,
@@ -31,6 +32,10 @@ INDEX = {
     "model.safetensors.index.json": json.dumps({"weight_map": dict(zip("ab", SHARDS, strict=True))}).encode()
 }
 PICKLED = {"pytorch_model.bin": b"pickle", "flax_model.msgpack": b"flax"}
+
+
+ADAPTER = {"adapter_config.json": b"{}"}
+ADAPTED = ADAPTER | {"adapter_model.safetensors": b"lora"}
 
 
 class FakeHub:
@@ -88,8 +93,13 @@ NEEDED = {name: COMMON[name] for name in ("config.json", "tokenizer.json")}
             {**INDEX, SHARDS[0]: b"1", SHARDS[1]: b"2"},
         ),
         (PICKLED, {"pytorch_model.bin": b"pickle"}),
+        (ADAPTER | {"adapter_model.safetensors": b"lora", "adapter_model.bin": b"old"}, ADAPTED),
+        (
+            ADAPTER | {"adapter_model.bin": b"old", "optimizer.pt": b"states"},
+            ADAPTER | {"adapter_model.bin": b"old"},
+        ),
     ],
-    ids=["whole", "sharded", "bin-only"],
+    ids=["whole", "sharded", "bin-only", "adapter", "adapter-bin-only"],
 )
 def test_only_what_a_checkpoint_needs_is_fetched(fake_hub, hub_cache, requests_made, weights, expected):
     fake_hub.files = COMMON | weights
@@ -154,6 +164,19 @@ def test_a_ref_cannot_lead_out_of_the_cache(hub_cache, tmp_path, llama, content)
     hub_cache.add(REPO, "main", tmp_path / "files")
     (hub_cache.model(REPO) / "refs" / "step1").write_text(content)
     assert set(cached_model(REPO).revisions) == {"main"}
+
+
+def test_an_adapter_is_known_by_its_configuration(tmp_path):
+    assert not holds_adapter(tmp_path / "absent")
+    (tmp_path / "adapter_config.json").symlink_to("gone")
+    assert holds_adapter(tmp_path)
+    assert missing_files(tmp_path) == ("adapter_config.json", "adapter_model.safetensors")
+    (tmp_path / "adapter_model.bin").touch()
+    assert missing_files(tmp_path) == ("adapter_config.json",)
+    # a whole model with an adapter's file beside it is read as what it is
+    (tmp_path / "model.safetensors").touch()
+    assert not holds_adapter(tmp_path)
+    assert missing_files(tmp_path) == ("config.json",)
 
 
 def test_missing_and_unfinished_files(hub_cache, tmp_path, llama):

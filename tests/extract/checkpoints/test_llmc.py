@@ -7,8 +7,9 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.llmc import LlmcFormat
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.registry import find_family
+from tests.extract.writers.llmc import write
 
-VOCAB, PADDED, POSITIONS, WIDTH, LAYERS, HEADS = 61, 64, 12, 16, 2, 2
+VOCAB, POSITIONS, WIDTH, LAYERS, HEADS = 61, 12, 16, 2, 2
 TOKENS = torch.arange(12).reshape(2, 6) * 5
 
 
@@ -26,26 +27,6 @@ def gpt2():
     return model
 
 
-def _write(model, path, *, version=3, dtype=torch.float32):
-    """As llm.c's train_gpt2.py does: all layers of one kind together, matrices as fan_out x fan_in."""
-    state = {name.removeprefix("transformer."): t for name, t in model.state_dict().items()}
-
-    def layers(name):
-        stacked = torch.stack([state[f"h.{layer}.{name}"] for layer in range(LAYERS)])
-        return stacked.mT if stacked.ndim == 3 else stacked
-
-    names = ["ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight"]
-    names += ["attn.c_proj.bias", "ln_2.weight", "ln_2.bias", "mlp.c_fc.weight", "mlp.c_fc.bias"]
-    names += ["mlp.c_proj.weight", "mlp.c_proj.bias"]
-    padding = torch.full((PADDED - VOCAB, WIDTH), 7.0)
-    tensors = [state["wte.weight"], padding, state["wpe.weight"], *map(layers, names)]
-    tensors += [state["ln_f.weight"], state["ln_f.bias"]]
-    header = np.zeros(256, "<i4")
-    header[:8] = [20240326, version, POSITIONS, VOCAB, LAYERS, HEADS, WIDTH, PADDED]
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors]).to(dtype)
-    path.write_bytes(header.tobytes() + flat.view(torch.uint8).numpy().tobytes())
-
-
 def _built(path):
     source = find_source(str(path))
     (ref,) = source.refs()
@@ -58,7 +39,7 @@ def _built(path):
 
 @pytest.mark.parametrize(("version", "dtype"), [(3, torch.float32), (5, torch.bfloat16)])
 def test_logits_are_the_writers(tmp_path, gpt2, version, dtype):
-    _write(gpt2, tmp_path / "gpt2_tiny.bin", version=version, dtype=dtype)
+    write(gpt2, tmp_path / "gpt2_tiny.bin", version=version, dtype=dtype)
     header, model = _built(tmp_path / "gpt2_tiny.bin")
     rounded = GPT2LMHeadModel(gpt2.config).eval()
     rounded.load_state_dict({n: t.to(dtype).float() for n, t in gpt2.state_dict().items()})
@@ -70,7 +51,7 @@ def test_logits_are_the_writers(tmp_path, gpt2, version, dtype):
 
 
 def test_gradients_of_q_k_v_against_the_writers(tmp_path, gpt2):
-    _write(gpt2, tmp_path / "model_00000001.bin")
+    write(gpt2, tmp_path / "model_00000001.bin")
     _, model = _built(tmp_path)
     (view,) = (v for v in model.matrices if v.site.address == "blocks.1.attn.k")
     weight = view.module.weight.requires_grad_()
@@ -85,7 +66,7 @@ def test_gradients_of_q_k_v_against_the_writers(tmp_path, gpt2):
 
 def test_series_with_losses_of_the_log(tmp_path, gpt2):
     for step in (1000, 250, 20):
-        _write(gpt2, tmp_path / f"model_{step:08}.bin")
+        write(gpt2, tmp_path / f"model_{step:08}.bin")
     (tmp_path / "state_00000250_00000.bin").write_bytes(np.array([20240527], "<i4").tobytes() * 256)
     (tmp_path / "main.log").write_text("s:20 trl:5.5 lr:0.1 norm:2\ns:250 tel:4.5\ns:250 trl:4.25 lr:0.1\n")
     source = find_source(str(tmp_path))
@@ -107,7 +88,7 @@ def test_series_with_losses_of_the_log(tmp_path, gpt2):
 )
 def test_damaged_files_fail_by_name(tmp_path, gpt2, edit, message):
     path = tmp_path / "model_00000001.bin"
-    _write(gpt2, path)
+    write(gpt2, path)
     path.write_bytes(edit(path.read_bytes()))
     source = find_source(str(tmp_path))
     (ref,) = source.refs()

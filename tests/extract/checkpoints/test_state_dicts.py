@@ -7,9 +7,10 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.state_dicts import tensor_bytes, tensors_of
 
 
-def test_parameters_become_tensors_and_ties_stay():
+def test_parameters_become_tensors_and_ties_stay(tmp_path):
     weight = torch.nn.Parameter(torch.ones(3, 4))
-    state = tensors_of({"a": weight, "b": weight}, Path("f.bin"))
+    (tmp_path / "f.bin").write_bytes(bytes(48))
+    state = tensors_of({"a": weight, "b": weight}, tmp_path / "f.bin")
     assert not state["a"].requires_grad
     assert state["a"].data_ptr() == state["b"].data_ptr()
     assert tensor_bytes(state) == 3 * 4 * 4
@@ -27,3 +28,12 @@ def test_parameters_become_tensors_and_ties_stay():
 def test_anything_else_is_refused(payload, found):
     with pytest.raises(CheckpointError, match=found):
         tensors_of(payload, Path("f.bin"))
+
+
+def test_one_stored_number_does_not_pass_for_more_than_the_file_holds(tmp_path):
+    path = tmp_path / "f.bin"
+    spread = torch.ones(1).expand(2**40)
+    torch.save({"w": spread}, path)
+    with pytest.raises(CheckpointError, match=r"f\.bin: w of shape \(1099511627776,\) claims 4398046511104"):
+        tensors_of({"w": spread}, path)
+    assert tensors_of({"w": torch.ones(1).expand(20)}, path)["w"].sum() == 20

@@ -8,8 +8,9 @@ import torch
 from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.checkpoints.nanogpt import NanoGPTFormat
 from spectra_cli.extract.checkpoints.pickles import load_pickle
+from spectra_cli.extract.demo.settings import DemoSettings
 from spectra_cli.extract.demo.task import BandedTask
-from spectra_cli.extract.demo.training import RECIPES, DemoSettings, train_run
+from spectra_cli.extract.demo.training import RECIPES, is_trained, train_run
 from spectra_cli.extract.models.nanogpt import NANOGPT
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest
@@ -137,6 +138,77 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert torch.equal(
         checkpoint(run, 0)["model"]["transformer.wte.weight"], before["transformer.wte.weight"]
     )
+
+
+def loss_of(run, step):
+    """Of the weights in a checkpoint, read by the ordinary path."""
+    source = NanoGPTFormat().find(str(run.folder))
+    (ref,) = [ref for ref in source.refs() if ref.step == step]
+    model = NANOGPT.build(source.header(ref), source.open(ref), device=torch.device("cpu"))
+    sequences = torch.from_numpy(np.load(run.probe)).long()
+    with torch.no_grad():
+        logits = model.head(model.trunk(sequences[:, :-1])).double()
+    return model, float(torch.nn.functional.cross_entropy(logits.transpose(1, 2), sequences[:, 1:]))
+
+
+def test_a_tied_model_is_read_as_one_and_starts_unsure(tmp_path):
+    run = train_run(tmp_path, recipe="muon", settings=replace(SMALL, tied=True))
+    for step in SMALL.save_steps:
+        state = checkpoint(run, step)["model"]
+        assert torch.equal(state["transformer.wte.weight"], state["lm_head.weight"])
+        model, loss = loss_of(run, step)
+        assert model.architecture == "variant 4s or 5 (rope, tied)"
+        # float32 logits of the same weights
+        assert loss == pytest.approx(run.validation_losses[step], rel=1e-6)
+    assert run.validation_losses[0] == pytest.approx(np.log(24), abs=0.1)
+    assert not torch.equal(
+        checkpoint(run, 3)["model"]["lm_head.weight"], checkpoint(run, 0)["model"]["lm_head.weight"]
+    )
+
+
+def test_another_attention_kernel_is_the_same_function_with_other_roundings(tmp_path):
+    runs = [
+        train_run(tmp_path / kernel, recipe="adamw", settings=replace(SMALL, attention_kernel=kernel))
+        for kernel in ("fused", "math")
+    ]
+    first, second = (checkpoint(run, 3)["model"] for run in runs)
+    assert not all(torch.equal(first[name], second[name]) for name in first)
+    for name in first:
+        # float32 roundings; AdamW divides by root mean squares, which can blow those of tiny gradients up
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=1e-4)
+
+
+def test_weights_can_be_stored_in_bfloat16_and_their_own_loss_is_noted(tmp_path):
+    whole = train_run(tmp_path / "float32", recipe="adamw", settings=SMALL)
+    half = train_run(tmp_path / "bfloat16", recipe="adamw", settings=replace(SMALL, stored_dtype="bfloat16"))
+    exact, rounded = (checkpoint(run, 3)["model"] for run in (whole, half))
+    assert all(torch.equal(rounded[name], exact[name].bfloat16()) for name in exact)
+    assert half.validation_losses[3] != whole.validation_losses[3]
+    # float32 logits of the same weights
+    assert loss_of(half, 3)[1] == pytest.approx(half.validation_losses[3], rel=1e-6)
+
+
+def test_a_run_ends_where_it_reaches_the_loss_asked_for(tmp_path):
+    settings = replace(SMALL, target_loss=10.0)
+    run = train_run(tmp_path, recipe="adamw", settings=settings)
+    assert list(run.validation_losses) == [0]
+    assert is_trained(tmp_path, recipe="adamw", settings=settings)
+    assert not is_trained(tmp_path, recipe="adamw", settings=SMALL)
+
+
+def test_what_is_trained_is_told_from_what_is_not(tmp_path):
+    assert not is_trained(tmp_path, recipe="adamw", settings=SMALL)
+    train_run(tmp_path, recipe="adamw", settings=SMALL)
+    assert is_trained(tmp_path, recipe="adamw", settings=SMALL)
+    assert not is_trained(tmp_path, recipe="muon", settings=SMALL)
+    assert not is_trained(tmp_path, recipe="adamw", settings=replace(SMALL, seed=1))
+    (tmp_path / "checkpoint_step000003.pt").unlink()
+    assert not is_trained(tmp_path, recipe="adamw", settings=SMALL)
+
+
+def test_optimisers_need_not_be_saved(tmp_path):
+    run = train_run(tmp_path, recipe="muon", settings=replace(SMALL, save_optimizers=False))
+    assert list(checkpoint(run, 3)) == ["step", "model", "val_loss", "val_loss_step"]
 
 
 def test_an_unknown_recipe_is_refused(tmp_path):

@@ -19,7 +19,9 @@ def hidden_of(num, *, seed=0, correlation=0.0, width=D):
     return 1.0 + rows * torch.arange(1, width + 1, dtype=torch.float64) ** -0.5
 
 
-def measured(hidden, *, batches=None, num_blocks=4, normalize="none", pool="token", final_norm=None):
+def measured(
+    hidden, *, batches=None, num_blocks=4, normalize="none", pool="token", final_norm=None, num_vectors=0
+):
     num = len(hidden)
     observer = ActivationCovariance(
         sites={0: SITE},
@@ -27,6 +29,7 @@ def measured(hidden, *, batches=None, num_blocks=4, normalize="none", pool="toke
         normalize=normalize,
         pool=pool,
         final_norm=final_norm,
+        num_vectors=num_vectors,
     )
     start = 0
     for size in batches or [num]:
@@ -217,3 +220,15 @@ def test_sequences_beyond_the_covariance_probe_are_left_out(two_pass):
     (found,) = observer.finish().spectra
     expected = two_pass(hidden[:8].flatten(0, 1)).numpy()
     np.testing.assert_allclose(found.values, expected, rtol=1e-10)
+
+
+def test_leading_eigenvectors_are_kept_where_asked_for():
+    hidden = hidden_of(40)
+    found = spectrum_of(hidden, num_vectors=3)
+    rows = hidden.flatten(0, 1)
+    expected = np.linalg.eigh(torch.cov(rows.T).numpy())[1][:, ::-1].T[:3]
+    assert found.vectors.left is None
+    # rounded to float32
+    np.testing.assert_allclose(np.abs(found.vectors.right), np.abs(expected), atol=1e-6)
+    assert spectrum_of(hidden).vectors is None
+    assert spectrum_of(hidden, num_vectors=99).vectors.num_vectors == D

@@ -174,7 +174,7 @@ def test_a_tied_head_is_measured_once_as_the_embedding(family_of, checkpoint):
 def test_logits_that_are_changed_after_the_head_need_both_halves(family_of, checkpoint, tokens):
     source = written(cap=2.0)
     header, state = checkpoint(source)
-    with pytest.raises(ModelError, match="return `trunk` and `head` beside the module"):
+    with pytest.raises(ModelError, match="return `trunk` and `head`, or a `loss`, beside the module"):
         family_of(lambda state, metadata: load(state, cap=2.0)).build(header, state, device=CPU)
 
     def build(state, metadata):
@@ -232,7 +232,28 @@ def meta_module(state, metadata):
             lambda state, metadata: {"module": load(state), "matrices": {"embed": "norm.weight"}},
             r"embed is norm.weight, found \(16,\); expected a matrix",
         ),
+        (
+            lambda state, metadata: {"module": load(state), "matrices": {"embed": ("tokens.weight", 3)}},
+            r"embed is \('tokens.weight', 3\); expected the path of a parameter",
+        ),
+        (
+            lambda state, metadata: {
+                "module": load(state),
+                "matrices": {"blocks.0.out": ("layers.0.out.weight", 8, 99)},
+            },
+            "blocks.0.out is rows 8 to 99 of layers.0.out.weight, which has 16",
+        ),
+        (
+            lambda state, metadata: {
+                "module": load(state),
+                "matrices": {"blocks.2.out": "layers.0.out.weight"},
+            },
+            "blocks.2.out is in no block; the model has 2",
+        ),
+        (lambda state, metadata: {"module": load(state), "trunk": 1, "head": 2}, "a int as trunk"),
         (meta_module, "tensors of its module have no values"),
+        (lambda state, metadata: state["abc"], r"it raised KeyError: 'abc' \(.*test_custom.py, line \d+, in"),
+        (lambda state, metadata: load({}), r"(?s)it raised RuntimeError: .*Missing key"),
     ],
 )
 def test_what_cannot_be_used_is_named(family_of, checkpoint, build, message):
@@ -268,7 +289,8 @@ def test_a_forward_without_logits_is_named(family_of, checkpoint):
     ("word", "message"),
     [
         ("my_model", "expected package.module:function"),
-        ("my_model.py:build", "no module 'my_model' in"),
+        ("my_model.py:build", "the module's name and not its file: my_model:build"),
+        ("runs/my_model:build", "expected package.module:function"),
         ("nowhere_to_be_found:build", "no module 'nowhere_to_be_found' in"),
         ("math:build", "math has no 'build'; it has"),
         ("math:pi", "is a float; expected a function"),
@@ -279,13 +301,45 @@ def test_a_name_that_leads_nowhere(word, message):
         custom_family(word)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("def build(:\n", "importing broken raised SyntaxError"),
+        ("1 / 0\n", r"importing broken raised ZeroDivisionError: division by zero \(.*broken.py, line 1"),
+        ("import sys\nsys.exit(2)\n", r"importing broken ended the program .*__main__"),
+    ],
+)
+def test_a_module_that_cannot_be_imported(content, message, tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"(?s)--model broken:build: {message}"):
+        custom_family("broken:build")
+    assert "broken" not in sys.modules
+
+
+def test_a_forward_that_raises_is_told_by_place(family_of, checkpoint):
+    header, state = checkpoint(written())
+
+    class Strict(Tiny):
+        def forward(self, tokens):
+            raise ValueError("attention_mask is required")
+
+    def build(state, metadata):
+        module = Strict()
+        module.load_state_dict(state)
+        return module
+
+    with pytest.raises(ModelError, match=r"its forward raised ValueError: attention_mask .*test_custom.py"):
+        family_of(build).build(header, state, device=CPU)
+
+
 def test_modules_of_the_working_directory_are_found(tmp_path, monkeypatch):
     (tmp_path / "beside_me.py").write_text("def build(state, metadata):\n    return 1\n")
     (tmp_path / "lacking.py").write_text("import not_installed_at_all\n")
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
     assert custom_family("beside_me:build").builder({}, {}) == 1
-    with pytest.raises(ModuleNotFoundError, match="not_installed_at_all"):
+    with pytest.raises(UsageError, match=r"lacking raised ModuleNotFoundError: .*not_installed_at_all"):
         custom_family("lacking:build")
     assert sys.path == before
     sys.modules.pop("beside_me")
@@ -306,7 +360,7 @@ class MyModel(Tiny):
 
 
 def test_the_documented_example_works(tmp_path, monkeypatch, checkpoint, tokens):
-    example, mapping = re.findall(r"```python\n(.*?)```", EXAMPLE.read_text(), re.DOTALL)
+    example, mapping, with_loss = re.findall(r"```python\n(.*?)```", EXAMPLE.read_text(), re.DOTALL)
     assert len(example.splitlines()) <= 10
     (tmp_path / "my_run.py").write_text(example)
     (tmp_path / "my_model.py").write_text(MY_MODEL)
@@ -319,7 +373,8 @@ def test_the_documented_example_works(tmp_path, monkeypatch, checkpoint, tokens)
     with torch.no_grad():
         model = family.build(header, state, device=CPU)
         torch.testing.assert_close(model.module(tokens), source(tokens), rtol=0, atol=0)
-    keys = set(re.findall(r'^        "(\w+)": ', mapping, re.MULTILINE))
+    keys = set(re.findall(r'^        "(\w+)": ', mapping, re.MULTILINE)) | {"loss"}
     assert keys == {field.name for field in fields(Description)}
+    assert '"loss": loss' in with_loss  # executed in test_own_loss.py
     for module in ("my_run", "my_model"):
         sys.modules.pop(module)

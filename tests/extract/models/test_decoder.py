@@ -1,101 +1,23 @@
 """The decoder against a float64 forward written out from the equations, head by head."""
 
 import dataclasses
-import math
 
 import pytest
 import torch
 from torch.nn import functional
 
+from spectra_cli.extract.models.decoder import Decoder
+from spectra_cli.extract.models.decoder_masks import Mask, MaskRule
 from spectra_cli.extract.models.nanogpt import NANOGPT
+from tests.extract.writers.decoder import NUM_HEADS, reference, spelled_out
 
 CPU = torch.device("cpu")
 VARIANTS = ["n", "nb", "3", "4", "4s", "6"]
-EPS = 2.0**-23
-NUM_HEADS = 4
-
-
-def rms(x, eps=EPS):
-    return x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()
-
-
-def layer_norm(x, w, name):
-    centred = x - x.mean(-1, keepdim=True)
-    normed = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
-    return normed * w[f"{name}.weight"] + w.get(f"{name}.bias", 0.0)
-
-
-def turn(x, *, sign, rounding):
-    """One head (T, K): x_j + i x_{j+K/2} at position t, times exp(i t 10000^(-2j/K))."""
-    a, b = x.chunk(2, dim=1)
-    frequencies = torch.tensor([10000.0 ** (-2 * j / x.shape[1]) for j in range(a.shape[1])], dtype=x.dtype)
-    angles = torch.arange(len(x))[:, None] * frequencies
-    phase = torch.complex(rounding(angles.cos()), sign * rounding(angles.sin()))
-    turned = torch.complex(a, b) * phase
-    return torch.cat((turned.real, turned.imag), 1)
-
-
-def attention(u, w, name, variant):
-    """(T, D) -> (T, D)."""
-    width, length = u.shape[1], u.shape[0]
-    if f"{name}.c_attn.weight" in w:
-        rows = (u @ w[f"{name}.c_attn.weight"].T + w.get(f"{name}.c_attn.bias", 0.0)).split(width, dim=1)
-    else:
-        rows = [u @ w[f"{name}.c_{c}.weight"].T for c in "qkv"]
-    size, heads = width // NUM_HEADS, []
-    for h in range(NUM_HEADS):
-        q, k, v = (r[:, h * size : (h + 1) * size] for r in rows)
-        if variant in ("4", "4s", "6"):
-            q, k = (
-                turn(
-                    rms(x),
-                    sign=-1 if variant == "4" else 1,
-                    rounding=(lambda c: c.bfloat16().double()) if variant == "4" else (lambda c: c),
-                )
-                for x in (q, k)
-            )
-        scores = q @ k.T / math.sqrt(size)
-        scores = scores.masked_fill(torch.ones(length, length).triu(1).bool(), float("-inf"))
-        heads.append(scores.softmax(-1) @ v)
-    return torch.cat(heads, 1) @ w[f"{name}.c_proj.weight"].T + w.get(f"{name}.c_proj.bias", 0.0)
-
-
-def reference(w, tokens, variant):
-    """Logits (T, V) of one sequence (T,)."""
-    layered = variant in ("n", "nb")
-
-    def norm(x, name):
-        return layer_norm(x, w, name) if layered else rms(x)
-
-    x = w["transformer.wte.weight"][tokens]
-    if "transformer.wpe.weight" in w:
-        x = x + w["transformer.wpe.weight"][: len(tokens)]
-    if variant == "6":
-        x = rms(x)
-    for layer in range(2):
-        block = f"transformer.h.{layer}"
-        x = x + attention(norm(x, f"{block}.ln_1"), w, f"{block}.attn", variant)
-        hidden = norm(x, f"{block}.ln_2") @ w[f"{block}.mlp.c_fc.weight"].T + w.get(
-            f"{block}.mlp.c_fc.bias", 0.0
-        )
-        hidden = (
-            0.5 * hidden * (1 + torch.erf(hidden / math.sqrt(2))) if layered else hidden.clamp(min=0) ** 2
-        )
-        x = x + hidden @ w[f"{block}.mlp.c_proj.weight"].T + w.get(f"{block}.mlp.c_proj.bias", 0.0)
-    return norm(x, "transformer.ln_f") @ w["lm_head.weight"].T
 
 
 def build(header_of, state, **arguments):
     header = header_of({"layout": "spectral-lens", "n_head": NUM_HEADS, **arguments}, state, format="nanogpt")
     return NANOGPT.build(header, state, device=CPU)
-
-
-def spelled_out(state):
-    """Weights as float64 leaves, one for a tied pair."""
-    leaves = {n: t.double().requires_grad_() for n, t in state.items()}
-    if torch.equal(state["lm_head.weight"], state["transformer.wte.weight"]):
-        leaves["lm_head.weight"] = leaves["transformer.wte.weight"]
-    return leaves
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -172,3 +94,18 @@ def test_the_meta_device_needs_nothing_from_another(header_of, decoder_state):
         logits = model.module(torch.zeros(2, 5, dtype=torch.int64, device="meta"))
         assert logits.shape == (2, 5, 61)
         assert logits.device.type == "meta"
+
+
+def test_what_a_pass_holds_is_its_masks_and_the_rounded_head(header_of, decoder_state):
+    config = build(header_of, decoder_state("6")).module.config
+    rules = {"mask": MaskRule(window_tokens=5, eot=3), "short_mask": MaskRule(window_tokens=2)}
+    masked = Decoder(dataclasses.replace(config, head="fp8", **rules))
+    tokens = torch.zeros(1, 9, dtype=torch.int64)
+    held = {
+        name: sum(hidden.nbytes for _, _, hidden in Mask(rule, tokens).pieces(torch.float32))
+        for name, rule in rules.items()
+    }
+    masked.lm_head(torch.zeros(1, config.n_embd))
+    _, rounded = masked.lm_head._kept
+    assert masked.held_bytes(9, 4) == (rounded.nbytes + held["short_mask"], held["mask"])
+    assert Decoder(config).held_bytes(9, 4) == (0, 0)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectra_cli.extract.models import decoder_masks
-from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend
+from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend, mask_bytes
 
 RULES = [
     MaskRule(),
@@ -85,6 +85,16 @@ def test_a_stream_of_65536_tokens_needs_no_square_mask():
     assert sum(hidden.numel() for _, _, hidden in pieces) <= 65536 * (14 * 128 + 512)
     assert [q.start for q, _, _ in pieces] == list(range(0, 65536, 512))
     assert all((k.stop - k.start) % 16 == 0 for _, k, _ in pieces)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("length", [96, 700])
+def test_the_memory_of_masks_is_that_of_their_pieces(rule, length):
+    tokens = torch.zeros(3, length, dtype=torch.int64, device="meta")
+    held = sum(hidden.nbytes for _, _, hidden in Mask(rule, tokens).pieces(torch.float64))
+    whole, each = mask_bytes(rule, length, 8)
+    assert whole + 3 * each == held
+    assert (each > 0) == (rule.eot is not None)
 
 
 def test_pieces_are_made_once_for_a_dtype():

@@ -12,6 +12,14 @@ from torch import nn
 from torch.nn import functional
 
 from spectra_cli.extract.models.registry import find_family
+from tests.extract.writers.fused import (
+    head_by_head,
+    key_groups,
+    one_key_head,
+    thirds,
+    tpu_cores,
+    two_key_heads,
+)
 
 CPU = torch.device("cpu")
 WIDTH, NUM_TOKENS = 32, 6
@@ -32,29 +40,6 @@ class Case(NamedTuple):
     clip: float | None = None
     # a softmax or rotary tables in float32, also inside a float64 model
     single: bool = False
-
-
-def thirds(w):
-    return w.chunk(3)
-
-
-def head_by_head(w):
-    return tuple(part.flatten(0, 1) for part in w.unflatten(0, (4, 3, 8)).unbind(1))
-
-
-def one_key_head(w):
-    return w.split([32, 8, 8])
-
-
-def key_groups(w):
-    heads = w.unflatten(0, (2, 4, 8))
-    return heads[:, :2].flatten(0, 2), heads[:, 2].flatten(0, 1), heads[:, 3].flatten(0, 1)
-
-
-def tpu_cores(w):
-    """Four cores, each with its two heads of q, of v, and of k."""
-    q, v, k = w.unflatten(0, (4, 3, 8)).unbind(1)
-    return tuple(part.flatten(0, 1) for part in (q, k, v))
 
 
 def angles(width):
@@ -92,7 +77,7 @@ CASES = {
     "falcon-40b": Case(key_groups, num_keys=2, rotate=turn_halves(8), single=True),
     "falcon-rw": Case(head_by_head, alibi_scale=8**-0.5),
     "codegen": Case(tpu_cores, num_heads=8, num_keys=8, rotate=turn_neighbours, single=True),
-    "phi3": Case(lambda w: w.split([32, 16, 16]), num_keys=2, rotate=turn_halves(8), single=True),
+    "phi3": Case(two_key_heads, num_keys=2, rotate=turn_halves(8), single=True),
 }
 
 

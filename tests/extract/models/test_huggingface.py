@@ -138,6 +138,7 @@ def test_the_callers_tensors_are_left_alone(write):
         ({"num_attention_heads": 5}, "no valid llama model"),
         ({"model_type": "t5"}, "no causal language model for 't5'"),
         ({"quantization_config": {"quant_method": "gptq"}}, r"quantised weights \(gptq\)"),
+        ({"num_hidden_layers": 1000}, "claims 1000 layers, and the checkpoint holds 21 tensors"),
     ],
 )
 def test_bad_configurations_are_refused(write, config, message):

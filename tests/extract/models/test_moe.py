@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 
 import pytest
 import torch
@@ -16,69 +15,10 @@ from spectra_cli.extract.measurements.measurement import Batch
 from spectra_cli.extract.models.moe import MIXTURE
 from spectra_cli.extract.models.registry import FAMILIES, find_family
 from spectra_cli.extract.taps import Clock, tapped_gradients
+from tests.extract.writers.huggingface import random_model
+from tests.extract.writers.mixtures import BASE, CONFIGS, EXPERTS, INNER, VOCAB, WIDTH, of_writer
 
 CPU = torch.device("cpu")
-VOCAB, WIDTH, INNER, EXPERTS = 37, 16, 12, 6
-BASE = {
-    "hidden_size": WIDTH,
-    "intermediate_size": INNER,
-    "moe_intermediate_size": INNER,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": VOCAB,
-    "num_experts_per_tok": 2,
-    "tie_word_embeddings": False,
-    "pad_token_id": None,
-    "bos_token_id": None,
-    "eos_token_id": None,
-}
-DEEPSEEK = {
-    **BASE,
-    "num_key_value_heads": 4,
-    "n_routed_experts": EXPERTS,
-    "n_shared_experts": 1,
-    "n_group": 2,
-    "topk_group": 1,
-    "first_k_dense_replace": 1,
-    "kv_lora_rank": 8,
-    "qk_rope_head_dim": 4,
-    "qk_nope_head_dim": 4,
-    "v_head_dim": 4,
-}
-# A dense first layer, which these families have of their own accord.
-HALF_DENSE = {**BASE, "n_routed_experts": EXPERTS, "n_shared_experts": 1, "first_k_dense_replace": 1}
-CONFIGS = {
-    "mixtral": {**BASE, "num_local_experts": EXPERTS},
-    "qwen2_moe": {
-        **BASE,
-        "num_experts": EXPERTS,
-        "shared_expert_intermediate_size": 20,
-        "mlp_only_layers": [0],
-    },
-    "qwen3_moe": {**BASE, "num_experts": EXPERTS, "head_dim": 4},
-    "olmoe": {**BASE, "num_experts": EXPERTS},
-    "flex_olmo": {**BASE, "num_experts": EXPERTS},
-    "gpt_oss": {
-        **BASE,
-        "num_local_experts": EXPERTS,
-        "head_dim": 4,
-        "layer_types": ["sliding_attention", "full_attention"],
-    },
-    "deepseek_v2": {**DEEPSEEK, "q_lora_rank": None, "topk_method": "group_limited_greedy"},
-    "deepseek_v3": {**DEEPSEEK, "q_lora_rank": 8},
-    "glm4_moe": HALF_DENSE,
-    "dots1": HALF_DENSE,
-    "ernie4_5_moe": {
-        **BASE,
-        "moe_num_experts": EXPERTS,
-        "moe_k": 2,
-        "moe_num_shared_experts": 1,
-        "moe_layer_start_index": 1,
-    },
-    "minimax_m2": {**BASE, "num_local_experts": EXPERTS, "head_dim": 4},
-    "phimoe": {**BASE, "num_local_experts": EXPERTS},
-}
 # Not known by name, and found by their marks.
 UNKNOWN = {"granitemoe": {**BASE, "num_local_experts": EXPERTS}}
 NAMED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
@@ -87,17 +27,11 @@ NAMED = ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe")
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     """The writer's model, and ours from the folder that `save_pretrained` left."""
-    from transformers import AutoConfig, AutoModelForCausalLM
 
     @functools.cache
     def saved(model_type):
-        torch.manual_seed(0)
-        config = AutoConfig.for_model(model_type, **(CONFIGS | UNKNOWN)[model_type])
-        writers = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-        with torch.no_grad():
-            for parameter in writers.parameters():
-                # far from flat routing and attention, and with experts that differ
-                parameter.add_(torch.randn_like(parameter), alpha=0.3)
+        # far from flat routing too, and with experts that differ
+        writers = random_model({"model_type": model_type, **(CONFIGS | UNKNOWN)[model_type]}, spread=0.3)
         folder = tmp_path_factory.mktemp(model_type) / "step5"
         writers.save_pretrained(folder)
         source = find_source(str(folder))
@@ -184,20 +118,7 @@ def test_attention_through_a_latent_keeps_its_own_names(case):
 def test_weights_are_the_writers(case, model_type):
     writers, model = case(model_type)
     for view in model.matrices:
-        assert torch.equal(view.weight(), of_writer(dict(writers.named_parameters()), view)), view.site
-
-
-def of_writer(named, view):
-    """The matrix of a site in tensors under the writer's names, laid out by hand."""
-    packed = re.fullmatch(r"(.*)\[(\d+)\]", view.site.name)
-    if packed is None:
-        return named[view.site.name]
-    own = named[packed[1]][int(packed[2])]
-    letter = view.site.component.rpartition(".")[2]
-    if "gate_up_proj_bias" not in "".join(named):
-        return {"gate": own[: len(own) // 2], "up": own[len(own) // 2 :], "down": own}[letter]
-    # gpt-oss stores fan_in x fan_out, gate and up in turns
-    return {"gate": own[:, ::2].T, "up": own[:, 1::2].T, "down": own.T}[letter]
+        assert torch.equal(view.weight(), of_writer(dict(writers.named_parameters()), view.site)), view.site
 
 
 class Stores:
@@ -267,7 +188,7 @@ def test_gradients_of_every_matrix_are_autograds(case, probe, truth_of, model_ty
     missed = 0
     for view, store in observer.stores.items():
         expected = torch.stack(
-            [of_writer({n: g[i] for n, g in truth.items()}, view) for i in range(6)]
+            [of_writer({n: g[i] for n, g in truth.items()}, view.site) for i in range(6)]
         ).double()
         scale = expected.abs().max()
         if kind == "dense":
@@ -310,7 +231,7 @@ def test_a_matrix_measured_alone_is_the_lowest_of_the_backward_pass(case, probe,
     observer.views = (view,)
     tapped(model, probe, observer, batch_size=6)
     truth = truth_of("qwen2_moe")
-    expected = torch.stack([of_writer({n: g[i] for n, g in truth.items()}, view) for i in range(6)])
+    expected = torch.stack([of_writer({n: g[i] for n, g in truth.items()}, view.site) for i in range(6)])
     found = observer.stores[view].rows()
     assert expected.any()
     assert (found - expected).abs().max() <= 2e-5 * expected.abs().max()
@@ -346,7 +267,9 @@ def test_a_scan_measures_experts_like_any_matrix(
     tolerance = 0.05 if dtype == "bfloat16" else 1e-4
     views = {v.site.address: v for v in model.matrices}
     for address, spectrum in spectra_of(measured, "gradient_matrix").items():
-        rows = torch.stack([of_writer({n: g[i] for n, g in truth.items()}, views[address]) for i in range(8)])
+        rows = torch.stack(
+            [of_writer({n: g[i] for n, g in truth.items()}, views[address].site) for i in range(8)]
+        )
         expected = torch.linalg.svdvals(rows.double().flatten(1))
         assert spectrum.ambient_dim == rows[0].numel()
         found = torch.from_numpy(spectrum.values.copy())
@@ -354,7 +277,7 @@ def test_a_scan_measures_experts_like_any_matrix(
     weights = spectra_of(measured, "weight")
     assert list(weights) == [m.address for step in plan.passes for m in step.members]
     for address, spectrum in weights.items():
-        own = of_writer(dict(writers.named_parameters()), views[address]).detach().double()
+        own = of_writer(dict(writers.named_parameters()), views[address].site).detach().double()
         expected = torch.linalg.svdvals(own)
         torch.testing.assert_close(torch.from_numpy(spectrum.values.copy()), expected, rtol=1e-6, atol=1e-12)
 

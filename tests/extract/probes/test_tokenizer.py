@@ -60,6 +60,20 @@ def test_the_checkpoint_folder_comes_before_its_children(tmp_path, tokenizer_fol
     assert find_tokenizer(named=None, checkpoint_folder=tmp_path) == tmp_path
 
 
+def test_the_base_of_an_adapter_serves_where_the_adapter_has_none(tmp_path, tokenizer_folder):
+    adapter, base = tmp_path / "adapter", shutil.copytree(tokenizer_folder, tmp_path / "base")
+    adapter.mkdir()
+    found = {"named": None, "checkpoint_folder": adapter, "base_folder": base / "model.gguf"}
+    assert find_tokenizer(**found) == base
+    shutil.copy(tokenizer_folder / "tokenizer.json", adapter)
+    assert find_tokenizer(**found) == adapter
+    for folder in (adapter, base):
+        for file in folder.iterdir():
+            file.unlink()
+    with pytest.raises(ProbeError, match=r"neither .*adapter nor .* nor .*base nor a folder in it has"):
+        find_tokenizer(**found)
+
+
 def test_a_checkpoint_file_stands_for_its_folder(tmp_path, tokenizer_folder):
     shutil.copytree(tokenizer_folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "ckpt.pt").touch()

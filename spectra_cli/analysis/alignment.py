@@ -1,0 +1,231 @@
+"""At which points runs are compared: equal loss, step or tokens, and where each run stands there.
+
+Source: specs E1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from spectra_cli.analysis.matching import (
+    Bracket,
+    at_loss,
+    at_position,
+    best_so_far,
+    loss_targets,
+    position_targets,
+)
+from spectra_cli.core.errors import DataError
+from spectra_cli.core.types import FloatArray
+
+# Losses that are further apart are not called matched.
+MATCHED_WITHIN = 0.01
+
+
+class Axis(StrEnum):
+    """What is equal between the runs at an aligned point."""
+
+    LOSS = "loss"
+    STEP = "step"
+    TOKENS = "tokens"
+
+
+class Loss(StrEnum):
+    """Which loss: measured by the scan on its own probe, or written down by the training stack."""
+
+    PROBE = "probe"
+    VALIDATION = "validation"
+    TRAIN = "train"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trajectory:
+    """A run as far as alignment is concerned: values along its checkpoints, NaN where unknown."""
+
+    name: str
+    losses: dict[Loss, FloatArray]
+    steps: FloatArray
+    tokens: FloatArray
+
+    def __len__(self) -> int:
+        return self.steps.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one run stands at a point.
+
+    Attributes:
+        bracket: the checkpoints around it.
+        gap: how far the run is from the target there, in the unit of the axis: 0 where it is interpolated.
+    """
+
+    bracket: Bracket
+    gap: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedPoint:
+    """Every run at one target; `places` in the order of the runs."""
+
+    target: float
+    places: tuple[Place, ...]
+
+    @property
+    def gap(self) -> float:
+        """Largest distance of a run from the target."""
+        return max(place.gap for place in self.places)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """The points at which runs are compared.
+
+    Attributes:
+        axis: what is equal; `loss`: which one, None on another axis.
+        points: in training order, the last one last.
+        notes: what a reader must know about it.
+    """
+
+    axis: Axis
+    loss: Loss | None
+    points: tuple[AlignedPoint, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether the runs stand close enough together for the word; on steps and tokens, exactly."""
+        within = MATCHED_WITHIN if self.axis is Axis.LOSS else 0.0
+        return all(point.gap <= within for point in self.points)
+
+
+def align(
+    runs: Sequence[Trajectory],
+    axis: Axis,
+    *,
+    loss: Loss | None = None,
+    number: int = 5,
+    at: Sequence[float] | None = None,
+) -> Alignment:
+    """The points at which all runs can be compared.
+
+    A run of several checkpoints is interpolated; one of a single checkpoint stands where it stands, all
+    others are brought as close to it as they come, and the gap is kept.
+
+    Args:
+        runs: two or more.
+        axis: what to make equal.
+        loss: which one; None for the first of probe, validation and train that all runs have.
+        number: of points, equally spaced.
+        at: the points themselves, instead.
+
+    Raises:
+        DataError: the runs have no common range, or do not say what they are to be aligned on.
+    """
+    kind = _loss_of_all(runs, loss) if axis is Axis.LOSS else None
+    values = [_values(run, axis, kind) for run in runs]
+    lone = [i for i, one in enumerate(values) if np.isfinite(one).sum() == 1]
+    if at is not None:
+        targets = np.array(at, dtype=float)
+    elif lone:
+        targets = values[lone[0]][np.isfinite(values[lone[0]])]
+    else:
+        targets = _targets(runs, values, axis, number)
+    points = tuple(
+        AlignedPoint(
+            target=float(target),
+            places=tuple(
+                _place(run, one, float(target), axis, nearest=bool(lone))
+                for run, one in zip(runs, values, strict=True)
+            ),
+        )
+        for target in _in_training_order(targets, axis)
+    )
+    notes = _notes([runs[i].name for i in lone], len(runs))
+    return Alignment(axis=axis, loss=kind, points=points, notes=notes)
+
+
+def _loss_of_all(runs: Sequence[Trajectory], asked_for: Loss | None) -> Loss:
+    for kind in Loss if asked_for is None else [asked_for]:
+        if all(np.isfinite(run.losses[kind]).any() for run in runs):
+            return kind
+    held = "; ".join(f"{run.name} has {_held(run)}" for run in runs)
+    wanted = "one kind of loss" if asked_for is None else f"a {asked_for} loss"
+    raise DataError(
+        f"not every run has {wanted}: {held}. Align by --align step or tokens, or give --loss another kind"
+    )
+
+
+def _held(run: Trajectory) -> str:
+    return ", ".join(kind.value for kind in Loss if np.isfinite(run.losses[kind]).any()) or "none"
+
+
+def _values(run: Trajectory, axis: Axis, kind: Loss | None) -> FloatArray:
+    values = run.losses[kind] if kind is not None else run.steps if axis is Axis.STEP else run.tokens
+    if not np.isfinite(values).any():
+        raise DataError(
+            f"{run.name} does not say its {axis}s: align by another axis, or write them into run.toml "
+            "and scan again"
+        )
+    if kind is None and (np.diff(values[np.isfinite(values)]) <= 0).any():
+        raise DataError(f"the {axis}s of {run.name} do not increase: align by --align loss")
+    return values
+
+
+def _targets(runs: Sequence[Trajectory], values: Sequence[FloatArray], axis: Axis, number: int) -> FloatArray:
+    known = [one[np.isfinite(one)].tolist() for one in values]
+    try:
+        found = loss_targets(known, number) if axis is Axis.LOSS else position_targets(known, number)
+    except DataError as error:
+        raise DataError(f"{', '.join(run.name for run in runs)}: {error}") from error
+    return np.unique(found)
+
+
+def _in_training_order(targets: FloatArray, axis: Axis) -> FloatArray:
+    ordered: FloatArray = np.sort(targets)
+    return ordered[::-1] if axis is Axis.LOSS else ordered
+
+
+def _place(run: Trajectory, values: FloatArray, target: float, axis: Axis, *, nearest: bool) -> Place:
+    known = np.flatnonzero(np.isfinite(values))
+    if axis is Axis.LOSS:
+        bracket = at_loss(values.tolist(), target)
+    else:
+        bracket = _among(known, at_position(values[known].tolist(), target))
+    if bracket is not None:
+        return Place(bracket=bracket)
+    if not nearest:
+        low, high = values[known].min(), values[known].max()
+        raise DataError(
+            f"{run.name} never stands at {axis} {target:g}: its checkpoints span {low:g} to {high:g}, and "
+            "nothing is extrapolated; give --at values inside"
+        )
+    held = best_so_far(values.tolist()) if axis is Axis.LOSS else values
+    distances = np.abs(np.where(np.isfinite(held), held, np.inf) - target)
+    closest = int(np.argmin(distances))
+    return Place(
+        bracket=Bracket(before=closest, after=closest, share=0.0, gap=0.0), gap=float(distances[closest])
+    )
+
+
+def _among(known: np.ndarray[tuple[int], np.dtype[np.int64]], bracket: Bracket | None) -> Bracket | None:
+    """A bracket among the known places as one among all checkpoints."""
+    if bracket is None:
+        return None
+    return Bracket(
+        before=int(known[bracket.before]),
+        after=int(known[bracket.after]),
+        share=bracket.share,
+        gap=bracket.gap,
+    )
+
+
+def _notes(lone: Sequence[str], number: int) -> tuple[str, ...]:
+    if not lone:
+        return ()
+    others = "" if len(lone) == number else ", to which the others are brought as close as they come"
+    return (f"a single checkpoint in {' and '.join(lone)}{others}",)

@@ -1,0 +1,218 @@
+"""All differences of two runs at one aligned point: numbers, and distances between whole spectra.
+
+Source: specs E2, E3, E5, E6.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from spectra_cli.analysis.decisions import Difference, Estimated, Verdict, decide, difference
+from spectra_cli.analysis.points import NumberAt, Point, log_noise_scales, spectra_at, spectrum_at
+from spectra_cli.analysis.quantities import (
+    DISTANCE_MARGINS,
+    LOG_NOISE_SCALE,
+    is_distance,
+    margin_of,
+    plain_name,
+    quantities,
+)
+from spectra_cli.analysis.site_pairs import SitePair, site_pairs
+from spectra_cli.analysis.spectral_distances import distances
+from spectra_cli.core.types import Site
+from spectra_cli.statistics.statistic import GRADIENTS
+
+NO_NOISE = "measured exactly: the probe puts no noise on it, so that there is no noise floor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteDifference:
+    """One number at one place between two runs, at one aligned point.
+
+    Attributes:
+        measurement: name of the measurement.
+        statistic: what is compared: a statistic of the registry, `log_` before it where its logarithm is,
+            or a distance.
+        site: in A; `other`: in B, another one only where the models' depths differ.
+        target: loss, step or tokens at which the runs are compared.
+        found: B minus A; of a distance, how far B is from A, with no number of A and B of its own.
+        interpolated: how far the number lies, in either run, from the nearer of its two checkpoints: at
+            most what interpolation between them can have got wrong.
+        reason: why there is no number, or no standard error; empty otherwise.
+        numbers: of A and of B, with their delete-one-block values; None for a distance.
+    """
+
+    measurement: str
+    statistic: str
+    site: Site
+    other: Site
+    target: float
+    found: Difference
+    interpolated: float = 0.0
+    reason: str = ""
+    numbers: tuple[Estimated, Estimated] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_distance(self) -> bool:
+        """Whether the number is a distance: without a sign."""
+        return is_distance(self.statistic)
+
+    @property
+    def z(self) -> float:
+        """The difference in standard errors; NaN without one."""
+        found = self.found
+        if found.stderr == 0.0:
+            return 0.0 if found.delta == 0.0 else math.copysign(math.inf, found.delta)
+        return found.delta / found.stderr
+
+    @property
+    def is_different(self) -> bool:
+        """Whether it exceeds the noise, after the correction."""
+        return self.found.verdict is Verdict.DIFFERENT
+
+    @property
+    def standing(self) -> str:
+        """The verdict; `exact` where there is no noise to judge by, `missing` where there is no number."""
+        if not math.isfinite(self.found.delta):
+            return "missing"
+        return self.found.verdict.value if math.isfinite(self.found.p_value) else "exact"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a user wants compared; None for all, or for the default ones.
+
+    Attributes:
+        measurements: names of measurements.
+        statistics: names of statistics and distances.
+        layers: of A.
+    """
+
+    measurements: tuple[str, ...] | None = None
+    statistics: tuple[str, ...] | None = None
+    layers: tuple[int, ...] | None = None
+
+    def wants(self, site: Site, measurement: str) -> bool:
+        """Whether a place and a measurement are among the chosen ones."""
+        return (self.layers is None or site.layer in self.layers) and (
+            self.measurements is None or measurement in self.measurements
+        )
+
+    def names(self, statistic: str) -> bool:
+        """Whether a statistic that is compared by default, or a distance, is among the chosen ones."""
+        return self.statistics is None or plain_name(statistic) in map(plain_name, self.statistics)
+
+
+def differences_at(
+    first: Point, second: Point, *, target: float, paired: bool, choice: Choice | None = None
+) -> list[SiteDifference]:
+    """Every difference of two runs at one aligned point, B minus A; not decided yet, see `decided`.
+
+    Args:
+        first, second: A and B at the point.
+        target: loss, step or tokens of the point.
+        paired: both were measured on the same probe, so that its noise is common to both.
+        choice: what to compare.
+
+    Returns:
+        By place and number; a number that one of the runs does not have is NaN, with a reason.
+    """
+    choice = choice or Choice()
+    found: list[SiteDifference] = []
+    ours, theirs = spectra_at(first), spectra_at(second)
+    scales = [log_noise_scales(p) if choice.names(LOG_NOISE_SCALE) else {} for p in (first, second)]
+    for pair in site_pairs(first.before.spectra, second.before.spectra):
+        if not choice.wants(pair.first.site, pair.first.measurement):
+            continue
+        a, b = spectrum_at(first, pair.first, ours), spectrum_at(second, pair.second, theirs)
+        if a is None or b is None:
+            continue
+        numbers = [
+            (q.name, q.margin, a.number(q), b.number(q))
+            for q in quantities(pair.first, pair.second, choice.statistics)
+        ]
+        if pair.first.measurement == GRADIENTS:
+            x, y = scales[0].get(pair.first.site), scales[1].get(pair.second.site)
+            if x is not None and y is not None:
+                numbers.append((LOG_NOISE_SCALE, margin_of(LOG_NOISE_SCALE), x, y))
+        here = _Place(pair=pair, target=target, paired=paired)
+        found += [here.number(*number) for number in numbers]
+        wanted = [name for name in DISTANCE_MARGINS if choice.names(name)]
+        found += [here.distance(*one) for one in distances(a, b, wanted, paired=paired)]
+    return found
+
+
+def decided(found: Sequence[SiteDifference]) -> list[SiteDifference]:
+    """The same differences with verdicts, corrected for the number of all of them."""
+    verdicts = decide([one.found for one in found])
+    return [replace(one, found=verdict) for one, verdict in zip(found, verdicts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Place:
+    """One measurement at one place of two runs, at one point."""
+
+    pair: SitePair
+    target: float
+    paired: bool
+
+    def number(self, name: str, margin: float, first: NumberAt, second: NumberAt) -> SiteDifference:
+        a, b = first.estimated, second.estimated
+        found = difference(a, b, paired=self.paired and a.block_sizes == b.block_sizes, margin=margin)
+        why = [f"{run}: {one.reason}" for run, one in (("A", first), ("B", second)) if one.reason]
+        off = max(first.interpolated, second.interpolated)
+        return self._difference(name, found, "; ".join(why), off, (a, b))
+
+    def distance(self, name: str, found: Difference, reason: str) -> SiteDifference:
+        return self._difference(name, found, reason)
+
+    def _difference(
+        self,
+        name: str,
+        found: Difference,
+        reason: str,
+        interpolated: float = 0.0,
+        numbers: tuple[Estimated, Estimated] | None = None,
+    ) -> SiteDifference:
+        exact = not (self.pair.first.block_sizes and self.pair.second.block_sizes)
+        return SiteDifference(
+            measurement=self.pair.first.measurement,
+            statistic=name,
+            site=self.pair.first.site,
+            other=self.pair.second.site,
+            target=self.target,
+            found=found,
+            interpolated=interpolated,
+            reason=reason or (NO_NOISE if exact else ""),
+            numbers=numbers,
+        )
+
+
+def numbers_across(
+    points: Sequence[Point], choice: Choice | None = None
+) -> Iterator[tuple[str, str, Site, tuple[NumberAt | None, ...], float]]:
+    """Each number in every run at one aligned point, as (measurement, statistic, site, runs, margin).
+
+    Args:
+        points: of runs of one architecture, A first; sites are A's.
+        choice: what to look at.
+    """
+    choice = choice or Choice()
+    later = [spectra_at(point) for point in points]
+    earlier = [{(s.measurement, s.site): s for s in point.before.spectra} for point in points]
+    scales = [log_noise_scales(p) if choice.names(LOG_NOISE_SCALE) else {} for p in points]
+    for (measurement, site), spectrum in earlier[0].items():
+        if not choice.wants(site, measurement):
+            continue
+        runs = [
+            None if (measurement, site) not in own else spectrum_at(point, own[measurement, site], after)
+            for point, own, after in zip(points, earlier, later, strict=True)
+        ]
+        for q in quantities(spectrum, spectrum, choice.statistics):
+            found = tuple(None if run is None else run.number(q) for run in runs)
+            yield measurement, q.name, site, found, q.margin
+        if measurement == GRADIENTS and choice.names(LOG_NOISE_SCALE):
+            of_runs = tuple(table.get(site) for table in scales)
+            yield measurement, LOG_NOISE_SCALE, site, of_runs, margin_of(LOG_NOISE_SCALE)

@@ -1,0 +1,158 @@
+"""Which numbers two runs are compared in, and how small a difference counts as none.
+
+Sizes (ranks, norms, noise scales) are compared by their logarithm and then called `log_...`: a difference
+is a ratio. Between models of different width the names end in `_frac` where ranks are taken relative to
+the width. Source: specs E2, E3, E6, G (R).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from spectra_cli.core.types import Spectrum
+from spectra_cli.statistics.exponents import sample_scaled_window, scaled_window
+from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
+from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.statistic import (
+    ACTIVATIONS,
+    GRADIENT_MATRIX,
+    GRADIENTS,
+    WEIGHT_UPDATES,
+    WEIGHTS,
+    Statistic,
+)
+
+JENSEN_SHANNON = "jensen_shannon"
+RANK_WASSERSTEIN = "rank_wasserstein"
+HEAD_LOG_DISTANCE = "log_spectral_distance_head"
+TAIL_LOG_DISTANCE = "log_spectral_distance_tail"
+HEAD_MOVEMENT = "head_movement"
+LOG_NOISE_SCALE = f"log_{GRADIENT_NOISE_SCALE.name}"
+FRACTIONAL = "_frac"
+HEAD_RANKS = 10
+_WIDE = 600
+
+# distance -> how large it may be between spectra that are called equal
+DISTANCE_MARGINS = {
+    JENSEN_SHANNON: 1.3e-3,
+    RANK_WASSERSTEIN: 0.015,
+    HEAD_LOG_DISTANCE: 0.05,
+    TAIL_LOG_DISTANCE: 0.05,
+    HEAD_MOVEMENT: 0.05,
+}
+
+_SHAPE = ("head_exponent_1_10", "head_exponent_2_10")
+_SHARES = ("top1_share", "top10_share")
+_BY_DEFAULT = {
+    ACTIVATIONS: (*_SHAPE, "tail_exponent_30_150", "tail_exponent_scaled", "rankme_cov", *_SHARES),
+    GRADIENTS: (*_SHAPE, "tail_exponent_sample_scaled", "rankme_cov", *_SHARES),
+    GRADIENT_MATRIX: (*_SHAPE, "tail_exponent_sample_scaled", "rankme_sv", *_SHARES),
+    WEIGHTS: ("stable_rank", "rankme_sv", *_SHARES, "frobenius_norm"),
+    WEIGHT_UPDATES: ("stable_rank", "rankme_sv", *_SHARES, "frobenius_norm"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """A statistic as it is compared.
+
+    Attributes:
+        name: in tables and documents.
+        statistic: what is computed.
+        logarithm: whether its logarithm is what is compared.
+        per_value: whether it is divided by the number of ranks first.
+        margin: a difference that counts as none.
+    """
+
+    name: str
+    statistic: Statistic
+    logarithm: bool
+    per_value: bool
+    margin: float
+
+
+def quantities(
+    first: Spectrum, second: Spectrum, asked_for: Sequence[str] | None = None
+) -> tuple[Quantity, ...]:
+    """The statistics in which two spectra of one measurement are compared.
+
+    Args:
+        first, second: the spectra; only their sizes matter.
+        asked_for: names, with or without `log_` and `_frac`; None for the default ones: of the two tails
+            of an activation spectrum the one over ranks 30-150 if both are wide enough, of different widths
+            always the scaled one.
+    """
+    same_width = first.values.size == second.values.size
+    measurement = first.measurement
+    if asked_for is None:
+        names = [n for n in _BY_DEFAULT.get(measurement, ()) if _is_the_tail(n, first, same_width=same_width)]
+    else:
+        plain = [plain_name(name) for name in asked_for]
+        names = [n for n, s in STATISTICS.items() if n in plain and measurement in s.measurements]
+    return tuple(_quantity(STATISTICS[name], same_width=same_width) for name in names)
+
+
+@cache
+def plain_name(name: str) -> str:
+    """The name in the registry.
+
+    >>> plain_name("log_rankme_cov_frac")
+    'rankme_cov'
+    """
+    if name.removesuffix(FRACTIONAL) in DISTANCE_MARGINS:
+        return name.removesuffix(FRACTIONAL)
+    return name.removesuffix(FRACTIONAL).removeprefix("log_")
+
+
+def is_distance(name: str) -> bool:
+    """Whether a number is a distance between two spectra: never negative, and without a sign to read."""
+    return name.removesuffix(FRACTIONAL) in DISTANCE_MARGINS
+
+
+def tail_window(spectrum: Spectrum) -> tuple[int, int] | None:
+    """Ranks of the tail in which two spectra are compared; None where it does not fit."""
+    if spectrum.measurement in (GRADIENTS, GRADIENT_MATRIX):
+        low, high = sample_scaled_window(spectrum.num_samples)
+    elif spectrum.values.size >= _WIDE:
+        low, high = 30, 150
+    else:
+        low, high = scaled_window(spectrum.values.size)
+    fits = high <= spectrum.values.size and spectrum.values[high - 1] > spectrum.zero_threshold
+    return (low, high) if fits and high - low >= HEAD_RANKS else None
+
+
+def _is_the_tail(name: str, spectrum: Spectrum, *, same_width: bool) -> bool:
+    """Whether a statistic is none of the two tails, or the one to compare."""
+    wide = same_width and spectrum.ambient_dim >= _WIDE
+    return {"tail_exponent_30_150": wide, "tail_exponent_scaled": not wide}.get(name, True)
+
+
+def _quantity(statistic: Statistic, *, same_width: bool) -> Quantity:
+    logarithm = bool(statistic.unit) or statistic.name in ("condition", "n_eff_over_d", "density_exponent")
+    per_value = not same_width and statistic.unit == "dimensions"
+    scaled = not same_width and (per_value or statistic.name == "tail_exponent_scaled")
+    return Quantity(
+        name=("log_" if logarithm else "") + statistic.name + (FRACTIONAL if scaled else ""),
+        statistic=statistic,
+        logarithm=logarithm,
+        per_value=per_value,
+        margin=margin_of(statistic.name),
+    )
+
+
+def margin_of(name: str) -> float:
+    """A difference in this number that counts as none."""
+    plain = plain_name(name)
+    if plain in DISTANCE_MARGINS:
+        return DISTANCE_MARGINS[plain]
+    if plain == GRADIENT_NOISE_SCALE.name:
+        return math.log(1.25)
+    return 0.01 if plain.endswith("share") else 0.05
+
+
+def known_names() -> tuple[str, ...]:
+    """Everything that can be asked for by name."""
+    return (*STATISTICS, GRADIENT_NOISE_SCALE.name, *DISTANCE_MARGINS)

@@ -1,0 +1,150 @@
+"""`spectra compare`: are these runs different inside, where, and beyond the measurement's noise?"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spectra_cli.cli import options
+
+if TYPE_CHECKING:
+    from spectra_cli.workflows.compare import Comparison
+
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN_A RUN_B [RUN_C ...]", help="Archives, or the checkpoint folders that were scanned."
+    ),
+]
+
+
+def command(
+    runs: RunsArgument,
+    *,
+    align: Annotated[str, typer.Option("--align", help="What to make equal: loss, step or tokens.")] = "loss",
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            "--loss", help="Which: probe, validation or train. [default: the first that all runs have]"
+        ),
+    ] = None,
+    points: Annotated[int, typer.Option("--points", help="Number of aligned points.")] = 5,
+    at: Annotated[
+        str | None, typer.Option("--at", help="The points themselves, such as 3.5,3.28 or 1000,2000.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, such as 0,3,6-9.")] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            "--measure", help="Only these: activations,gradients,weights,updates,uncentred-gradients."
+        ),
+    ] = None,
+    statistic: Annotated[
+        str | None,
+        typer.Option("--statistic", help="Only these statistics and distances, such as rankme_cov."),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="The run that the others are compared with, the first.")
+    ] = None,
+    taxonomy: Annotated[
+        bool, typer.Option("--taxonomy", help="List the evidence of learning-side or execution-side.")
+    ] = False,
+    replicates: Annotated[
+        str | None,
+        typer.Option("--replicates", help="Runs among them that are other seeds of the baseline's recipe."),
+    ] = None,
+    throughput_ratio: Annotated[
+        float | None,
+        typer.Option("--throughput-ratio", help="Tokens a second of RUN_B over RUN_A, if measured."),
+    ] = None,
+    allow: Annotated[
+        str | None,
+        typer.Option("--allow", help="What may have been measured differently, such as probe,dtype."),
+    ] = None,
+    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Compare runs at equal loss: where they differ inside, and whether beyond the noise.
+
+    Needs two archives or more, and no model. Every difference comes with its standard error and with the
+    noise floor of the probe; verdicts are corrected for the number of differences looked at.
+    """
+    from spectra_cli.analysis.alignment import Axis, Loss
+    from spectra_cli.analysis.differences import Choice
+    from spectra_cli.core.errors import UsageError
+    from spectra_cli.workflows.compare import MEASURES, CompareRequest, compare
+
+    if as_json and form not in (None, "json"):
+        raise UsageError(f"--json contradicts --format {form}; give one of them")
+    form = form or ("json" if as_json else "table")
+    words = {"--format": (form, ("table", "json", "csv")), "--align": (align, tuple(Axis))}
+    words |= {"--loss": (loss, tuple(Loss))} if loss is not None else {}
+    for flag, (word, known) in words.items():
+        if word not in known:
+            raise UsageError(f"{flag} {word}: expected one of {', '.join(known)}")
+    measures = options.words(measure)
+    for word in measures or ():
+        if word not in MEASURES:
+            raise UsageError(f"--measure {measure}: {word} is not one of {', '.join(MEASURES)}")
+    comparison = compare(
+        CompareRequest(
+            runs=tuple(runs),
+            axis=Axis(align),
+            loss=None if loss is None else Loss(loss),
+            number=points,
+            at=_numbers(at),
+            choice=Choice(
+                measurements=None if measures is None else tuple(MEASURES[word] for word in measures),
+                statistics=options.words(statistic),
+                layers=options.integers(layer, "--layer"),
+            ),
+            baseline=baseline,
+            allowed=options.words(allow) or (),
+            replicates=options.words(replicates) or (),
+            throughput_ratio=throughput_ratio,
+        )
+    )
+    if form == "table":
+        print_comparison(comparison, taxonomy=taxonomy)
+        return
+    sys.stdout.write(_document(comparison, form))
+
+
+def _numbers(words: str | None) -> tuple[float, ...] | None:
+    from spectra_cli.core.errors import UsageError
+
+    try:
+        return None if words is None else tuple(float(word) for word in options.words(words) or ())
+    except ValueError:
+        raise UsageError(f"--at {words}: expected numbers such as 3.5,3.28") from None
+
+
+def _document(comparison: Comparison, form: str) -> str:
+    from spectra_cli.render.comparison_document import COLUMNS, as_document, difference_rows
+    from spectra_cli.render.tidy import as_csv, as_json
+
+    if form == "json":
+        return as_json(as_document(comparison))
+    return as_csv(difference_rows(comparison), COLUMNS)
+
+
+def print_comparison(comparison: Comparison, *, taxonomy: bool = False) -> None:
+    """The tables of a comparison on stdout."""
+    from spectra_cli.render.comparison import (
+        alignment_table,
+        heading,
+        pair_tables,
+        rotation_table,
+        taxonomy_line,
+        taxonomy_tables,
+        trend_tables,
+    )
+    from spectra_cli.render.console import print_results
+
+    print_results(heading(comparison), alignment_table(comparison))
+    for pair in comparison.pairs:
+        labels = taxonomy_tables if taxonomy else taxonomy_line
+        print_results(*pair_tables(comparison, pair), *rotation_table(pair), *labels(comparison, pair))
+    print_results(*trend_tables(comparison))

@@ -1,0 +1,137 @@
+"""`spectra forecast`: from early spectra to the tokens that runs need, or one run's loss curve continued."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spectra_cli.cli import options
+
+if TYPE_CHECKING:
+    from spectra_cli.workflows.extrapolation import Extrapolation
+    from spectra_cli.workflows.forecast import Forecast, ForecastRequest
+
+
+def command(
+    archives: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ARCHIVE...", help="Archives, or folders that were scanned in this directory."
+        ),
+    ],
+    *,
+    early: Annotated[
+        float | None, typer.Option("--early", help="Share of the shortest run that is early. [default: 0.2]")
+    ] = None,
+    early_tokens: Annotated[
+        float | None, typer.Option("--early-tokens", help="In its place: tokens, such as 5e8.")
+    ] = None,
+    early_step: Annotated[int | None, typer.Option("--early-step", help="In its place: a step.")] = None,
+    target_loss: Annotated[
+        float | None,
+        typer.Option("--target-loss", help="Nats. [default: the lowest that all runs reach]"),
+    ] = None,
+    statistic: Annotated[
+        str | None,
+        typer.Option("--statistic", help="The early number. [default: the tail exponent of activations]"),
+    ] = None,
+    layers: Annotated[
+        str, typer.Option("--layers", help="Averaged over: last-third, last, all, or a list.")
+    ] = "last-third",
+    loss: Annotated[
+        str | None,
+        typer.Option("--loss", help="probe, validation or train. [default: the first that all runs have]"),
+    ] = None,
+    family: Annotated[
+        str,
+        typer.Option(
+            "--family",
+            help="Runs are compared within: architecture, num_parameters, a fact of run.toml, or none.",
+        ),
+    ] = "architecture",
+    new: Annotated[
+        list[str] | None, typer.Option("--new", help="An archive to forecast only; may be repeated.")
+    ] = None,
+    level: Annotated[float, typer.Option("--level", help="Of the prediction intervals.")] = 0.8,
+    allow_different_scans: Annotated[
+        bool, typer.Option("--allow-different-scans", help="Take runs that were not measured alike.")
+    ] = False,
+    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Forecast the tokens that runs need to a loss from the spectrum of an early checkpoint.
+
+    Several archives: how well the early number ranks and predicts the runs, each forecast from the others,
+    against early loss, batch and learning rate; with five runs or more, an interval for those that have
+    not reached the target. One archive: its own loss curve continued, with and without the spectrum.
+    """
+    from spectra_cli.core.errors import UsageError
+    from spectra_cli.workflows.extrapolation import extrapolate
+    from spectra_cli.workflows.forecast import ForecastRequest, forecast
+
+    chosen = options.output_form(form, as_json=as_json)
+    request = ForecastRequest(
+        archives=tuple(archives),
+        new=tuple(new or ()),
+        early=early,
+        early_tokens=early_tokens,
+        early_step=early_step,
+        target_loss=target_loss,
+        statistic=statistic,
+        layers=layers
+        if layers in ("last-third", "last", "all")
+        else options.integers(layers, "--layers") or (),
+        loss=loss,
+        family=family,
+        level=level,
+        allow_different_scans=allow_different_scans,
+    )
+    if len(archives) > 1:
+        _print_forecast(forecast(request), chosen)
+        return
+    several = _of_several_runs(request)
+    if several:
+        raise UsageError(
+            f"{', '.join(several)} need(s) several runs; one archive was named, whose own loss curve is "
+            "continued. Name more archives, or leave the option out."
+        )
+    _print_extrapolation(extrapolate(request), chosen)
+
+
+def _of_several_runs(request: ForecastRequest) -> list[str]:
+    given = {
+        "--early": request.early is not None,
+        "--early-tokens": request.early_tokens is not None,
+        "--early-step": request.early_step is not None,
+        "--new": bool(request.new),
+        "--family": request.family != "architecture",
+    }
+    return [flag for flag, is_given in given.items() if is_given]
+
+
+def _print_forecast(found: Forecast, form: str) -> None:
+    from spectra_cli.render.console import print_results
+    from spectra_cli.render.forecast import COLUMNS, as_document, csv_rows, forecast_tables
+    from spectra_cli.render.tidy import as_csv, as_json
+
+    if form == "json":
+        sys.stdout.write(as_json(as_document(found)))
+    elif form == "csv":
+        sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
+    else:
+        print_results(*forecast_tables(found))
+
+
+def _print_extrapolation(found: Extrapolation, form: str) -> None:
+    from spectra_cli.render.console import print_results
+    from spectra_cli.render.extrapolation import COLUMNS, as_document, csv_rows, extrapolation_tables
+    from spectra_cli.render.tidy import as_csv, as_json
+
+    if form == "json":
+        sys.stdout.write(as_json(as_document(found)))
+    elif form == "csv":
+        sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
+    else:
+        print_results(*extrapolation_tables(found))

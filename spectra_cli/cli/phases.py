@@ -1,0 +1,48 @@
+"""`spectra phases`: the phases of a run's training."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from spectra_cli.cli import options
+
+
+def command(
+    archive: options.ArchiveArgument,
+    *,
+    layer: Annotated[
+        int | None, typer.Option("--layer", help="Of which layer. [default: the last one measured]")
+    ] = None,
+    alpha: Annotated[
+        str | None,
+        typer.Option(
+            "--alpha",
+            help="The decay exponent. [default: alpha_req_11_100, or a narrower window that fits]",
+        ),
+    ] = None,
+    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Find warm-up, entropy-seeking and compression-seeking phases of a run.
+
+    From effective rank and decay exponent of a layer's activations over tokens: segments between the
+    turning points of the effective rank, each boundary with its uncertainty, each change with its
+    standard error. That there are none is an answer.
+    """
+    from spectra_cli.render.console import print_results
+    from spectra_cli.render.phases import COLUMNS, as_document, csv_rows, phases_tables
+    from spectra_cli.render.tidy import as_csv
+    from spectra_cli.render.tidy import as_json as json_text
+    from spectra_cli.workflows.phases import phases
+
+    chosen = options.output_form(form, as_json=as_json)
+    found = phases(archive, layer=layer, alpha=alpha)
+    if chosen == "json":
+        sys.stdout.write(json_text(as_document(found)))
+    elif chosen == "csv":
+        sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
+    else:
+        print_results(*phases_tables(found))

@@ -1,0 +1,70 @@
+"""`spectra study`: small families of runs on which a finding shows, or does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spectra_cli.cli import interrupts, options
+
+
+def command(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="batch-size, early-tail or taxonomy.")],
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", help="For checkpoints and archives. [default: spectra-study/STUDY]"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Seeds of each recipe. [default: of the study]")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer runs, to a higher loss: to see what it does.")
+    ] = False,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Runs trained at once, one core each.")
+    ] = 2,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Train a small family of runs, scan it, and print what a finding looks like at that scale.
+
+    batch-size: how spectra differ between batch sizes at equal loss. early-tail: whether the early tail
+    exponent tells how many tokens a run needs. taxonomy: interventions whose kind is known, classified.
+
+    Interrupted, it goes on where it was; finished, it prints its tables again. Decoders of three layers,
+    on the task of `spectra demo`.
+    """
+    import sys
+
+    from spectra_cli.render.console import print_results
+    from spectra_cli.render.progress import scan_progress
+    from spectra_cli.render.study import as_document, study_tables
+    from spectra_cli.render.tidy import as_json as json_text
+    from spectra_cli.workflows.study import StudyRequest, run_study
+    from spectra_cli.workflows.study_family import FamilyProgress
+
+    request = StudyRequest(
+        study=study,
+        folder=folder or Path("spectra-study") / study,
+        num_seeds=seeds,
+        quick=quick,
+        processes=processes,
+    )
+    with scan_progress(quiet=quiet) as report:
+
+        def progress(now: FamilyProgress) -> None:
+            interrupts.check()
+            if now.running:
+                names = ", ".join(now.running)
+                activity = "; ".join(activity for activity, _ in now.running.values())
+                done = round(100 * sum(share for _, share in now.running.values()))
+                report(names, now.finished + 1, now.count, activity, done, 100)
+
+        found = run_study(request, progress)
+    if as_json:
+        sys.stdout.write(json_text(as_document(found)))
+        return
+    print_results(*study_tables(found))

@@ -1,0 +1,160 @@
+"""What became of a weight since the reference checkpoint: its change, seen from the reference's principals.
+
+`D = W - W_0`, with the leading singular directions U_k, V_k of W_0. Everything here needs both weights
+entry by entry; rotation of subspaces does not, and is read from the archive later (`spectra drift`).
+Shape suffixes: O fan_out, I fan_in. Source: specs I3-I5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spectra_cli.core.types import FloatArray, Scalar, Skipped, Status
+from spectra_cli.extract.measurements.measurement import Measured
+from spectra_cli.extract.measurements.reference import Principal, Reference
+from spectra_cli.extract.measurements.singular import NonFiniteWeightError, singular_values, spectrum_of
+from spectra_cli.extract.protocols import MatrixView
+
+NAME = "weight_drift"
+# Two different bfloat16 numbers differ by more than 2^-8 of the larger: with this, equality of bits.
+VISIBLE = 1e-3
+MASK_SHARE = 0.5
+MASK_RANK = 64
+
+Mask = NDArray[np.bool_]
+
+
+def weight_drift(view: MatrixView, *, reference: Reference, num_vectors: int) -> Measured:
+    """The spectrum of the change of one weight, and where it lies; why not, where it cannot be told."""
+    before, after = reference.weights.get(view.site.address), view.weight().detach().to("cpu")
+    if before is None or before.shape != after.shape:
+        found = "no such matrix" if before is None else f"one of shape {tuple(before.shape)}"
+        reason = f"it has shape {tuple(after.shape)} here, and the reference checkpoint has {found}"
+        return _skipped(view, Status.NOT_APPLICABLE, reference.problem or reason)
+    change = after.double() - before.double()
+    try:
+        values = singular_values(change)
+        principal = reference.principal(view.site.address, num_vectors)
+    except NonFiniteWeightError as error:
+        return _skipped(view, Status.NONFINITE, f"of the weight or of its reference, {error}")
+    scalars = (
+        *_size_scalars(before, after, change),
+        *_energy_scalars(change, principal, num_vectors),
+        *_mask_scalars(before, after, principal),
+    )
+    return Measured(
+        spectra=(spectrum_of(view, values, measurement=NAME),),
+        scalars=tuple(
+            Scalar(name=name, site=view.site, measurement=NAME, value=value, unit="1", status=status)
+            for name, value, status in scalars
+        ),
+    )
+
+
+Named = tuple[str, float, Status]
+
+
+def _named(name: str, value: float) -> Named:
+    """A number, or NaN because what it is a share of is zero."""
+    return (name, float(value), Status.OK) if np.isfinite(value) else (name, float("nan"), Status.ZERO)
+
+
+def _size_scalars(before: Tensor, after: Tensor, change: Tensor) -> Iterator[Named]:
+    base = float(torch.linalg.vector_norm(before.double()))
+    moved = float(torch.linalg.vector_norm(change))
+    yield _named("relative_change", moved / base if base > 0 else np.nan)
+    yield _named("visible_share", float(visible(before, after).mean()))
+    yield _named("visible_share_float32", float(_differs(before.float(), after.float()).mean()))
+
+
+def visible(before: Tensor, after: Tensor) -> Mask:
+    """Entries that differ once both weights are rounded to bfloat16 (specs I3)."""
+    return _differs(before.bfloat16().float(), after.bfloat16().float())
+
+
+def _differs(before: Tensor, after: Tensor) -> Mask:
+    larger = torch.maximum(before.abs(), after.abs())
+    return ((after - before).abs() > VISIBLE * larger).numpy()
+
+
+def ladder(num_vectors: int) -> tuple[int, ...]:
+    """Ranks at which energy is kept: powers of two, and the number of vectors itself.
+
+    >>> ladder(48)
+    (1, 2, 4, 8, 16, 32, 48)
+    """
+    powers = [1 << power for power in range(num_vectors.bit_length())]
+    return tuple(dict.fromkeys([*(k for k in powers if k <= num_vectors), num_vectors]))
+
+
+def _energy_scalars(change: Tensor, principal: Principal, num_vectors: int) -> Iterator[Named]:
+    """`|U_k U_k^T D V_k V_k^T|_F^2 / |D|_F^2` along the ladder of ranks (specs I5)."""
+    squares = (principal.left.T @ change.numpy() @ principal.right) ** 2
+    total = float((change**2).sum())
+    for k in ladder(num_vectors):
+        # a matrix of lower rank has no more directions than that
+        inside = float(squares[:k, :k].sum()) / total if total > 0 else np.nan
+        yield _named(f"energy_on_principal_{k}", inside)
+
+
+def _mask_scalars(before: Tensor, after: Tensor, principal: Principal) -> Iterator[Named]:
+    """Lifts of the visible entries on the large entries of the principal part, and on small weights."""
+    moved = visible(before, after)
+    rank = min(MASK_RANK, principal.left.shape[1])
+    top = principal.left[:, :rank] * principal.values[:rank]
+    part = np.abs(top @ principal.right[:, :rank].T)
+    size = before.abs().double().numpy()
+    large = part > np.quantile(part, 1 - MASK_SHARE)
+    small = size <= np.quantile(size, MASK_SHARE)
+    for name, mask in (("principal", large), ("small", small), ("principal_not_small", large & ~small)):
+        lift, spread = mask_lift(mask, moved)
+        yield _named(f"mask_lift_{name}", lift)
+        yield _named(f"mask_lift_{name}_null_sd", spread)
+
+
+def mask_lift(mask: Mask, moved: Mask) -> tuple[float, float]:
+    """How much oftener than by chance `moved` falls on `mask`, and the spread of that lift by chance.
+
+    `lift = |mask & moved| mn / (|mask| |moved|)`. Chance is `moved` with its rows and its columns
+    shuffled, which keeps how it clusters in rows and columns. Over all such shuffles the lift has mean 1
+    and, with both masks taken apart into row effects a, r, column effects b, s and interactions c, t,
+
+        Var |mask & moved| = n^2 |a|^2 |r|^2 / (m - 1) + m^2 |b|^2 |s|^2 / (n - 1)
+                             + |c|^2 |t|^2 / ((m - 1)(n - 1))
+
+    (the specs sample 50 shuffles instead; this is what they estimate).
+
+    Args:
+        mask, moved: (m, n).
+
+    Returns:
+        NaN twice where either is empty; the spread is 0 where either is full.
+    """
+    m, n = mask.shape
+    expected = float(mask.sum()) * float(moved.sum()) / (m * n)
+    if expected == 0:
+        return float("nan"), float("nan")
+    (rows, columns, rest), (moved_rows, moved_columns, moved_rest) = _effects(mask), _effects(moved)
+    variance = n**2 * rows * moved_rows / max(m - 1, 1) + m**2 * columns * moved_columns / max(n - 1, 1)
+    variance += rest * moved_rest / max((m - 1) * (n - 1), 1)
+    return float((mask & moved).sum()) / expected, float(np.sqrt(variance)) / expected
+
+
+def _effects(mask: Mask) -> tuple[float, float, float]:
+    """Sums of squares of row effects (one a row), column effects, and of what neither explains."""
+    m, n = mask.shape
+    mean = mask.mean()
+    rows: FloatArray = mask.mean(1) - mean
+    columns: FloatArray = mask.mean(0) - mean
+    row_squares, column_squares = float(rows @ rows), float(columns @ columns)
+    total = m * n * float(mean * (1 - mean))
+    return row_squares, column_squares, max(total - n * row_squares - m * column_squares, 0.0)
+
+
+def _skipped(view: MatrixView, status: Status, reason: str) -> Measured:
+    return Measured(skipped=(Skipped(measurement=NAME, site=view.site, status=status, reason=reason),))

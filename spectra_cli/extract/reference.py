@@ -1,0 +1,42 @@
+"""Reading the checkpoint that the weights of a series are compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from spectra_cli.core.errors import CheckpointError, ModelError
+from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.digest import state_digest
+from spectra_cli.extract.measurements import weights
+from spectra_cli.extract.measurements.reference import Reference, reference_of
+from spectra_cli.extract.protocols import Model
+from spectra_cli.extract.selection import select_layers, select_matrices
+from spectra_cli.extract.series import Series, family_of
+
+
+def reference_name(ref: CheckpointRef) -> str:
+    """What the settings of an archive call it: its key, or its file's name where no step is known."""
+    return ref.key if ref.step is not None else Path(ref.uri).name
+
+
+def read_reference(series: Series, settings: ScanSettings) -> Reference:
+    """The weights to compare with; where they cannot be read, why, since all else can be measured."""
+    try:
+        header = series.reference_source.header(series.reference)
+        state = series.reference_source.open(series.reference)
+        digest = state_digest(state)
+        model = family_of(header, series.builder).build(header, state, device=torch.device("cpu"))
+    except (CheckpointError, ModelError) as error:
+        name = reference_name(series.reference)
+        return Reference(problem=f"the reference checkpoint {name} cannot be read: {error}")
+    return keep_reference(model, settings, digest, archived=series.names_reference)
+
+
+def keep_reference(model: Model, settings: ScanSettings, digest: str, *, archived: bool) -> Reference:
+    """The weights that a scan with these settings measures, taken from the reference checkpoint's model."""
+    layers = select_layers(settings.layers, len(model.blocks))
+    views, _ = select_matrices(model, settings.matrices, layers, measurement=weights.NAME)
+    return reference_of(views, digest, archived=archived)

@@ -1,0 +1,264 @@
+"""A comparison of runs: where they stand, the verdict in words, the strongest differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from spectra_cli.render.console import WIDTH
+from spectra_cli.render.numbers import count, with_error
+from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.taxonomy import taxonomy_overview, taxonomy_report
+from spectra_cli.render.tidy import finite
+from spectra_cli.render.trend import trend_report
+
+if TYPE_CHECKING:
+    from spectra_cli.analysis.alignment import AlignedPoint, Alignment
+    from spectra_cli.analysis.differences import SiteDifference
+    from spectra_cli.workflows.compare import Comparison, Pair
+    from spectra_cli.workflows.compared_runs import Run
+
+MOST_ROWS = 15
+_MOST_RUNS = 5
+_SHORT = {
+    "head_exponent_1_10": "α head 1-10",
+    "head_exponent_2_10": "α head 2-10",
+    "tail_exponent_30_150": "α tail 30-150",
+    "tail_exponent_50_200": "α tail 50-200",
+    "tail_exponent_scaled": "α tail scaled",
+    "tail_exponent_sample_scaled": "α tail scaled n",
+    "log_rankme_cov": "log RankMe",
+    "log_rankme_sv": "log RankMe (sv)",
+    "log_stable_rank": "log stable rank",
+    "top1_share": "top-1 share",
+    "top10_share": "top-10 share",
+    "log_gradient_noise_scale": "log noise scale",
+    "log_frobenius_norm": "log Frobenius",
+    "jensen_shannon": "JS",
+    "rank_wasserstein": "rank W1",
+    "log_spectral_distance_head": "LSD head",
+    "log_spectral_distance_tail": "LSD tail",
+    "head_movement": "head movement",
+}
+_OF = {
+    "activation_covariance": "activations",
+    "gradient_covariance": "gradients",
+    "gradient_matrix": "uncentred gradients",
+    "weight": "weights",
+    "weight_update": "updates",
+}
+_LOSS = {
+    "probe": "probe loss (measured by the scan on its probe)",
+    "validation": "validation loss (as the training stack wrote it)",
+    "train": "training loss (as the training stack wrote it)",
+}
+
+
+def heading(comparison: Comparison) -> RenderableType:
+    """Which runs are compared, and on what they are aligned."""
+    lines = Text()
+    for letter, run in zip(_letters(len(comparison.runs)), comparison.runs, strict=True):
+        lines.append(f"{letter}  {run.name}", style="bold")
+        lines.append(f"  {_described(run)}\n")
+    alignment = comparison.alignment
+    lines.append(f"{_aligned(alignment)}; ± is one standard error")
+    for note in alignment.notes:
+        lines.append(f"\n{note}", style="yellow")
+    return lines
+
+
+def _letters(number: int) -> list[str]:
+    return [chr(ord("A") + i) if i < 26 else str(i + 1) for i in range(number)]
+
+
+def _described(run: Run) -> str:
+    info, number = run.info, len(run.archive)
+    size = run.batch_size_tokens
+    batch = "" if size is None else f", batches of {count(size)} tokens"
+    return (
+        f"{info.architecture}, {count(info.num_parameters)} parameters, "
+        f"{number} checkpoint{'s' * (number != 1)}{batch}"
+    )
+
+
+def _aligned(alignment: Alignment) -> str:
+    what = _LOSS[alignment.loss] if alignment.loss is not None else alignment.axis.value
+    if alignment.is_matched:
+        return f"matched on {what}"
+    gap = max(point.gap for point in alignment.points)
+    unit = " nats" if alignment.loss is not None else ""
+    return f"compared near equal {what}: not matched, up to {gap:.4g}{unit} apart"
+
+
+def alignment_table(comparison: Comparison) -> RenderableType:
+    """Between which checkpoints each run stands at each point."""
+    alignment, runs = comparison.alignment, comparison.runs[:_MOST_RUNS]
+    table = plain_table()
+    table.add_column(f"{alignment.loss} loss" if alignment.loss is not None else alignment.axis.value)
+    for letter, run in zip(_letters(len(runs)), runs, strict=True):
+        table.add_column(f"{letter} {run.name}"[:18], no_wrap=True)
+    gaps = any(point.gap for point in alignment.points)
+    if gaps:
+        table.add_column("gap", justify="right")
+    for point in alignment.points:
+        cells = [_between(run, point, place) for place, run in enumerate(runs)]
+        table.add_row(target_words(point.target), *cells, *([f"{point.gap:.4g}"] if gaps else []))
+    left = len(comparison.runs) - len(runs)
+    notes = [Text(f"{left} more runs; --json has where they stand", style="dim")] if left else []
+    return titled("Aligned points: between which steps", table, *notes)
+
+
+def _between(run: Run, point: AlignedPoint, place: int) -> str:
+    bracket, refs = point.places[place].bracket, run.archive.refs
+    before, after = (refs[index].key.removeprefix("step") for index in (bracket.before, bracket.after))
+    if before == after or bracket.share == 0.0:
+        return before
+    return after if bracket.share == 1.0 else f"{before} - {after}"
+
+
+def target_words(target: float) -> str:
+    """A target as a reader writes it: counts in full, losses with four decimals."""
+    return f"{target:.0f}" if target == round(target) else f"{target:.4f}"
+
+
+def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
+    """The verdict on one pair, its strongest differences, and what to know about them."""
+    first, second = (comparison.runs[place].name for place in (pair.first, pair.second))
+    verdict = Text("\n".join(fill(f"- {line}", WIDTH, subsequent_indent="  ") for line in pair.verdict))
+    yield Group(Text(), Text(f"{second} against {first}", style="bold"), verdict)
+    for note in pair.notes:
+        yield Text(fill(note, WIDTH), style="yellow")
+    yield from _strongest(comparison, pair)
+
+
+def _strongest(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
+    """Each number at the point at which it differs most, the strongest first."""
+    judged = [d for d in pair.differences if d.standing not in ("exact", "missing")]
+    by_place: dict[tuple[str, str, str], list[SiteDifference]] = {}
+    for one in judged:
+        by_place.setdefault((one.measurement, one.site.address, one.statistic), []).append(one)
+    if not by_place:
+        return
+    table = plain_table()
+    for name in ("place", "number"):
+        table.add_column(name, no_wrap=True)
+    letters = _letters(len(comparison.runs))
+    a, b = letters[pair.first], letters[pair.second]
+    for name in (f"at {comparison.alignment.axis.value}", a, b, f"{b} - {a}", "floor"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("≠ at", no_wrap=True)
+    shown = list(by_place.values())[:MOST_ROWS]
+    for points in shown:
+        found = sum(one.is_different for one in points)
+        *cells, mark = _row(points[0])
+        table.add_row(*cells, f"{mark} {found}/{len(points)}")
+    left = len(by_place) - len(shown)
+    legend = (
+        "≠ different, = equal, ? inconclusive, ~ within what interpolation between checkpoints may have "
+        "moved; floor: what another probe of this size may show between equal models; ≠ at: of all points"
+    )
+    more = [Text(f"{left} more numbers: --format csv, --json", style="dim")] if left else []
+    yield titled("Strongest differences", table, Text(fill(legend, WIDTH), style="dim"), *more)
+
+
+def taxonomy_line(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
+    """The label at the last point, with its reason."""
+    if pair.taxonomy:
+        last = pair.taxonomy[-1]
+        at = f"{comparison.alignment.axis.value} {target_words(last.target)}"
+        line = (
+            f"taxonomy: {last.label} ({last.confidence}, at {at}): {last.reason}; --taxonomy has the evidence"
+        )
+        yield Text(fill(line, WIDTH, subsequent_indent="  "))
+
+
+def taxonomy_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
+    """The label at each point, and what it rests on at the last one."""
+    if not pair.taxonomy:
+        return
+    axis = comparison.alignment.axis.value
+    if len(pair.taxonomy) > 1:
+        yield taxonomy_overview(pair.taxonomy, axis)
+    last = pair.taxonomy[-1]
+    yield from taxonomy_report(last, f"{axis} {target_words(last.target)}")
+
+
+def rotation_table(pair: Pair) -> Iterator[RenderableType]:
+    """How far leading subspaces have turned, or why that cannot be said."""
+    if pair.no_rotation:
+        yield Text(fill(f"rotation of leading subspaces: none shown: {pair.no_rotation}", WIDTH), style="dim")
+        return
+    table = plain_table()
+    table.add_column("place", no_wrap=True)
+    for name in ("side", "k", "overlap", "chance", "mean angle", "largest"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    shown = sorted(pair.rotations, key=lambda one: one.overlap)[:MOST_ROWS]
+    for one in shown:
+        place = one.site.address.removeprefix("blocks.").removesuffix(".resid_post")
+        table.add_row(
+            f"{_OF.get(one.measurement, one.measurement)} {place}",
+            one.side,
+            str(one.rank),
+            f"{one.overlap:.4f}",
+            f"{one.chance:.3f}",
+            f"{one.mean_degrees:.2f}°",
+            f"{one.max_degrees:.2f}°",
+            "*" if one.reason else "",
+        )
+    notes = [
+        Text(f"* {reason}", style="dim") for reason in dict.fromkeys(o.reason for o in shown if o.reason)
+    ]
+    left = len(pair.rotations) - len(shown)
+    more = [Text(f"{left} more: --json", style="dim")] if left else []
+    yield titled(
+        "Leading subspaces, most turned first (equal spectra say nothing about them)", table, *notes, *more
+    )
+
+
+def trend_tables(comparison: Comparison) -> Iterator[RenderableType]:
+    """The trend with batch size at the last point, or why there is none."""
+    trend = comparison.trend
+    if trend.reason:
+        yield Text(f"\nno trend with batch size: {trend.reason}", style="dim")
+    if not trend.trends:
+        return
+    axis, target = comparison.alignment.axis.value, comparison.alignment.points[-1].target
+    sizes = {run.name: run.batch_size_tokens or 0 for run in comparison.runs}
+    here = [one for one in trend.trends if one.of.target == target]
+    yield from trend_report(here, sizes, f"{axis} {target_words(target)}", trend.caveats)
+
+
+_MARKS = {"different": "≠", "equal": "=", "inconclusive": "?"}
+
+
+def _row(one: SiteDifference) -> list[str]:
+    found = one.found
+    name = one.statistic.removesuffix("_frac")
+    place = f"{_OF.get(one.measurement, one.measurement)} {_place(one)}"
+    mark = _MARKS[one.standing] + ("~" if one.interpolated > abs(found.delta) else "")
+    return [
+        place,
+        _SHORT.get(name, name) + (" frac" if name != one.statistic else ""),
+        target_words(one.target),
+        _plain(found.first),
+        _plain(found.second),
+        with_error(found.delta, found.stderr),
+        f"{found.floor:.2g}",
+        mark,
+    ]
+
+
+def _plain(value: float) -> str:
+    return "" if finite(value) is None else f"{value:.4g}"
+
+
+def _place(one: SiteDifference) -> str:
+    own, other = (
+        site.address.removeprefix("blocks.").removesuffix(".resid_post") for site in (one.site, one.other)
+    )
+    return own if own == other else f"{own}|{other}"

@@ -1,0 +1,154 @@
+"""A comparison of runs as a JSON document, and its differences as tidy rows for CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from spectra_cli.render.taxonomy import as_document as taxonomy_document
+from spectra_cli.render.tidy import finite
+from spectra_cli.render.trend import as_document as trend_document
+
+if TYPE_CHECKING:
+    from spectra_cli.analysis.alignment import AlignedPoint
+    from spectra_cli.analysis.differences import SiteDifference
+    from spectra_cli.analysis.rotations import SiteRotation
+    from spectra_cli.workflows.compare import Comparison
+    from spectra_cli.workflows.compared_runs import Run
+
+SCHEMA = "spectra.compare/1"
+COLUMNS = (
+    "first_run",
+    "second_run",
+    "measurement",
+    "site",
+    "other_site",
+    "layer",
+    "component",
+    "statistic",
+    "target",
+    "first",
+    "second",
+    "delta",
+    "stderr",
+    "z",
+    "floor",
+    "margin",
+    "degrees",
+    "paired",
+    "p_value",
+    "adjusted_p_value",
+    "verdict",
+    "interpolated",
+    "reason",
+)
+"""Columns of the table of differences, and keys of a difference in the JSON document."""
+
+
+def difference_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """One mapping a difference, keyed by `COLUMNS`; a missing number is None."""
+    for pair in comparison.pairs:
+        names = (comparison.runs[place].name for place in (pair.first, pair.second))
+        first, second = names
+        for one in pair.differences:
+            yield {"first_run": first, "second_run": second, **_fields(one)}
+
+
+def _fields(one: SiteDifference) -> dict[str, Any]:
+    found = one.found
+    return {
+        "measurement": one.measurement,
+        "site": one.site.address,
+        "other_site": one.other.address,
+        "layer": one.site.layer,
+        "component": one.site.component,
+        "statistic": one.statistic,
+        "target": one.target,
+        "first": finite(found.first),
+        "second": finite(found.second),
+        "delta": finite(found.delta),
+        "stderr": finite(found.stderr),
+        "z": finite(one.z),
+        "floor": finite(found.floor),
+        "margin": found.margin,
+        "degrees": found.degrees,
+        "paired": found.paired,
+        "p_value": finite(found.p_value),
+        "adjusted_p_value": finite(found.adjusted),
+        "verdict": one.standing,
+        "interpolated": one.interpolated,
+        "reason": one.reason,
+    }
+
+
+def as_document(comparison: Comparison) -> dict[str, Any]:
+    """The JSON document of `spectra compare`: schema `spectra.compare/1`."""
+    alignment = comparison.alignment
+    return {
+        "schema": SCHEMA,
+        "runs": [_run_fields(run) for run in comparison.runs],
+        "alignment": {
+            "axis": alignment.axis.value,
+            "loss": None if alignment.loss is None else alignment.loss.value,
+            "matched": alignment.is_matched,
+            "notes": list(alignment.notes),
+            "points": [_point_fields(comparison.runs, point) for point in alignment.points],
+        },
+        "pairs": [
+            {
+                "first": comparison.runs[pair.first].name,
+                "second": comparison.runs[pair.second].name,
+                "paired": pair.paired,
+                "notes": list(pair.notes),
+                "verdict": list(pair.verdict),
+                "counts": asdict(pair.counts),
+                "taxonomy": [taxonomy_document(one) for one in pair.taxonomy],
+                "rotations": [_rotation_fields(one) for one in pair.rotations],
+                "no_rotation": pair.no_rotation,
+                "differences": [_fields(one) for one in pair.differences],
+            }
+            for pair in comparison.pairs
+        ],
+        "trend": {
+            "reason": comparison.trend.reason,
+            "caveats": list(comparison.trend.caveats),
+            "numbers": trend_document(comparison.trend.trends),
+        },
+    }
+
+
+def _rotation_fields(one: SiteRotation) -> dict[str, Any]:
+    fields = {"measurement": one.measurement, "site": one.site.address, "side": one.side, "rank": one.rank}
+    angles = {"mean_degrees": one.mean_degrees, "max_degrees": one.max_degrees}
+    return {**fields, "overlap": one.overlap, "chance": one.chance, **angles, "reason": one.reason}
+
+
+def _run_fields(run: Run) -> dict[str, Any]:
+    info = run.info
+    return {
+        "name": run.name,
+        "archive": str(run.archive.path),
+        "architecture": info.architecture,
+        "num_parameters": info.num_parameters,
+        "batch_size_tokens": run.batch_size_tokens,
+        "num_checkpoints": len(run.archive),
+        "probe": run.archive.provenance.probe.digest,
+    }
+
+
+def _point_fields(runs: Sequence[Run], point: AlignedPoint) -> dict[str, Any]:
+    return {
+        "target": point.target,
+        "gap": point.gap,
+        "places": [
+            {
+                "run": run.name,
+                "before": run.archive.refs[place.bracket.before].key,
+                "after": run.archive.refs[place.bracket.after].key,
+                "share": place.bracket.share,
+                "gap": place.gap,
+            }
+            for run, place in zip(runs, point.places, strict=True)
+        ],
+    }

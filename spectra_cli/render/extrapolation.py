@@ -1,0 +1,193 @@
+"""A single run's loss curve beyond its end: table, JSON document, CSV rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from spectra_cli.render.forecast import SCHEMA
+from spectra_cli.render.numbers import count
+from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.tidy import finite
+
+if TYPE_CHECKING:
+    from spectra_cli.analysis.loss_curve import BackTest
+    from spectra_cli.workflows.extrapolation import CurveForecast, Extrapolation, Interval
+
+CAVEATS = (
+    (
+        "A single run continued from its own past: it holds as long as data, batch size and schedule go on "
+        "as they were, and says nothing about other runs."
+    ),
+    (
+        "The interval is of the residuals around this one form of curve; a form that is wrong is not in it. "
+        "The errors on the held part are the better guide."
+    ),
+)
+COLUMNS = ("fit", "quantity", "at", "value", "low", "high")
+"""Columns of the CSV table: predicted losses `at` a position, and the position of the target loss."""
+
+
+def extrapolation_tables(found: Extrapolation) -> Iterator[RenderableType]:
+    """Everything there is to say, at most 100 columns wide."""
+    head = Text()
+    head.append(f"{found.name}: {found.loss} loss beyond its end, within-run extrapolation", style="bold")
+    head.append(
+        f"\nL = E + A (t/t_last)^-b through {found.num_points} checkpoints, {_count(found.first)} to "
+        f"{_count(found.last)} {found.unit} (loss there {found.last_loss:.4f})"
+    )
+    if len(found.fits) > 1:
+        head.append(f"\nspectrum: + c x {found.statistic}, mean of layers {','.join(map(str, found.layers))}")
+    yield head
+    if found.fits:
+        yield _table(found)
+    if found.test is not None:
+        yield _test(found, found.test)
+    else:
+        yield Text(
+            f"\n{found.num_points} checkpoints are too few to hold some back: the curve is untested",
+            style="yellow",
+        )
+    for notice in found.notices:
+        yield Text(f"note: {notice}", style="yellow")
+    yield Text("\n" + "\n".join(CAVEATS), style="dim")
+
+
+def _table(found: Extrapolation) -> RenderableType:
+    table = plain_table()
+    table.add_column("")
+    for fit in found.fits:
+        table.add_column(fit.name, justify="right", no_wrap=True)
+    table.add_row("E, A, b", *(Text(_parameters(fit)) for fit in found.fits))
+    table.add_row("residuals", *(f"{fit.spread:.4f} nats" for fit in found.fits))
+    for row, (position, _) in enumerate(found.fits[0].losses):
+        table.add_row(
+            f"loss at {_count(position)} {found.unit}",
+            *(Text(_loss(fit.losses[row][1])) for fit in found.fits),
+        )
+    if found.target is not None:
+        label = f"{found.unit} to loss {found.target:.4f}"
+        if math.isfinite(found.reached):
+            table.add_row(label, *(f"{_count(found.reached)} (reached)" for _ in found.fits))
+        else:
+            table.add_row(label, *(Text(_tokens(fit.to_target)) for fit in found.fits))
+    return titled(f"Continued, with {found.level:.0%} intervals", table)
+
+
+def _parameters(fit: CurveForecast) -> str:
+    curve = fit.curve
+    covariate = f", c {curve.slope:+.3g}" if curve.slope else ""
+    return f"{curve.floor:.4g}, {curve.scale:.4g}, {curve.exponent:.3g}{covariate}"
+
+
+def _loss(found: Interval) -> str:
+    return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+
+
+def _tokens(found: Interval | None) -> str:
+    if found is None:
+        return "-"
+    ends = [_count(end) for end in (found.low, found.high)]
+    return f"{_count(found.value)} [{', '.join(ends)}]"
+
+
+def _count(number: float) -> str:
+    return count(round(number)) if math.isfinite(number) else "never"
+
+
+def _test(found: Extrapolation, test: BackTest) -> RenderableType:
+    table = plain_table()
+    table.add_column("back-test")
+    table.add_column("error (nats)", justify="right")
+    rows = {
+        "loss curve": test.curve,
+        "loss curve + spectrum": test.with_covariate,
+        "last loss, unchanged": test.unchanged,
+    }
+    for name, error in rows.items():
+        table.add_row(name, f"{error:.4f}" if math.isfinite(error) else "-")
+    return titled(
+        f"Fitted on the first {test.num_fitted} checkpoints (to {_count(test.last_fitted)} {found.unit}), "
+        f"asked for the last {test.num_held}",
+        table,
+        Text(_verdict(test), style="bold"),
+    )
+
+
+def _verdict(test: BackTest) -> str:
+    if not math.isfinite(test.with_covariate) or not math.isfinite(test.curve):
+        return "the curve with the spectrum could not be tested"
+    change = 1 - test.with_covariate / test.curve if test.curve else -math.inf
+    if change > 0:
+        return f"on the held part the spectrum lowers the error by {change:.0%}"
+    errors = f"error {test.with_covariate:.4f} with, {test.curve:.4f} without"
+    return f"on the held part the spectrum does not help: {errors}"
+
+
+def as_document(found: Extrapolation) -> dict[str, Any]:
+    """The JSON document of one run."""
+    test = found.test
+    return {
+        "schema": SCHEMA,
+        "kind": "within_run",
+        "run": found.name,
+        "archive": str(found.path),
+        "unit": found.unit,
+        "loss": found.loss,
+        "num_points": found.num_points,
+        "first": found.first,
+        "last": found.last,
+        "last_loss": found.last_loss,
+        "target_loss": found.target,
+        "target_reached": finite(found.reached),
+        "statistic": found.statistic,
+        "layers": list(found.layers),
+        "level": found.level,
+        "fits": [
+            {
+                "name": fit.name,
+                "floor": fit.curve.floor,
+                "scale": fit.curve.scale,
+                "exponent": fit.curve.exponent,
+                "slope": fit.curve.slope,
+                "residuals": fit.spread,
+                "losses": [{"at": position, **_interval(loss)} for position, loss in fit.losses],
+                "to_target": None if fit.to_target is None else _interval(fit.to_target),
+            }
+            for fit in found.fits
+        ],
+        "back_test": None
+        if test is None
+        else {
+            "num_fitted": test.num_fitted,
+            "num_held": test.num_held,
+            "last_fitted": test.last_fitted,
+            "curve": finite(test.curve),
+            "with_spectrum": finite(test.with_covariate),
+            "unchanged": finite(test.unchanged),
+        },
+        "notices": list(found.notices),
+        "caveats": list(CAVEATS),
+    }
+
+
+def _interval(found: Interval) -> dict[str, float | None]:
+    return {"value": finite(found.value), "low": finite(found.low), "high": finite(found.high)}
+
+
+def csv_rows(found: Extrapolation) -> list[dict[str, Any]]:
+    """One row a predicted number, keyed by `COLUMNS`; an empty number is infinite: never reached."""
+    rows: list[dict[str, Any]] = []
+    for fit in found.fits:
+        rows += [
+            {"fit": fit.name, "quantity": "loss", "at": position, **_interval(loss)}
+            for position, loss in fit.losses
+        ]
+        if fit.to_target is not None:
+            target = {"fit": fit.name, "quantity": found.unit, "at": found.target}
+            rows.append({**target, **_interval(fit.to_target)})
+    return rows

@@ -1,0 +1,328 @@
+"""The forecast of several runs: its table, its evidence in plain words, its JSON document and CSV rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from spectra_cli.render.numbers import count, loss, rate, with_error
+from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.tidy import finite
+
+if TYPE_CHECKING:
+    from spectra_cli.analysis.forecast_evidence import Evidence, Prediction
+    from spectra_cli.workflows.forecast import Forecast
+    from spectra_cli.workflows.forecast_rows import RunRow
+
+SCHEMA = "spectra.forecast/1"
+CAVEATS = (
+    (
+        "An association over these runs, not a mechanism: batch size and learning rate move both the "
+        "spectrum and the tokens needed."
+    ),
+    (
+        "A study of 108 models (arXiv 2602.20433) finds that effective rank mostly reflects hyper-parameters "
+        "and does not reliably predict quality: read this as tokens to a loss, never as downstream scores."
+    ),
+    (
+        "Fix layers, statistic and moment before looking: whoever tries several and keeps the best has no "
+        "p-value."
+    ),
+)
+COLUMNS = (
+    "run",
+    "role",
+    "family",
+    "outcome",
+    "batch_size_tokens",
+    "learning_rate",
+    "width",
+    "early_step",
+    "early",
+    "early_loss",
+    "predictor",
+    "stderr",
+    "status",
+    "to_target",
+    "seen",
+    "predicted",
+    "predicted_low",
+    "predicted_high",
+    "outside",
+    "reason",
+)
+"""Columns of the CSV table, one row a run."""
+
+
+def forecast_tables(found: Forecast) -> Iterator[RenderableType]:
+    """Everything there is to say, at most 100 columns wide."""
+    yield _heading(found)
+    yield _table(found)
+    if found.evidence is None:
+        yield Text("\nfewer than two usable runs: nothing can be said", style="yellow")
+    else:
+        yield _association(found, found.evidence)
+        if found.evidence.errors:
+            yield _errors(found.evidence)
+    for notice in found.notices:
+        yield Text(f"note: {notice}", style="yellow")
+    yield Text("\n" + "\n".join(CAVEATS), style="dim")
+
+
+def _heading(found: Forecast) -> Text:
+    how = "given" if found.target_given else "the lowest that all runs reach"
+    lines = Text()
+    lines.append(f"{found.unit} to {found.loss} loss {found.target:.4f} ({how})", style="bold")
+    layers = sorted({row.layers for row in found.rows if row.layers})
+    where = "; ".join(_layers(one) for one in layers) or "no layer"
+    lines.append(
+        f"\nfrom {found.statistic}, mean of {where}, at the last checkpoint within the first "
+        f"{count(round(found.early))} {found.early_unit}; ± is one standard error"
+    )
+    return lines
+
+
+def _layers(layers: tuple[int, ...]) -> str:
+    if len(layers) == 1:
+        return f"layer {layers[0]}"
+    if layers == tuple(range(layers[0], layers[-1] + 1)):
+        return f"layers {layers[0]}-{layers[-1]}"
+    return f"layers {','.join(map(str, layers))}"
+
+
+def _table(found: Forecast) -> RenderableType:
+    rows = sorted(found.rows, key=_by_outcome)
+    columns = {
+        "run": [f"{row.name} (new)" if row.role == "new" else row.name for row in rows],
+        "family": [row.family for row in rows],
+        "batch": [_count(row.batch_tokens) for row in rows],
+        "learning\nrate": [rate(finite(row.learning_rate)) for row in rows],
+        f"early\n{found.unit}": [_count(row.early) for row in rows],
+        "early\nloss": [loss(finite(row.early_loss)) for row in rows],
+        "early\nexponent" if "exponent" in found.statistic else "early\nnumber": [
+            with_error(row.predictor, row.stderr) + _MARKS.get(row.status.value, "") for row in rows
+        ],
+        f"{found.unit}\nto target": [_to_target(row) for row in rows],
+        "predicted": [_predicted(row.prediction) for row in rows],
+    }
+    table = plain_table()
+    one_family = len({row.family for row in rows}) == 1
+    shown = {
+        title: cells
+        for title, cells in columns.items()
+        if (set(cells) - {"-", ""}) and not (title == "family" and one_family)
+    }
+    for title in shown:
+        words = title in ("run", "family")
+        table.add_column(title, justify="left" if words else "right", no_wrap=not words, overflow="fold")
+    for cells in zip(*shown.values(), strict=True):
+        table.add_row(*map(Text, cells))
+    excluded = [f"{row.name}: {row.reason}" for row in rows if row.outcome == "excluded"]
+    return titled(
+        f"{len(rows)} runs, fewest {found.unit} first",
+        table,
+        *(Text(f"excluded: {line}", style="yellow") for line in excluded),
+    )
+
+
+_MARKS = {"partial": "*", "below_floor": "!"}
+_ORDER = {"reached": 0, "censored": 1, "excluded": 2}
+
+
+def _by_outcome(row: RunRow) -> tuple[int, float]:
+    return _ORDER[row.outcome], row.to_target if math.isfinite(row.to_target) else 0.0
+
+
+def _count(number: float) -> str:
+    return count(round(number) if math.isfinite(number) else None)
+
+
+def _to_target(row: RunRow) -> str:
+    if row.outcome == "excluded":
+        return "excluded"
+    if math.isfinite(row.to_target):
+        return _count(row.to_target)
+    return f"> {_count(row.seen)}"
+
+
+def _predicted(prediction: Prediction | None) -> str:
+    if prediction is None:
+        return "-"
+    outside = " (outside)" if prediction.outside else ""
+    return f"{_count(prediction.value)} [{_end(prediction.low)}, {_end(prediction.high)}]{outside}"
+
+
+def _end(number: float) -> str:
+    return count(round(number)) if math.isfinite(number) else "∞"
+
+
+def _association(found: Forecast, evidence: Evidence) -> RenderableType:
+    censored = sum(row.outcome == "censored" and row.role == "known" for row in found.rows)
+    families = f" in {evidence.num_families} families" if evidence.num_families > 1 else ""
+    lines = [f"{evidence.num_runs} runs{families}, {censored} censored (last in the ranks)"]
+    lines.append(
+        f"Spearman {_signed(evidence.rank.value)}{_p(evidence)}; Kendall {_signed(evidence.kendall)}"
+    )
+    if math.isfinite(evidence.partial_rank):
+        lines[-1] += f"; Spearman given all baselines {_signed(evidence.partial_rank)}"
+    if math.isfinite(evidence.linear.value):
+        span = f"{_signed(evidence.linear.low)} to {_signed(evidence.linear.high)}"
+        interval = f" (95 %: {span})" if math.isfinite(evidence.linear.low) else " (no interval from so few)"
+        lines.append(f"Pearson {_signed(evidence.linear.value)}{interval}, on log {found.unit}")
+    if evidence.slope is not None:
+        slope = evidence.slope
+        shrunk = (
+            f"; noise in the number shrinks it to {slope.reliability:.2f} of the truth"
+            if math.isfinite(slope.reliability)
+            else "; the number has no standard error, so that its shrinking is unknown"
+        )
+        lines.append(f"slope {with_error(slope.value, slope.stderr)} in log {found.unit}{shrunk}")
+    if evidence.why_less:
+        lines.append(evidence.why_less)
+    return Group(Text(), Text("Association", style="bold"), Text("\n".join(lines)))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if math.isfinite(value) else "-"
+
+
+def _p(evidence: Evidence) -> str:
+    if not math.isfinite(evidence.rank.p_value):
+        return f" (no p-value: the smallest that so few can have is {evidence.smallest_p:.2g})"
+    how = "all" if evidence.rank.exact else "50,000 random"
+    return f" (p = {evidence.rank.p_value:.2g}, {how} orderings within families)"
+
+
+def _errors(evidence: Evidence) -> RenderableType:
+    table = plain_table()
+    table.add_column("predicted from")
+    table.add_column("Q²", justify="right")
+    table.add_column("typical\nerror", justify="right")
+    for error in evidence.errors:
+        table.add_row(
+            error.name,
+            f"{error.predictive:+.2f}" if math.isfinite(error.predictive) else "-",
+            f"x {math.exp(error.error):.3g}" if math.isfinite(error.error) else "-",
+        )
+    missing = dict.fromkeys(error.reason for error in evidence.errors if error.reason)
+    notes = [f"-: {reason}" for reason in missing]
+    if math.isfinite(evidence.family_left_out):
+        notes.append(f"with the slope of the other families: Q² {evidence.family_left_out:+.2f}")
+    return titled(
+        f"Each run forecast from the other {evidence.num_fitted - 1} (Q² = 1 perfect, 0 as the mean)",
+        table,
+        *map(Text, notes),
+        Text(_headline(evidence), style="bold"),
+    )
+
+
+def _headline(evidence: Evidence) -> str:
+    gain = evidence.gain
+    if gain is None or not math.isfinite(gain.value):
+        return "the spectrum cannot be held against a baseline"
+    told = f"{gain.value:+.2f} in Q² over the best baseline ({gain.baseline}, {gain.without:+.2f})"
+    return f"the spectrum {'adds' if gain.value > 0 else 'adds nothing:'} {told}"
+
+
+def as_document(found: Forecast) -> dict[str, Any]:
+    """The JSON document of several runs."""
+    evidence = found.evidence
+    return {
+        "schema": SCHEMA,
+        "kind": "between_runs",
+        "unit": found.unit,
+        "loss": found.loss,
+        "target_loss": found.target,
+        "target_given": found.target_given,
+        "early": found.early,
+        "early_unit": found.early_unit,
+        "statistic": found.statistic,
+        "runs": [{**row, "archive": str(r.path), "layers": list(r.layers)} for row, r in _rows(found)],
+        "association": None if evidence is None else _association_document(evidence),
+        "predictors": [
+            {
+                "name": error.name,
+                "q_squared": finite(error.predictive),
+                "error": finite(error.error),
+                "reason": error.reason,
+            }
+            for error in (() if evidence is None else evidence.errors)
+        ],
+        "gain": _gain_document(evidence),
+        "notices": list(found.notices),
+        "caveats": list(CAVEATS),
+    }
+
+
+def csv_rows(found: Forecast) -> list[dict[str, Any]]:
+    """One row a run, keyed by `COLUMNS`."""
+    return [row for row, _ in _rows(found)]
+
+
+def _rows(found: Forecast) -> Iterator[tuple[dict[str, Any], RunRow]]:
+    for row in found.rows:
+        prediction = row.prediction
+        yield (
+            {
+                "run": row.name,
+                "role": row.role,
+                "family": row.family,
+                "outcome": row.outcome,
+                "batch_size_tokens": finite(row.batch_tokens),
+                "learning_rate": finite(row.learning_rate),
+                "width": row.width or None,
+                "early_step": row.early_step,
+                "early": finite(row.early),
+                "early_loss": finite(row.early_loss),
+                "predictor": finite(row.predictor),
+                "stderr": finite(row.stderr),
+                "status": row.status.value,
+                "to_target": finite(row.to_target),
+                "seen": row.seen,
+                "predicted": None if prediction is None else finite(prediction.value),
+                "predicted_low": None if prediction is None else finite(prediction.low),
+                "predicted_high": None if prediction is None else finite(prediction.high),
+                "outside": None if prediction is None else prediction.outside,
+                "reason": row.reason,
+            },
+            row,
+        )
+
+
+def _association_document(evidence: Evidence) -> dict[str, Any]:
+    slope = evidence.slope
+    return {
+        "num_runs": evidence.num_runs,
+        "num_families": evidence.num_families,
+        "num_fitted": evidence.num_fitted,
+        "spearman": finite(evidence.rank.value),
+        "p_value": finite(evidence.rank.p_value),
+        "p_exact": evidence.rank.exact,
+        "smallest_p": evidence.smallest_p,
+        "kendall": finite(evidence.kendall),
+        "partial_spearman": finite(evidence.partial_rank),
+        "pearson": finite(evidence.linear.value),
+        "pearson_low": finite(evidence.linear.low),
+        "pearson_high": finite(evidence.linear.high),
+        "slope": None if slope is None else finite(slope.value),
+        "slope_stderr": None if slope is None else finite(slope.stderr),
+        "reliability": None if slope is None else finite(slope.reliability),
+        "family_left_out_q_squared": finite(evidence.family_left_out),
+        "why_less": evidence.why_less,
+    }
+
+
+def _gain_document(evidence: Evidence | None) -> dict[str, Any] | None:
+    if evidence is None or evidence.gain is None:
+        return None
+    gain = evidence.gain
+    return {
+        "baseline": gain.baseline,
+        "q_squared_without": finite(gain.without),
+        "q_squared_with": finite(gain.with_spectrum),
+        "value": finite(gain.value),
+    }

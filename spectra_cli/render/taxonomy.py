@@ -1,0 +1,200 @@
+"""The taxonomy's label with what it rests on: counts, floors, what is missing, caveats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from spectra_cli.core.types import Site
+from spectra_cli.render.numbers import with_error
+from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.tidy import finite
+
+if TYPE_CHECKING:
+    from spectra_cli.analysis.evidence import Counted, Evidence
+    from spectra_cli.analysis.performance import Performance
+    from spectra_cli.analysis.taxonomy import Taxonomy
+
+
+def taxonomy_report(found: Taxonomy, at: str) -> Iterator[RenderableType]:
+    """The label at one aligned point with its evidence.
+
+    Args:
+        found: the taxonomy.
+        at: the point in words ("loss 3.2812").
+    """
+    heading = Text(f"\n{found.label}", style="bold")
+    heading.append(f"  ({found.confidence}, at {at})\n", style="not bold")
+    heading.append(f"{found.reason}\n", style="not bold")
+    if len(found.possible) > 1:
+        heading.append(f"left: {', '.join(found.possible)}\n", style="not bold")
+    heading.append(f"{_gains(found.performance)}\n", style="not bold")
+    flags = (f"{name}: {part.flag} ({part.num_sites} sites)" for name, part in _parts(found))
+    heading.append("; ".join(flags), style="not bold")
+    yield heading
+    yield _table(found)
+    for name, evidence in _parts(found):
+        yield from _moved_places(name, evidence)
+        yield from _undecided(name, evidence)
+    yield Text("\n".join(f"- {caveat}" for caveat in found.caveats), style="dim")
+
+
+def taxonomy_overview(found: Sequence[Taxonomy], unit: str) -> RenderableType:
+    """One row an aligned point: whether the label is the same along the run."""
+    table = plain_table()
+    for column in (unit, "label", "head", "gradients", "tail", "tokens"):
+        table.add_column(column, no_wrap=column != "label")
+    for one in found:
+        flags = [str(evidence.flag) for _, evidence in _parts(one)]
+        table.add_row(f"{one.target:.6g}", one.label, *flags, one.performance.tokens)
+    return titled("Taxonomy at each aligned point", table)
+
+
+def as_document(found: Taxonomy) -> dict[str, Any]:
+    """The taxonomy as JSON values."""
+    performance = found.performance
+    return {
+        "target": found.target,
+        "label": found.label.value,
+        "reason": found.reason,
+        "possible": [label.value for label in found.possible],
+        "confidence": found.confidence.value,
+        "token_gain": finite(performance.token_gain),
+        "token_gain_error": finite(performance.token_gain_error),
+        "throughput_gain": finite(performance.throughput_gain),
+        "evidence": [_evidence_document(name, evidence) for name, evidence in _parts(found)],
+        "caveats": list(found.caveats),
+    }
+
+
+def _parts(found: Taxonomy) -> tuple[tuple[str, Evidence], ...]:
+    return ("head", found.head), ("gradients", found.gradients), ("tail", found.tail)
+
+
+def _gains(performance: Performance) -> str:
+    if math.isnan(performance.token_gain):
+        tokens = "unknown"
+    else:
+        error = performance.token_gain_error
+        tokens = f"{100 * performance.token_gain:+.1f} % ± {100 * error:.1f} (fewer is +)"
+    throughput = performance.throughput_gain
+    speed = "not given" if math.isnan(throughput) else f"{100 * throughput:+.1f} %"
+    return f"gain in tokens: {tokens}; in throughput: {speed}"
+
+
+def _table(found: Taxonomy) -> RenderableType:
+    table = plain_table()
+    table.add_column("evidence", no_wrap=True)
+    table.add_column("statistic", overflow="fold")
+    for column in ("up", "down", "equal", "open", "median\nB - A", "probe\nfloor"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, evidence in _parts(found):
+        for number, counted in enumerate(evidence.statistics):
+            table.add_row("" if number else name, counted.statistic, *_cells(counted))
+    return table
+
+
+def _cells(counted: Counted) -> tuple[str, ...]:
+    if counted.num_missing == counted.num_sites:
+        return (*[""] * 4, "-", "-")
+    return (
+        str(len(counted.risen)),
+        str(len(counted.fallen)),
+        str(counted.num_equal),
+        str(counted.num_undecided),
+        with_error(counted.delta, counted.stderr),
+        "-" if math.isnan(counted.floor) else f"{counted.floor:.2g}",
+    )
+
+
+def _moved_places(name: str, evidence: Evidence) -> Iterator[Text]:
+    for counted in evidence.statistics:
+        for word, addresses in (("up", counted.risen), ("down", counted.fallen)):
+            if addresses:
+                yield Text(f"{name}: {counted.statistic} {word} in {places(addresses)}", style="dim")
+
+
+def _undecided(name: str, evidence: Evidence) -> Iterator[Text]:
+    """For each statistic that is open somewhere: which floor was not beaten, and what would decide."""
+    for counted in evidence.statistics:
+        if counted.num_missing and evidence.num_sites:
+            yield Text(
+                f"{name}: {counted.statistic} has no number in {counted.num_missing} of "
+                f"{counted.num_sites} sites (--json has the reasons)",
+                style="yellow",
+            )
+        if not counted.num_undecided:
+            continue
+        floors = ", ".join(f"{kind} ({times})" for kind, times in counted.obstacles.items())
+        needed = [
+            f"{what} {number:,} sequences"
+            for what, number in (
+                ("for a difference of this size", counted.sequences_to_differ),
+                ("for equality", counted.sequences_to_equal),
+            )
+            if number is not None
+        ]
+        line = f"{name}: {counted.statistic} open in {counted.num_undecided} sites; not beaten: {floors}"
+        yield Text(line + (f"; needed {', '.join(needed)}" if needed else ""), style="yellow")
+
+
+def places(addresses: Sequence[str]) -> str:
+    """Addresses by component, with runs of layers drawn together.
+
+    >>> places(["blocks.0.resid_post", "blocks.1.resid_post", "blocks.3.resid_post", "blocks.2.attn.q"])
+    'layers 0-1, 3; attn.q 2'
+    """
+    sites = sorted((Site.parse(address) for address in addresses), key=lambda s: s.component != "resid_post")
+    by_component: dict[str, list[int]] = {}
+    for site in sites:
+        by_component.setdefault(site.component, [])
+        if site.layer is not None:
+            by_component[site.component].append(site.layer)
+    return "; ".join(
+        f"{'layers' if component == 'resid_post' else component} {_spans(sorted(layers))}".rstrip()
+        for component, layers in by_component.items()
+    )
+
+
+def _spans(layers: Sequence[int]) -> str:
+    spans = []
+    for _, group in groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0]):
+        members = [layer for _, layer in group]
+        spans.append(str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}")
+    return ", ".join(spans)
+
+
+def _evidence_document(name: str, evidence: Evidence) -> dict[str, Any]:
+    return {
+        "name": name,
+        "flag": evidence.flag.value,
+        "measurement": evidence.measurement,
+        "layers": list(evidence.layers),
+        "num_sites": evidence.num_sites,
+        "num_all_equal": evidence.num_all_equal,
+        "statistics": [
+            {
+                "statistic": counted.statistic,
+                "has_moved": counted.has_moved,
+                "risen": list(counted.risen),
+                "fallen": list(counted.fallen),
+                "num_equal": counted.num_equal,
+                "num_undecided": counted.num_undecided,
+                "num_missing": counted.num_missing,
+                "obstacles": {kind.value: times for kind, times in counted.obstacles.items()},
+                "delta": finite(counted.delta),
+                "stderr": finite(counted.stderr),
+                "floor": finite(counted.floor),
+                "seed_floor": finite(counted.seed_floor),
+                "margin": finite(counted.margin),
+                "sequences_to_differ": counted.sequences_to_differ,
+                "sequences_to_equal": counted.sequences_to_equal,
+            }
+            for counted in evidence.statistics
+        ],
+    }

@@ -1,0 +1,125 @@
+"""Trends with batch size: how many sites rise or fall, then the clearest ones with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import RenderableType
+from rich.text import Text
+
+from spectra_cli.render.numbers import count, with_error
+from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.tidy import finite
+
+if TYPE_CHECKING:
+    from spectra_cli.analysis.trend import BatchTrend
+
+SHOWN = 12
+_SHORT = {
+    "activation_covariance": "activations",
+    "gradient_covariance": "gradients",
+    "gradient_matrix": "gradients, uncentred",
+    "weight": "weights",
+    "weight_update": "updates",
+}
+
+
+def trend_report(
+    found: Sequence[BatchTrend], runs: Mapping[str, int], at: str, caveats: Sequence[str]
+) -> Iterator[RenderableType]:
+    """What rises and falls with the batch size at one aligned point.
+
+    Args:
+        found: the trends at this point.
+        runs: name of each run -> tokens of one of its steps.
+        at: the point in words ("loss 3.2812").
+        caveats: of the trends.
+    """
+    sizes = ", ".join(f"{name} {count(size)}" for name, size in sorted(runs.items(), key=lambda r: r[1]))
+    clear = sum(t.verdict in ("rising", "falling") for t in found)
+    yield Text.assemble(
+        (f"\nTrend with batch size at {at}: {clear} of {len(found)} numbers rise or fall\n", "bold"),
+        f"tokens a step: {sizes}; slopes are for a doubling of the batch",
+    )
+    yield _counts(found)
+    yield _clearest(found)
+    yield Text("\n".join(f"- {line}" for line in caveats), style="dim")
+
+
+def as_document(found: Sequence[BatchTrend]) -> list[dict[str, Any]]:
+    """The trends as JSON values."""
+    return [
+        {
+            "measurement": t.of.measurement,
+            "statistic": t.of.statistic,
+            "site": t.of.site.address,
+            "target": t.of.target,
+            "values": [None if run is None else finite(run.value) for run in t.of.runs],
+            "num_runs": t.num_runs,
+            "slope": finite(t.slope),
+            "scatter": finite(t.scatter),
+            "noise": finite(t.noise),
+            "floor": finite(t.floor),
+            "low": finite(t.low),
+            "high": finite(t.high),
+            "degrees": t.degrees,
+            "order": None if t.order is None else t.order.value,
+            "margin": t.of.margin,
+            "p_value": finite(t.p_value),
+            "adjusted": finite(t.adjusted),
+            "verdict": t.verdict.value,
+        }
+        for t in found
+    ]
+
+
+def _counts(found: Sequence[BatchTrend]) -> RenderableType:
+    """One row a statistic: over how many sites it does what."""
+    table = plain_table()
+    table.add_column("of", no_wrap=True)
+    table.add_column("statistic", overflow="fold")
+    for column in ("sites", "rising", "falling", "flat", "open", "in order", "median\nslope"):
+        table.add_column(column, justify="right", no_wrap=True)
+    groups: dict[tuple[str, str], list[BatchTrend]] = {}
+    for t in found:
+        groups.setdefault((t.of.measurement, t.of.statistic), []).append(t)
+    for (measurement, statistic), trends in groups.items():
+        verdicts = [t.verdict.value for t in trends]
+        slopes = [t.slope for t in trends if math.isfinite(t.slope)]
+        table.add_row(
+            _SHORT.get(measurement, measurement),
+            statistic,
+            str(len(trends)),
+            *(str(verdicts.count(word)) for word in ("rising", "falling", "flat", "inconclusive")),
+            str(sum(t.order is not None for t in trends)),
+            f"{float(np.median(slopes)):+.3g}" if slopes else "-",
+        )
+    note = Text("in order: the means of all sizes rise, or fall, at every step", style="dim")
+    return titled("By statistic", table, note)
+
+
+def _clearest(found: Sequence[BatchTrend]) -> RenderableType:
+    """The trends with the smallest p-values."""
+    known = sorted((t for t in found if math.isfinite(t.p_value)), key=lambda t: t.p_value)[:SHOWN]
+    table = plain_table()
+    table.add_column("site", no_wrap=True)
+    table.add_column("statistic", overflow="fold")
+    for column in ("slope", "95 % interval", "p\ncorrected", "probe\nerror"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for t in known:
+        table.add_row(
+            t.of.site.address.removeprefix("blocks.").removesuffix(".resid_post"),
+            t.of.statistic,
+            with_error(t.slope, t.stderr),
+            f"{t.low:+.3g} to {t.high:+.3g}",
+            f"{t.adjusted:.2g}",
+            "-" if math.isnan(t.noise) else f"{t.noise:.1g}",
+            t.verdict.value,
+        )
+    left = sum(math.isfinite(t.p_value) for t in found) - len(known)
+    more = f" ({left} more in --json)" if left else ""
+    return titled(f"The clearest trends{more}", table)

@@ -1,0 +1,145 @@
+"""The runs of a comparison: their archives, where they stand, and their spectra at each aligned point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from spectra_cli.analysis.alignment import Alignment, Loss, Trajectory
+from spectra_cli.analysis.matching import Bracket
+from spectra_cli.analysis.points import Point
+from spectra_cli.archive.layout import SUFFIX, resolve_archive
+from spectra_cli.archive.reader import Archive, open_archive
+from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray
+
+PROBE_LOSS = "probe_loss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """One of the compared runs; `name` tells it from the others."""
+
+    name: str
+    archive: Archive
+    trajectory: Trajectory
+
+    @property
+    def info(self) -> CheckpointInfo:
+        """Of its last checkpoint."""
+        return self.archive.infos[-1]
+
+    @property
+    def batch_size_tokens(self) -> int | None:
+        """Tokens of an optimiser step, of the last checkpoint that says so."""
+        sizes = [info.batch_size_tokens for info in self.archive.infos]
+        return next((size for size in reversed(sizes) if size is not None), None)
+
+
+def open_runs(names: Sequence[str]) -> tuple[Run, ...]:
+    """The runs, named by archive or by the folder that was scanned.
+
+    Raises:
+        ArchiveError: there is no such archive, or it is damaged.
+    """
+    paths = [resolve_archive(name, Path.cwd()) for name in names]
+    archives = {path: open_archive(path) for path in dict.fromkeys(paths)}
+    return tuple(
+        Run(name=label, archive=archives[path], trajectory=_trajectory(label, archives[path]))
+        for label, path in zip(_labels(paths), paths, strict=True)
+    )
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Names of archives, as short as they can be and still differ; the same archive twice is numbered."""
+    names = [path.name.removesuffix(SUFFIX) for path in paths]
+    if len(set(names)) < len(set(paths)):
+        names = [f"{path.parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
+    if len(set(names)) < len(set(paths)):
+        names = [str(path).removesuffix(SUFFIX) for path in paths]
+    counted = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    return [name if n == 1 else f"{name} ({n})" for name, n in zip(names, counted, strict=True)]
+
+
+def _trajectory(name: str, archive: Archive) -> Trajectory:
+    infos = archive.infos
+    return Trajectory(
+        name=name,
+        losses={
+            Loss.PROBE: archive.scalars_over(PROBE_LOSS),
+            Loss.VALIDATION: _known(info.eval_loss for info in infos),
+            Loss.TRAIN: _known(info.train_loss for info in infos),
+        },
+        steps=_known(ref.step for ref in archive.refs),
+        tokens=_known(info.tokens_seen for info in infos),
+    )
+
+
+def _known(values: Iterable[float | None]) -> FloatArray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def points_of(runs: Sequence[Run], alignment: Alignment) -> Iterator[list[Point]]:
+    """Every run at each point in turn; a checkpoint is read once, and dropped after its last point."""
+    reading = [_reading(run, place, alignment) for place, run in enumerate(runs)]
+    for aligned in alignment.points:
+        yield [
+            _point(run, place.bracket, aligned.target, alignment, next(at))
+            for run, place, at in zip(runs, aligned.places, reading, strict=True)
+        ]
+
+
+def _reading(
+    run: Run, place: int, alignment: Alignment
+) -> Iterator[tuple[CheckpointSpectra, CheckpointSpectra]]:
+    """The checkpoints around each point of one run."""
+    brackets = [point.places[place].bracket for point in alignment.points]
+    needed = [(bracket.before, bracket.after) for bracket in brackets]
+    last_use = {index: i for i, pair in enumerate(needed) for index in pair}
+    checkpoints = run.archive.checkpoints(list(dict.fromkeys(chain(*needed))), vectors=False)
+    held: dict[int, CheckpointSpectra] = {}
+    for i, pair in enumerate(needed):
+        for index in dict.fromkeys(pair):
+            if index not in held:
+                held[index] = next(checkpoints)
+        yield held[pair[0]], held[pair[1]]
+        held = {index: checkpoint for index, checkpoint in held.items() if last_use[index] > i}
+
+
+def _point(
+    run: Run,
+    bracket: Bracket,
+    target: float,
+    alignment: Alignment,
+    around: tuple[CheckpointSpectra, CheckpointSpectra],
+) -> Point:
+    before, after = around
+    if alignment.loss is not Loss.PROBE or before is after:
+        return Point(before=before, after=after, bracket=bracket)
+    early, late = (_loss_without_blocks(checkpoint) for checkpoint in (before, after))
+    known = early.size and early.size == late.size
+    losses = run.trajectory.losses[Loss.PROBE]
+    return Point(
+        before=before,
+        after=after,
+        bracket=bracket,
+        loss_step=float(losses[bracket.after] - losses[bracket.before]),
+        loss_noise=np.array([0.0, *(bracket.between(early, late) - target)]) if known else np.empty(0),
+    )
+
+
+def _loss_without_blocks(checkpoint: CheckpointSpectra) -> FloatArray:
+    """(B,) the probe's loss without each block."""
+    for scalar in checkpoint.scalars:
+        if scalar.name == PROBE_LOSS and scalar.site is None:
+            return scalar.delete_one_block
+    return np.empty(0)
+
+
+def nearest_to_last_point(run: Run, place: int, alignment: Alignment) -> CheckpointSpectra:
+    """The checkpoint of a run that is nearest to the last point, with its vectors."""
+    bracket = alignment.points[-1].places[place].bracket
+    return run.archive.checkpoint(bracket.before if bracket.share < 0.5 else bracket.after)

@@ -1,0 +1,221 @@
+"""A single run's own loss curve, continued with and without its spectrum, and judged on its last part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spectra_cli.analysis.loss_curve import (
+    FEWEST_POINTS,
+    BackTest,
+    Continuation,
+    LossCurve,
+    back_test,
+    continue_curve,
+)
+from spectra_cli.core.errors import DataError
+from spectra_cli.core.types import FloatArray
+from spectra_cli.workflows.forecast import ForecastRequest, check_options
+from spectra_cli.workflows.forecast_rows import tokens_to_target
+from spectra_cli.workflows.run_series import (
+    RunSeries,
+    as_series,
+    common_loss,
+    common_unit,
+    mean_over_layers,
+    open_runs,
+    tail_statistic,
+    width_of,
+)
+
+PLAIN = "loss curve"
+WITH_SPECTRUM = "loss curve + spectrum"
+# Warm-up and the fall after it follow another law: the fit starts at this share of the run.
+SKIPPED_SHARE = 0.1
+ENOUGH_POINTS = 8
+HORIZONS = (1.5, 2.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A predicted number with its interval; infinite where the curve never gets there.
+
+    Attributes:
+        value: of the fit; low, high: of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveForecast:
+    """One fitted curve and what it says.
+
+    Attributes:
+        name: `loss curve` or `loss curve + spectrum`.
+        curve: its parameters; spread: root mean square of its residuals, nats.
+        losses: (tokens or steps, predicted loss) at multiples of the run's length.
+        to_target: tokens (or steps) to the target loss; None where none was asked for.
+    """
+
+    name: str
+    curve: LossCurve
+    spread: float
+    losses: tuple[tuple[float, Interval], ...]
+    to_target: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extrapolation:
+    """One run's loss curve beyond its end.
+
+    Attributes:
+        name, path: of its archive.
+        unit: `tokens` or `steps`; loss: which one.
+        num_points, first, last: of the fit; last_loss: measured at its end.
+        target: nats, or None.
+        reached: where the run reached the target already; NaN where it did not, or there is none.
+        statistic, layers: of the covariate.
+        level: of the intervals.
+        fits: the curves that could be fitted.
+        test: None with too few points.
+        notices: what to know.
+    """
+
+    name: str
+    path: Path
+    unit: str
+    loss: str
+    num_points: int
+    first: float
+    last: float
+    last_loss: float
+    target: float | None
+    reached: float
+    statistic: str
+    layers: tuple[int, ...]
+    level: float
+    fits: tuple[CurveForecast, ...]
+    test: BackTest | None
+    notices: tuple[str, ...]
+
+
+def extrapolate(request: ForecastRequest) -> Extrapolation:
+    """The loss curve of the one run in `request.archives`, beyond its end.
+
+    Raises:
+        ArchiveError, UsageError: as in `forecast`.
+        DataError: no loss, no positions, or too few checkpoints for a curve.
+    """
+    check_options(request)
+    opened = open_runs(request.archives)
+    unit = common_unit([opened[0][1]])
+    (run,) = as_series(opened, unit)
+    loss = common_loss([run], request.loss)
+    losses = run.losses(loss)
+    points = _later_part(run, losses)
+    tokens, values = run.positions[points], losses[points]
+    statistic, layers, covariate, notices = _covariate(run, points, request)
+    fits = []
+    for name, given in ((PLAIN, None), (WITH_SPECTRUM, covariate)):
+        continued = None if name != PLAIN and given is None else continue_curve(tokens, values, given)
+        if continued is not None:
+            fits.append(_forecast(name, continued, tokens[-1], request))
+    if covariate is not None and len(points) <= FEWEST_POINTS:
+        notices.append(f"{len(points)} checkpoints are too few for a curve with the spectrum in it")
+    if not fits:
+        notices.append("no falling curve fits these losses: nothing is extrapolated")
+    return Extrapolation(
+        name=run.name,
+        path=run.archive.path,
+        unit=unit,
+        loss=loss,
+        num_points=len(points),
+        first=float(tokens[0]),
+        last=float(tokens[-1]),
+        last_loss=float(values[-1]),
+        target=request.target_loss,
+        reached=_reached(run.positions, losses, request.target_loss),
+        statistic=statistic,
+        layers=layers,
+        level=request.level,
+        fits=tuple(fits),
+        test=back_test(tokens, values, covariate),
+        notices=(*notices, *_about(run, points, unit)),
+    )
+
+
+def _later_part(run: RunSeries, losses: FloatArray) -> list[int]:
+    """Checkpoints of the fit: those after the first tenth, or the last eight where that leaves too few."""
+    usable = np.flatnonzero(np.isfinite(losses) & (run.positions > 0))
+    if usable.size < FEWEST_POINTS:
+        raise DataError(
+            f"{run.archive.path}: {usable.size} trained checkpoint(s) with a loss and a position; a loss "
+            f"curve needs {FEWEST_POINTS}. Scan more checkpoints, or give several runs to forecast from one "
+            "another."
+        )
+    later = usable[run.positions[usable] >= SKIPPED_SHARE * run.positions[-1]]
+    chosen = later if later.size >= ENOUGH_POINTS else usable[-ENOUGH_POINTS:]
+    return [int(place) for place in chosen]
+
+
+def _covariate(
+    run: RunSeries, points: Sequence[int], request: ForecastRequest
+) -> tuple[str, tuple[int, ...], FloatArray | None, list[str]]:
+    """The statistic's name, layers and values at the points; no values where one of them is missing."""
+    checkpoints = [run.checkpoint(place) for place in points]
+    statistic = tail_statistic(request.statistic, [width_of(checkpoints[0])])
+    values = []
+    for checkpoint in checkpoints:
+        mean = mean_over_layers(checkpoint, statistic, request.layers)
+        if mean.estimated is None:
+            told = f"{checkpoint.ref.key}: {mean.reason}"
+            return statistic.name, mean.layers, None, [f"no {statistic.name} to go by; {told}"]
+        values.append(mean.estimated.value)
+    return statistic.name, mean.layers, np.array(values), []
+
+
+def _forecast(name: str, continued: Continuation, last: float, request: ForecastRequest) -> CurveForecast:
+    to_target = None
+    if request.target_loss is not None:
+        to_target = _interval(continued.tokens_to(request.target_loss, level=request.level))
+    return CurveForecast(
+        name=name,
+        curve=continued.curve,
+        spread=continued.spread,
+        losses=tuple(
+            (times * last, _interval(continued.loss(times * last, level=request.level))) for times in HORIZONS
+        ),
+        to_target=to_target,
+    )
+
+
+def _interval(found: tuple[float, float, float]) -> Interval:
+    value, low, high = found
+    return Interval(value=value, low=low, high=high)
+
+
+def _reached(positions: FloatArray, losses: FloatArray, target: float | None) -> float:
+    return math.nan if target is None else tokens_to_target(positions, losses, target)[0]
+
+
+def _about(run: RunSeries, points: Sequence[int], unit: str) -> list[str]:
+    told = []
+    if unit == "steps":
+        told.append("the run does not say its tokens: everything is in steps")
+    if run.num_left_out:
+        told.append(f"{run.num_left_out} checkpoint(s) without {unit} left out")
+    rates = [run.infos[place].learning_rate for place in points]
+    known = [rate for rate in rates if rate is not None]
+    if len(known) > 1 and max(known) > 1.01 * min(known):
+        told.append(
+            f"the learning rate went from {known[0]:.3g} to {known[-1]:.3g} over these checkpoints: the "
+            "curve continues its effect as if the schedule went on"
+        )
+    return told

@@ -1,0 +1,282 @@
+"""From the spectrum of an early checkpoint to the tokens that a run needs to a loss, over several runs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spectra_cli.analysis.forecast_evidence import (
+    ENOUGH_IN_A_FAMILY,
+    ENOUGH_POOLED,
+    Evidence,
+    RunTable,
+    predict,
+    usable_baselines,
+    weigh,
+)
+from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.types import FloatArray, Status
+from spectra_cli.workflows.forecast_rows import (
+    EXCLUDED,
+    REACHED,
+    Question,
+    RunRow,
+    early_checkpoint,
+    run_row,
+    without_lonely,
+)
+from spectra_cli.workflows.run_series import (
+    LOSSES,
+    RunSeries,
+    as_series,
+    common_loss,
+    common_unit,
+    differing_scans,
+    open_runs,
+    tail_statistic,
+    width_of,
+)
+
+EARLY_SHARE = 0.2
+# Early checkpoints further apart than this are not of the same moment (specs F2).
+SAME_MOMENT = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastRequest:
+    """What is asked of several runs.
+
+    Attributes:
+        archives: of the runs that the evidence is made of; new: of runs that are only forecast.
+        early: share of the shortest run's length; early_tokens, early_step: the budget itself. At most
+            one; `EARLY_SHARE` without any.
+        target_loss: nats; None for the lowest that all runs reach.
+        statistic: its name, or `tail_exponent` for the one that the widths have in common.
+        layers: `last-third`, `last`, `all`, or numbers.
+        loss: `probe`, `validation`, `train`, or None for the first that all runs have.
+        family: what keeps families apart: a column or fact of the checkpoints, or `none`.
+        level: of the prediction intervals.
+        allow_different_scans: take runs that were not measured alike.
+    """
+
+    archives: tuple[str, ...]
+    new: tuple[str, ...] = ()
+    early: float | None = None
+    early_tokens: float | None = None
+    early_step: int | None = None
+    target_loss: float | None = None
+    statistic: str | None = None
+    layers: str | tuple[int, ...] = "last-third"
+    loss: str | None = None
+    family: str = "architecture"
+    level: float = 0.8
+    allow_different_scans: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """One row a run, and what they say together.
+
+    Attributes:
+        unit: `tokens` or `steps`, of every position.
+        loss, target: which loss, and the one to be reached; target_given: whether the user named it.
+        early, early_unit: the budget of the early checkpoint.
+        statistic: of the predictor.
+        rows: in the order of the command line, new runs last.
+        evidence: None with fewer than two usable runs.
+        notices: what to know about how it was made.
+    """
+
+    unit: str
+    loss: str
+    target: float
+    target_given: bool
+    early: float
+    early_unit: str
+    statistic: str
+    rows: tuple[RunRow, ...]
+    evidence: Evidence | None
+    notices: tuple[str, ...]
+
+
+def forecast(request: ForecastRequest) -> Forecast:
+    """The forecast of several runs, from their archives alone.
+
+    Raises:
+        ArchiveError: an archive is missing or damaged.
+        UsageError: options that contradict each other, or name what is not there.
+        DataError: no loss or no positions, or runs that were not measured alike.
+    """
+    check_options(request)
+    opened = open_runs([*request.archives, *request.new])
+    differences = differing_scans([archive for _, archive in opened])
+    if differences and not request.allow_different_scans:
+        raise DataError(
+            f"the runs were not measured alike ({'; '.join(differences)}), so that their spectra differ by "
+            "the measurement. Scan them with the same settings and probe, or give --allow-different-scans."
+        )
+    unit = common_unit([archive for _, archive in opened])
+    runs = as_series(opened, unit)
+    known = runs[: len(request.archives)]
+    asked = _question(request, runs, known, unit)
+    earliest = [early_checkpoint(run, asked.early, asked.early_unit) for run in runs]
+    statistic = tail_statistic(request.statistic, [width_of(e.measured) for e in earliest if e] or [0])
+    rows = without_lonely(
+        [
+            run_row(run, early, statistic, asked, new=number >= len(known))
+            for number, (run, early) in enumerate(zip(runs, earliest, strict=True))
+        ]
+    )
+    table = _table([row for row in rows if row.role == "known" and row.outcome != EXCLUDED])
+    return Forecast(
+        unit=unit,
+        loss=asked.loss,
+        target=asked.target,
+        target_given=request.target_loss is not None,
+        early=asked.early,
+        early_unit=asked.early_unit,
+        statistic=statistic.name,
+        rows=tuple(_with_prediction(row, table, request.level) for row in rows),
+        evidence=weigh(table) if len(table.response) > 1 else None,
+        notices=(
+            *_about_the_scans(opened_runs=runs, unit=unit, differences=differences),
+            *_about_rows(rows, table),
+        ),
+    )
+
+
+def check_options(request: ForecastRequest) -> None:
+    """Check that the options mean something together.
+
+    Raises:
+        UsageError: they do not.
+    """
+    given = {
+        "--early": request.early,
+        "--early-tokens": request.early_tokens,
+        "--early-step": request.early_step,
+    }
+    named = {flag: value for flag, value in given.items() if value is not None}
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} contradict each other; give one of them")
+    if request.early is not None and not 0 < request.early < 1:
+        raise UsageError(f"--early {request.early:g}: expected a share between 0 and 1, such as 0.2")
+    for flag, value in named.items():
+        if not value > 0 or math.isinf(value):
+            raise UsageError(f"{flag} {value:g}: expected more than 0; an untrained model forecasts nothing")
+    if not 0.5 <= request.level < 1:
+        raise UsageError(f"--level {request.level:g}: expected at least 0.5 and less than 1, such as 0.8")
+    if request.target_loss is not None and not math.isfinite(request.target_loss):
+        raise UsageError(f"--target-loss {request.target_loss}: expected a loss in nats, such as 3.28")
+    if request.loss is not None and request.loss not in LOSSES:
+        raise UsageError(f"--loss {request.loss}: expected one of {', '.join(LOSSES)}")
+
+
+def _question(
+    request: ForecastRequest, runs: Sequence[RunSeries], known: Sequence[RunSeries], unit: str
+) -> Question:
+    loss = common_loss(runs, request.loss)
+    target = request.target_loss
+    if target is None:
+        target = float(max(np.nanmin(run.losses(loss)) for run in known))
+    early, early_unit = _budget(request, known, unit)
+    return Question(
+        loss=loss,
+        target=target,
+        early=early,
+        early_unit=early_unit,
+        layers=request.layers,
+        family=request.family,
+    )
+
+
+def _budget(request: ForecastRequest, known: Sequence[RunSeries], unit: str) -> tuple[float, str]:
+    if request.early_step is not None:
+        return float(request.early_step), "steps"
+    if request.early_tokens is not None:
+        if unit != "tokens":
+            raise UsageError(
+                "--early-tokens: not every run says its tokens; give --early-step or --early, or the tokens "
+                "with --log or in a run.toml (docs/how-to/training-metadata.md)"
+            )
+        return request.early_tokens, "tokens"
+    share = EARLY_SHARE if request.early is None else request.early
+    return share * float(min(run.positions[-1] for run in known)), unit
+
+
+def _table(rows: Sequence[RunRow]) -> RunTable:
+    def column(name: str) -> FloatArray:
+        return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+
+    known = {"early loss": column("early_loss")[:, None]}
+    recipe = {
+        "batch": np.log(column("batch_tokens"))[:, None],
+        "learning rate": np.log(column("learning_rate"))[:, None],
+    }
+    stated = {name: values for name, values in recipe.items() if rows and np.isfinite(values).all()}
+    if stated:
+        known[" + ".join(stated)] = np.hstack(list(stated.values()))
+    baselines = {name: values for name, values in known.items() if np.isfinite(values).all()}
+    if len(baselines) > 1:
+        baselines[" + ".join(baselines)] = np.hstack(list(baselines.values()))
+    to_target = column("to_target")
+    return RunTable(
+        predictor=column("predictor"),
+        stderrs=column("stderr"),
+        response=np.where(np.isfinite(to_target), np.log(to_target), np.inf),
+        families=tuple(row.family for row in rows),
+        baselines=baselines if rows else {},
+    )
+
+
+def _with_prediction(row: RunRow, table: RunTable, level: float) -> RunRow:
+    wanted = row.outcome != EXCLUDED and (row.outcome != REACHED or row.role == "new")
+    if not wanted or len(table.response) < 2:
+        return row
+    return replace(row, prediction=predict(table, row.predictor, row.family, level=level))
+
+
+def _about_the_scans(
+    *, opened_runs: Sequence[RunSeries], unit: str, differences: Sequence[str]
+) -> Iterator[str]:
+    if unit == "steps":
+        yield (
+            "not every run says its tokens: everything is in steps, which runs of different batch size do "
+            "not share"
+        )
+    if differences:
+        yield f"the runs were not measured alike: {'; '.join(differences)}"
+    for run in opened_runs:
+        if run.num_left_out:
+            yield f"{run.name}: {run.num_left_out} checkpoint(s) without {unit} left out"
+
+
+def _about_rows(rows: Sequence[RunRow], table: RunTable) -> Iterator[str]:
+    used = [row for row in rows if row.outcome != EXCLUDED]
+    early = [row.early for row in used]
+    if early and max(early) > min(early) * (1 + SAME_MOMENT):
+        yield (
+            f"the early checkpoints stand at {min(early):.4g} to {max(early):.4g}, more than 2 % apart: what "
+            "looks like a difference between runs may be one of time"
+        )
+    widths = sorted({row.width for row in used})
+    if len(widths) > 1:
+        yield f"widths {', '.join(map(str, widths))}: the window is scaled with the width"
+    partial = [row for row in used if row.status is not Status.OK]
+    if partial:
+        first = partial[0]
+        yield f"{len(partial)} early number(s) are {first.status.value}, {first.name}: {first.reason}"
+    families = Counter(row.family for row in used if row.role == "known")
+    number = families.total()
+    if number and number < ENOUGH_POOLED and max(families.values()) < ENOUGH_IN_A_FAMILY:
+        yield (
+            f"{number} runs; take nothing for settled below {ENOUGH_IN_A_FAMILY} in one family or "
+            f"{ENOUGH_POOLED} over families"
+        )
+    dropped = [name for name in table.baselines if name not in usable_baselines(table)]
+    if dropped and number > 1:
+        yield f"not a baseline, since it is the same in all runs of a family: {', '.join(dropped)}"

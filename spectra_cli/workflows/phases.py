@@ -1,0 +1,216 @@
+"""Phases of a run's training from its archive: effective rank and decay exponent of one layer over tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spectra_cli.analysis.decisions import Estimated
+from spectra_cli.analysis.layer_means import LayerMean
+from spectra_cli.analysis.phases import FEWEST_CHECKPOINTS, Segment, find_phases
+from spectra_cli.analysis.phases import Path as Trajectory
+from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.types import CheckpointSpectra
+from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
+from spectra_cli.workflows.run_series import RunSeries, as_series, common_unit, mean_over_layers, open_runs
+
+EFFECTIVE_RANK = "rankme_cov"
+# The first of these that the width allows; a narrow model has no tail to speak of.
+EXPONENTS = ("alpha_req_11_100", "tail_exponent_scaled", "head_exponent_2_10")
+NAMED = ("warmup", "entropy-seeking", "compression-seeking")
+# Specs H: sequences a dimension; checkpoints inside the first tenth of training.
+SEQUENCES_A_DIMENSION = 4
+EARLY_SHARE = 0.1
+EARLY_CHECKPOINTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhasePoint:
+    """One checkpoint of the trajectory.
+
+    Attributes:
+        step: None where unknown; position: tokens (or steps).
+        rank, rank_stderr: RankMe of eigenvalues; alpha, alpha_stderr: decay exponent.
+    """
+
+    step: int | None
+    position: float
+    rank: float
+    rank_stderr: float
+    alpha: float
+    alpha_stderr: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """The segments of a run.
+
+    Attributes:
+        name, path: of its archive.
+        unit: `tokens` or `steps`.
+        layer: measured; alpha: name of the decay exponent.
+        points: the trajectory; segments: their `first`, `last` and bounds are places in it.
+        warnings: conditions that do not hold, and what was left out.
+    """
+
+    name: str
+    path: Path
+    unit: str
+    layer: int
+    alpha: str
+    points: tuple[PhasePoint, ...]
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def has_structure(self) -> bool:
+        """Whether any segment has the signs of a phase."""
+        return any(segment.name in NAMED for segment in self.segments)
+
+
+def phases(archive: str, *, layer: int | None = None, alpha: str | None = None) -> Phases:
+    """Warm-up, entropy-seeking and compression-seeking stretches of one run.
+
+    Args:
+        archive: its path, or the folder it was scanned from.
+        layer: None for the last one measured.
+        alpha: name of the decay exponent; None for the first of `EXPONENTS` that has values.
+
+    Raises:
+        ArchiveError: there is no such archive, or it is damaged.
+        UsageError: a layer or statistic that it does not hold.
+        DataError: no activation spectra, no positions, or fewer than two usable checkpoints.
+    """
+    opened = open_runs([archive])
+    unit = common_unit([opened[0][1]])
+    (run,) = as_series(opened, unit)
+    checkpoints = [run.checkpoint(place) for place in range(len(run.places))]
+    layers: str | tuple[int, ...] = "last" if layer is None else (layer,)
+    ranks = [mean_over_layers(c, STATISTICS[EFFECTIVE_RANK], layers) for c in checkpoints]
+    exponent, alphas, fallback = _exponents(checkpoints, layers, alpha)
+    usable = [
+        (place, rank.estimated, exponent_.estimated)
+        for place, (rank, exponent_) in enumerate(zip(ranks, alphas, strict=True))
+        if rank.estimated is not None and exponent_.estimated is not None
+    ]
+    lost = [mean for mean in (*ranks, *alphas) if mean.estimated is None]
+    if len(usable) < 2:
+        told = f"; {lost[0].reason}" if lost else ""
+        raise DataError(
+            f"{run.archive.path}: {len(usable)} checkpoint(s) with both {EFFECTIVE_RANK} and "
+            f"{exponent.name}{told}. Phases need a trajectory: scan more checkpoints, or name another "
+            "exponent with --alpha."
+        )
+    points = tuple(
+        PhasePoint(
+            step=checkpoints[place].ref.step,
+            position=float(run.positions[place]),
+            rank=rank.value,
+            rank_stderr=rank.stderr,
+            alpha=found.value,
+            alpha_stderr=found.stderr,
+        )
+        for place, rank, found in usable
+    )
+    segments = find_phases(
+        [point.position for point in points],
+        Trajectory.of([_logarithm(rank) for _, rank, _ in usable]),
+        Trajectory.of([found for *_, found in usable]),
+        warmup_until=_warmup_until(run),
+    )
+    return Phases(
+        name=run.name,
+        path=run.archive.path,
+        unit=unit,
+        layer=ranks[0].layers[0],
+        alpha=exponent.name,
+        points=points,
+        segments=tuple(segments),
+        warnings=(
+            *fallback,
+            *_left_out(run, unit, lost),
+            *_conditions(run, checkpoints, points, segments),
+        ),
+    )
+
+
+def _exponents(
+    checkpoints: Sequence[CheckpointSpectra], layers: str | tuple[int, ...], name: str | None
+) -> tuple[Statistic, list[LayerMean], list[str]]:
+    """The decay exponent at every checkpoint, and what is to be said about its choice."""
+    if name is not None:
+        if name not in STATISTICS or ACTIVATIONS not in STATISTICS[name].measurements:
+            known = ", ".join(n for n, s in STATISTICS.items() if ACTIVATIONS in s.measurements)
+            raise UsageError(f"--alpha {name}: no statistic of activations is called so. Known: {known}")
+        return STATISTICS[name], [mean_over_layers(c, STATISTICS[name], layers) for c in checkpoints], []
+    told: list[str] = []
+    for candidate in EXPONENTS:
+        found = [mean_over_layers(c, STATISTICS[candidate], layers) for c in checkpoints]
+        if sum(mean.estimated is not None for mean in found) > len(found) / 2:
+            break
+        missing = next(mean for mean in found if mean.estimated is None)
+        told.append(f"no {candidate} ({missing.reason})")
+    chosen = STATISTICS[candidate]
+    return chosen, found, [f"{'; '.join(told)}: alpha is {candidate}"] if told else []
+
+
+def _logarithm(found: Estimated) -> Estimated:
+    return Estimated(per_row=np.log(found.per_row), block_sizes=found.block_sizes)
+
+
+def _warmup_until(run: RunSeries) -> float | None:
+    """Where the learning rate first stands at its peak, if it is known and rose to it."""
+    rates = np.array([math.nan if i.learning_rate is None else i.learning_rate for i in run.infos])
+    known = np.flatnonzero(np.isfinite(rates))
+    if known.size < 2:
+        return None
+    peak = int(known[np.argmax(rates[known])])
+    return float(run.positions[peak]) if peak > known[0] else None
+
+
+def _left_out(run: RunSeries, unit: str, lost: Sequence[LayerMean]) -> Iterator[str]:
+    if unit == "steps":
+        yield "the run does not say its tokens: everything is in steps"
+    if run.num_left_out:
+        yield f"{run.num_left_out} checkpoint(s) without {unit} left out"
+    if lost:
+        yield f"{len(lost)} value(s) missing, their checkpoints left out; the first: {lost[0].reason}"
+
+
+def _conditions(
+    run: RunSeries,
+    checkpoints: Sequence[CheckpointSpectra],
+    points: Sequence[PhasePoint],
+    segments: Sequence[Segment],
+) -> Iterator[str]:
+    """Which conditions of the method do not hold (specs H)."""
+    if len(points) < FEWEST_CHECKPOINTS:
+        yield (
+            f"{len(points)} checkpoints, at least {FEWEST_CHECKPOINTS} are needed to tell a phase from a "
+            "pair of points"
+        )
+    probe, settings = run.archive.provenance.probe, run.archive.provenance.settings
+    width = max(s.ambient_dim for s in checkpoints[0].select(ACTIVATIONS))
+    if probe.num_sequences < SEQUENCES_A_DIMENSION * width:
+        yield (
+            f"{probe.num_sequences} probe sequences for {width} dimensions, at least "
+            f"{SEQUENCES_A_DIMENSION * width} are asked for: the bias by finite samples may change "
+            "with training"
+        )
+    early = points[0].position + EARLY_SHARE * (points[-1].position - points[0].position)
+    num_early = sum(point.position <= early for point in points)
+    if num_early < EARLY_CHECKPOINTS:
+        yield (
+            f"{num_early} checkpoint(s) in the first tenth of training, at least {EARLY_CHECKPOINTS} are "
+            "needed to see a warm-up"
+        )
+    rows = f"{settings.get('normalize')}/{settings.get('pool')}"
+    if rows != "final/last":
+        yield f"rows are {rows}; the phases were described on final/last"
+    if not any(segment.name == "warmup" for segment in segments[:1]):
+        yield "warm-up not observed (first checkpoint too late, or none there)"

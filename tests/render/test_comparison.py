@@ -1,0 +1,119 @@
+"""Tables of a comparison: within the width, the strongest first, with what is flagged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from spectra_cli.analysis.alignment import Axis
+from spectra_cli.analysis.rotations import SiteRotation
+from spectra_cli.core.types import Site
+from spectra_cli.render.comparison import (
+    alignment_table,
+    heading,
+    pair_tables,
+    rotation_table,
+    target_words,
+    taxonomy_line,
+    taxonomy_tables,
+    trend_tables,
+)
+from spectra_cli.workflows.compare import CompareRequest, compare
+
+LOSSES = (8.0, 5.0, 4.0, 3.5)
+STEPS = (0, 10, 20, 30)
+
+
+@pytest.fixture(scope="module")
+def comparison(write_run, tmp_path_factory):
+    """Three runs of three sizes; the exponents of the second and third are larger."""
+    folder = tmp_path_factory.mktemp("runs")
+    names = []
+    for i, name in enumerate(("a-run-with-a-long-name", "b", "c")):
+        path = write_run(
+            folder / f"{name}.spectra.h5",
+            steps=STEPS,
+            losses=LOSSES,
+            exponents=1.0 + 0.2 * i,
+            noise=0.02,
+            num_layers=3,
+            seed=i,
+            batch_size_tokens=1024 * 2**i,
+        )
+        names.append(str(path))
+    return compare(CompareRequest(runs=tuple(names)))
+
+
+def test_everything_fits_the_width(comparison, printed):
+    parts = [heading(comparison), alignment_table(comparison)]
+    for pair in comparison.pairs:
+        parts += [
+            *pair_tables(comparison, pair),
+            *rotation_table(pair),
+            *taxonomy_line(comparison, pair),
+            *taxonomy_tables(comparison, pair),
+        ]
+    parts += trend_tables(comparison)
+    text = printed(*parts)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+    assert "…" not in text
+    for word in (
+        "A  a-run-with-a-long-name",
+        "batches of 2.05k tokens",
+        "matched on probe loss",
+        "Trend with",
+    ):
+        assert word in text
+
+
+def test_the_strongest_number_of_each_place_stands_once(comparison, printed):
+    text = printed(*pair_tables(comparison, comparison.pairs[0]))
+    rows = [line for line in text.splitlines() if line.startswith("activations ") and "/5" in line]
+    assert len(rows) == 15
+    assert len({tuple(line.split()[:4]) for line in rows}) == 15
+
+
+def test_a_flag_stands_under_the_verdict(comparison, printed):
+    flagged = replace(comparison.pairs[0], notes=("measured differently (dtype): x in a, y in b",))
+    assert "measured differently (dtype)" in printed(*pair_tables(comparison, flagged))
+
+
+def test_rotations_or_why_there_are_none(comparison, printed):
+    pair = comparison.pairs[0]
+    assert "none shown: different initialisation" in " ".join(printed(*rotation_table(pair)).split())
+    one = SiteRotation(
+        measurement="weight",
+        site=Site.parse("blocks.1.attn.o"),
+        side="right",
+        rank=10,
+        overlap=0.75,
+        chance=0.1,
+        mean_degrees=30.0,
+        max_degrees=80.0,
+        reason="only 10 vectors were kept",
+    )
+    text = printed(*rotation_table(replace(pair, no_rotation="", rotations=(one,))))
+    for word in ("weights 1.attn.o", "0.7500", "30.00°", "* only 10 vectors were kept"):
+        assert word in text
+
+
+def test_near_is_not_called_matched(comparison, printed):
+    alignment = comparison.alignment
+    first = alignment.points[0]
+    apart = replace(first, places=tuple(replace(place, gap=0.25) for place in first.places))
+    near = replace(comparison, alignment=replace(alignment, points=(apart,)))
+    text = " ".join(printed(heading(near), alignment_table(near)).split())
+    assert "not matched, up to 0.25 nats apart" in text
+    assert " gap " in text
+
+
+def test_other_axes_and_targets_in_words(comparison, printed):
+    by_step = replace(comparison, alignment=replace(comparison.alignment, axis=Axis.STEP, loss=None))
+    assert "matched on step" in printed(heading(by_step))
+    assert (target_words(30.0), target_words(3.28125)) == ("30", "3.2812")
+
+
+def test_why_there_is_no_trend(comparison, printed):
+    without = replace(comparison, trend=replace(comparison.trend, trends=(), reason="two sizes"))
+    assert "no trend with batch size: two sizes" in printed(*trend_tables(without))

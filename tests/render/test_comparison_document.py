@@ -1,0 +1,52 @@
+"""The JSON document and the rows of the CSV: the same numbers, none of them NaN."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from spectra_cli.render.comparison_document import COLUMNS, SCHEMA, as_document, difference_rows
+from spectra_cli.render.tidy import as_csv, as_json
+from spectra_cli.workflows.compare import CompareRequest, compare
+
+
+@pytest.fixture(scope="module")
+def comparison(write_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    names = [
+        str(
+            write_run(
+                folder / f"{name}.spectra.h5",
+                steps=(0, 10, 20),
+                losses=(8.0, 5.0, 4.0),
+                exponents=exponent,
+                noise=noise,
+                seed=seed,
+            )
+        )
+        for name, exponent, noise, seed in (("a", 1.0, 0.02, 0), ("b", 1.2, 0.02, 1))
+    ]
+    return compare(CompareRequest(runs=tuple(names), number=2))
+
+
+def test_the_document_is_json_without_nan(comparison):
+    document = json.loads(as_json(as_document(comparison)))
+    assert document["schema"] == SCHEMA == "spectra.compare/1"
+    assert [run["name"] for run in document["runs"]] == ["a", "b"]
+    (pair,) = document["pairs"]
+    assert sum(pair["counts"].values()) == len(pair["differences"])
+    assert pair["verdict"]
+    assert len(document["alignment"]["points"]) == 2
+
+
+def test_rows_and_document_hold_the_same_numbers(comparison):
+    rows = list(difference_rows(comparison))
+    assert all(tuple(row) == COLUMNS for row in rows)
+    (pair,) = as_document(comparison)["pairs"]
+    assert [{k: v for k, v in row.items() if not k.endswith("_run")} for row in rows] == pair["differences"]
+    cells = list(csv.DictReader(io.StringIO(as_csv(rows, COLUMNS))))
+    assert cells[0]["delta"] == str(rows[0]["delta"])
+    assert (cells[0]["first_run"], cells[0]["second_run"]) == ("a", "b")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from spectra_cli.analysis.loss_curve import BackTest, LossCurve
+from spectra_cli.render.console import print_results
+from spectra_cli.render.extrapolation import COLUMNS, as_document, csv_rows, extrapolation_tables
+from spectra_cli.render.tidy import as_json
+from spectra_cli.workflows.extrapolation import CurveForecast, Extrapolation, Interval
+
+NEVER = Interval(value=math.inf, low=3e9, high=math.inf)
+FIT = CurveForecast(
+    name="loss curve",
+    curve=LossCurve(floor=3.0, scale=0.5, exponent=0.3, unit=1e9),
+    spread=0.004,
+    losses=((2e9, Interval(value=3.4, low=3.39, high=3.41)),),
+    to_target=NEVER,
+)
+
+
+def extrapolation(**changes):
+    fields = {
+        "name": "run",
+        "path": Path("/w/run.spectra.h5"),
+        "unit": "tokens",
+        "loss": "probe",
+        "num_points": 20,
+        "first": 1e8,
+        "last": 1e9,
+        "last_loss": 3.5,
+        "target": 3.01,
+        "reached": math.nan,
+        "statistic": "tail_exponent_scaled",
+        "layers": (3,),
+        "level": 0.8,
+        "fits": (FIT,),
+        "test": None,
+        "notices": (),
+    }
+    return Extrapolation(**(fields | changes))
+
+
+def shown(found, capsys):
+    print_results(*extrapolation_tables(found))
+    return capsys.readouterr().out
+
+
+def test_a_target_that_the_curve_never_reaches(capsys):
+    out = shown(extrapolation(), capsys)
+    assert "never [3B, never]" in out
+    assert "3.4000 [3.3900, 3.4100]" in out
+    assert "untested" in out
+    (loss, target) = csv_rows(extrapolation())
+    assert tuple(loss) == COLUMNS
+    assert (target["quantity"], target["at"], target["value"], target["low"]) == ("tokens", 3.01, None, 3e9)
+    as_json(as_document(extrapolation()))
+
+
+def test_a_target_already_reached(capsys):
+    assert "600M (reached)" in shown(extrapolation(reached=6e8), capsys)
+
+
+def test_the_held_part_gives_the_verdict(capsys):
+    parts = {"num_fitted": 14, "num_held": 6, "last_fitted": 5e8, "last": 1e9, "unchanged": 0.1}
+    better = BackTest(curve=0.02, with_covariate=0.01, **parts)
+    assert "the spectrum lowers the error by 50%" in shown(extrapolation(test=better), capsys)
+    worse = BackTest(curve=0.01, with_covariate=0.02, **parts)
+    assert "does not help: error 0.0200 with, 0.0100 without" in shown(extrapolation(test=worse), capsys)
+    alone = BackTest(curve=0.01, with_covariate=math.nan, **parts)
+    assert "could not be tested" in shown(extrapolation(test=alone), capsys)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from spectra_cli.analysis.phases import Segment
+from spectra_cli.render.console import print_results
+from spectra_cli.render.phases import COLUMNS, as_document, csv_rows, phases_tables
+from spectra_cli.render.tidy import as_json
+from spectra_cli.workflows.phases import PhasePoint, Phases
+
+
+def segment(first, last, name):
+    return Segment(
+        first=first,
+        last=last,
+        earliest=last - 1,
+        latest=min(last + 1, 4),
+        rank_change=0.5,
+        rank_stderr=0.01,
+        alpha_change=-0.2,
+        alpha_stderr=float("nan"),
+        name=name,
+    )
+
+
+POINTS = tuple(
+    PhasePoint(step=n, position=n * 1e6, rank=50.0, rank_stderr=1.0, alpha=1.0, alpha_stderr=float("nan"))
+    for n in range(5)
+)
+
+
+def phases(*segments):
+    return Phases(
+        name="run",
+        path=Path("/w/run.spectra.h5"),
+        unit="tokens",
+        layer=11,
+        alpha="alpha_req_11_100",
+        points=POINTS,
+        segments=segments,
+        warnings=("few checkpoints",),
+    )
+
+
+def test_boundaries_are_intervals_and_the_last_is_the_end(capsys):
+    found = phases(segment(0, 2, "warmup"), segment(2, 4, "entropy-seeking"))
+    print_results(*phases_tables(found))
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == "run: warmup, entropy-seeking"
+    assert "1M - 3M" in out
+    assert "end of the run" in out
+    assert "warning: few checkpoints" in out
+    rows = csv_rows(found)
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert [(row["end_low"], row["end_high"]) for row in rows] == [(1e6, 3e6), (None, None)]
+    assert as_document(found)["checkpoints"][0]["alpha_stderr"] is None
+    as_json(as_document(found))
+
+
+def test_no_structure_is_said(capsys):
+    print_results(*phases_tables(phases(segment(0, 4, "flat"))))
+    assert capsys.readouterr().out.startswith("run: no phase structure found")

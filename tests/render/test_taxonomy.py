@@ -1,0 +1,112 @@
+"""The taxonomy as it is printed: every piece of evidence, what is missing, and within the width."""
+
+import json
+import math
+
+import pytest
+
+from spectra_cli.analysis.decisions import Difference, Verdict
+from spectra_cli.analysis.differences import SiteDifference
+from spectra_cli.analysis.performance import Performance
+from spectra_cli.analysis.taxonomy import GRADIENT, HEAD, classify
+from spectra_cli.core.types import Site
+from spectra_cli.render.console import WIDTH
+from spectra_cli.render.taxonomy import as_document, taxonomy_overview, taxonomy_report
+from spectra_cli.render.tidy import as_json
+
+
+def item(measurement, statistic, layer, component, delta, verdict):
+    site = Site(layer=layer, component=component)
+    different = verdict is Verdict.DIFFERENT
+    found = Difference(
+        first=1.0,
+        second=1.0 + delta,
+        delta=delta,
+        stderr=0.01,
+        floor=0.02,
+        degrees=15,
+        paired=True,
+        margin=0.05,
+        p_value=0.001 if different else 0.5,
+        adjusted=0.002 if different else 0.6,
+        verdict=verdict,
+    )
+    return SiteDifference(
+        measurement=measurement, statistic=statistic, site=site, other=site, target=3.28125, found=found
+    )
+
+
+@pytest.fixture(scope="module")
+def moved_and_open():
+    """Twelve layers whose head moved in all but the first, and gradients that are open."""
+    differences = [
+        item(
+            "activation_covariance",
+            name,
+            layer,
+            "resid_post",
+            0.11,
+            Verdict.DIFFERENT if layer else Verdict.INCONCLUSIVE,
+        )
+        for name in (*HEAD, "tail_exponent_30_150")
+        for layer in range(12)
+    ]
+    differences += [
+        item("gradient_covariance", f"log_{name}", layer, component, 0.015, Verdict.INCONCLUSIVE)
+        for name in GRADIENT[1:]
+        for layer in range(12)
+        for component in ("attn.q", "mlp.down")
+    ]
+    return classify(
+        differences,
+        3.28125,
+        num_sequences={"activation_covariance": 256, "gradient_covariance": 128},
+        performance=Performance(token_gain=0.123, token_gain_error=0.004),
+    )
+
+
+def test_the_report_says_all_that_the_label_rests_on(moved_and_open, printed):
+    text = printed(*taxonomy_report(moved_and_open, "loss 3.2812"))
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    words = " ".join(text.split())
+    for part in (
+        "inconclusive (checkpoint-level, at loss 3.2812)",
+        "gradients: neither moved nor shown equal",
+        "left: learning-side, learning-dynamics shift, representation shift",
+        "gain in tokens: +12.3 % ± 0.4",
+        "head: moved",
+        "head: head_exponent_1_10 up in layers 1-11",
+        "tail: tail_exponent_30_150 up in layers 1-11",
+        "log_rankme_cov open in 24 sites; not beaten: noise of this comparison (24)",
+        # 128 (3 * 0.01 / 0.015)^2, and 128 (1.7531 * 0.01 / 0.035)^2
+        "needed for a difference of this size 512 sequences, for equality 33 sequences",
+        "tail_exponent_sample_scaled has no number in 24 of 24 sites",
+        "correlation, not mechanism",
+        "matched loss is not matched data",
+    ):
+        assert part in words
+
+
+def test_the_document_holds_the_same_numbers(moved_and_open):
+    document = as_document(moved_and_open)
+    assert json.loads(as_json(document)) == document
+    assert document["label"] == "inconclusive"
+    head = document["evidence"][0]
+    assert (head["flag"], head["num_sites"]) == ("moved", 12)
+    assert head["statistics"][0]["risen"] == [f"blocks.{layer}.resid_post" for layer in range(1, 12)]
+    assert head["statistics"][0]["seed_floor"] is None
+    assert document["throughput_gain"] is None
+
+
+def test_nothing_measured_still_prints(printed):
+    empty = classify([], 3.0, num_sequences={})
+    text = printed(*taxonomy_report(empty, "loss 3"), taxonomy_overview([empty], "loss"))
+    assert "not measured" in text
+    assert "gain in tokens: unknown; in throughput: not given" in text
+    assert math.isnan(empty.performance.token_gain)
+
+
+def test_the_overview_has_a_row_a_point(moved_and_open, printed):
+    text = printed(taxonomy_overview([moved_and_open] * 5, "loss"))
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert text.count("3.28125") == 5

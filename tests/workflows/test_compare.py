@@ -1,0 +1,332 @@
+"""Comparisons of archives on disk: synthetic runs with known truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spectra_cli.analysis.alignment import Axis, Loss
+from spectra_cli.analysis.differences import Choice
+from spectra_cli.archive.reader import open_archive
+from spectra_cli.archive.writer import write_archive
+from spectra_cli.core.errors import ArchiveError, DataError, UsageError
+from spectra_cli.core.types import (
+    CheckpointInfo,
+    CheckpointRef,
+    CheckpointSpectra,
+    ProbeInfo,
+    Provenance,
+    Scalar,
+    Site,
+    Spectrum,
+    SpectrumKind,
+)
+from spectra_cli.workflows.compare import CompareRequest, compare
+
+B, N, D = 16, 1024, 64
+SETTINGS = {
+    "preset": "default",
+    "normalize": "rms",
+    "pool": "token",
+    "dtype": "float32",
+    "num_blocks": B,
+    "num_sequences": 64,
+    "num_gradient_sequences": 64,
+}
+
+
+def sampled(rows: Any, address: str) -> Spectrum:
+    """Spectrum of the covariance of rows, with the profile of 16 equal blocks."""
+    n, d = rows.shape
+    centred = rows - rows.mean(0)
+    eigenvalues, vectors = np.linalg.eigh(centred.T @ centred / (n - 1))
+    profile = ((centred @ vectors) ** 2 / (n - 1)).reshape(B, n // B, d).sum(1) * B
+    return Spectrum(
+        site=Site.parse(address),
+        measurement="activation_covariance",
+        kind=SpectrumKind.EIGENVALUES,
+        values=np.maximum(eigenvalues[::-1], 0),
+        num_samples=n,
+        ambient_dim=d,
+        centered=True,
+        unit="1",
+        block_profile=profile[:, ::-1],
+        block_sizes=(n // B,) * B,
+    )
+
+
+def write_run(
+    path: Path,
+    *,
+    losses: tuple[float, ...] = (10.0, 5.0, 4.0, 3.0),
+    shift: float = 0.0,
+    probe: int = 0,
+    num_layers: int = 2,
+    width: int = D,
+    weights_only: bool = False,
+    settings: dict[str, Any] | None = None,
+    **info: Any,
+) -> Path:
+    """A run whose exponents rise as its loss falls; `shift` is added to all of them.
+
+    The probe is the noise: two runs of one `probe` share it, block by block.
+    """
+    noise = np.random.default_rng([7, probe])
+    rows = noise.normal(size=(num_layers, N, width))
+    loss_noise = 0.02 * noise.normal(size=B)
+    checkpoints = []
+    for number, loss in enumerate(losses):
+        exponent = 1.5 - 0.05 * loss + shift
+        scales = np.arange(1, width + 1) ** (-exponent / 2)
+        spectra = [sampled(rows[i] * scales, f"blocks.{i}.resid_post") for i in range(num_layers)]
+        values = np.sort(np.random.default_rng([number, len(path.name)]).gamma(2.0, size=64))[::-1]
+        weight = Spectrum(
+            site=Site.parse("blocks.0.attn.o"),
+            measurement="weight",
+            kind=SpectrumKind.SINGULAR_VALUES,
+            values=values,
+            num_samples=64,
+            ambient_dim=64,
+            centered=False,
+            unit="weight",
+        )
+        scalar = Scalar(
+            name="probe_loss",
+            site=None,
+            measurement="probe",
+            value=loss,
+            unit="nats/token",
+            delete_one_block=loss - (loss_noise - loss_noise.mean()) / (B - 1),
+            block_sizes=(4,) * B,
+        )
+        step = 10 * number
+        facts = {"num_parameters": 100, "family": "f", "architecture": "A", "tokens_seen": step * 64}
+        checkpoint = CheckpointSpectra(
+            ref=CheckpointRef(run=path.stem, step=step, uri=f"/{path.stem}/{step}", format="hf"),
+            info=CheckpointInfo(
+                **(facts | {"digest": f"{path.stem}{step}", "fingerprint": f"{path.stem}{step}"} | info)
+            ),
+            provenance=Provenance(
+                settings=SETTINGS | (settings or {}),
+                probe=ProbeInfo(
+                    digest=f"{probe:064d}",
+                    source="/data/val.bin",
+                    format="bin",
+                    num_sequences=64,
+                    sequence_length=16,
+                    targets="next_token",
+                    seed=0,
+                    starts=(),
+                    vocab_size=8,
+                ),
+                versions={"numerics": "1"},
+            ),
+            spectra=(weight,) if weights_only else (*spectra, weight),
+            scalars=() if weights_only else (scalar,),
+        )
+        checkpoints.append(checkpoint)
+    write_archive(path, checkpoints)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Callable[..., str]:
+    """Write a run of this name into the working directory; its name as a user gives it."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str, **changes: Any) -> str:
+        return write_run(tmp_path / f"{name}.spectra.h5", **changes).name
+
+    return make
+
+
+def compared(*runs: str, **changes: Any):
+    return compare(CompareRequest(runs=runs, **changes))
+
+
+def test_equal_runs_show_no_difference_also_an_archive_with_itself(run):
+    found = compared(run("a"), run("b"))
+    assert found.pairs[0].counts.different == 0
+    assert found.pairs[0].verdict[0].startswith("no difference")
+    itself = compared("a.spectra.h5", "a.spectra.h5")
+    assert [r.name for r in itself.runs] == ["a", "a (2)"]
+    tally = itself.pairs[0].counts
+    assert (tally.different, tally.inconclusive, tally.missing) == (0, 0, 0)
+
+
+def test_a_planted_shift_is_found_at_its_layers_with_its_sign_and_its_size(run):
+    found = compared(run("a"), run("b", shift=0.3))
+    pair = found.pairs[0]
+    assert pair.verdict[0].startswith("residual stream of layers 0-1")
+    for one in pair.differences:
+        if one.statistic == "tail_exponent_scaled":
+            # the rows differ by j^-0.15 exactly; sampling bends it by less than a tenth
+            assert one.found.delta == pytest.approx(0.3, rel=0.1)
+            assert one.is_different
+
+
+def test_interpolation_at_equal_loss_undoes_a_different_schedule(run):
+    """The exponent depends on the loss alone: at equal loss nothing differs, at equal steps all does."""
+    names = run("a"), run("b", losses=(10.0, 4.5, 3.7, 3.2))
+    at_loss = compared(*names)
+    assert at_loss.pairs[0].counts.different == 0
+    at_step = compared(*names, axis=Axis.STEP)
+    assert at_step.pairs[0].counts.different > 0
+    assert at_loss.alignment.loss is Loss.PROBE
+
+
+def test_the_same_run_on_another_probe_is_no_difference_and_is_flagged(run):
+    names = run("a"), run("b", probe=1)
+    with pytest.raises(DataError, match=r"probe: .*--allow probe"):
+        compared(*names)
+    found = compared(*names, allowed=("probe",))
+    (pair,) = found.pairs
+    assert not pair.paired
+    assert pair.counts.different == 0
+    assert pair.notes[0].startswith("measured differently (probe)")
+
+
+@pytest.mark.slow
+def test_other_probes_make_a_difference_in_at_most_one_case_in_twenty(run):
+    names = [run(f"p{i}", probe=i, losses=(5.0, 4.0, 3.0)) for i in range(40)]
+    pairs = list(zip(names[::2], names[1::2], strict=True))
+    wrong = sum(
+        compared(*pair, allowed=("probe",), choice=Choice(measurements=("activation_covariance",)))
+        .pairs[0]
+        .counts.different
+        > 0
+        for pair in pairs
+    )
+    # 20 comparisons: four wrong ones would have a chance below 2 % at a rate of one in twenty
+    assert wrong <= 3
+
+
+def test_a_folder_that_was_scanned_finds_its_archive(run, tmp_path):
+    run("a")
+    run("b")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    assert [r.name for r in compared("a", "b").runs] == ["a", "b"]
+
+
+def test_a_lone_checkpoint_is_compared_at_its_loss(run):
+    found = compared(run("a"), run("lone", losses=(3.5,)))
+    (point,) = found.alignment.points
+    assert (point.target, point.gap) == (3.5, 0.0)
+    apart = compared("lone.spectra.h5", run("other", losses=(3.8,)))
+    assert not apart.alignment.is_matched
+    assert apart.alignment.points[0].gap == pytest.approx(0.3)
+
+
+def test_archives_of_weights_alone_have_no_loss_to_align_on(run):
+    names = run("a", weights_only=True), run("b", weights_only=True)
+    with pytest.raises(DataError, match=r"a has none; b has none.*--align step"):
+        compared(*names)
+    found = compared(*names, axis=Axis.STEP)
+    (pair,) = found.pairs
+    assert pair.counts.judged == 0
+    assert "without probe noise" in pair.verdict[0]
+    assert pair.taxonomy == ()
+
+
+def test_other_depths_and_widths_are_compared_at_relative_places_and_say_so(run):
+    found = compared(run("a", num_layers=2), run("b", num_layers=3, width=96), number=1)
+    (pair,) = found.pairs
+    layers = {(d.site.layer, d.other.layer) for d in pair.differences if d.measurement != "weight"}
+    assert layers == {(0, 0), (1, 2)}
+    names = {d.statistic for d in pair.differences if d.measurement != "weight"}
+    assert {"tail_exponent_scaled_frac", "log_rankme_cov_frac", "jensen_shannon_frac"} <= names
+    assert any("relative depth" in note for note in pair.notes)
+    assert any("relative rank" in note for note in pair.notes)
+
+
+def test_three_runs_against_a_baseline_with_their_trend(run):
+    sizes = {"a": 1000, "b": 2000, "c": 4000}
+    names = [run(name, shift=0.1 * i, batch_size_tokens=size) for i, (name, size) in enumerate(sizes.items())]
+    found = compared(*names, baseline=names[1])
+    assert found.baseline == 1
+    assert [(p.first, p.second) for p in found.pairs] == [(1, 0), (1, 2)]
+    assert found.trend.reason == ""
+    tails = [t for t in found.trend.trends if t.of.statistic == "tail_exponent_scaled"]
+    assert tails
+    # 0.1 a doubling, sampled
+    assert all(t.slope == pytest.approx(0.1, rel=0.15) for t in tails)
+    (two,) = {p.first for p in compared(*names[:2]).pairs}
+    assert two == 0
+
+
+def test_three_runs_without_batch_sizes_say_why_there_is_no_trend(run):
+    found = compared(run("a"), run("b"), run("c"), number=1)
+    assert "do not say their batch size" in found.trend.reason
+    assert found.trend.trends == ()
+
+
+def test_the_taxonomy_stands_at_every_point_unless_the_user_chose(run):
+    names = run("a", num_layers=3), run("b", num_layers=3)
+    found = compared(*names)
+    assert len(found.pairs[0].taxonomy) == 5
+    assert {d.statistic for d in found.pairs[0].differences} > {"head_movement"}
+    chosen = compared(*names, choice=Choice(statistics=("rankme_cov",)))
+    assert chosen.pairs[0].taxonomy == ()
+
+
+def test_replicates_make_it_about_recipes(run):
+    names = [run(name, num_layers=3) for name in "abcd"]
+    found = compared(*names, replicates=tuple(names[1:3]), number=1)
+    assert found.pairs[2].taxonomy[0].confidence == "seed-verified"
+    assert found.pairs[0].taxonomy[0].confidence == "checkpoint-level"
+
+
+def test_directions_are_not_compared_between_different_initialisations(run):
+    found = compared(run("a"), run("b"))
+    assert "different initialisation" in found.pairs[0].no_rotation
+    itself = compared("a.spectra.h5", "a.spectra.h5")
+    assert itself.pairs[0].no_rotation.startswith("no vectors kept")
+
+
+WRONG = {
+    "one run": ({"runs": ("a.spectra.h5",)}, UsageError, "two runs or more"),
+    "no such archive": ({"runs": ("a.spectra.h5", "nowhere")}, ArchiveError, "nowhere"),
+    "no such statistic": ({"choice": Choice(statistics=("alpha",))}, UsageError, "alpha"),
+    "no such layer": ({"choice": Choice(layers=(9,))}, UsageError, "of layers 9.*holds layers 0, 1"),
+    "no such measurement": (
+        {"choice": Choice(measurements=("gradient_covariance",))},
+        DataError,
+        "no measurement in common",
+    ),
+    "no such baseline": ({"baseline": "c"}, UsageError, "--baseline c"),
+    "no such replicate": ({"replicates": ("c",)}, UsageError, "--replicates c"),
+    "no points": ({"number": 0}, UsageError, "--points 0"),
+    "no such loss": ({"loss": Loss.TRAIN}, DataError, "not every run has a train loss"),
+    "points out of reach": ({"at": (2.0,)}, DataError, "never stands at loss 2"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_compared_is_said(run, case):
+    run("a")
+    run("b")
+    changes, error, message = WRONG[case]
+    with pytest.raises(error, match=message):
+        compare(CompareRequest(**({"runs": ("a.spectra.h5", "b.spectra.h5")} | changes)))
+
+
+def test_only_the_checkpoints_around_the_points_are_read(run, monkeypatch):
+    names = run("a", losses=tuple(10.0 - 0.5 * i for i in range(12))), run("b")
+    archive = open_archive(Path("a.spectra.h5"))
+    read: list[int] = []
+    plain = type(archive).checkpoints
+
+    def counted(self, indices, **changes):
+        read.extend(indices)
+        return plain(self, indices, **changes)
+
+    monkeypatch.setattr(type(archive), "checkpoints", counted)
+    found = compared(*names, number=2)
+    assert len(read) <= 2 * 2 * 2
+    assert not math.isnan(found.pairs[0].differences[0].found.delta)

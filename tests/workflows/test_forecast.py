@@ -1,0 +1,203 @@
+"""Forecasts of planted runs: what goes into a row, what is left out and why, and the truth found again."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.workflows.forecast import ForecastRequest, forecast
+
+STEPS = [0, 10, 20, 50, 100, 200, 500, 1000]
+
+
+def curve(exponent, steps=STEPS):
+    """A loss that falls faster for a steeper spectrum: 3 nats after 100 exp(2 (1 - exponent)) steps."""
+    half = 100 * math.exp(2 * (1 - exponent))
+    return [6.0 if step == 0 else 3.0 - 0.5 * math.log(step / half) for step in steps]
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch, write_run):
+    """Write runs whose tail exponent sets their loss curve; returns their names."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(exponents, **changes):
+        names = []
+        for number, exponent in enumerate(exponents):
+            own = {k: v[number] if isinstance(v, tuple) else v for k, v in changes.items()}
+            name = f"{own.pop('prefix', 'run')}{number}"
+            given = {"steps": STEPS, "losses": curve(exponent), "exponents": exponent, "noise": 0.002}
+            write_run(tmp_path / f"{name}.spectra.h5", **{**given, "seed": number, **own})
+            names.append(name)
+        return tuple(names)
+
+    return make
+
+
+EXPONENTS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+
+
+def test_the_planted_relation_is_found_and_forecasts(runs):
+    found = forecast(ForecastRequest(archives=runs(EXPONENTS), target_loss=3.0, early=0.02))
+    assert (found.unit, found.loss, found.statistic) == ("tokens", "probe", "tail_exponent_scaled")
+    for row, exponent in zip(found.rows, EXPONENTS, strict=True):
+        assert row.outcome == "reached"
+        assert row.predictor == pytest.approx(exponent, abs=1e-9)
+        assert row.stderr > 0
+        # the loss is linear in log tokens, so that interpolation is exact
+        assert row.to_target == pytest.approx(1e5 * math.exp(2 * (1 - exponent)), rel=1e-9)
+    assert found.evidence.rank.value == pytest.approx(-1.0)
+    assert found.evidence.rank.p_value == pytest.approx(2 / 720)
+    assert found.evidence.slope.value == pytest.approx(-2.0, abs=1e-6)
+
+
+def test_the_early_checkpoint_is_never_a_later_one(runs):
+    found = forecast(ForecastRequest(archives=runs(EXPONENTS), early_tokens=49_999, target_loss=3.0))
+    assert {(row.early_step, row.early) for row in found.rows} == {(20, 20_000.0)}
+    exact = forecast(ForecastRequest(archives=runs(EXPONENTS), early_step=50, target_loss=3.0))
+    assert {row.early_step for row in exact.rows} == {50}
+    share = forecast(ForecastRequest(archives=runs(EXPONENTS), early=0.05, target_loss=3.0))
+    assert {row.early_step for row in share.rows} == {50}
+
+
+def test_a_run_without_an_early_checkpoint_is_excluded_with_its_reason(runs):
+    late = [0, 100, 200, 500, 1000]
+    losses = (*map(curve, EXPONENTS[:5]), curve(1.3, late))
+    names = runs(EXPONENTS, steps=(*[STEPS] * 5, late), losses=losses)
+    found = forecast(ForecastRequest(archives=names, early_step=50, target_loss=2.6))
+    assert [row.outcome for row in found.rows] == ["reached"] * 5 + ["excluded"]
+    assert "no trained checkpoint within the first 50 steps" in found.rows[-1].reason
+    assert found.evidence.num_runs == 5
+
+
+def test_a_target_reached_before_the_early_checkpoint_is_no_forecast(runs):
+    found = forecast(ForecastRequest(archives=runs((*EXPONENTS, 1.6)), early_step=50, target_loss=3.0))
+    assert [row.outcome for row in found.rows[-1:]] == ["excluded"]
+    assert "before its early checkpoint" in found.rows[-1].reason
+
+
+def test_the_default_target_is_the_lowest_that_all_runs_reach(runs):
+    found = forecast(ForecastRequest(archives=runs(EXPONENTS)))
+    assert not found.target_given
+    assert found.target == pytest.approx(max(min(curve(e)) for e in EXPONENTS))
+    assert {row.outcome for row in found.rows} == {"reached"}
+
+
+def test_censored_runs_are_kept_and_get_an_interval(runs):
+    exponents = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+    short = [curve(e) for e in exponents]
+    names = runs(exponents, steps=([0, 10, 20, 50], *[STEPS] * 6), losses=(short[0][:4], *short[1:]))
+    found = forecast(ForecastRequest(archives=names, early_step=20, target_loss=3.0))
+    row = found.rows[0]
+    assert (row.outcome, row.seen) == ("censored", 50_000)
+    assert math.isnan(row.to_target)
+    # the planted line goes through every other run without noise
+    assert row.prediction.value == pytest.approx(1e5 * math.exp(0.6), rel=1e-3)
+    # equal but for rounding, since nothing scatters
+    assert row.prediction.low == pytest.approx(row.prediction.high, rel=1e-6)
+    assert row.prediction.outside
+    assert (found.evidence.num_runs, found.evidence.num_fitted) == (7, 6)
+
+
+def test_a_new_run_is_forecast_and_takes_no_part(runs):
+    names = runs(EXPONENTS)
+    alone = forecast(ForecastRequest(archives=names, target_loss=3.0, early_step=20))
+    (extra,) = runs((1.05,), prefix="new", steps=[0, 10, 20], losses=curve(1.05)[:3])
+    found = forecast(ForecastRequest(archives=names, new=(extra,), target_loss=3.0, early_step=20))
+    assert found.rows[-1].role == "new"
+    assert found.rows[-1].prediction.value == pytest.approx(1e5 * math.exp(-0.1), rel=1e-3)
+    assert found.evidence.slope == alone.evidence.slope
+    assert found.evidence.num_runs == 6
+
+
+def test_families_are_compared_within(runs):
+    names = runs(
+        EXPONENTS,
+        facts=tuple({"recipe": r} for r in ("a", "a", "a", "b", "b", "b")),
+        architecture=tuple("xxxxxy"),
+    )
+    by_fact = forecast(ForecastRequest(archives=names, family="recipe", target_loss=3.0, early=0.02))
+    assert by_fact.evidence.num_families == 2
+    by_default = forecast(ForecastRequest(archives=names, target_loss=3.0, early=0.02))
+    assert "only usable run of family y" in by_default.rows[-1].reason
+    assert (
+        forecast(
+            ForecastRequest(archives=names, family="none", target_loss=3.0, early=0.02)
+        ).evidence.num_runs
+        == 6
+    )
+    with pytest.raises(UsageError, match=r"--family optimizer.*recipe"):
+        forecast(ForecastRequest(archives=names, family="optimizer"))
+
+
+def test_batch_and_learning_rate_are_baselines_where_they_are_known(runs):
+    names = runs(
+        EXPONENTS,
+        batch_size_tokens=(1000, 2000, 4000, 1000, 2000, 4000),
+        learning_rate=(1e-3, 1e-3, 1e-3, 2e-3, 2e-3, 3e-3),
+    )
+    found = forecast(ForecastRequest(archives=names, target_loss=3.0, early=0.02))
+    assert "batch + learning rate" in {e.name for e in found.evidence.errors}
+    without = forecast(ForecastRequest(archives=runs(EXPONENTS), target_loss=3.0, early=0.02))
+    assert {e.name for e in without.evidence.errors} >= {"mean", "early loss", "spectrum"}
+    assert "batch" not in " ".join(e.name for e in without.evidence.errors)
+
+
+def test_steps_stand_in_for_tokens_and_it_is_said(runs):
+    found = forecast(ForecastRequest(archives=runs(EXPONENTS, tokens_a_step=None), target_loss=3.0))
+    assert found.unit == "steps"
+    assert found.rows[2].to_target == pytest.approx(100.0)
+    assert any("in steps" in notice for notice in found.notices)
+    with pytest.raises(UsageError, match="--early-tokens"):
+        forecast(ForecastRequest(archives=runs(EXPONENTS, tokens_a_step=None), early_tokens=5e4))
+
+
+def test_runs_that_were_not_measured_alike_are_refused_by_name(runs):
+    names = runs(EXPONENTS, settings=({}, {}, {}, {}, {}, {"pool": "last"}))
+    with pytest.raises(DataError, match=r"settings\.pool.*--allow-different-scans"):
+        forecast(ForecastRequest(archives=names))
+    found = forecast(ForecastRequest(archives=names, allow_different_scans=True))
+    assert any("settings.pool" in notice for notice in found.notices)
+
+
+def test_early_checkpoints_of_different_moments_are_said(runs):
+    names = runs(EXPONENTS, steps=(*[STEPS] * 5, [0, 10, 30, 100, 200, 500, 900, 1000]))
+    found = forecast(ForecastRequest(archives=names, early_step=40))
+    assert any("more than 2 % apart" in notice for notice in found.notices)
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_few_runs_have_a_correlation_only(runs, n):
+    found = forecast(ForecastRequest(archives=runs(EXPONENTS[:n]), target_loss=3.0, early=0.02))
+    assert found.evidence.rank.value == pytest.approx(-1.0)
+    assert math.isnan(found.evidence.rank.p_value)
+    assert "correlation only" in found.evidence.why_less
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"early": 0.1, "early_step": 5}, "--early and --early-step"),
+        ({"early": 1.5}, "--early 1.5"),
+        ({"early_step": 0}, "--early-step 0"),
+        ({"early_tokens": math.inf}, "--early-tokens inf"),
+        ({"level": 1.0}, "--level"),
+        ({"target_loss": math.nan}, "--target-loss"),
+        ({"loss": "test"}, "--loss test"),
+        ({"layers": (7,)}, "no layer 7"),
+    ],
+)
+def test_what_cannot_be_asked(runs, change, words):
+    with pytest.raises(UsageError, match=words):
+        forecast(ForecastRequest(archives=runs(EXPONENTS[:2]), **change))
+
+
+def test_a_target_that_no_run_reaches_leaves_nothing_to_fit(runs):
+    found = forecast(ForecastRequest(archives=runs(EXPONENTS), target_loss=0.5))
+    assert {row.outcome for row in found.rows} == {"censored"}
+    assert math.isnan(found.evidence.rank.value)
+    assert found.evidence.errors == ()
+    assert np.isnan(found.evidence.linear.value)
