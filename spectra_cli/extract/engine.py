@@ -13,7 +13,7 @@ from torch import Tensor
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
-from spectra_cli.extract.heap import keep_heap
+from spectra_cli.extract.heap import give_back_heap
 from spectra_cli.extract.losses import model_losses
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
@@ -72,7 +72,7 @@ def measure(
     )
     kinds = find_measurements(settings.measurements)
     measured = Measured()
-    keep_heap()
+    give_back_heap()
     with numerics(model, settings):
         if plan.num_sequences:
             measured += _stream(subject, kinds, probe, plan, progress)

@@ -18,13 +18,22 @@ def numerics(model: Model, settings: ScanSettings) -> Iterator[None]:
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     if settings.dtype == "float64":
-        model.module.double()
+        in_dtype(model.module, torch.float64)
     device = next(model.module.parameters()).device
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.dtype == "bfloat16"):
             yield
     finally:
         torch.set_float32_matmul_precision(precision)
+
+
+def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
+    """Bring floating-point parameters and buffers to `dtype`, in place; complex ones keep both parts."""
+
+    def cast(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    module._apply(cast)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -46,4 +55,8 @@ def half_weights(model: Model) -> Iterator[None]:
 def is_plain_linear(module: nn.Module) -> bool:
     """Whether all that the module does with its weight is a product that autocast rounds for."""
     kind = type(module)
-    return kind.__name__ == "Conv1D" or (isinstance(module, nn.Linear) and kind.forward is nn.Linear.forward)
+    of_transformers = kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
+    of_torch = isinstance(module, nn.Linear) and kind.forward is nn.Linear.forward
+    # neither a forward that somebody put in its place, nor a weight that is computed at each call
+    is_own = "forward" not in vars(module) and "weight" in dict(module.named_parameters(recurse=False))
+    return (of_transformers or of_torch) and is_own

@@ -32,6 +32,11 @@ def onednn_linears(model: Model) -> Iterator[None]:
         yield
 
 
+def linear_library(device: torch.device, dtype: str) -> str:
+    """What works the linear maps of a pass (dtype as in `ScanSettings`): `onednn` or `torch`."""
+    return "onednn" if device.type == "cpu" and dtype == "float32" and has_onednn() else "torch"
+
+
 def has_onednn() -> bool:
     """Whether this torch has oneDNN, and the processor the instructions that it is fast with."""
     return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from spectra_cli.core.errors import CheckpointError, ModelError
+from spectra_cli.core.errors import CheckpointError, ModelError, UsageError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.digest import state_digest
@@ -29,10 +29,14 @@ def read_reference(series: Series, settings: ScanSettings) -> Reference:
         state = series.reference_source.open(series.reference)
         digest = state_digest(state)
         model = family_of(header, series.builder).build(header, state, device=torch.device("cpu"))
+        return keep_reference(model, settings, digest, archived=series.names_reference)
     except (CheckpointError, ModelError) as error:
         name = reference_name(series.reference)
         return Reference(problem=f"the reference checkpoint {name} cannot be read: {error}")
-    return keep_reference(model, settings, digest, archived=series.names_reference)
+    except UsageError as error:
+        # layers or matrices that the series has and its reference, of another model, has not
+        name = reference_name(series.reference)
+        return Reference(problem=f"the reference checkpoint {name} lacks what is measured: {error}")
 
 
 def keep_reference(model: Model, settings: ScanSettings, digest: str, *, archived: bool) -> Reference:

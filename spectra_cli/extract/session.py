@@ -35,6 +35,7 @@ from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.memory import resident_bytes
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
+from spectra_cli.extract.onednn_linear import linear_library
 from spectra_cli.extract.plan import ScanPlan, plan_scan
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest
@@ -289,6 +290,7 @@ class Session:
         return selection | {
             "device": _device_name(self.device),
             "threads": torch.get_num_threads(),
+            "linear_maps": linear_library(self.device, self._settings.dtype),
             "seconds": round(time.perf_counter() - started, 3),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "host": platform.node(),

@@ -175,7 +175,9 @@ def _measure_series(
             measured.add(found, write_part(archive, found))
         except ArchiveError:
             raise
-        except DataError as error:
+        except SpectraError as error:
+            if not (isinstance(error, DataError) or request.skip_errors):
+                raise
             tally.failed.append((ref, str(error)))
             if not request.skip_errors:
                 break

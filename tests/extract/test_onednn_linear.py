@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spectra_cli.extract.onednn_linear import float32_product, has_onednn, onednn_linears
+from spectra_cli.extract.onednn_linear import float32_product, has_onednn, linear_library, onednn_linears
 
 pytestmark = pytest.mark.skipif(not has_onednn(), reason="this torch or processor has no oneDNN to use")
 
@@ -70,3 +70,9 @@ def test_double_precision_is_left_alone(model_of):
     model.module.requires_grad_(False).double()
     with onednn_linears(model):
         assert not any("forward" in vars(module) for module in model.module.modules())
+
+
+def test_the_archive_names_what_multiplied():
+    cpu, elsewhere = torch.device("cpu"), torch.device("meta")
+    assert linear_library(cpu, "float32") == "onednn"
+    assert linear_library(cpu, "bfloat16") == linear_library(elsewhere, "float32") == "torch"

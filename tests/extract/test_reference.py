@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import torch
 
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.reference import keep_reference, reference_name
+from spectra_cli.extract.reference import keep_reference, read_reference, reference_name
 
 
 def test_names():
@@ -24,3 +26,17 @@ def test_the_kept_weights_are_those_that_are_measured_and_outlive_the_model(mode
     principal = reference.principal("blocks.0.attn.q", 2)
     assert principal is reference.principal("blocks.0.attn.q", 2)  # computed once
     assert principal.left.shape == (view.shape[0], 2)
+
+
+def test_a_reference_without_the_layers_of_the_scan_is_a_problem_with_its_name(model_of, monkeypatch):
+    model = model_of("llama")
+    source = SimpleNamespace(header=lambda ref: None, open=lambda ref: {})
+    ref = CheckpointRef(run="r", step=5, uri="/r/step5", format="f")
+    series = SimpleNamespace(reference=ref, reference_source=source, builder=None, names_reference=True)
+    family = SimpleNamespace(build=lambda *_, **__: model)
+    monkeypatch.setattr("spectra_cli.extract.reference.family_of", lambda *_: family)
+    monkeypatch.setattr("spectra_cli.extract.reference.state_digest", lambda _: "digest")
+    found = read_reference(series, ScanSettings(matrices=("attn.q",), layers="97", num_vectors=2))
+    assert not found.weights
+    assert "step5" in found.problem
+    assert "97" in found.problem

@@ -140,7 +140,8 @@ def download(repo_id: str, revision: str) -> Path:
             folder = fetch(*_PICKLES, revision=commit)
         index = next((folder / name for name in WEIGHT_NAMES if (folder / name).is_file()), None)
         if index is not None and index.suffix == ".json":
-            fetch(*(glob.escape(name) for name in _shards(index)), revision=commit)
+            weights = [name for name in _shards(index) if name.endswith((".safetensors", ".bin"))]
+            fetch(*(glob.escape(name) for name in weights), revision=commit)
     except (OSError, ValueError, HTTPError, RuntimeError) as error:  # RuntimeError: of the xet transfer
         raise NotFetchedError(_first_line(error)) from error
     return folder

@@ -63,6 +63,9 @@ def read_run_file(checkpoints: str) -> RunFile:
         return RunFile()
     values = _values(path)
     log = values.get("log", "")
+    # the folder may come from somebody else
+    if log and not (path.parent / log).resolve().is_relative_to(path.parent.resolve()):
+        raise UsageError(f"{path}: log {log!r} lies outside the folder; give it with --log")
     return RunFile(
         path=path,
         name=values.get("name", ""),

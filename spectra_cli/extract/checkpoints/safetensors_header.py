@@ -78,7 +78,8 @@ def _tensor_header(path: Path, name: str, entry: Any, data_bytes: int) -> Tensor
     try:
         dtype, shape = entry["dtype"], tuple(entry["shape"])
         begin, end = entry["data_offsets"]
-        well_formed = all(isinstance(number, int) and number >= 0 for number in (*shape, begin, end))
+        counts = (*shape, begin, end)
+        well_formed = isinstance(dtype, str) and all(isinstance(n, int) and 0 <= n < 2**63 for n in counts)
     except (KeyError, TypeError, ValueError):
         well_formed = False
     if not well_formed:

@@ -37,7 +37,13 @@ def tensors_of(payload: object, path: Path) -> dict[str, Tensor]:
                 f"{path}: {name} of shape {tuple(tensor.shape)} claims {tensor.nbytes} bytes in a file of "
                 f"{size}; save it again as a dense tensor"
             )
-    return {str(name): tensor.detach() for name, tensor in payload.items()}
+    state = {str(name): tensor.detach() for name, tensor in payload.items()}
+    if tensor_bytes(state) > size:
+        raise CheckpointError(
+            f"{path}: its {len(state)} tensors claim {tensor_bytes(state)} bytes in a file of {size}; save "
+            "them again as dense tensors"
+        )
+    return state
 
 
 def header_of(tensor: Tensor) -> TensorHeader:

@@ -111,6 +111,8 @@ def _asked(words: str, columns: str) -> dict[str, str]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--log {path}: not a regular file; expected CSV or JSONL")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

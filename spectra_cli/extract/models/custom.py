@@ -27,6 +27,7 @@ from spectra_cli.extract.models.description import described, measurable
 from spectra_cli.extract.models.halves import logits_of
 from spectra_cli.extract.models.own_loss import check_loss
 from spectra_cli.extract.models.users_code import guarded, told, users_code
+from spectra_cli.extract.numerics import in_dtype
 from spectra_cli.extract.protocols import CheckpointHeader, Model
 
 Builder = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Any]
@@ -67,7 +68,7 @@ class CustomFamily:
         notices: tuple[str, ...] = (f"built by {self.word}",)
         if state is not None:
             notices += _check_weights(module, state, self.word)
-            module.to(device=device, dtype=torch.float32)
+            in_dtype(module.to(device), torch.float32)
         module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
         model = measurable(found, self.word, family=self.name, notices=notices)
         if model.loss is None:

@@ -19,6 +19,8 @@ from spectra_cli.extract.models.matching import require_match
 from spectra_cli.extract.models.remote_code import TRUST, is_trusted, named_code, own_class
 from spectra_cli.extract.protocols import CheckpointHeader
 
+# What configuration classes raise over values that make no sense.
+_NOT_VALID = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # what a config.json may say about *how* to run the model, up to code on a hub: decided here instead
 _NOT_ARCHITECTURE = frozenset(
     (
@@ -97,13 +99,13 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
             f"{where}: model_type {model_type!r} is unknown to transformers {version}{code}; "
             "convert the checkpoint, or install a transformers that knows it"
         )
-    if stated.get("quantization_config"):
-        method = stated["quantization_config"].get("quant_method", "unnamed")
+    if quantised := stated.get("quantization_config"):
+        method = quantised.get("quant_method", "unnamed") if isinstance(quantised, dict) else "unnamed"
         raise ModelError(f"{where}: quantised weights ({method}) are not read; save it dequantised first")
-    settings = {name: _decoded(value) for name, value in stated.items() if name not in _NOT_ARCHITECTURE}
     try:
+        settings = {name: _decoded(value) for name, value in stated.items() if name not in _NOT_ARCHITECTURE}
         config = own(**settings) if own else AutoConfig.for_model(model_type, **settings)
-    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+    except (*_NOT_VALID, StrictDataclassError) as error:
         raise ModelError(f"{where}: config.json describes no valid {model_type} model: {error}") from error
     if hasattr(config, "rescale_every"):
         # RWKV halves weights in place at inference, against overflow in half precision
@@ -131,7 +133,7 @@ def _skeleton(header: CheckpointHeader, config: Any) -> tuple[Any, str, Notices]
     """The module on the meta device, and which attention it runs."""
     from transformers import AutoModelForCausalLM
 
-    num_layers = getattr(config, "num_hidden_layers", 0)
+    num_layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
     if isinstance(num_layers, int) and num_layers > len(header.tensors) > 0:
         raise ModelError(
             f"{header.ref.uri}: config.json claims {num_layers} layers, and the checkpoint holds "
@@ -146,6 +148,9 @@ def _skeleton(header: CheckpointHeader, config: Any) -> tuple[Any, str, Notices]
                 module = build(copy.deepcopy(config), attn_implementation=attention, dtype=torch.float32)
         except ValueError as error:
             refused = refused or str(error).splitlines()[0]
+        except _NOT_VALID as error:
+            kind = f"{config.model_type} model that can be built"
+            raise ModelError(f"{header.ref.uri}: config.json describes no {kind}: {error}") from error
         else:
             # a model without attention refuses the fused one, too
             plain = refused and any(hasattr(config, name) for name in _NUM_HEADS)

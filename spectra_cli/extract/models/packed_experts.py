@@ -113,7 +113,7 @@ def _require_same(path: str, writers: nn.Module, ours: PackedExperts) -> None:
         expected, found = run(writers, hidden, experts, weights), ours(hidden, experts, weights)
     error, scale = float((found - expected).abs().max()), float(expected.abs().max())
     # weights that are NaN are found elsewhere, by name
-    if error > _TOLERANCE * scale:
+    if not error <= _TOLERANCE * scale and bool(expected.isfinite().all()):
         raise ModelError(
             f"{path} ({type(writers).__name__}): its experts, run one at a time, differ by {error:.1e} from "
             f"the module's own output, whose largest entry is {scale:.1e}; this model cannot be measured"

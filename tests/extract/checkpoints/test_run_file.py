@@ -54,6 +54,8 @@ def test_a_name_on_the_hub_has_none(tmp_path, monkeypatch):
         ("nmae = 'x'", "unknown key nmae; keys: name, log"),
         ("batch_size_tokens = 0", "batch_size_tokens is 0; expected a whole number of at least 1"),
         ("batch_size_tokens = true", "batch_size_tokens is True"),
+        ("log = '/dev/zero'", "log '/dev/zero' lies outside the folder; give it with --log"),
+        ("log = '../other/log.csv'", "lies outside the folder"),
         ("model = 3", r"model is 3; expected a table \[model\]"),
     ],
 )

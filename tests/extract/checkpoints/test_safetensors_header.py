@@ -49,6 +49,8 @@ def test_truncation_is_seen_at_every_length(tmp_path):
         ({"w": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}}, "malformed"),
         ({"w": {"dtype": "F32", "data_offsets": [0, 8]}}, "malformed"),
         ({"w": [1]}, "malformed"),
+        ({"w": {"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]}}, "malformed"),
+        ({"w": {"dtype": "F32", "shape": [2**63], "data_offsets": [0, 8]}}, "malformed"),
         ({"w": {"dtype": "F3", "shape": [2], "data_offsets": [0, 8]}}, "dtype 'F3'"),
         ([1], "not a JSON object"),
         (b"{", "cannot be read"),

@@ -37,3 +37,6 @@ def test_one_stored_number_does_not_pass_for_more_than_the_file_holds(tmp_path):
     with pytest.raises(CheckpointError, match=r"f\.bin: w of shape \(1099511627776,\) claims 4398046511104"):
         tensors_of({"w": spread}, path)
     assert tensors_of({"w": torch.ones(1).expand(20)}, path)["w"].sum() == 20
+    many = {f"w{i}": torch.ones(1).expand(100) for i in range(30)}
+    with pytest.raises(CheckpointError, match=r"its 30 tensors claim 12000 bytes in a file"):
+        tensors_of(many, path)
