@@ -44,12 +44,18 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trajectory:
-    """A run as far as alignment is concerned: values along its checkpoints, NaN where unknown."""
+    """A run as far as alignment is concerned: values along its checkpoints, NaN where unknown.
+
+    Attributes:
+        losses: of each kind; steps, tokens: (checkpoints,).
+        loss_stderr: standard error of the probe's loss; 0 where it is unknown.
+    """
 
     name: str
     losses: dict[Loss, FloatArray]
     steps: FloatArray
     tokens: FloatArray
+    loss_stderr: float = 0.0
 
     def __len__(self) -> int:
         return self.steps.size
@@ -194,6 +200,8 @@ def _place(run: Trajectory, values: FloatArray, target: float, axis: Axis, *, ne
     known = np.flatnonzero(np.isfinite(values))
     if axis is Axis.LOSS:
         bracket = at_loss(values.tolist(), target)
+        if bracket is not None and values is run.losses[Loss.PROBE]:
+            bracket = resolved(values.tolist(), bracket, target, run.loss_stderr)
     else:
         bracket = _among(known, at_position(values[known].tolist(), target))
     if bracket is not None:
@@ -210,6 +218,27 @@ def _place(run: Trajectory, values: FloatArray, target: float, axis: Axis, *, ne
     return Place(
         bracket=Bracket(before=closest, after=closest, share=0.0, gap=0.0), gap=float(distances[closest])
     )
+
+
+def resolved(losses: Sequence[float], bracket: Bracket, target: float, stderr: float) -> Bracket:
+    """The bracket, widened until the losses of its ends differ by two of their standard errors.
+
+    A noisy loss does not tell between which of many close checkpoints the target was reached, and the change
+    of a number for a nat of loss cannot be read from two checkpoints of almost the same loss.
+    """
+    envelope = best_so_far(losses)
+    enough = 2 * stderr
+    if bracket.before == bracket.after or envelope[bracket.before] - envelope[bracket.after] >= enough:
+        return bracket
+    below = np.flatnonzero(envelope <= target - stderr)
+    after = int(below[0]) if below.size else bracket.after
+    above = np.flatnonzero(np.isfinite(envelope) & (envelope >= max(target, envelope[after] + enough)))
+    before = bracket.before
+    if above.size:
+        before = int(np.flatnonzero(envelope == envelope[above[-1]])[0])
+    step = float(envelope[before] - envelope[after])
+    share = float((envelope[before] - target) / step)
+    return Bracket(before=before, after=after, share=share, gap=step * min(share, 1.0 - share))
 
 
 def _among(known: np.ndarray[tuple[int], np.dtype[np.int64]], bracket: Bracket | None) -> Bracket | None:

@@ -38,7 +38,7 @@ class RankDrift:
     Attributes:
         cut: where it was cut off, in the earlier spectrum.
         left, right: rotation of either side; left None where there are eigenvectors.
-        sine_bound: Wedin's `|D|_2 / gap` on the largest sine; NaN where D is not known, useless from 1 on.
+        sine_bound: Wedin's, on the largest sine; NaN where D is not known, useless from 1 on.
         energy_share, energy: of the change inside the subspace of the reference, and over chance.
         rotation: turning over that of a random change of the same norm.
         sampling_turn: `1 - O_k` that the probe's sampling alone would give two independent probes.
@@ -120,8 +120,8 @@ def compare(before: Prepared, after: Prepared, against: str, ranks: Sequence[int
     missing: list[tuple[str, str]] = []
     for key, other in after.bases.items():
         one = before.bases.get(key)
-        if key[0] == ACTIVATION and before is after.reference:
-            continue  # of the reference only weights are archived
+        if key[0] == ACTIVATION and before.weights_alone:
+            continue
         if one is None or not _comparable(one.spectrum, other.spectrum):
             why = "not measured there" if one is None else "of another shape there"
             missing.append((key[1], f"{why}, at {before.name}"))
@@ -199,13 +199,29 @@ def _at_rank(
     found = RankDrift(cut=cut, left=left, right=right)
     if change is None or changed is None or prepared is None:
         return found
-    return _judged(found, spectrum, changed.values, change, prepared)
+    bound = sine_bound(values, other.spectrum.values, cut.rank, float(changed.values[0]))
+    return replace(_judged(found, spectrum, changed.values, change, prepared), sine_bound=bound)
+
+
+def sine_bound(before: FloatArray, after: FloatArray, rank: int, change: float) -> float:
+    """Wedin's `|D|_2 / (s_k(after) - s_{k+1}(before))` on the largest sine between both leading subspaces.
+
+    The gap is between the two matrices: the gap inside one of them bounds nothing. Infinite without one.
+
+    Args:
+        before, after: singular values, descending; change: `|D|_2`.
+
+    Source: P.-A. Wedin, "Perturbation bounds in connection with singular value decomposition", BIT 12 (1972).
+    """
+    following = float(before[rank]) if rank < before.size else 0.0
+    gap = float(after[rank - 1]) - following
+    return change / gap if gap > 0 else math.inf
 
 
 def _judged(
     found: RankDrift, spectrum: Spectrum, change: FloatArray, facts: Change, prepared: Prepared
 ) -> RankDrift:
-    """With what the change itself says: energy, Wedin's bound, and the reading."""
+    """With what the change itself says: energy, and the reading."""
     values, rank = spectrum.values, found.cut.rank
     shape = (spectrum.num_samples, spectrum.ambient_dim)
     address = spectrum.site.address
@@ -214,8 +230,6 @@ def _judged(
     share = prepared.numbers.get((f"energy_on_principal_{found.cut.asked}", address), math.nan)
     turned = sum(side.turned for side in found.sides) / 2
     chance = 1 - sum(side.chance for side in found.sides) / 2
-    following = float(values[rank]) if rank < values.size else 0.0
-    gap = float(values[rank - 1]) - following
     energy = energy_lift(share, inside, shape, change)
     rotated = rotation_lift(turned, values, rank, shape, float(np.linalg.norm(change)))
     evidence = Evidence(
@@ -228,7 +242,6 @@ def _judged(
     )
     return replace(
         found,
-        sine_bound=float(change[0]) / gap if gap > 0 else math.inf,
         energy_share=share,
         energy=energy,
         rotation=rotated,

@@ -108,7 +108,7 @@ def reliability(values: FloatArray, stderrs: FloatArray, families: Sequence[str]
 def within(values: FloatArray, families: Sequence[str]) -> FloatArray:
     """(n,) the values less their family's mean."""
     names, centred = np.array(families), np.array(values, dtype=np.float64)
-    for name in set(families):
+    for name in dict.fromkeys(families):
         centred[names == name] -= centred[names == name].mean()
     return centred
 
@@ -116,7 +116,7 @@ def within(values: FloatArray, families: Sequence[str]) -> FloatArray:
 def ranks_within(values: FloatArray, families: Sequence[str]) -> FloatArray:
     """(n,) the ranks inside each family, less their mean; ties share theirs."""
     names, ranks = np.array(families), np.empty(len(families))
-    for name in set(families):
+    for name in dict.fromkeys(families):
         ranks[names == name] = average_ranks(values[names == name])
     return within(ranks, families)
 

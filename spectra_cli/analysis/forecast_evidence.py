@@ -180,16 +180,21 @@ def smallest_p(families: Sequence[str]) -> float:
 
 
 def usable_baselines(table: RunTable) -> dict[str, FloatArray]:
-    """The baselines that vary inside families, each without columns that depend on those before them."""
-    found = {}
+    """The baselines that vary inside families, each without columns that depend on those before them.
+
+    A joint baseline is called after the columns it keeps, and goes where another one has the same.
+    """
+    found: dict[str, FloatArray] = {}
     for name, features in table.baselines.items():
         centred = np.column_stack([within(column, table.families) for column in features.T])
         kept: list[int] = []
         for column in range(features.shape[1]):
             if np.linalg.matrix_rank(_scaled(centred[:, [*kept, column]])) > len(kept):
                 kept.append(column)
-        if kept:
-            found[name] = features[:, kept]
+        parts = name.split(" + ")
+        named = " + ".join(parts[column] for column in kept) if len(parts) == features.shape[1] else name
+        if kept and named not in found:
+            found[named] = features[:, kept]
     return found
 
 

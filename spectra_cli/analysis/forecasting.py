@@ -188,8 +188,9 @@ def prediction_interval(
         solution = np.linalg.lstsq(design[keep], response[keep])[0]
         error = abs(float(response[row] - design[row] @ solution))
         low[row], high[row] = point @ solution - error, point @ solution + error
-    tail = 1.0 - level
-    below, above = math.floor(tail * (n + 1)), math.ceil(level * (n + 1))
+    # 0.9 * 10 may come out a little above 9 in floating point
+    above = math.ceil(level * (n + 1) - 1e-9)
+    below = n + 1 - above
     return (
         float(np.sort(low)[below - 1]) if below >= 1 else -math.inf,
         float(np.sort(high)[above - 1]) if above <= n else math.inf,

@@ -80,10 +80,12 @@ class Path:
         return math.hypot(self.stderrs[first], self.stderrs[last])
 
     def noise(self) -> float:
-        """What a checkpoint scatters against its neighbours: median error of a step, over sqrt 2."""
+        """What a checkpoint scatters against its neighbours: median error of a step, over sqrt 2; NaN where
+        no step has an error.
+        """
         steps = np.array([self.change_stderr(i, i + 1) for i in range(self.values.size - 1)])
         known = steps[np.isfinite(steps)]
-        return float(np.median(known)) / math.sqrt(2.0) if known.size else 0.0
+        return float(np.median(known)) / math.sqrt(2.0) if known.size else math.nan
 
 
 def find_phases(
@@ -98,7 +100,8 @@ def find_phases(
             that ends by then is warm-up, as is one that ends in the first tenth.
 
     Returns:
-        In order; a single `flat` segment where nothing moved. At least two checkpoints are needed.
+        In order; a single `flat` segment where nothing moved. A change without a standard error has no
+        sign. At least two checkpoints are needed.
     """
     turns = turning_points(log_rank.values, turn_height(log_rank.noise(), log_rank.values.size))
     until = max(tokens[0] + WARMUP_SHARE * (tokens[-1] - tokens[0]), warmup_until or 0.0)
@@ -131,9 +134,11 @@ def turn_height(noise: float, num_checkpoints: int) -> float:
     """How far the path must come back before a turning point counts.
 
     Args:
-        noise: of one checkpoint; 0 where unknown.
+        noise: of one checkpoint; NaN where unknown: then no turning point can be told from it.
         num_checkpoints: the more there are, the more often noise alone comes back far.
     """
+    if math.isnan(noise):
+        return math.inf
     return max((7.0 if num_checkpoints > MANY_CHECKPOINTS else 6.0) * noise, SMALLEST_TURN)
 
 
@@ -161,7 +166,7 @@ def turning_points(path: FloatArray, height: float) -> list[int]:
 
 
 def _sign(change: float, stderr: float) -> int:
-    if not math.isfinite(change) or (math.isfinite(stderr) and abs(change) < SIGNIFICANT * stderr):
+    if not math.isfinite(change) or not math.isfinite(stderr) or abs(change) < SIGNIFICANT * stderr:
         return 0
     return int(np.sign(change))
 

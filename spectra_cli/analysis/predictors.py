@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,12 +25,14 @@ class PredictorError:
         predictive: Q^2 as in `forecasting.LeftOut`; NaN where the runs do not determine the fit.
         error: root mean square of the left-out residuals, in the response's unit.
         reason: why there is no number; empty where there is one.
+        residuals: left-out, one a run; empty without a number.
     """
 
     name: str
     predictive: float
     error: float
     reason: str = ""
+    residuals: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,13 @@ class Gain:
     Attributes:
         baseline: the best of those that could be fitted with and without the spectrum.
         without, with_spectrum: Q^2; `value`: their difference, NaN where none could be fitted.
+        stderr: of the difference, jackknife over the runs that were forecast; NaN without a difference.
     """
 
     baseline: str
     without: float
     with_spectrum: float
+    stderr: float = math.nan
 
     @property
     def value(self) -> float:
@@ -86,7 +90,21 @@ def gain(errors: Sequence[PredictorError]) -> Gain:
     usable = [pair for pair in pairs if math.isfinite(pair.value)]
     if not usable:
         return Gain(baseline=MEAN, without=math.nan, with_spectrum=math.nan)
-    return max(usable, key=lambda pair: pair.without)
+    best = max(usable, key=lambda pair: pair.without)
+    residuals = {error.name: np.array(error.residuals) for error in errors}
+    stderr = _gain_stderr(residuals[best.baseline], residuals[_joined(best.baseline)], residuals[MEAN])
+    return replace(best, stderr=stderr)
+
+
+def _gain_stderr(without: FloatArray, with_spectrum: FloatArray, mean: FloatArray) -> float:
+    """Of `(sum without^2 - sum with^2) / sum mean^2`, jackknife over its terms; residuals are (n,)."""
+    lowered, null = without**2 - with_spectrum**2, mean**2
+    n = len(null)
+    remaining = null.sum() - null
+    if not (remaining > 0).all():
+        return math.nan
+    gains = (lowered.sum() - lowered) / remaining
+    return math.sqrt((n - 1) / n * float(((gains - gains.mean()) ** 2).sum()))
 
 
 def leave_one_family_out(predictor: FloatArray, response: FloatArray, families: Sequence[str]) -> float:
@@ -99,7 +117,7 @@ def leave_one_family_out(predictor: FloatArray, response: FloatArray, families: 
         return math.nan
     x, y = within(predictor, families), within(response, families)
     left = 0.0
-    for name in set(families):
+    for name in dict.fromkeys(families):
         others = names != name
         power = float(x[others] @ x[others])
         if power == 0.0:
@@ -125,4 +143,5 @@ def _error(name: str, features: FloatArray, response: FloatArray, families: Sequ
             reason=f"{count} do not determine {features.shape[1]} slopes with one run left out",
         )
     error = math.sqrt(float(fit.residuals @ fit.residuals) / len(response))
-    return PredictorError(name=name, predictive=fit.predictive, error=error)
+    residuals = tuple(fit.residuals.tolist())
+    return PredictorError(name=name, predictive=fit.predictive, error=error, residuals=residuals)

@@ -39,6 +39,7 @@ class Prepared:
         said: name and digest of the reference that its change was measured from; empty without one.
         numbers: of the change, by name and address; changes: its spectra by address.
         reference: the reference itself, where the scan archived it.
+        weights_alone: it is such a reference: nothing else of it was archived.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Prepared:
     numbers: Mapping[tuple[str, str], float] = field(default_factory=dict)
     changes: Mapping[str, Spectrum] = field(default_factory=dict)
     reference: Prepared | None = None
+    weights_alone: bool = False
 
 
 def prepare(checkpoint: CheckpointSpectra, ranks: Sequence[int]) -> Prepared:
@@ -71,7 +73,7 @@ def prepare(checkpoint: CheckpointSpectra, ranks: Sequence[int]) -> Prepared:
             if s.measurement == CHANGE and s.site is not None
         },
         changes={s.site.address: s for s in checkpoint.select(CHANGE)},
-        reference=Prepared(name=said["checkpoint"], digest=said["digest"], bases=archived)
+        reference=Prepared(name=said["checkpoint"], digest=said["digest"], bases=archived, weights_alone=True)
         if archived
         else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,14 +102,23 @@ class Archive:
         Raises:
             ArchiveError: a file is damaged.
         """
+        found = self._over(name, "value")
+        return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
+
+    def replicates_over(self, name: str) -> tuple[FloatArray, ...]:
+        """The same number without each block of the probe in turn, not verified either.
+
+        Returns:
+            For each checkpoint (num_blocks,); empty where it has none.
+        """
+        found = self._over(name, "delete_one_block")
+        return tuple(np.empty(0) if row is None else row[~np.isnan(row)] for row in found)
+
+    def _over(self, name: str, variable: str) -> list[Any]:
         files = dict.fromkeys(entry.file for entry in self.entries)
-        by_file = {file: read_model_scalar(file, name) for file in files}
-        found = np.full(len(self.entries), np.nan)
-        for place, entry in enumerate(self.entries):
-            values = by_file[entry.file]
-            if values is not None:
-                found[place] = values[entry.index]
-        return found
+        by_file = {file: read_model_scalar(file, name, variable) for file in files}
+        of_entries = ((by_file[entry.file], entry.index) for entry in self.entries)
+        return [None if values is None else values[index] for values, index in of_entries]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

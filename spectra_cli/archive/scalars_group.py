@@ -108,13 +108,16 @@ def read_scalars(root: Any, checkpoint: int) -> Iterator[Placed]:
             yield from _read_scalar(group, measurement, name, checkpoint)
 
 
-def model_scalar(root: Any, name: str) -> FloatArray | None:
-    """A number of the whole model along the checkpoints of a file, NaN where there is none."""
+def model_scalar(root: Any, name: str, variable: str = "value") -> FloatArray | None:
+    """A number of the whole model along the checkpoints of a file, NaN where there is none.
+
+    `variable` may also be `delete_one_block`; None where the file has no such number, or no blocks.
+    """
     groups = root[SCALARS_GROUP].values() if SCALARS_GROUP in root else ()
     for group in (names[name] for names in groups if name in names):
         sites = list(read_text(group, "site"))
-        if WHOLE_MODEL in sites:
-            values: FloatArray = group["value"][:, sites.index(WHOLE_MODEL)]
+        if WHOLE_MODEL in sites and variable in group:
+            values: FloatArray = group[variable][:, sites.index(WHOLE_MODEL)]
             return values
     return None
 

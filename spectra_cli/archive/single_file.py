@@ -94,17 +94,22 @@ def read_checkpoints(
                 yield checkpoint
 
 
-def read_model_scalar(path: Path, name: str) -> FloatArray | None:
-    """A number of the whole model, such as `probe_loss`: one value for each row of the file's table.
+def read_model_scalar(path: Path, name: str, variable: str = "value") -> FloatArray | None:
+    """A number of the whole model, such as `probe_loss`, for each row of the file's table.
+
+    Args:
+        path: of the file.
+        name: of the number.
+        variable: `value`, or `delete_one_block` for its replicates.
 
     Returns:
-        (checkpoints,) NaN where it was not measured; None where the file has no such number.
+        (checkpoints,) or (checkpoints, blocks), NaN where it was not measured; None where the file has none.
 
     Raises:
         ArchiveError: the file is damaged.
     """
     with opened(path) as root:
-        return model_scalar(root, name)
+        return model_scalar(root, name, variable)
 
 
 def read_measurements(path: Path) -> tuple[str, ...]:

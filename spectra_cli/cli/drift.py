@@ -41,11 +41,7 @@ def command(
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.drift import drift
 
-    if as_json and form not in (None, "json"):
-        raise UsageError(f"--json contradicts --format {form}; give one of them")
-    form = form or ("json" if as_json else "table")
-    if form not in ("table", "json", "csv"):
-        raise UsageError(f"--format {form}: expected table, json or csv")
+    form = options.output_form(form, as_json=as_json)
     if against not in _AGAINST:
         raise UsageError(f"--against {against}: expected first, previous or both")
     document = as_document(drift(archive, against=_AGAINST[against], ranks=options.integers(ranks, "-k")))

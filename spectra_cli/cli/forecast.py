@@ -107,6 +107,7 @@ def _of_several_runs(request: ForecastRequest) -> list[str]:
         "--early-step": request.early_step is not None,
         "--new": bool(request.new),
         "--family": request.family != "architecture",
+        "--allow-different-scans": request.allow_different_scans,
     }
     return [flag for flag, is_given in given.items() if is_given]
 

@@ -167,9 +167,12 @@ def ranges(words: str | None, flag: str) -> tuple[range, ...] | None:
     for word in words.split(","):
         first, _, last = word.strip().partition("-")
         try:
-            found.append(range(int(first), int(last or first) + 1))
+            span = range(int(first), int(last or first) + 1)
         except ValueError:
             raise UsageError(f"{flag} {words}: {word!r} is not a number or a range such as 6-9") from None
+        if not span:
+            raise UsageError(f"{flag} {words}: {word!r} runs backwards; write {last}-{first}")
+        found.append(span)
     return tuple(found)
 
 

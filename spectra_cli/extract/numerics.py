@@ -33,7 +33,7 @@ def in_dtype(module: nn.Module, dtype: torch.dtype) -> None:
     def cast(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
-    module._apply(cast)  # type: ignore[no-untyped-call]
+    module._apply(cast)
 
 
 @contextmanager

@@ -138,10 +138,13 @@ def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
 def _strongest(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
     """Each number at the point at which it differs most, the strongest first."""
     judged = [d for d in pair.differences if d.standing not in ("exact", "missing")]
+    if not judged:
+        exact = [d for d in pair.differences if d.standing == "exact"]
+        judged = sorted(exact, key=lambda one: -abs(one.found.delta))
     by_place: dict[tuple[str, str, str], list[SiteDifference]] = {}
     for one in judged:
         by_place.setdefault((one.measurement, one.site.address, one.statistic), []).append(one)
-    if not by_place:
+    if all(one.found.delta == 0.0 for one in judged):
         return
     table = plain_table()
     for name in ("place", "number"):
@@ -158,11 +161,13 @@ def _strongest(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
         table.add_row(*cells, f"{mark} {found}/{len(points)}")
     left = len(by_place) - len(shown)
     legend = (
-        "≠ different, = equal, ? inconclusive, ~ within what interpolation between checkpoints may have "
+        "≠ different, = equal, ? inconclusive, - no noise to judge by, ~ within what interpolation between checkpoints may have "
         "moved; floor: what another probe of this size may show between equal models; ≠ at: of all points"
     )
     more = [Text(f"{left} more numbers: --format csv, --json", style="dim")] if left else []
-    yield titled("Strongest differences", table, Text(fill(legend, WIDTH), style="dim"), *more)
+    above = any(one.is_different for one in judged)
+    title = "Strongest differences" if above else "Largest differences; none is above a noise floor"
+    yield titled(title, table, Text(fill(legend, WIDTH), style="dim"), *more)
 
 
 def taxonomy_line(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
@@ -233,14 +238,14 @@ def trend_tables(comparison: Comparison) -> Iterator[RenderableType]:
     yield from trend_report(here, sizes, f"{axis} {target_words(target)}", trend.caveats)
 
 
-_MARKS = {"different": "≠", "equal": "=", "inconclusive": "?"}
+_MARKS = {"different": "≠", "equal": "=", "inconclusive": "?", "exact": "-"}
 
 
 def _row(one: SiteDifference) -> list[str]:
     found = one.found
     name = one.statistic.removesuffix("_frac")
     place = f"{_OF.get(one.measurement, one.measurement)} {_place(one)}"
-    mark = _MARKS[one.standing] + ("~" if one.interpolated > abs(found.delta) else "")
+    mark = _MARKS[one.standing] + "~" * (one.is_different and one.interpolated > abs(found.delta))
     return [
         place,
         _SHORT.get(name, name) + (" frac" if name != one.statistic else ""),
@@ -248,7 +253,7 @@ def _row(one: SiteDifference) -> list[str]:
         _plain(found.first),
         _plain(found.second),
         with_error(found.delta, found.stderr),
-        f"{found.floor:.2g}",
+        "" if finite(found.floor) is None else f"{found.floor:.2g}",
         mark,
     ]
 

@@ -30,6 +30,8 @@ CAVEATS = (
 )
 COLUMNS = ("fit", "quantity", "at", "value", "low", "high")
 """Columns of the CSV table: predicted losses `at` a position, and the position of the target loss."""
+MEASURED = "measured"
+BELOW = "below it from its first checkpoint"
 
 
 def extrapolation_tables(found: Extrapolation) -> Iterator[RenderableType]:
@@ -73,6 +75,8 @@ def _table(found: Extrapolation) -> RenderableType:
         label = f"{found.unit} to loss {found.target:.4f}"
         if math.isfinite(found.reached):
             table.add_row(label, *(f"{_count(found.reached)} (reached)" for _ in found.fits))
+        elif found.started_below:
+            table.add_row(label, *(BELOW for _ in found.fits))
         else:
             table.add_row(label, *(Text(_tokens(fit.to_target)) for fit in found.fits))
     return titled(f"Continued, with {found.level:.0%} intervals", table)
@@ -144,6 +148,7 @@ def as_document(found: Extrapolation) -> dict[str, Any]:
         "last_loss": found.last_loss,
         "target_loss": found.target,
         "target_reached": finite(found.reached),
+        "started_below": found.started_below,
         "statistic": found.statistic,
         "layers": list(found.layers),
         "level": found.level,
@@ -180,7 +185,11 @@ def _interval(found: Interval) -> dict[str, float | None]:
 
 
 def csv_rows(found: Extrapolation) -> list[dict[str, Any]]:
-    """One row a predicted number, keyed by `COLUMNS`; an empty number is infinite: never reached."""
+    """One row a predicted number, keyed by `COLUMNS`; an empty number is infinite: never reached.
+
+    A target that the run reached itself has one row, of the fit `measured`; without a number where the run
+    was below it from its first checkpoint.
+    """
     rows: list[dict[str, Any]] = []
     for fit in found.fits:
         rows += [
@@ -190,4 +199,9 @@ def csv_rows(found: Extrapolation) -> list[dict[str, Any]]:
         if fit.to_target is not None:
             target = {"fit": fit.name, "quantity": found.unit, "at": found.target}
             rows.append({**target, **_interval(fit.to_target)})
+    if math.isfinite(found.reached) or found.started_below:
+        fit_name = f"{MEASURED}: {BELOW}" if found.started_below else MEASURED
+        where = finite(found.reached)
+        numbers = {"value": where, "low": where, "high": where}
+        rows.append({"fit": fit_name, "quantity": found.unit, "at": found.target, **numbers})
     return rows

@@ -175,11 +175,12 @@ def _association(found: Forecast, evidence: Evidence) -> RenderableType:
         lines.append(f"Pearson {_signed(evidence.linear.value)}{interval}, on log {found.unit}")
     if evidence.slope is not None:
         slope = evidence.slope
-        shrunk = (
-            f"; noise in the number shrinks it to {slope.reliability:.2f} of the truth"
-            if math.isfinite(slope.reliability)
-            else "; the number has no standard error, so that its shrinking is unknown"
-        )
+        if not math.isfinite(slope.reliability):
+            shrunk = "; the number has no standard error, so that its shrinking is unknown"
+        elif slope.reliability <= 0:
+            shrunk = "; the number's noise is as large as its spread over the runs: the slope tells nothing"
+        else:
+            shrunk = f"; noise in the number shrinks it to {slope.reliability:.2f} of the truth"
         lines.append(f"slope {with_error(slope.value, slope.stderr)} in log {found.unit}{shrunk}")
     if evidence.why_less:
         lines.append(evidence.why_less)
@@ -224,8 +225,13 @@ def _headline(evidence: Evidence) -> str:
     gain = evidence.gain
     if gain is None or not math.isfinite(gain.value):
         return "the spectrum cannot be held against a baseline"
-    told = f"{gain.value:+.2f} in Q² over the best baseline ({gain.baseline}, {gain.without:+.2f})"
-    return f"the spectrum {'adds' if gain.value > 0 else 'adds nothing:'} {told}"
+    error = f" ± {gain.stderr:.2f}" if math.isfinite(gain.stderr) else ""
+    told = f"{gain.value:+.2f}{error} in Q² over the best baseline ({gain.baseline}, {gain.without:+.2f})"
+    if not any("early loss" in each.name for each in evidence.errors):
+        told += "; early loss was not among them"
+    if gain.value <= 0:
+        return f"the spectrum adds nothing: {told}"
+    return f"the spectrum adds{'' if gain.value > gain.stderr else ' nothing beyond its error:'} {told}"
 
 
 def as_document(found: Forecast) -> dict[str, Any]:
@@ -325,4 +331,5 @@ def _gain_document(evidence: Evidence | None) -> dict[str, Any] | None:
         "q_squared_without": finite(gain.without),
         "q_squared_with": finite(gain.with_spectrum),
         "value": finite(gain.value),
+        "stderr": finite(gain.stderr),
     }

@@ -15,6 +15,7 @@ from spectra_cli.analysis.points import Point
 from spectra_cli.archive.layout import SUFFIX, resolve_archive
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray
+from spectra_cli.statistics.jackknife import standard_error
 
 PROBE_LOSS = "probe_loss"
 
@@ -66,15 +67,22 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 def _trajectory(name: str, archive: Archive) -> Trajectory:
     infos = archive.infos
+    losses = archive.scalars_over(PROBE_LOSS)
+    errors = [
+        standard_error(np.array([loss, *rows]), (1,) * rows.size)
+        for loss, rows in zip(losses, archive.replicates_over(PROBE_LOSS), strict=True)
+    ]
+    known = [error for error in errors if np.isfinite(error)]
     return Trajectory(
         name=name,
         losses={
-            Loss.PROBE: archive.scalars_over(PROBE_LOSS),
+            Loss.PROBE: losses,
             Loss.VALIDATION: _known(info.eval_loss for info in infos),
             Loss.TRAIN: _known(info.train_loss for info in infos),
         },
         steps=_known(ref.step for ref in archive.refs),
         tokens=_known(info.tokens_seen for info in infos),
+        loss_stderr=float(np.median(known)) if known else 0.0,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.analysis.checkpoint_pairs import Pair, compare, similarity
-from spectra_cli.analysis.prepared import TRAJECTORY_RANK, Prepared, is_reference, prepare
+from spectra_cli.analysis.prepared import TRAJECTORY_RANK, Prepared, prepare
 from spectra_cli.archive.layout import resolve_archive
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import DataError, UsageError
@@ -74,13 +74,17 @@ def drift(
     pairs: list[Pair] = []
     to_last: dict[CheckpointRef, Mapping[str, float]] = {}
     previous: Prepared | None = None
+    # one for the series: what the last was trained from
+    baseline = last.reference or first
+    said: dict[str, Mapping[str, str]] = {}
     for index, ref in enumerate(opened.refs):
         current = {0: first, len(opened) - 1: last}.get(index) or _read(opened, index, chosen)
-        if FIRST in against and (current.reference is not None or previous is not None):
-            pairs.append(compare(current.reference or first, current, FIRST, chosen))
+        if FIRST in against and current is not baseline:
+            pairs.append(compare(baseline, current, FIRST, chosen))
         if PREVIOUS in against and previous is not None:
             pairs.append(compare(previous, current, PREVIOUS, chosen))
         to_last[ref] = similarity(current, last)
+        said[current.name] = current.said
         previous = current
     if not any(pair.sites for pair in pairs):
         raise DataError(
@@ -95,7 +99,7 @@ def drift(
         pairs=tuple(sorted(pairs, key=lambda pair: pair.against)),
         similarity=to_last,
         similarity_rank=min(TRAJECTORY_RANK, kept),
-        notices=tuple(_notices(opened, kept, last.reference or first, last)),
+        notices=tuple(_notices(opened, kept, baseline, said)),
     )
 
 
@@ -115,22 +119,52 @@ def _read(archive: Archive, index: int, ranks: Sequence[int]) -> Prepared:
     return prepare(archive.checkpoint(index, vectors=bool(ranks)), ranks)
 
 
-def _notices(archive: Archive, kept: int, first: Prepared, last: Prepared) -> Iterator[str]:
+def _notices(
+    archive: Archive, kept: int, baseline: Prepared, said: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    """What keeps checkpoints from a reading; `said` is the reference of each one, empty without a change."""
     if not kept:
         yield (
             "this archive holds no vectors: only the spectral shift can be told. Scan again with "
             "--vectors 64 (and --overwrite, or another --output) for rotations and for where the change lies"
         )
         return
-    if not last.said or is_reference(first, last):
-        return
-    name, digest = last.said["checkpoint"], last.said["digest"]
-    if any(info.digest == digest for info in archive.infos):
-        yield f"the change was measured from {name}, which is not the first here ({first.name}): no readings"
-    elif name == first.name:
-        yield f"{name} was written anew since the change was measured from it: scan again with --overwrite"
-    elif digest:
-        yield (
-            f"the change was measured from {name}, which is not in this archive: no readings against "
-            f"{first.name}. Scan {name} too, or name it with --reference"
-        )
+    of_reference: dict[tuple[str, str], list[str]] = {}
+    for checkpoint, reference in said.items():
+        if reference:
+            named = (reference["checkpoint"], reference["digest"])
+            of_reference.setdefault(named, []).append(checkpoint)
+    for (name, digest), checkpoints in of_reference.items():
+        if digest == baseline.digest:
+            continue
+        where = "" if len(of_reference) == 1 else f"{_listed(checkpoints)}: "
+        if not digest:
+            yield (
+                f"{_listed(checkpoints)}: the reference checkpoint {name} could not be read when the change "
+                "was to be measured: no readings. Scan again with --overwrite once it can be"
+            )
+        elif any(info.digest == digest for info in archive.infos):
+            yield (
+                f"{where}the change was measured from {name}, which is not the first here "
+                f"({baseline.name}): no readings"
+            )
+        elif name == baseline.name:
+            yield (
+                f"{where}{name} was written anew since the change was measured from it: scan again with "
+                "--overwrite"
+            )
+        else:
+            yield (
+                f"{where}the change was measured from {name}, which is not in this archive: no readings "
+                f"against {baseline.name}. Scan {name} too, or name it with --reference"
+            )
+
+
+def _listed(checkpoints: Sequence[str]) -> str:
+    """The first of them, and how many more.
+
+    >>> _listed(["step1", "step2", "step3"])
+    'step1 and 2 more checkpoint(s)'
+    """
+    others = f" and {len(checkpoints) - 1} more checkpoint(s)" if len(checkpoints) > 1 else ""
+    return f"{checkpoints[0]}{others}"

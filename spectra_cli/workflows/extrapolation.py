@@ -24,6 +24,7 @@ from spectra_cli.workflows.forecast_rows import tokens_to_target
 from spectra_cli.workflows.run_series import (
     RunSeries,
     as_series,
+    choose_sites,
     common_loss,
     common_unit,
     mean_over_layers,
@@ -61,7 +62,7 @@ class CurveForecast:
         name: `loss curve` or `loss curve + spectrum`.
         curve: its parameters; spread: root mean square of its residuals, nats.
         losses: (tokens or steps, predicted loss) at multiples of the run's length.
-        to_target: tokens (or steps) to the target loss; None where none was asked for.
+        to_target: tokens (or steps) to the target loss; None where none was asked for, or it was reached.
     """
 
     name: str
@@ -81,6 +82,8 @@ class Extrapolation:
         num_points, first, last: of the fit; last_loss: measured at its end.
         target: nats, or None.
         reached: where the run reached the target already; NaN where it did not, or there is none.
+        started_below: the first loss there is lies below the target already: where it was reached, nothing
+            tells.
         statistic, layers: of the covariate.
         level: of the intervals.
         fits: the curves that could be fitted.
@@ -98,6 +101,7 @@ class Extrapolation:
     last_loss: float
     target: float | None
     reached: float
+    started_below: bool
     statistic: str
     layers: tuple[int, ...]
     level: float
@@ -119,6 +123,11 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
     (run,) = as_series(opened, unit)
     loss = common_loss([run], request.loss)
     losses = run.losses(loss)
+    target = request.target_loss
+    reached, started_below = (
+        (math.nan, False) if target is None else tokens_to_target(run.positions, losses, target)
+    )
+    ahead = None if math.isfinite(reached) or started_below else target
     points = _later_part(run, losses)
     tokens, values = run.positions[points], losses[points]
     statistic, layers, covariate, notices = _covariate(run, points, request)
@@ -126,9 +135,16 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
     for name, given in ((PLAIN, None), (WITH_SPECTRUM, covariate)):
         continued = None if name != PLAIN and given is None else continue_curve(tokens, values, given)
         if continued is not None:
-            fits.append(_forecast(name, continued, tokens[-1], request))
+            fits.append(_forecast(name, continued, tokens[-1], ahead, request.level))
     if covariate is not None and len(points) <= FEWEST_POINTS:
         notices.append(f"{len(points)} checkpoints are too few for a curve with the spectrum in it")
+    elif covariate is not None and fits and fits[-1].name == PLAIN:
+        notices.append("no falling curve with the spectrum in it fits these losses")
+    if tokens[0] < SKIPPED_SHARE * run.positions[-1]:
+        notices.append(
+            f"too few checkpoints after the first tenth of the run: the last {len(points)} are fitted, from "
+            f"{tokens[0]:.4g} {unit} on, where another law may hold"
+        )
     if not fits:
         notices.append("no falling curve fits these losses: nothing is extrapolated")
     return Extrapolation(
@@ -140,8 +156,9 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
         first=float(tokens[0]),
         last=float(tokens[-1]),
         last_loss=float(values[-1]),
-        target=request.target_loss,
-        reached=_reached(run.positions, losses, request.target_loss),
+        target=target,
+        reached=reached,
+        started_below=started_below,
         statistic=statistic,
         layers=layers,
         level=request.level,
@@ -171,9 +188,10 @@ def _covariate(
     """The statistic's name, layers and values at the points; no values where one of them is missing."""
     checkpoints = [run.checkpoint(place) for place in points]
     statistic = tail_statistic(request.statistic, [width_of(checkpoints[0])])
+    chosen = choose_sites(checkpoints, statistic, request.layers)
     values = []
     for checkpoint in checkpoints:
-        mean = mean_over_layers(checkpoint, statistic, request.layers)
+        mean = mean_over_layers(checkpoint, statistic, chosen)
         if mean.estimated is None:
             told = f"{checkpoint.ref.key}: {mean.reason}"
             return statistic.name, mean.layers, None, [f"no {statistic.name} to go by; {told}"]
@@ -181,16 +199,16 @@ def _covariate(
     return statistic.name, mean.layers, np.array(values), []
 
 
-def _forecast(name: str, continued: Continuation, last: float, request: ForecastRequest) -> CurveForecast:
-    to_target = None
-    if request.target_loss is not None:
-        to_target = _interval(continued.tokens_to(request.target_loss, level=request.level))
+def _forecast(
+    name: str, continued: Continuation, last: float, target: float | None, level: float
+) -> CurveForecast:
+    to_target = None if target is None else _interval(continued.tokens_to(target, level=level))
     return CurveForecast(
         name=name,
         curve=continued.curve,
         spread=continued.spread,
         losses=tuple(
-            (times * last, _interval(continued.loss(times * last, level=request.level))) for times in HORIZONS
+            (times * last, _interval(continued.loss(times * last, level=level))) for times in HORIZONS
         ),
         to_target=to_target,
     )
@@ -199,10 +217,6 @@ def _forecast(name: str, continued: Continuation, last: float, request: Forecast
 def _interval(found: tuple[float, float, float]) -> Interval:
     value, low, high = found
     return Interval(value=value, low=low, high=high)
-
-
-def _reached(positions: FloatArray, losses: FloatArray, target: float | None) -> float:
-    return math.nan if target is None else tokens_to_target(positions, losses, target)[0]
 
 
 def _about(run: RunSeries, points: Sequence[int], unit: str) -> list[str]:

@@ -20,7 +20,10 @@ from spectra_cli.analysis.forecast_evidence import (
 )
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.types import FloatArray, Status
+from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.statistic import ACTIVATIONS
 from spectra_cli.workflows.forecast_rows import (
+    CENSORED,
     EXCLUDED,
     REACHED,
     Question,
@@ -34,6 +37,7 @@ from spectra_cli.workflows.run_series import (
     RunSeries,
     as_series,
     common_loss,
+    common_measurement,
     common_unit,
     differing_scans,
     open_runs,
@@ -113,7 +117,9 @@ def forecast(request: ForecastRequest) -> Forecast:
     """
     check_options(request)
     opened = open_runs([*request.archives, *request.new])
-    differences = differing_scans([archive for _, archive in opened])
+    differences = differing_scans(
+        [archive for _, archive in opened], of_gradients=_is_of_gradients(request.statistic)
+    )
     if differences and not request.allow_different_scans:
         raise DataError(
             f"the runs were not measured alike ({'; '.join(differences)}), so that their spectra differ by "
@@ -125,13 +131,16 @@ def forecast(request: ForecastRequest) -> Forecast:
     asked = _question(request, runs, known, unit)
     earliest = [early_checkpoint(run, asked.early, asked.early_unit) for run in runs]
     statistic = tail_statistic(request.statistic, [width_of(e.measured) for e in earliest if e] or [0])
+    measured = [early.measured for early in earliest if early is not None]
+    measurement = common_measurement(measured, statistic) if measured else None
     rows = without_lonely(
         [
-            run_row(run, early, statistic, asked, new=number >= len(known))
+            run_row(run, early, statistic, asked, new=number >= len(known), measurement=measurement)
             for number, (run, early) in enumerate(zip(runs, earliest, strict=True))
         ]
     )
     table = _table([row for row in rows if row.role == "known" and row.outcome != EXCLUDED])
+    rows = tuple(_with_prediction(row, table, request.level) for row in rows)
     return Forecast(
         unit=unit,
         loss=asked.loss,
@@ -140,11 +149,12 @@ def forecast(request: ForecastRequest) -> Forecast:
         early=asked.early,
         early_unit=asked.early_unit,
         statistic=statistic.name,
-        rows=tuple(_with_prediction(row, table, request.level) for row in rows),
+        rows=rows,
         evidence=weigh(table) if len(table.response) > 1 else None,
         notices=(
             *_about_the_scans(opened_runs=runs, unit=unit, differences=differences),
             *_about_rows(rows, table),
+            *_about_predictions(rows, table, unit),
         ),
     )
 
@@ -174,6 +184,11 @@ def check_options(request: ForecastRequest) -> None:
         raise UsageError(f"--target-loss {request.target_loss}: expected a loss in nats, such as 3.28")
     if request.loss is not None and request.loss not in LOSSES:
         raise UsageError(f"--loss {request.loss}: expected one of {', '.join(LOSSES)}")
+
+
+def _is_of_gradients(statistic: str | None) -> bool:
+    measurements = STATISTICS[statistic].measurements if statistic in STATISTICS else (ACTIVATIONS,)
+    return ACTIVATIONS not in measurements and any("gradient" in name for name in measurements)
 
 
 def _question(
@@ -208,28 +223,34 @@ def _budget(request: ForecastRequest, known: Sequence[RunSeries], unit: str) -> 
     return share * float(min(run.positions[-1] for run in known)), unit
 
 
-def _table(rows: Sequence[RunRow]) -> RunTable:
-    def column(name: str) -> FloatArray:
-        return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+def _column(rows: Sequence[RunRow], name: str) -> FloatArray:
+    return np.array([getattr(row, name) for row in rows], dtype=np.float64)
 
-    known = {"early loss": column("early_loss")[:, None]}
-    recipe = {
-        "batch": np.log(column("batch_tokens"))[:, None],
-        "learning rate": np.log(column("learning_rate"))[:, None],
+
+def _candidates(rows: Sequence[RunRow]) -> dict[str, FloatArray]:
+    """What might forecast without a spectrum: name -> (n,), NaN where nothing says it of a run."""
+    return {
+        "early loss": _column(rows, "early_loss"),
+        "batch": np.log(_column(rows, "batch_tokens")),
+        "learning rate": np.log(_column(rows, "learning_rate")),
     }
-    stated = {name: values for name, values in recipe.items() if rows and np.isfinite(values).all()}
-    if stated:
-        known[" + ".join(stated)] = np.hstack(list(stated.values()))
-    baselines = {name: values for name, values in known.items() if np.isfinite(values).all()}
+
+
+def _table(rows: Sequence[RunRow]) -> RunTable:
+    known = {name: v[:, None] for name, v in _candidates(rows).items() if rows and np.isfinite(v).all()}
+    recipe = [name for name in known if name != "early loss"]
+    baselines = {name: known[name] for name in known if name not in recipe}
+    if recipe:
+        baselines[" + ".join(recipe)] = np.hstack([known[name] for name in recipe])
     if len(baselines) > 1:
         baselines[" + ".join(baselines)] = np.hstack(list(baselines.values()))
-    to_target = column("to_target")
+    to_target = _column(rows, "to_target")
     return RunTable(
-        predictor=column("predictor"),
-        stderrs=column("stderr"),
+        predictor=_column(rows, "predictor"),
+        stderrs=_column(rows, "stderr"),
         response=np.where(np.isfinite(to_target), np.log(to_target), np.inf),
         families=tuple(row.family for row in rows),
-        baselines=baselines if rows else {},
+        baselines=baselines,
     )
 
 
@@ -237,7 +258,35 @@ def _with_prediction(row: RunRow, table: RunTable, level: float) -> RunRow:
     wanted = row.outcome != EXCLUDED and (row.outcome != REACHED or row.role == "new")
     if not wanted or len(table.response) < 2:
         return row
-    return replace(row, prediction=predict(table, row.predictor, row.family, level=level))
+    found = predict(table, row.predictor, row.family, level=level)
+    if found is not None and row.outcome == CENSORED:
+        # it has not reached the target by then: fewer cannot be
+        found = replace(found, low=max(found.low, row.seen), high=max(found.high, row.seen))
+    return replace(row, prediction=found)
+
+
+def _about_predictions(rows: Sequence[RunRow], table: RunTable, unit: str) -> Iterator[str]:
+    fitted = table.finite().families
+    alone = [
+        f for f, at in zip(table.families, table.response, strict=True) if at < math.inf and f not in fitted
+    ]
+    if alone and fitted:
+        yield (
+            f"left out of the regressions: {len(alone)} run(s) that reached the target alone in their family "
+            f"({', '.join(dict.fromkeys(alone))})"
+        )
+    for row in rows:
+        wanted = row.outcome != EXCLUDED and (row.outcome != REACHED or row.role == "new")
+        if wanted and row.prediction is None and fitted and row.family not in fitted:
+            yield (
+                f"{row.name}: no forecast, since no two known runs of its family, {row.family}, reached the "
+                "target; --family none takes all runs together"
+            )
+        if row.outcome == CENSORED and row.prediction is not None and row.prediction.value < row.seen:
+            yield (
+                f"{row.name}: predicted at {row.prediction.value:.4g} {unit}, but has not reached the target "
+                f"by {row.seen:.4g}: the forecast failed there"
+            )
 
 
 def _about_the_scans(
@@ -277,6 +326,21 @@ def _about_rows(rows: Sequence[RunRow], table: RunTable) -> Iterator[str]:
             f"{number} runs; take nothing for settled below {ENOUGH_IN_A_FAMILY} in one family or "
             f"{ENOUGH_POOLED} over families"
         )
-    dropped = [name for name in table.baselines if name not in usable_baselines(table)]
+    of_layers: dict[tuple[int, ...], str] = {}
+    for row in used:
+        of_layers.setdefault(row.layers, row.name)
+    if len(of_layers) > 1:
+        told = "; ".join(f"{','.join(map(str, of))} in {name}" for of, name in of_layers.items())
+        yield f"the runs are not averaged over the same layers: {told}"
+    fitted = [row for row in used if row.role == "known"]
+    for name, values in _candidates(fitted).items():
+        if lacking := [r.name for r, value in zip(fitted, values, strict=True) if not math.isfinite(value)]:
+            yield f"{name} is not among the baselines: nothing says it of {', '.join(lacking)}"
+    usable = {part for name in usable_baselines(table) for part in name.split(" + ")}
+    tried = dict.fromkeys(part for name in table.baselines for part in name.split(" + "))
+    dropped = [name for name in tried if name not in usable]
     if dropped and number > 1:
-        yield f"not a baseline, since it is the same in all runs of a family: {', '.join(dropped)}"
+        yield (
+            "not a baseline, since it is the same in all runs of a family or follows from the others: "
+            f"{', '.join(dropped)}"
+        )

@@ -15,7 +15,7 @@ from spectra_cli.analysis.matching import at_loss, best_so_far
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Status
 from spectra_cli.statistics.statistic import Statistic
-from spectra_cli.workflows.run_series import RunSeries, mean_over_layers, width_of
+from spectra_cli.workflows.run_series import RunSeries, choose_sites, mean_over_layers, width_of
 
 REACHED = "reached"
 CENSORED = "censored"
@@ -99,9 +99,18 @@ def early_checkpoint(run: RunSeries, budget: float, unit: str) -> EarlyCheckpoin
 
 
 def run_row(
-    run: RunSeries, early: EarlyCheckpoint | None, statistic: Statistic, asked: Question, *, new: bool
+    run: RunSeries,
+    early: EarlyCheckpoint | None,
+    statistic: Statistic,
+    asked: Question,
+    *,
+    new: bool,
+    measurement: str | None = None,
 ) -> RunRow:
     """The row of one run.
+
+    Args:
+        measurement: that the statistic is taken of in every run; None for what this run has.
 
     Raises:
         UsageError: a layer or family that it does not have.
@@ -124,7 +133,8 @@ def run_row(
         first = "; it has none" if not (run.positions > 0).any() else ""
         told = f"no trained checkpoint within the first {asked.early:.4g} {asked.early_unit}{first}"
         return replace(row, outcome=EXCLUDED, reason=told)
-    mean = mean_over_layers(early.measured, statistic, asked.layers)
+    chosen = choose_sites([early.measured], statistic, asked.layers, measurement=measurement)
+    mean = mean_over_layers(early.measured, statistic, chosen)
     row = replace(
         row,
         width=width_of(early.measured),

@@ -17,7 +17,15 @@ from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.types import CheckpointSpectra
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
-from spectra_cli.workflows.run_series import RunSeries, as_series, common_unit, mean_over_layers, open_runs
+from spectra_cli.workflows.run_series import (
+    RunSeries,
+    as_series,
+    choose_sites,
+    common_unit,
+    mean_over_layers,
+    open_runs,
+    width_of,
+)
 
 EFFECTIVE_RANK = "rankme_cov"
 # The first of these that the width allows; a narrow model has no tail to speak of.
@@ -27,6 +35,8 @@ NAMED = ("warmup", "entropy-seeking", "compression-seeking")
 SEQUENCES_A_DIMENSION = 4
 EARLY_SHARE = 0.1
 EARLY_CHECKPOINTS = 3
+# A rate this near its maximum stands at its peak: a long plateau may creep in the last digits.
+AT_PEAK = 0.999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +100,13 @@ def phases(archive: str, *, layer: int | None = None, alpha: str | None = None) 
     unit = common_unit([opened[0][1]])
     (run,) = as_series(opened, unit)
     checkpoints = [run.checkpoint(place) for place in range(len(run.places))]
+    if not any(checkpoint.select(ACTIVATIONS) for checkpoint in checkpoints):
+        raise DataError(
+            f"{run.archive.path} holds no activation spectra, which phases are read from. Scan with "
+            "--measure activations."
+        )
     layers: str | tuple[int, ...] = "last" if layer is None else (layer,)
-    ranks = [mean_over_layers(c, STATISTICS[EFFECTIVE_RANK], layers) for c in checkpoints]
+    ranks = _means(checkpoints, STATISTICS[EFFECTIVE_RANK], layers)
     exponent, alphas, fallback = _exponents(checkpoints, layers, alpha)
     usable = [
         (place, rank.estimated, exponent_.estimated)
@@ -144,13 +159,14 @@ def _exponents(
 ) -> tuple[Statistic, list[LayerMean], list[str]]:
     """The decay exponent at every checkpoint, and what is to be said about its choice."""
     if name is not None:
-        if name not in STATISTICS or ACTIVATIONS not in STATISTICS[name].measurements:
-            known = ", ".join(n for n, s in STATISTICS.items() if ACTIVATIONS in s.measurements)
-            raise UsageError(f"--alpha {name}: no statistic of activations is called so. Known: {known}")
-        return STATISTICS[name], [mean_over_layers(c, STATISTICS[name], layers) for c in checkpoints], []
+        exponents = [n for n, s in STATISTICS.items() if _is_decay_exponent(s)]
+        if name not in exponents:
+            known = ", ".join(exponents)
+            raise UsageError(f"--alpha {name}: no decay exponent of activations is called so. Known: {known}")
+        return STATISTICS[name], _means(checkpoints, STATISTICS[name], layers), []
     told: list[str] = []
     for candidate in EXPONENTS:
-        found = [mean_over_layers(c, STATISTICS[candidate], layers) for c in checkpoints]
+        found = _means(checkpoints, STATISTICS[candidate], layers)
         if sum(mean.estimated is not None for mean in found) > len(found) / 2:
             break
         missing = next(mean for mean in found if mean.estimated is None)
@@ -159,17 +175,30 @@ def _exponents(
     return chosen, found, [f"{'; '.join(told)}: alpha is {candidate}"] if told else []
 
 
+def _is_decay_exponent(statistic: Statistic) -> bool:
+    named = "exponent" in statistic.name or statistic.name.startswith("alpha_req")
+    return named and ACTIVATIONS in statistic.measurements
+
+
+def _means(
+    checkpoints: Sequence[CheckpointSpectra], statistic: Statistic, layers: str | tuple[int, ...]
+) -> list[LayerMean]:
+    """The statistic at every checkpoint, of the same activations."""
+    chosen = choose_sites(checkpoints, statistic, layers, measurement=ACTIVATIONS)
+    return [mean_over_layers(checkpoint, statistic, chosen) for checkpoint in checkpoints]
+
+
 def _logarithm(found: Estimated) -> Estimated:
     return Estimated(per_row=np.log(found.per_row), block_sizes=found.block_sizes)
 
 
 def _warmup_until(run: RunSeries) -> float | None:
-    """Where the learning rate first stands at its peak, if it is known and rose to it."""
+    """Where the learning rate first stands at its peak but for rounding, if it is known and rose to it."""
     rates = np.array([math.nan if i.learning_rate is None else i.learning_rate for i in run.infos])
     known = np.flatnonzero(np.isfinite(rates))
     if known.size < 2:
         return None
-    peak = int(known[np.argmax(rates[known])])
+    peak = int(known[np.flatnonzero(rates[known] >= AT_PEAK * rates[known].max())[0]])
     return float(run.positions[peak]) if peak > known[0] else None
 
 
@@ -195,7 +224,9 @@ def _conditions(
             "pair of points"
         )
     probe, settings = run.archive.provenance.probe, run.archive.provenance.settings
-    width = max(s.ambient_dim for s in checkpoints[0].select(ACTIVATIONS))
+    if missing := sum(not math.isfinite(s.rank_stderr + s.alpha_stderr) for s in segments):
+        yield f"no standard error: changes cannot be judged ({missing} of {len(segments)} segment(s))"
+    width = max(width_of(checkpoint) for checkpoint in checkpoints)
     if probe.num_sequences < SEQUENCES_A_DIMENSION * width:
         yield (
             f"{probe.num_sequences} probe sequences for {width} dimensions, at least "

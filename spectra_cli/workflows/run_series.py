@@ -14,7 +14,7 @@ from spectra_cli.archive.layout import SUFFIX, resolve_archive
 from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import DataError, UsageError
-from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray, Spectrum
+from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
 
@@ -35,6 +35,7 @@ _BINDING = (
     "settings.targets:",
     "versions.numerics:",
 )
+_BINDING_OF_GRADIENTS = "settings.num_gradient_sequences:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,13 +94,18 @@ def open_runs(names: Sequence[str]) -> tuple[tuple[Path, Archive], ...]:
     return tuple((path, open_archive(path)) for path in paths)
 
 
-def differing_scans(archives: Sequence[Archive]) -> tuple[str, ...]:
-    """In what the archives were measured differently, of what a number of their activations depends on."""
+def differing_scans(archives: Sequence[Archive], *, of_gradients: bool = False) -> tuple[str, ...]:
+    """In what the archives were measured differently, of what a number of their activations depends on.
+
+    Args:
+        of_gradients: the number is of gradients, which depend on their own number of sequences too.
+    """
+    binding = (*_BINDING, *([_BINDING_OF_GRADIENTS] if of_gradients else []))
     found = (
         difference
         for archive in archives[1:]
         for difference in scan_differences(archives[0].provenance, archive.provenance)
-        if difference.startswith(_BINDING)
+        if difference.startswith(binding)
     )
     return tuple(dict.fromkeys(found))
 
@@ -162,43 +168,87 @@ def tail_statistic(name: str | None, widths: Sequence[int]) -> Statistic:
     return STATISTICS[name]
 
 
-def spectra_for(checkpoint: CheckpointSpectra, statistic: Statistic) -> tuple[Spectrum, ...]:
-    """The spectra inside layers of the first measurement that the statistic is defined for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenSites:
+    """Where a statistic is taken, the same at every checkpoint of a run.
+
+    Attributes:
+        measurement: of the spectra; layers: averaged over; addresses: of the sites inside them.
+    """
+
+    measurement: str
+    layers: tuple[int, ...]
+    addresses: frozenset[str]
+
+
+def common_measurement(checkpoints: Sequence[CheckpointSpectra], statistic: Statistic) -> str:
+    """The first measurement inside layers that the statistic is defined for, of all these checkpoints.
 
     Raises:
-        DataError: the checkpoint has none.
+        DataError: none of them has one.
     """
     for measurement in statistic.measurements:
-        found = tuple(s for s in checkpoint.select(measurement) if s.site.layer is not None)
-        if found:
-            return found
-    wanted, there = ", ".join(statistic.measurements), {s.measurement for s in checkpoint.spectra}
+        if any(_inside_layers(checkpoint, measurement) for checkpoint in checkpoints):
+            return measurement
+    wanted, there = ", ".join(statistic.measurements), {s.measurement for c in checkpoints for s in c.spectra}
     raise DataError(
-        f"{statistic.name} needs spectra of {wanted}; {checkpoint.ref.run} holds "
+        f"{statistic.name} needs spectra of {wanted}; {checkpoints[0].ref.run} holds "
         f"{', '.join(sorted(there)) or 'none'}. Scan with --measure activations, or give --statistic."
     )
 
 
-def mean_over_layers(
-    checkpoint: CheckpointSpectra, statistic: Statistic, layers: str | Sequence[int]
-) -> LayerMean:
-    """The statistic's mean over layers: `last`, `last-third`, `all`, or their numbers.
+def choose_sites(
+    checkpoints: Sequence[CheckpointSpectra],
+    statistic: Statistic,
+    layers: str | Sequence[int],
+    *,
+    measurement: str | None = None,
+) -> ChosenSites:
+    """Measurement and layers for all these checkpoints of a run, of what any of them holds.
+
+    Args:
+        checkpoints: of one run; layers: `last`, `last-third`, `all`, or their numbers.
+        measurement: None for the one that the checkpoints have.
 
     Raises:
-        DataError: as in `spectra_for`.
-        UsageError: a layer that was not measured.
+        DataError: as in `common_measurement`.
+        UsageError: a layer that was not measured at any of them.
     """
-    spectra = spectra_for(checkpoint, statistic)
+    measurement = measurement or common_measurement(checkpoints, statistic)
+    spectra = [s for checkpoint in checkpoints for s in _inside_layers(checkpoint, measurement)]
     measured = sorted({s.site.layer for s in spectra if s.site.layer is not None})
     named = {"last": measured[-1:], "last-third": last_third(measured), "all": measured}
     chosen = set(named[layers] if isinstance(layers, str) else layers)
-    if missing := sorted(chosen.difference(measured)):
+    if missing := sorted(chosen.difference(measured)) if measured else []:
         held = ", ".join(map(str, measured))
         raise UsageError(
-            f"{checkpoint.ref.run} holds no layer {', '.join(map(str, missing))} of "
-            f"{spectra[0].measurement}; it holds {held}"
+            f"{checkpoints[0].ref.run} holds no layer {', '.join(map(str, missing))} of {measurement}; it "
+            f"holds {held}"
         )
-    return layer_mean([s for s in spectra if s.site.layer in chosen], statistic)
+    return ChosenSites(
+        measurement=measurement,
+        layers=tuple(sorted(chosen)),
+        addresses=frozenset(s.site.address for s in spectra if s.site.layer in chosen),
+    )
+
+
+def mean_over_layers(checkpoint: CheckpointSpectra, statistic: Statistic, chosen: ChosenSites) -> LayerMean:
+    """The statistic's mean over the sites chosen; no number where one of them is missing here."""
+    found = [s for s in _inside_layers(checkpoint, chosen.measurement) if s.site.address in chosen.addresses]
+    missing = chosen.addresses.difference(s.site.address for s in found)
+    if missing or not found:
+        what = ", ".join(sorted(missing)) or "any layer"
+        return LayerMean(
+            estimated=None,
+            layers=chosen.layers,
+            status=Status.NOT_APPLICABLE,
+            reason=f"{checkpoint.ref.key} holds no {chosen.measurement} of {what}",
+        )
+    return layer_mean(found, statistic)
+
+
+def _inside_layers(checkpoint: CheckpointSpectra, measurement: str) -> list[Spectrum]:
+    return [s for s in checkpoint.select(measurement) if s.site.layer is not None]
 
 
 def width_of(checkpoint: CheckpointSpectra) -> int:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.alignment import Axis, Loss, Trajectory, align
+from spectra_cli.analysis.alignment import Axis, Loss, Trajectory, align, resolved
+from spectra_cli.analysis.matching import at_loss
 from spectra_cli.core.errors import DataError
 
 NAN = float("nan")
@@ -112,3 +113,24 @@ def test_a_run_that_does_not_say_its_tokens_cannot_be_aligned_on_them():
         align([A, run("c", [5.0, 4.0], steps=[0, 1])], Axis.TOKENS)
     with pytest.raises(DataError, match="steps of c do not increase"):
         align([A, run("c", [5.0, 4.0], steps=[1, 1])], Axis.STEP)
+
+
+DENSE = [10.0, 5.0, 4.03, 4.02, 4.01, 4.0, 3.99, 3.98, 3.0]
+
+
+@pytest.mark.parametrize("target", [4.005, 3.985, 4.8, 3.5])
+def test_a_bracket_is_as_wide_as_the_noise_of_the_loss_and_reaches_the_target(target):
+    narrow = at_loss(DENSE, target)
+    for stderr in (0.0, 0.001, 0.02):
+        bracket = resolved(DENSE, narrow, target, stderr)
+        first, second = DENSE[bracket.before], DENSE[bracket.after]
+        assert first - second >= min(2 * stderr, first - 3.0) - 1e-12
+        assert first >= target >= second
+        assert float(bracket.between(first, second)) == pytest.approx(target, rel=1e-12)
+    assert resolved(DENSE, narrow, target, 0.001) == narrow
+
+
+def test_at_the_end_of_a_run_a_bracket_widens_backwards():
+    bracket = resolved(DENSE[:8], at_loss(DENSE[:8], 3.98), 3.98, 0.02)
+    assert (bracket.before, bracket.after, bracket.share) == (3, 7, 1.0)
+    assert resolved([4.01, 4.0], at_loss([4.01, 4.0], 4.0), 4.0, 1.0).before == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.checkpoint_pairs import compare, similarity
+from spectra_cli.analysis.checkpoint_pairs import compare, similarity, sine_bound
 from spectra_cli.analysis.drift import Reading
 from spectra_cli.analysis.prepared import is_reference, prepare
 from spectra_cli.core.types import (
@@ -141,3 +141,14 @@ def test_a_reference_that_is_archived_stands_in_for_the_first():
 def test_similarity_is_of_the_right_side():
     found = similarity(checkpoint(0, weight()), checkpoint(1, weight(turned=0.2)))
     assert found == {"blocks.0.attn.q": pytest.approx(1 - np.sin(0.2) ** 2 / K, rel=1e-6)}
+
+
+def test_wedins_bound_holds_where_the_gap_inside_one_matrix_does_not():
+    before, moved = np.diag([2.0, 1.0]), np.array([[-0.32, 0.24], [0.24, 0.32]])
+    left, values, _ = np.linalg.svd(before + moved)
+    size = np.linalg.norm(moved, 2)
+    sine = abs(left[1, 0])
+    assert size / (2.0 - 1.0) < sine  # 0.4 < 0.447: the gap of the first matrix alone bounds nothing
+    assert sine_bound(np.array([2.0, 1.0]), values, 1, size) == pytest.approx(0.5)
+    assert sine < 0.5
+    assert np.isinf(sine_bound(np.array([2.0, 1.9]), values, 1, size))

@@ -105,8 +105,16 @@ def test_baselines_that_repeat_each_other_or_do_not_vary_are_left_out():
         }
     )
     found = usable_baselines(table)
-    assert list(found) == ["early loss", "batch + learning rate"]
-    assert found["batch + learning rate"].tolist() == batch.tolist()
+    assert list(found) == ["early loss", "batch"]
+    assert found["batch"].tolist() == batch.tolist()
+
+
+def test_a_joint_baseline_is_called_after_what_is_left_of_it_and_not_told_twice():
+    early = np.random.default_rng(5).normal(size=(12, 1))
+    same = np.ones((12, 1))
+    joint = np.hstack([early, same])
+    table = planted(baselines={"early loss": early, "batch": same, "early loss + batch": joint})
+    assert list(usable_baselines(table)) == ["early loss"]
 
 
 def test_a_spectrum_that_the_batch_explains_adds_nothing():

@@ -128,3 +128,16 @@ def test_too_few_runs_give_an_interval_without_ends():
     x, y = np.arange(3.0), np.array([1.0, 2.0, 2.5])
     found = prediction_interval(x[:, None], y, ["a"] * 3, at=np.array([1.0]), family="a", level=0.9)
     assert found == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize(("n", "level", "place"), [(9, 0.9, 1), (9, 0.8, 2), (14, 0.8, 3)])
+def test_the_ends_of_the_interval_are_the_order_statistics_of_the_definition(n, level, place):
+    """Jackknife+: the floor((1 - level)(n + 1))-th smallest low end, the ceil(level (n + 1))-th high end."""
+    response = np.random.default_rng(n).normal(size=n)
+    found = prediction_interval(
+        np.empty((n, 0)), response, ["a"] * n, at=np.empty(0), family="a", level=level
+    )
+    means = np.array([np.delete(response, i).mean() for i in range(n)])
+    errors = np.abs(response - means)
+    expected = np.sort(means - errors)[place - 1], np.sort(means + errors)[n - place]
+    assert found == pytest.approx(expected, abs=1e-12)

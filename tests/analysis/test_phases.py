@@ -96,4 +96,11 @@ def test_other_blocks_or_none_add_errors_in_squares():
     assert path.change_stderr(0, 1) == pytest.approx(np.hypot(first.stderr, other.stderr), rel=1e-12)
     plain = Path(values=np.array([1.0, 2.0]), stderrs=np.array([3.0, 4.0]))
     assert plain.change_stderr(0, 1) == pytest.approx(5.0)
-    assert Path(values=np.ones(3), stderrs=np.full(3, np.nan)).noise() == 0.0
+    assert np.isnan(Path(values=np.ones(3), stderrs=np.full(3, np.nan)).noise())
+
+
+def test_changes_without_a_standard_error_have_no_sign():
+    tokens, path, _ = planted(np.random.default_rng(7), [(0, 4.0), (0.3, 3.0), (1, 5.0)])
+    unknown = np.full(path.size, np.nan)
+    found = find_phases(tokens, Path(values=path, stderrs=unknown), Path(values=-path, stderrs=unknown))
+    assert [s.name for s in found] == ["flat"]

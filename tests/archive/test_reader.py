@@ -256,6 +256,8 @@ def test_a_scalar_over_the_series_is_that_of_each_checkpoint_also_of_parts(path,
     assert [None if value != value else value for value in found] == expected
     assert None in expected
     assert not (archive.scalars_over("nothing") == archive.scalars_over("nothing")).any()
+    for rows, checkpoint in zip(archive.replicates_over("probe_loss"), archive, strict=True):
+        assert rows.tolist() == [x for s in checkpoint.scalars if not s.site for x in s.delete_one_block]
 
 
 def test_the_measurements_of_an_archive(path, series):

@@ -68,7 +68,7 @@ def test_the_three_forms_agree(spectra, family):
         (line,) = [x for x in table.splitlines() if x.split()[:1] == [row["run"]]]
         assert f"{row['early_loss']:.4f}" in line
     assert f"Spearman {document['association']['spearman']:+.2f}" in table
-    assert f"{document['gain']['value']:+.2f} in Q²" in table
+    assert f"{document['gain']['value']:+.2f} ± " in table
     for predictor in document["predictors"]:
         assert f"{predictor['q_squared']:+.2f}" in table
 
@@ -128,3 +128,9 @@ def test_it_never_imports_torch(family, tmp_path, names):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_archive_has_nothing_to_differ_from(spectra, family):
+    found = spectra("forecast", "r0", "--allow-different-scans")
+    assert found.code == 2
+    assert "--allow-different-scans need(s) several runs" in " ".join(found.err.split())

@@ -52,6 +52,12 @@ def test_a_list_that_is_none_names_its_flag(words):
         integers(words, "--layer")
 
 
+@pytest.mark.parametrize("words", ["6-3", "0,9-8"])
+def test_a_range_that_runs_backwards_is_refused(words):
+    with pytest.raises(UsageError, match=r"--layer .* runs backwards"):
+        integers(words, "--layer")
+
+
 def test_nothing_given_is_nothing_asked():
     assert memory_bytes(None) is None
     assert integers(None, "--step") is None

@@ -263,6 +263,25 @@ def test_every_key_of_a_json_document_is_described(command, tiny_demo, monkeypat
     assert _keys(document) <= set(re.findall(r"`(\w+)`", section))
 
 
+@pytest.mark.parametrize(
+    "command", ["forecast r0 r1 r2 r3 r4 r5 --new young --early 0.1", "forecast r0", "phases r0"]
+)
+def test_every_key_of_a_document_over_training_is_described(command, tmp_path, monkeypatch, write_run):
+    monkeypatch.chdir(tmp_path)
+    steps = [0, *range(10, 210, 10)]
+    for number, exponent in enumerate((0.8, 0.9, 1.0, 1.1, 1.2, 1.3)):
+        losses = [2.5 + (1 + step / 10) ** (-0.3 * exponent) for step in steps]
+        name = tmp_path / f"r{number}.spectra.h5"
+        write_run(name, steps=steps, losses=losses, exponents=exponent, noise=0.01, seed=number)
+    write_run(tmp_path / "young.spectra.h5", steps=steps[:5], losses=losses[:5], noise=0.01)
+    target = ["--target-loss", "2.99"] if command.startswith("forecast") else []
+    result = CliRunner().invoke(app, [*command.split(), *target, "--json"], catch_exceptions=False)
+    document = json.loads(result.stdout)
+    page = (DOCS / "reference" / "json.md").read_text()
+    section = page.split(f"## {document['schema']}\n")[1].split("\n## ")[0]
+    assert _keys(document) <= set(re.findall(r"`(\w+)`", section))
+
+
 def test_every_pair_of_format_and_family_has_its_test():
     """That test itself requires that its cases are these pairs."""
     assert list(generate.COVERAGE) == list(FORMATS)

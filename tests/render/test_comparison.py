@@ -117,3 +117,16 @@ def test_other_axes_and_targets_in_words(comparison, printed):
 def test_why_there_is_no_trend(comparison, printed):
     without = replace(comparison, trend=replace(comparison.trend, trends=(), reason="two sizes"))
     assert "no trend with batch size: two sizes" in printed(*trend_tables(without))
+
+
+def test_without_noise_the_largest_differences_are_listed_without_a_verdict(write_run, tmp_path, printed):
+    names = [
+        str(write_run(tmp_path / f"{n}.spectra.h5", steps=STEPS, losses=LOSSES, exponents=e))
+        for n, e in (("a", 1.0), ("b", 1.3))
+    ]
+    exact = compare(CompareRequest(runs=tuple(names)))
+    text = printed(*pair_tables(exact, exact.pairs[0]))
+    assert "Largest differences; none is above a noise floor" in text
+    assert "- 0/5" in text
+    same = compare(CompareRequest(runs=(names[0], names[0])))
+    assert "differences;" not in printed(*pair_tables(same, same.pairs[0]))

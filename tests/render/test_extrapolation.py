@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from spectra_cli.analysis.loss_curve import BackTest, LossCurve
@@ -31,6 +32,7 @@ def extrapolation(**changes):
         "last_loss": 3.5,
         "target": 3.01,
         "reached": math.nan,
+        "started_below": False,
         "statistic": "tail_exponent_scaled",
         "layers": (3,),
         "level": 0.8,
@@ -58,7 +60,21 @@ def test_a_target_that_the_curve_never_reaches(capsys):
 
 
 def test_a_target_already_reached(capsys):
-    assert "600M (reached)" in shown(extrapolation(reached=6e8), capsys)
+    found = extrapolation(reached=6e8, fits=(replace(FIT, to_target=None),))
+    assert "600M (reached)" in shown(found, capsys)
+    (_, row) = csv_rows(found)
+    assert (row["fit"], row["quantity"], row["at"], row["value"]) == ("measured", "tokens", 3.01, 6e8)
+    document = as_document(found)
+    assert (document["target_reached"], document["started_below"]) == (6e8, False)
+    assert document["fits"][0]["to_target"] is None
+
+
+def test_a_target_above_the_first_loss(capsys):
+    found = extrapolation(started_below=True, fits=(replace(FIT, to_target=None),))
+    assert "below it from its first checkpoint" in shown(found, capsys)
+    (_, row) = csv_rows(found)
+    assert (row["fit"], row["value"]) == ("measured: below it from its first checkpoint", None)
+    assert as_document(found)["started_below"]
 
 
 def test_the_held_part_gives_the_verdict(capsys):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,18 @@ def test_rows_and_columns_agree():
     for cells in csv_rows(found):
         assert tuple(cells) == COLUMNS
     assert json.loads(as_json(as_document(found)))["runs"][0]["layers"] == [8, 9, 10, 11]
+
+
+def test_a_gain_within_its_error_and_a_number_that_is_all_noise_are_said_so(shown):
+    told = evidence(6)
+    told = replace(
+        told,
+        gain=replace(told.gain, without=0.5, with_spectrum=0.6, stderr=0.2),
+        slope=replace(told.slope, reliability=-0.4),
+    )
+    found = forecast([row(n) for n in range(6)], told)
+    out = " ".join(shown(found).split())
+    assert "the spectrum adds nothing beyond its error: +0.10 ± 0.20 in Q²" in out
+    assert "early loss was not among them" in out
+    assert "the slope tells nothing" in out
+    assert as_document(found)["gain"]["stderr"] == 0.2

@@ -29,6 +29,7 @@ from spectra_cli.core.types import (
 from spectra_cli.workflows.compare import CompareRequest, compare
 
 B, N, D = 16, 1024, 64
+LOSS_NOISE = 0.04
 SETTINGS = {
     "preset": "default",
     "normalize": "rms",
@@ -63,7 +64,7 @@ def sampled(rows: Any, address: str) -> Spectrum:
 def write_run(
     path: Path,
     *,
-    losses: tuple[float, ...] = (10.0, 5.0, 4.0, 3.0),
+    losses: tuple[float, ...] = (7.0, 5.0, 4.0, 3.0),
     shift: float = 0.0,
     probe: int = 0,
     num_layers: int = 2,
@@ -78,10 +79,10 @@ def write_run(
     """
     noise = np.random.default_rng([7, probe])
     rows = noise.normal(size=(num_layers, N, width))
-    loss_noise = 0.02 * noise.normal(size=B)
+    loss_noise = LOSS_NOISE * noise.normal(size=B)
     checkpoints = []
     for number, loss in enumerate(losses):
-        exponent = 1.5 - 0.05 * loss + shift
+        exponent = 2.2 - 0.2 * loss + shift
         scales = np.arange(1, width + 1) ** (-exponent / 2)
         spectra = [sampled(rows[i] * scales, f"blocks.{i}.resid_post") for i in range(num_layers)]
         values = np.sort(np.random.default_rng([number, len(path.name)]).gamma(2.0, size=64))[::-1]
@@ -99,9 +100,9 @@ def write_run(
             name="probe_loss",
             site=None,
             measurement="probe",
-            value=loss,
+            value=loss + loss_noise.mean(),
             unit="nats/token",
-            delete_one_block=loss - (loss_noise - loss_noise.mean()) / (B - 1),
+            delete_one_block=loss + (loss_noise.sum() - loss_noise) / (B - 1),
             block_sizes=(4,) * B,
         )
         step = 10 * number
@@ -172,7 +173,7 @@ def test_a_planted_shift_is_found_at_its_layers_with_its_sign_and_its_size(run):
 
 def test_interpolation_at_equal_loss_undoes_a_different_schedule(run):
     """The exponent depends on the loss alone: at equal loss nothing differs, at equal steps all does."""
-    names = run("a"), run("b", losses=(10.0, 4.5, 3.7, 3.2))
+    names = run("a"), run("b", losses=(7.0, 4.5, 3.7, 3.2))
     at_loss = compared(*names)
     assert at_loss.pairs[0].counts.different == 0
     at_step = compared(*names, axis=Axis.STEP)
@@ -192,18 +193,16 @@ def test_the_same_run_on_another_probe_is_no_difference_and_is_flagged(run):
 
 
 @pytest.mark.slow
-def test_other_probes_make_a_difference_in_at_most_one_case_in_twenty(run):
-    names = [run(f"p{i}", probe=i, losses=(5.0, 4.0, 3.0)) for i in range(40)]
-    pairs = list(zip(names[::2], names[1::2], strict=True))
+def test_other_probes_make_a_difference_in_at_most_one_case_in_twenty(run, monkeypatch):
+    """With a loss as noisy as the spectra: 0.1 nats, which is 0.02 in the exponents."""
+    monkeypatch.setitem(globals(), "LOSS_NOISE", 0.4)
+    pairs = [[run(f"p{i}", probe=i, losses=(5.0, 4.0, 3.0)) for i in (2 * n, 2 * n + 1)] for n in range(50)]
+    chosen = Choice(measurements=("activation_covariance",))
     wrong = sum(
-        compared(*pair, allowed=("probe",), choice=Choice(measurements=("activation_covariance",)))
-        .pairs[0]
-        .counts.different
-        > 0
-        for pair in pairs
+        compared(*pair, allowed=("probe",), choice=chosen).pairs[0].counts.different > 0 for pair in pairs
     )
-    # 20 comparisons: four wrong ones would have a chance below 2 % at a rate of one in twenty
-    assert wrong <= 3
+    # of 50, six or more have a chance of 4 % at a rate of one in twenty
+    assert wrong <= 5
 
 
 def test_a_folder_that_was_scanned_finds_its_archive(run, tmp_path):
@@ -217,7 +216,7 @@ def test_a_folder_that_was_scanned_finds_its_archive(run, tmp_path):
 def test_a_lone_checkpoint_is_compared_at_its_loss(run):
     found = compared(run("a"), run("lone", losses=(3.5,)))
     (point,) = found.alignment.points
-    assert (point.target, point.gap) == (3.5, 0.0)
+    assert (round(point.target, 1), point.gap) == (3.5, 0.0)
     apart = compared("lone.spectra.h5", run("other", losses=(3.8,)))
     assert not apart.alignment.is_matched
     assert apart.alignment.points[0].gap == pytest.approx(0.3)
@@ -317,7 +316,7 @@ def test_what_cannot_be_compared_is_said(run, case):
 
 
 def test_only_the_checkpoints_around_the_points_are_read(run, monkeypatch):
-    names = run("a", losses=tuple(10.0 - 0.5 * i for i in range(12))), run("b")
+    names = run("a", losses=tuple(7.0 - 0.3 * i for i in range(12))), run("b")
     archive = open_archive(Path("a.spectra.h5"))
     read: list[int] = []
     plain = type(archive).checkpoints

@@ -11,7 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from spectra_cli.analysis.drift import Reading
-from spectra_cli.archive.reader import open_archive
+from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.validate import validate
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.series_options import SeriesOptions
@@ -206,8 +206,10 @@ def test_a_reference_that_cannot_be_read_costs_the_comparison_alone(runs, tmp_pa
     assert {s.measurement for s in checkpoint.spectra} == {"activation_covariance", "weight"}
     assert len(checkpoint.skipped) == 6
     assert all("reference checkpoint step0 cannot be read" in s.reason for s in checkpoint.skipped)
-    (pair,) = drift(str(output)).against("first")
-    assert pair.reading(0) is None
+    report = drift(str(output))
+    assert [pair.reading(0) for pair in report.against("first")] == [None]
+    (notice,) = report.notices
+    assert "step10 and 1 more checkpoint(s): the reference checkpoint step0 could not be read" in notice
 
 
 def test_a_first_checkpoint_written_anew_is_noticed(runs, tmp_path):
@@ -244,3 +246,41 @@ def test_one_checkpoint_and_no_weights_are_refused(runs, tmp_path):
 def test_a_rank_beyond_what_was_kept_is_refused(archives):
     with pytest.raises(UsageError, match=r"-k 4,99: .* holds 12 vectors a spectrum.*--vectors 99"):
         drift(str(archives["off"]), ranks=[4, 99])
+
+
+def test_every_checkpoint_of_another_reference_is_noticed(runs, archives, tmp_path):
+    """The middle one was measured from the first as it was once, the last from it as it is now."""
+    shutil.copytree(runs / "off", tmp_path / "run")
+    output = scanned(runs, str(tmp_path / "run"), tmp_path / "a.h5")
+    shutil.copy(runs / "off/checkpoint-10/model.safetensors", tmp_path / "run/checkpoint-0/model.safetensors")
+    shutil.copy(
+        runs / "rotated/checkpoint-20/model.safetensors", tmp_path / "run/checkpoint-20/model.safetensors"
+    )
+    scanned(runs, str(tmp_path / "run"), output)
+    report = drift(str(output))
+    (notice,) = report.notices
+    assert "step10: step0 was written anew" in notice
+    assert [pair.reading(0) is None for pair in report.against("first")] == [True, False]
+
+
+def test_one_baseline_for_the_series_where_only_some_archived_their_reference(
+    runs, archives, tmp_path, monkeypatch
+):
+    alone = scanned(
+        runs,
+        "rotated/checkpoint-20",
+        tmp_path / "one.spectra.h5",
+        series=SeriesOptions(reference=str(runs / "rotated/checkpoint-0")),
+    )
+    with_reference = open_archive(alone).checkpoint(0, vectors=True)
+    read = Archive.checkpoint
+
+    def mixed(self, index, *, vectors=True):
+        return with_reference if index == 1 else read(self, index, vectors=vectors)
+
+    monkeypatch.setattr(Archive, "checkpoint", mixed)
+    report = drift(str(archives["off"]), ranks=[LEADING])
+    names = [(pair.before, len(pair.missing)) for pair in report.against("first")]
+    assert names == [("step0", 0), ("step0", 0)]
+    # of the archived reference only weights are known: activations show that the first itself was taken
+    assert all(len(pair.sites) == 8 for pair in report.against("first"))

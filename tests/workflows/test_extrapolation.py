@@ -50,7 +50,17 @@ def test_the_fit_leaves_the_first_tenth_out(run):
 
 
 def test_a_target_already_reached_says_where(run):
-    assert extrapolate(ForecastRequest(archives=(run(),), target_loss=3.5)).reached < 1e6
+    found = extrapolate(ForecastRequest(archives=(run(),), target_loss=3.5))
+    assert found.reached < 1e6
+    assert not found.started_below
+    assert {fit.to_target for fit in found.fits} == {None}
+
+
+def test_a_run_that_starts_below_the_target_has_no_tokens_to_it(run):
+    found = extrapolate(ForecastRequest(archives=(run(),), target_loss=7.0))
+    assert found.started_below
+    assert math.isnan(found.reached)
+    assert {fit.to_target for fit in found.fits} == {None}
 
 
 def test_a_missing_tail_leaves_the_curve_alone(run):
@@ -98,3 +108,11 @@ def test_too_few_checkpoints_are_not_tested(run):
     found = extrapolate(ForecastRequest(archives=(run(steps=steps, losses=planted(steps), exponents=1.0),)))
     assert found.test is None
     assert any("too few for a curve with the spectrum" in notice for notice in found.notices)
+
+
+def test_a_fit_that_reaches_into_the_first_tenth_says_so(run):
+    steps = [10, 20, 30, 50, 100, 200, 500, 1000]
+    found = extrapolate(ForecastRequest(archives=(run(steps=steps, losses=planted(steps), exponents=1.0),)))
+    assert found.num_points == 8
+    assert any("the last 8 are fitted, from 1e+04 tokens on" in notice for notice in found.notices)
+    assert not any("first tenth" in n for n in extrapolate(ForecastRequest(archives=(run(),))).notices)

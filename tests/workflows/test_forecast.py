@@ -201,3 +201,59 @@ def test_a_target_that_no_run_reaches_leaves_nothing_to_fit(runs):
     assert math.isnan(found.evidence.rank.value)
     assert found.evidence.errors == ()
     assert np.isnan(found.evidence.linear.value)
+
+
+def test_a_baseline_that_a_run_lacks_is_said_with_the_run(runs):
+    # the checkpoint that is early has no loss in run2, and no run says its batch
+    holes = tuple(
+        [None if n == 2 and step == 20 else loss for step, loss in zip(STEPS, curve(e), strict=True)]
+        for n, e in enumerate(EXPONENTS)
+    )
+    names = runs(EXPONENTS, losses=None, eval_loss=holes)
+    found = forecast(ForecastRequest(archives=names, target_loss=3.0, early=0.02))
+    assert any("early loss is not among the baselines" in n and n.endswith("run2") for n in found.notices)
+    assert any(n.startswith("batch is not among the baselines") for n in found.notices)
+    assert "early loss" not in {e.name for e in found.evidence.errors}
+
+
+def test_other_layers_in_some_of_the_runs_are_said(runs):
+    found = forecast(ForecastRequest(archives=runs(EXPONENTS, num_layers=(2, 2, 2, 2, 2, 6)), early=0.02))
+    assert any("not averaged over the same layers: 1 in run0; 4,5 in run5" in n for n in found.notices)
+
+
+def test_gradient_sequences_bind_only_a_number_of_gradients(runs):
+    settings = tuple({"num_gradient_sequences": 64 * (1 + (n == 5))} for n in range(6))
+    names = runs(EXPONENTS, settings=settings)
+    forecast(ForecastRequest(archives=names, early=0.02))
+    with pytest.raises(DataError, match=r"settings\.num_gradient_sequences"):
+        forecast(ForecastRequest(archives=names, early=0.02, statistic="tail_exponent_sample_scaled"))
+
+
+def test_a_run_that_passed_its_own_forecast_says_so_and_starts_its_interval_there(runs):
+    names = runs((*EXPONENTS, 1.25), losses=(*map(curve, EXPONENTS), [6.0] * 7 + [5.0]))
+    found = forecast(ForecastRequest(archives=names, target_loss=3.0, early=0.02))
+    late = found.rows[-1]
+    assert late.outcome == "censored"
+    assert late.prediction.value < late.seen
+    assert late.seen == late.prediction.low
+    assert late.prediction.high >= late.prediction.low
+    assert any(notice.startswith("run6: predicted at") for notice in found.notices)
+
+
+def test_a_new_run_of_another_family_says_why_it_has_no_forecast(runs):
+    names = runs(EXPONENTS)
+    (other,) = runs((1.0,), prefix="other", architecture="LlamaForCausalLM")
+    found = forecast(ForecastRequest(archives=names, new=(other,), target_loss=3.0, early=0.02))
+    assert found.rows[-1].prediction is None
+    assert any(n.startswith("other0: no forecast") and "LlamaForCausalLM" in n for n in found.notices)
+
+
+def test_a_run_that_reached_the_target_alone_in_its_family_is_said(runs):
+    names = runs(
+        (*EXPONENTS, 1.0, 1.1),
+        losses=(*map(curve, EXPONENTS), curve(1.0), [6.0] * 7 + [5.0]),
+        architecture=(*["GPT2LMHeadModel"] * 6, *["LlamaForCausalLM"] * 2),
+    )
+    found = forecast(ForecastRequest(archives=names, target_loss=3.0, early=0.02))
+    assert any("1 run(s) that reached the target alone in their family" in n for n in found.notices)
+    assert any(n.startswith("run7: no forecast") for n in found.notices)

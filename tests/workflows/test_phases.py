@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.workflows.phases import phases
 
@@ -106,6 +109,8 @@ def test_what_has_no_phases_says_why(run):
         phases(run(width=64), alpha="alpha_req_11_100")
     with pytest.raises(UsageError, match=r"--alpha alpha"):
         phases(run(), alpha="alpha")
+    with pytest.raises(UsageError, match=r"--alpha rankme_cov: no decay exponent .*alpha_req_11_100"):
+        phases(run(), alpha="rankme_cov")
     with pytest.raises(UsageError, match=r"no layer 9"):
         phases(run(), layer=9)
 
@@ -114,3 +119,25 @@ def test_without_tokens_it_is_over_steps(run):
     found = phases(run(tokens_a_step=None))
     assert found.unit == "steps"
     assert any("in steps" in warning for warning in found.warnings)
+
+
+def test_changes_without_a_standard_error_are_said(run):
+    found = phases(run(noise=0.0))
+    assert not found.has_structure
+    assert any("no standard error: changes cannot be judged" in warning for warning in found.warnings)
+
+
+def test_without_activations_it_says_what_to_scan(run, monkeypatch):
+    read = Archive.checkpoint
+    monkeypatch.setattr(
+        Archive, "checkpoint", lambda self, index, **how: replace(read(self, index, **how), spectra=())
+    )
+    with pytest.raises(DataError, match="holds no activation spectra"):
+        phases(run())
+
+
+def test_a_plateau_that_creeps_in_its_last_digits_ends_the_warmup_where_it_begins(run):
+    late = between((0, 0.6), (0.85, 1.2), (1, 0.8))
+    rates = np.interp(PLACE, [0, 0.2, 1], [0, 1e-3, 1.0005e-3]).tolist()
+    names = [s.name for s in phases(run(late, learning_rate=rates)).segments]
+    assert names == ["compression-seeking", "entropy-seeking"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, DataError, UsageError
 from spectra_cli.workflows.run_series import (
     as_series,
+    choose_sites,
     common_loss,
+    common_measurement,
     common_unit,
     differing_scans,
     mean_over_layers,
@@ -118,7 +121,9 @@ def test_layers_by_word_and_by_number(here):
     checkpoint, statistic = run.checkpoint(0), tail_statistic("rankme_cov", [64])
 
     def layers(which):
-        return mean_over_layers(checkpoint, statistic, which).layers
+        chosen = choose_sites([checkpoint], statistic, which)
+        assert mean_over_layers(checkpoint, statistic, chosen).layers == chosen.layers
+        return chosen.layers
 
     assert [layers(w) for w in ("last", "last-third", "all", (0, 3))] == [
         (5,),
@@ -133,7 +138,7 @@ def test_layers_by_word_and_by_number(here):
 def test_spectra_that_the_statistic_has_no_meaning_for(here):
     (run,) = as_series(here(a={}), "tokens")
     with pytest.raises(DataError, match=r"frobenius_norm needs spectra of weight.*activation_covariance"):
-        mean_over_layers(run.checkpoint(0), tail_statistic("frobenius_norm", [64]), "last")
+        choose_sites([run.checkpoint(0)], tail_statistic("frobenius_norm", [64]), "last")
 
 
 def test_what_was_measured_differently_is_named(here):
@@ -151,3 +156,19 @@ def test_positions_ascend(here):
     assert (np.diff(as_series(opened, "tokens")[0].positions) > 0).all()
     with pytest.raises(DataError, match="do not ascend"):
         as_series(here(b={"tokens_seen": [5, 3, 9]}), "tokens")
+
+
+def test_a_layer_that_a_checkpoint_lacks_is_missing_not_replaced(here):
+    (run,) = as_series(here(a={"num_layers": 3}), "tokens")
+    whole = run.checkpoint(0)
+    part = replace(whole, spectra=tuple(s for s in whole.spectra if s.site.layer != 2))
+    statistic = tail_statistic("rankme_cov", [64])
+    chosen = choose_sites([part, whole], statistic, "last")
+    assert chosen.layers == (2,)
+    found = mean_over_layers(part, statistic, chosen)
+    assert found.estimated is None
+    assert "holds no activation_covariance of blocks.2.resid_post" in found.reason
+    assert mean_over_layers(whole, statistic, chosen).estimated is not None
+    none = mean_over_layers(replace(whole, spectra=()), statistic, chosen)
+    assert none.estimated is None
+    assert common_measurement([replace(whole, spectra=()), whole], statistic) == "activation_covariance"
