@@ -161,8 +161,9 @@ def _strongest(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
         table.add_row(*cells, f"{mark} {found}/{len(points)}")
     left = len(by_place) - len(shown)
     legend = (
-        "≠ different, = equal, ? inconclusive, - no noise to judge by, ~ within what interpolation between checkpoints may have "
-        "moved; floor: what another probe of this size may show between equal models; ≠ at: of all points"
+        "≠ different, = equal, ? inconclusive, - no noise to judge by, ~ within what interpolation between "
+        "checkpoints may have moved; floor: what another probe of this size may show between equal models; "
+        "≠ at: of all points"
     )
     more = [Text(f"{left} more numbers: --format csv, --json", style="dim")] if left else []
     above = any(one.is_different for one in judged)
