@@ -113,15 +113,23 @@ def loss_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray
             "a run has no finite loss: align by --align step or tokens, or give --loss another kind"
         )
     worst_end = max(min(run) for run in known)
-    lowest_start = min(max(run[1:] or run) for run in known)
+    lowest_start = min(map(_start, runs))
     if lowest_start < worst_end:
-        spans = "; ".join(f"{min(run):.4f} to {max(run[1:] or run):.4f}" for run in known)
+        ends = zip(runs, known, strict=True)
+        spans = "; ".join(f"{min(own):.4f} to {_start(run):.4f}" for run, own in ends)
         raise DataError(
             f"the runs have no loss in common: after their first checkpoint they span {spans}, "
             f"{worst_end - lowest_start:.4f} nats apart; scan more checkpoints, or align by --align step or "
             "tokens"
         )
     return np.linspace(worst_end, worst_end + COMMON_SHARE * (lowest_start - worst_end), number)
+
+
+def _start(losses: Sequence[float]) -> float:
+    """The best loss once a run has begun: of its second checkpoint, or of the first that has a loss."""
+    envelope = best_so_far(losses)
+    begun = envelope[1:][np.isfinite(envelope[1:])]
+    return float(begun[0] if begun.size else envelope[0])
 
 
 def position_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray:

@@ -128,20 +128,18 @@ def compare(request: CompareRequest) -> Comparison:
         number=request.number,
         at=request.at,
     )
-    found: list[tuple[int, SiteDifference]] = []
+    found: dict[int, list[SiteDifference]] = {place: [] for place in others}
     loss_errors: dict[int, dict[float, float]] = {place: {} for place in others}
     for aligned, points in zip(alignment.points, points_of(runs, alignment), strict=True):
         first, target = points[baseline], aligned.target
         for place in others:
             paired, choice = common[place].paired, common[place].choice
             loss_errors[place][target] = loss_stderr(first, points[place], paired=paired)
-            new = differences_at(first, points[place], target=target, paired=paired, choice=choice)
-            found += [(place, one) for one in new]
-    if not found:
+            found[place] += differences_at(first, points[place], target=target, paired=paired, choice=choice)
+    if not any(found.values()):
         raise UsageError(_nothing_in_common(runs, request))
-    by_run: dict[int, list[SiteDifference]] = {place: [] for place in others}
-    for (place, _), one in zip(found, decided([one for _, one in found]), strict=True):
-        by_run[place].append(one)
+    # each pair by itself: a third run that differs everywhere must not loosen what is said of the second
+    by_run = {place: decided(differences) for place, differences in found.items()}
     seeds = [request.runs.index(name) for name in request.replicates]
     pairs = []
     for place in others:
@@ -187,6 +185,8 @@ def _check(request: CompareRequest) -> None:
             raise UsageError(f"{flag} {name} is not among the runs: {', '.join(request.runs)}")
     if (request.baseline or request.runs[0]) in request.replicates:
         raise UsageError("--replicates names the baseline itself; expected other seeds of its recipe")
+    if len(set(request.replicates)) < len(request.replicates):
+        raise UsageError("--replicates names a run twice; expected different seeds of the baseline's recipe")
     if request.throughput_ratio is not None and len(request.runs) > 2:
         raise UsageError("--throughput-ratio is of one run over the baseline: compare two runs")
 

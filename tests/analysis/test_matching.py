@@ -65,3 +65,10 @@ def test_runs_without_a_common_loss_are_refused_with_their_distance():
         position_targets([[0, 10], [20, 30]])
     with pytest.raises(DataError, match="no finite loss"):
         loss_targets([[np.nan], [1.0]])
+
+
+def test_a_spike_does_not_raise_the_targets():
+    # between its second checkpoint and its end the first run's best loss goes from 3 to 2.5
+    targets = loss_targets([[4.0, 3.0, 9.0, 2.5], [11.0, 10.0, 5.0, 2.5]])
+    assert targets.max() == pytest.approx(2.5 + 0.6 * 0.5)
+    assert all(at_loss([4.0, 3.0, 9.0, 2.5], target) is not None for target in targets)

@@ -300,6 +300,7 @@ WRONG = {
     ),
     "no such baseline": ({"baseline": "c"}, UsageError, "--baseline c"),
     "no such replicate": ({"replicates": ("c",)}, UsageError, "--replicates c"),
+    "a replicate twice": ({"replicates": ("b.spectra.h5",) * 2}, UsageError, "names a run twice"),
     "no points": ({"number": 0}, UsageError, "--points 0"),
     "no such loss": ({"loss": Loss.TRAIN}, DataError, "not every run has a train loss"),
     "points out of reach": ({"at": (2.0,)}, DataError, "never stands at loss 2"),
