@@ -215,7 +215,9 @@ def test_a_reference_that_cannot_be_read_costs_the_comparison_alone(runs, tmp_pa
 def test_a_first_checkpoint_written_anew_is_noticed(runs, tmp_path):
     shutil.copytree(runs / "off", tmp_path / "run")
     output = scanned(runs, str(tmp_path / "run"), tmp_path / "a.h5")
-    shutil.copy(runs / "off/checkpoint-10/model.safetensors", tmp_path / "run/checkpoint-0/model.safetensors")
+    shutil.copy(
+        runs / "rotated/checkpoint-10/model.safetensors", tmp_path / "run/checkpoint-0/model.safetensors"
+    )
     scanned(runs, str(tmp_path / "run"), output)
     report = drift(str(output))
     (notice,) = report.notices
@@ -252,7 +254,9 @@ def test_every_checkpoint_of_another_reference_is_noticed(runs, archives, tmp_pa
     """The middle one was measured from the first as it was once, the last from it as it is now."""
     shutil.copytree(runs / "off", tmp_path / "run")
     output = scanned(runs, str(tmp_path / "run"), tmp_path / "a.h5")
-    shutil.copy(runs / "off/checkpoint-10/model.safetensors", tmp_path / "run/checkpoint-0/model.safetensors")
+    shutil.copy(
+        runs / "rotated/checkpoint-10/model.safetensors", tmp_path / "run/checkpoint-0/model.safetensors"
+    )
     shutil.copy(
         runs / "rotated/checkpoint-20/model.safetensors", tmp_path / "run/checkpoint-20/model.safetensors"
     )
