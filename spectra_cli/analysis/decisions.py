@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -131,10 +131,24 @@ def decide(differences: Sequence[Difference]) -> list[Difference]:
     adjusted = np.full(p_values.size, np.nan)
     if known.any():
         adjusted[known] = benjamini_hochberg(p_values[known])
-    return [
-        replace(d, adjusted=float(a), verdict=_verdict(d, float(a)))
-        for d, a in zip(differences, adjusted, strict=True)
-    ]
+    return [_decided(d, float(a)) for d, a in zip(differences, adjusted, strict=True)]
+
+
+def _decided(found: Difference, adjusted: float) -> Difference:
+    # `dataclasses.replace` takes ten times as long, and there are thousands
+    return Difference(
+        first=found.first,
+        second=found.second,
+        delta=found.delta,
+        stderr=found.stderr,
+        floor=found.floor,
+        degrees=found.degrees,
+        paired=found.paired,
+        margin=found.margin,
+        p_value=found.p_value,
+        adjusted=adjusted,
+        verdict=_verdict(found, adjusted),
+    )
 
 
 def benjamini_hochberg(p_values: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from spectra_cli.analysis.decisions import Difference, Estimated, Verdict, decide, difference
 from spectra_cli.analysis.points import NumberAt, Point, log_noise_scales, spectra_at, spectrum_at
@@ -22,7 +22,7 @@ from spectra_cli.analysis.quantities import (
 from spectra_cli.analysis.site_pairs import SitePair, site_pairs
 from spectra_cli.analysis.spectral_distances import distances
 from spectra_cli.core.types import Site
-from spectra_cli.statistics.statistic import GRADIENTS
+from spectra_cli.statistics.statistic import GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 
 NO_NOISE = "measured exactly: the probe puts no noise on it, so that there is no noise floor"
 
@@ -104,6 +104,11 @@ class Choice:
         """Whether a statistic that is compared by default, or a distance, is among the chosen ones."""
         return self.statistics is None or plain_name(statistic) in map(plain_name, self.statistics)
 
+    def names_distance(self, name: str, measurement: str) -> bool:
+        """Whether a distance is among the chosen ones; of weights, which have no floor, only if asked for."""
+        exact = measurement in (WEIGHTS, WEIGHT_UPDATES)
+        return self.names(name) and not (exact and self.statistics is None)
+
 
 def differences_at(
     first: Point, second: Point, *, target: float, paired: bool, choice: Choice | None = None
@@ -139,7 +144,7 @@ def differences_at(
                 numbers.append((LOG_NOISE_SCALE, margin_of(LOG_NOISE_SCALE), x, y))
         here = _Place(pair=pair, target=target, paired=paired)
         found += [here.number(*number) for number in numbers]
-        wanted = [name for name in DISTANCE_MARGINS if choice.names(name)]
+        wanted = [name for name in DISTANCE_MARGINS if choice.names_distance(name, pair.first.measurement)]
         found += [here.distance(*one) for one in distances(a, b, wanted, paired=paired)]
     return found
 
@@ -147,7 +152,20 @@ def differences_at(
 def decided(found: Sequence[SiteDifference]) -> list[SiteDifference]:
     """The same differences with verdicts, corrected for the number of all of them."""
     verdicts = decide([one.found for one in found])
-    return [replace(one, found=verdict) for one, verdict in zip(found, verdicts, strict=True)]
+    return [
+        SiteDifference(
+            measurement=one.measurement,
+            statistic=one.statistic,
+            site=one.site,
+            other=one.other,
+            target=one.target,
+            found=verdict,
+            interpolated=one.interpolated,
+            reason=one.reason,
+            numbers=one.numbers,
+        )
+        for one, verdict in zip(found, verdicts, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import fdtrc, fdtri
@@ -36,13 +37,20 @@ def block_deviations(per_row: FloatArray, block_sizes: Sequence[int]) -> FloatAr
     Returns:
         (B, K); the vector form of `statistics.jackknife.standard_error`.
     """
-    sizes = np.array(block_sizes, dtype=float)
-    h = (sizes.sum() / sizes)[:, None]
+    inverse_share, scale = _weights(tuple(block_sizes))
     whole, deleted = per_row[0], per_row[1:]
-    pseudo = h * whole - (h - 1.0) * deleted
-    mean = sizes.size * whole - ((1.0 - 1.0 / h) * deleted).sum(0)
-    deviations: FloatArray = (pseudo - mean) / np.sqrt(sizes.size * (h - 1.0))
+    pseudo = inverse_share * whole - (inverse_share - 1.0) * deleted
+    mean = len(deleted) * whole - ((1.0 - 1.0 / inverse_share) * deleted).sum(0)
+    deviations: FloatArray = (pseudo - mean) * scale
     return deviations
+
+
+@lru_cache(maxsize=64)
+def _weights(block_sizes: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
+    sizes = np.array(block_sizes, dtype=float)
+    inverse_share: FloatArray = (sizes.sum() / sizes)[:, None]
+    scale: FloatArray = 1.0 / np.sqrt(sizes.size * (inverse_share - 1.0))
+    return inverse_share, scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,37 +144,80 @@ def _shannon_gaps(p: _Shape, q: _Shape) -> FloatArray:
     return gaps
 
 
-def _cumulative_gaps(p: _Shape, q: _Shape) -> FloatArray:
-    gaps: FloatArray = (q.cumulative - p.cumulative) / p.shares.shape[1]
-    return gaps
+def _cumulative(shape: _Shape) -> FloatArray:
+    averaged: FloatArray = shape.cumulative / shape.cumulative.shape[1]
+    return averaged
 
 
-def _movement_gaps(p: _Shape, q: _Shape) -> FloatArray:
-    gaps: FloatArray = ((q.head - q.log_trace) - (p.head - p.log_trace)) / math.sqrt(HEAD_RANKS)
-    return gaps
+def _movement(shape: _Shape) -> FloatArray:
+    moved: FloatArray = (shape.head - shape.log_trace) / math.sqrt(HEAD_RANKS)
+    return moved
 
 
-def _head_gaps(p: _Shape, q: _Shape) -> FloatArray:
-    return _centred(q.head - p.head)
+def _head(shape: _Shape) -> FloatArray:
+    return _centred(shape.head)
 
 
-def _tail_gaps(p: _Shape, q: _Shape) -> FloatArray:
-    return _centred(q.tail - p.tail)
+def _tail(shape: _Shape) -> FloatArray:
+    return _centred(shape.tail)
 
 
-def _centred(ratio: FloatArray) -> FloatArray:
-    centred: FloatArray = ratio - ratio.mean(-1, keepdims=True)
-    return centred / math.sqrt(ratio.shape[-1])
+def _centred(logs: FloatArray) -> FloatArray:
+    centred: FloatArray = logs - logs.mean(-1, keepdims=True)
+    return centred / math.sqrt(logs.shape[-1])
 
 
-_GAPS: dict[str, Callable[[_Shape, _Shape], FloatArray]] = {
-    JENSEN_SHANNON: _shannon_gaps,
-    RANK_WASSERSTEIN: _cumulative_gaps,
-    HEAD_LOG_DISTANCE: _head_gaps,
-    TAIL_LOG_DISTANCE: _tail_gaps,
-    HEAD_MOVEMENT: _movement_gaps,
+# the distance is the norm of the difference of these
+_COORDINATES: dict[str, Callable[[_Shape], FloatArray]] = {
+    RANK_WASSERSTEIN: _cumulative,
+    HEAD_LOG_DISTANCE: _head,
+    TAIL_LOG_DISTANCE: _tail,
+    HEAD_MOVEMENT: _movement,
 }
 _Sampled = tuple[_Shape, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Gaps:
+    """The gaps between two spectra, whose norm is a distance: (rows, K), the first of the whole probe.
+
+    Attributes:
+        of_first, of_second: with the blocks of one spectrum left out, and none of the other's.
+        together: with the same block left out of both; None where blocks are not common.
+        first_noise, second_noise, noise: `block_deviations` of each of them.
+    """
+
+    of_first: FloatArray
+    of_second: FloatArray
+    together: FloatArray | None
+    first_noise: FloatArray
+    second_noise: FloatArray
+    noise: FloatArray | None
+
+
+def _gaps(name: str, first: _Sampled, second: _Sampled, *, paired: bool) -> _Gaps:
+    (p, p_sizes), (q, q_sizes) = first, second
+    if name == JENSEN_SHANNON:
+        of_first, of_second = _shannon_gaps(p, q.row()), _shannon_gaps(p.row(), q)
+        together = _shannon_gaps(p, q) if paired else None
+        return _Gaps(
+            of_first=of_first,
+            of_second=of_second,
+            together=together,
+            first_noise=block_deviations(of_first, p_sizes),
+            second_noise=block_deviations(of_second, q_sizes),
+            noise=None if together is None else block_deviations(together, p_sizes),
+        )
+    x, y = _COORDINATES[name](p), _COORDINATES[name](q)
+    x_noise, y_noise = block_deviations(x, p_sizes), block_deviations(y, q_sizes)
+    return _Gaps(
+        of_first=y[:1] - x,
+        of_second=y - x[:1],
+        together=y - x if paired else None,
+        first_noise=x_noise,
+        second_noise=y_noise,
+        noise=y_noise - x_noise if paired else None,
+    )
 
 
 def _norm(name: str, gaps: FloatArray) -> FloatArray:
@@ -186,25 +229,24 @@ def _norm(name: str, gaps: FloatArray) -> FloatArray:
 def _distance(name: str, first: _Sampled, second: _Sampled, *, paired: bool) -> Difference:
     """The distance with its standard error, its floor, and the chance that it is noise alone."""
     (p, p_sizes), (q, q_sizes) = first, second
-    gaps, power = _GAPS[name], 2 if name == JENSEN_SHANNON else 1
+    power = 2 if name == JENSEN_SHANNON else 1
     if not p_sizes or not q_sizes:
-        value = float(_norm(name, gaps(p.row(), q.row()))[0]) ** power
-        return _unknown(name, paired=paired, value=value)
-    of_first, of_second = gaps(p, q.row()), gaps(p.row(), q)
+        rows = p.row(), q.row()
+        gap = _shannon_gaps(*rows) if name == JENSEN_SHANNON else np.subtract(*map(_COORDINATES[name], rows))
+        return _unknown(name, paired=paired, value=float(_norm(name, gap)[0]) ** power)
+    gaps = _gaps(name, first, second, paired=paired)
     noise_of = absolute_sum_noise if name == RANK_WASSERSTEIN else squared_norm_noise
-    deviations = np.concatenate([block_deviations(of_first, p_sizes), block_deviations(of_second, q_sizes)])
-    unpaired = noise_of(deviations, len(p_sizes) + len(q_sizes) - 2)
-    if paired:
-        together = gaps(p, q)
-        noise = noise_of(block_deviations(together, p_sizes), len(p_sizes) - 1)
-        stderr = standard_error(_norm(name, together) ** power, p_sizes)
+    both = np.concatenate([gaps.first_noise, gaps.second_noise])
+    noise = unpaired = noise_of(both, len(p_sizes) + len(q_sizes) - 2)
+    if gaps.together is not None and gaps.noise is not None:
+        noise = noise_of(gaps.noise, len(p_sizes) - 1)
+        stderr = standard_error(_norm(name, gaps.together) ** power, p_sizes)
     else:
-        noise = unpaired
         stderr = math.hypot(
-            standard_error(_norm(name, of_first) ** power, p_sizes),
-            standard_error(_norm(name, of_second) ** power, q_sizes),
+            standard_error(_norm(name, gaps.of_first) ** power, p_sizes),
+            standard_error(_norm(name, gaps.of_second) ** power, q_sizes),
         )
-    norm = float(_norm(name, of_first)[0])
+    norm = float(_norm(name, gaps.of_first)[0])
     return _found(name, norm, power, stderr, noise, unpaired, paired=paired)
 
 

@@ -19,6 +19,7 @@ from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
+    from spectra_cli.analysis.taxonomy import Taxonomy
     from spectra_cli.workflows.compare import Comparison, Pair
     from spectra_cli.workflows.study import SignatureRow, Study, StudyRun
 
@@ -119,12 +120,13 @@ def _signature_table(rows: tuple[SignatureRow, ...], at: str) -> RenderableType:
             *(f"{mean:.3f}" if finite(mean) is not None else "-" for mean in row.means.values()),
             f"{row.noise:.1g}" if finite(row.noise) is not None else "-",
             f"{row.seed_spread:.1g}" if finite(row.seed_spread) is not None else "-",
-            f"{trend.low:+.2g} to {trend.high:+.2g}" if finite(trend.low) is not None else "-",
-            trend.verdict.value,
+            f"{trend.low:+.2f} to {trend.high:+.2f}" if finite(trend.low) is not None else "-",
+            "open" if trend.verdict.value == "inconclusive" else trend.verdict.value,
         )
     note = Text(
         "means over the seeds of each batch size (tokens a step); probe error: standard error of one run; "
-        "seed spread: standard deviation over the seeds of one batch size",
+        "seed spread: standard deviation over the seeds of one batch size; verdicts are corrected for every "
+        "number at every matched loss; open: neither a trend nor shown flat",
         style="dim",
     )
     return titled(f"Activations at {at}, numbers named beforehand", table, note)
@@ -161,6 +163,8 @@ def _taxonomy(found: Study, comparison: Comparison) -> Iterator[RenderableType]:
     pairs, seeds = _by_name(comparison), _by_name(found.over_seeds)
     yield _answers(found, pairs, seeds, at)
     yield _at_each_loss(found, pairs, seeds)
+    if seeds:
+        yield _against_seeds({name: seeds[name].taxonomy[-1] for name in found.interventions}, at)
     for name in found.interventions:
         for one in pairs[name].taxonomy[-1:]:
             yield Text(f"\n{name}", style="bold underline")
@@ -209,6 +213,28 @@ def _at_each_loss(found: Study, pairs: Mapping[str, Pair], seeds: Mapping[str, P
             words = (loss_words, one.label.value, _label(seeds.get(name), place), one.performance.tokens)
             table.add_row("" if place else name, *words)
     return titled("At each matched loss", table)
+
+
+def _against_seeds(found: Mapping[str, Taxonomy], at: str) -> RenderableType:
+    """How far each intervention moved the numbers, and how far another seed does."""
+    table = plain_table()
+    table.add_column("evidence", no_wrap=True)
+    table.add_column("statistic", no_wrap=True)
+    for name in (*found, "another-seed"):
+        table.add_column(name.replace("-", "\n", 1), justify="right", no_wrap=True)
+    first = next(iter(found.values()))
+    for number, (kind, evidence) in enumerate(taxonomy_rendering.parts(first)):
+        for row, counted in enumerate(evidence.statistics):
+            same = [taxonomy_rendering.parts(one)[number][1].statistics[row] for one in found.values()]
+            deltas = [f"{one.delta:+.2g}" if finite(one.delta) is not None else "-" for one in same]
+            floor = f"{counted.seed_floor:.2g}" if finite(counted.seed_floor) is not None else "-"
+            table.add_row("" if row else kind, counted.statistic, *deltas, floor)
+    note = Text(
+        "medians over the sites of the difference from the first baseline; another seed: the replicate "
+        "floor, which two seeds of one recipe exceed once in twenty",
+        style="dim",
+    )
+    return titled(f"Differences at {at}, and what another seed does", table, note)
 
 
 # ----------------------------------------------------------------------------- JSON

@@ -34,11 +34,11 @@ def taxonomy_report(found: Taxonomy, at: str) -> Iterator[RenderableType]:
     if len(found.possible) > 1:
         heading.append(f"left: {', '.join(found.possible)}\n", style="not bold")
     heading.append(f"{_gains(found.performance)}\n", style="not bold")
-    flags = (f"{name}: {part.flag} ({part.num_sites} sites)" for name, part in _parts(found))
+    flags = (f"{name}: {part.flag} ({part.num_sites} sites)" for name, part in parts(found))
     heading.append("; ".join(flags), style="not bold")
     yield heading
     yield _table(found)
-    for name, evidence in _parts(found):
+    for name, evidence in parts(found):
         yield from _moved_places(name, evidence)
         yield from _undecided(name, evidence)
     yield Text("\n".join(f"- {caveat}" for caveat in found.caveats), style="dim")
@@ -50,7 +50,7 @@ def taxonomy_overview(found: Sequence[Taxonomy], unit: str) -> RenderableType:
     for column in (unit, "label", "head", "gradients", "tail", "tokens"):
         table.add_column(column, no_wrap=column != "label")
     for one in found:
-        flags = [str(evidence.flag) for _, evidence in _parts(one)]
+        flags = [str(evidence.flag) for _, evidence in parts(one)]
         table.add_row(f"{one.target:.6g}", one.label, *flags, one.performance.tokens)
     return titled("Taxonomy at each aligned point", table)
 
@@ -67,12 +67,13 @@ def as_document(found: Taxonomy) -> dict[str, Any]:
         "token_gain": finite(performance.token_gain),
         "token_gain_error": finite(performance.token_gain_error),
         "throughput_gain": finite(performance.throughput_gain),
-        "evidence": [_evidence_document(name, evidence) for name, evidence in _parts(found)],
+        "evidence": [_evidence_document(name, evidence) for name, evidence in parts(found)],
         "caveats": list(found.caveats),
     }
 
 
-def _parts(found: Taxonomy) -> tuple[tuple[str, Evidence], ...]:
+def parts(found: Taxonomy) -> tuple[tuple[str, Evidence], ...]:
+    """The kinds of evidence by name, in the order of the tables."""
     return ("head", found.head), ("gradients", found.gradients), ("tail", found.tail)
 
 
@@ -93,7 +94,7 @@ def _table(found: Taxonomy) -> RenderableType:
     table.add_column("statistic", overflow="fold")
     for column in ("up", "down", "equal", "open", "median\nB - A", "probe\nfloor"):
         table.add_column(column, justify="right", no_wrap=True)
-    for name, evidence in _parts(found):
+    for name, evidence in parts(found):
         for number, counted in enumerate(evidence.statistics):
             table.add_row("" if number else name, counted.statistic, *_cells(counted))
     return table

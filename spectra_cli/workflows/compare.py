@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spectra_cli.analysis.alignment import Alignment, Axis, Loss, align
 from spectra_cli.analysis.comparability import are_paired, check_allowed, mismatches
@@ -27,6 +27,7 @@ MEASURES = {
     "weights": WEIGHTS,
     "updates": WEIGHT_UPDATES,
 }
+EXACT = (WEIGHTS, WEIGHT_UPDATES)
 BY_DEFAULT = (ACTIVATIONS, GRADIENTS, WEIGHTS, WEIGHT_UPDATES)
 
 
@@ -106,6 +107,17 @@ class _Common:
     choice: Choice
     paired: bool
     notes: tuple[str, ...]
+    asked_for: bool
+
+    def choice_at(self, *, last: bool) -> Choice:
+        """What is compared at a point: weights, which have no noise to judge by, only at the last one.
+
+        At every point where the user named measurements.
+        """
+        if last or self.asked_for:
+            return self.choice
+        judged = tuple(name for name in self.choice.measurements or () if name not in EXACT)
+        return replace(self.choice, measurements=judged)
 
 
 def compare(request: CompareRequest) -> Comparison:
@@ -133,7 +145,10 @@ def compare(request: CompareRequest) -> Comparison:
     for aligned, points in zip(alignment.points, points_of(runs, alignment), strict=True):
         first, target = points[baseline], aligned.target
         for place in others:
-            paired, choice = common[place].paired, common[place].choice
+            paired, choice = (
+                common[place].paired,
+                common[place].choice_at(last=aligned is alignment.points[-1]),
+            )
             loss_errors[place][target] = loss_stderr(first, points[place], paired=paired)
             found[place] += differences_at(first, points[place], target=target, paired=paired, choice=choice)
     if not any(found.values()):
@@ -211,7 +226,12 @@ def _comparable(first: Run, second: Run, request: CompareRequest) -> _Common:
     choice = Choice(
         measurements=measurements, statistics=request.choice.statistics, layers=request.choice.layers
     )
-    return _Common(choice=choice, paired=are_paired(found), notes=(*notes, *only))
+    return _Common(
+        choice=choice,
+        paired=are_paired(found),
+        notes=(*notes, *only),
+        asked_for=request.choice.measurements is not None or set(measurements) <= set(EXACT),
+    )
 
 
 def _pair(

@@ -74,11 +74,15 @@ def test_what_has_no_number_says_whose_and_why(point, sampled):
     assert found.reason.startswith("A: ranks 50-200 do not fit")
 
 
-def test_weights_have_differences_and_no_floor(point, weight):
-    a, b = (point([weight(np.arange(32, 0, -1.0) ** e)]) for e in (1.0, 1.2))
+def test_weights_have_differences_and_no_floor_and_distances_only_if_asked_for(point, weight):
+    a, b = (point([weight(np.arange(64, 0, -1.0) ** e)]) for e in (1.0, 1.2))
     found = decided(differences_at(a, b, target=1.0, paired=True))
-    assert {d.standing for d in found if d.statistic != "log_spectral_distance_tail"} == {"exact"}
-    assert all("no noise floor" in d.reason for d in found if d.standing == "exact")
+    assert {d.standing for d in found} == {"exact"}
+    assert all("no noise floor" in d.reason for d in found)
+    assert not any(d.is_distance for d in found)
+    chosen = Choice(statistics=("jensen_shannon",))
+    (one,) = differences_at(a, b, target=1.0, paired=True, choice=chosen)
+    assert one.found.delta > 0
 
 
 def test_numbers_across_runs_are_those_that_are_compared(point, sampled):

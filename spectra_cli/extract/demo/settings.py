@@ -23,7 +23,7 @@ class DemoSettings:
         save_steps: when to save a checkpoint.
         attention_kernel: `fused`, or torch's `math`: the same function with other roundings.
         stored_dtype: of the weights in the checkpoints.
-        save_optimizers: whether checkpoints hold the optimisers' states.
+        save_optimizers: whether checkpoints hold the optimisers' states, or only their settings.
         seed: of the first weights and of the order of the batches.
     """
 

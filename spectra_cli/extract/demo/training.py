@@ -241,15 +241,18 @@ def _save_checkpoint(
     content = {
         "step": step,
         "model": {name: weight.to(dtype) for name, weight in model.state_dict().items()},
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "optimizers": [_stored(optimizer, whole=settings.save_optimizers) for optimizer in optimizers],
         "val_loss": val_loss,
         # of these very weights; other trainers of this layout store an earlier step's loss
         "val_loss_step": step,
     }
-    if not settings.save_optimizers:
-        del content["optimizers"]
     _replace(folder / _checkpoint_name(step), lambda file: torch.save(content, file))
     return val_loss
+
+
+def _stored(optimizer: torch.optim.Optimizer, *, whole: bool) -> dict[str, Any]:
+    """The state dict, or its settings alone: the learning rate is read from them."""
+    return optimizer.state_dict() if whole else {**optimizer.state_dict(), "state": {}}
 
 
 def _checkpoint_name(step: int) -> str:

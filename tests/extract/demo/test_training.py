@@ -206,9 +206,11 @@ def test_what_is_trained_is_told_from_what_is_not(tmp_path):
     assert not is_trained(tmp_path, recipe="adamw", settings=SMALL)
 
 
-def test_optimisers_need_not_be_saved(tmp_path):
-    run = train_run(tmp_path, recipe="muon", settings=replace(SMALL, save_optimizers=False))
-    assert list(checkpoint(run, 3)) == ["step", "model", "val_loss", "val_loss_step"]
+def test_optimisers_need_not_be_saved_and_still_tell_their_rate(tmp_path):
+    run = train_run(tmp_path, recipe="adamw", settings=replace(SMALL, save_optimizers=False))
+    assert [one["state"] for one in checkpoint(run, 3)["optimizers"]] == [{}]
+    source = NanoGPTFormat().find(str(tmp_path))
+    assert source.header(source.refs()[-1]).learning_rate == SMALL.lr
 
 
 def test_an_unknown_recipe_is_refused(tmp_path):

@@ -1,0 +1,62 @@
+"""Errors of the loss and gains in tokens, as the taxonomy takes them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from spectra_cli.analysis.alignment import Axis, align
+from spectra_cli.analysis.differences import decided, differences_at
+from spectra_cli.analysis.matching import Bracket
+from spectra_cli.analysis.points import Point
+from spectra_cli.workflows.classified import loss_stderr, taxonomies
+from spectra_cli.workflows.compared_runs import open_runs, points_of
+
+BRACKET = Bracket(before=0, after=1, share=0.5, gap=0.0)
+
+
+def at(*noise):
+    return Point(before=object(), after=object(), bracket=BRACKET, loss_noise=np.array(noise))
+
+
+def test_common_noise_of_the_loss_cancels_on_one_probe():
+    a, b = at(0.0, 0.1, -0.1), at(0.0, 0.1, -0.1)
+    assert loss_stderr(a, b, paired=True) == 0.0
+    # two blocks: SE^2 = 1/2 sum of squares, for each run
+    assert loss_stderr(a, b, paired=False) == pytest.approx(math.sqrt(2 * 0.5 * 0.02))
+    assert math.isnan(loss_stderr(a, at(), paired=True))
+
+
+@pytest.mark.parametrize(("axis", "gain"), [(Axis.LOSS, 1.0), (Axis.STEP, math.nan)])
+def test_tokens_to_the_same_loss_are_known_only_at_the_same_loss(write_run, tmp_path, axis, gain):
+    """The second run takes half the tokens a step at the same losses."""
+    common = {"steps": (0, 10, 20), "losses": (8.0, 5.0, 4.0), "num_layers": 3, "noise": 0.02}
+    write_run(tmp_path / "a.spectra.h5", tokens_a_step=1000, **common)
+    write_run(tmp_path / "b.spectra.h5", tokens_a_step=500, **common)
+    runs = open_runs([str(tmp_path / f"{name}.spectra.h5") for name in "ab"])
+    alignment = align([run.trajectory for run in runs], axis, number=2)
+    found = []
+    for point, (a, b) in zip(alignment.points, points_of(runs, alignment), strict=True):
+        found += differences_at(a, b, target=point.target, paired=True)
+    labels = taxonomies(
+        runs,
+        (0, 1),
+        decided(found),
+        alignment,
+        loss_errors={point.target: 0.0 for point in alignment.points},
+        replicates=[],
+        throughput_ratio=1.5,
+    )
+    assert [one.target for one in labels] == [point.target for point in alignment.points]
+    assert labels[-1].performance.token_gain == pytest.approx(gain, nan_ok=True)
+    assert labels[-1].performance.throughput_gain == pytest.approx(0.5)
+
+
+def test_weights_alone_have_no_taxonomy(write_run, tmp_path):
+    path = write_run(tmp_path / "a.spectra.h5", steps=(0, 10), losses=(8.0, 5.0))
+    runs = open_runs([str(path), str(path)])
+    alignment = align([run.trajectory for run in runs], Axis.LOSS, number=1)
+    found = taxonomies(runs, (0, 1), [], alignment, loss_errors={}, replicates=[], throughput_ratio=None)
+    assert found == ()
