@@ -8,6 +8,7 @@ import torch
 
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import FloatArray
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.cost import ScanCost, scan_cost
 from spectra_cli.extract.engine import measure
 from spectra_cli.extract.measurements.measurement import Measured
@@ -20,10 +21,17 @@ COVARIANCE = "activation_covariance"
 GRADIENT = "gradient_matrix"
 
 
-def scan(model: Model, probe: Probe, settings: ScanSettings, *, batch_size: int | None = None) -> Measured:
-    """Plan and measure; no progress is shown."""
+def scan(
+    model: Model,
+    probe: Probe,
+    settings: ScanSettings,
+    *,
+    batch_size: int | None = None,
+    arena: Arena | None = None,
+) -> Measured:
+    """Plan and measure; no progress is shown. With an arena as the next checkpoint of a series."""
     plan = plan_scan(model, settings, device=torch.device("cpu"), batch_size=batch_size)
-    return measure(model, probe, settings, plan, progress=lambda *_: None)
+    return measure(model, probe, settings, plan, progress=lambda *_: None, arena=arena)
 
 
 def batch_size_of(model: Model, settings: ScanSettings) -> int:

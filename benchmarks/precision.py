@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
 from spectra_cli.extract.measurements.gradient_store import DenseGradients
 from spectra_cli.statistics.rank_decay import rank_decay_exponent
@@ -94,8 +95,8 @@ def gram_table() -> None:
     right, _ = torch.linalg.qr(torch.randn(PARAMETERS, SAMPLES, generator=generator, dtype=torch.float64))
     truth = torch.arange(1, SAMPLES + 1, dtype=torch.float64) ** -2
     gradients = ((left * truth) @ right.T).float()
-    store = DenseGradients(SAMPLES, (1, PARAMETERS), dtype=torch.float32, device=torch.device("cpu"))
-    store.rows().copy_(gradients[:, None])
+    store = DenseGradients(SAMPLES, (1, PARAMETERS), dtype=torch.float32, arena=Arena(torch.device("cpu")))
+    store.add(0, gradients[:, None], torch.ones(SAMPLES, 1, 1))
     kernels = {"float32": (gradients @ gradients.T).double(), "float64": store.gram()}
     print(f"\ngradient Gram: {SAMPLES} x {PARAMETERS} float32, singular values i^-2, window 30-150")
     for name, kernel in kernels.items():

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from torch.nn import functional
 from benchmarks.ours import GRADIENT, Spectra, scan, values_of
 from benchmarks.workloads import build_probe, wrap_huggingface
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.protocols import MatrixView, Model, Probe
 from spectra_cli.extract.selection import select_layers, select_matrices
 
@@ -44,6 +45,8 @@ class GradientWork:
         model: the same weights as `spectra` sees them.
         views: the matrices; `settings`: of the scan that measures them.
         parameters: site address -> name of the parameter in `module`.
+        stacks: the rivals' gradients by site address, (n, P); kept from round to round, as `arena` is, where
+            `spectra` keeps its own: both are timed as in a series, after the first checkpoint.
     """
 
     family: str
@@ -53,6 +56,8 @@ class GradientWork:
     settings: ScanSettings
     views: tuple[MatrixView, ...]
     parameters: Mapping[str, str]
+    stacks: dict[str, Tensor] = field(default_factory=dict)
+    arena: Arena = field(default_factory=lambda: Arena(torch.device("cpu")))
 
 
 def make_work(
@@ -120,7 +125,7 @@ def make_work(
 
 def run_ours(work: GradientWork) -> Spectra:
     """`spectra`: both gradient spectra with block profiles, more than the rivals are asked for."""
-    measured = values_of(scan(work.model, work.probe, work.settings))
+    measured = values_of(scan(work.model, work.probe, work.settings, arena=work.arena))
     return {key: values for key, values in measured.items() if key[0] == GRADIENT}
 
 
@@ -219,7 +224,9 @@ def _collect(
 ) -> Spectra:
     """Stacks of gradients, filled chunk by chunk, then one Gram matrix each."""
     count = work.settings.num_gradient_sequences
-    stacks = {view.site.address: torch.empty(count, view.shape[0] * view.shape[1]) for view in work.views}
+    for view in work.views:
+        if view.site.address not in work.stacks:
+            work.stacks[view.site.address] = torch.empty(count, view.shape[0] * view.shape[1])
     for start in range(0, count, chunk):
         part = slice(start, min(start + chunk, count))
         found = gradients(work.probe.tokens[part], work.probe.targets[part])
@@ -229,10 +236,10 @@ def _collect(
                 gradient = gradient.transpose(1, 2)
             if view.rows is not None:
                 gradient = gradient[:, view.rows]
-            stacks[view.site.address][part] = gradient.flatten(1)
+            work.stacks[view.site.address][part] = gradient.flatten(1)
     spectra = {}
-    for address in list(stacks):
-        kernel = _gram(stacks.pop(address))
+    for address, stack in work.stacks.items():
+        kernel = _gram(stack)
         spectra[GRADIENT, address] = torch.linalg.eigvalsh(kernel).clamp(min=0).flip(0).sqrt().numpy()
     return spectra
 

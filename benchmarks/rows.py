@@ -7,11 +7,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks import bare, memory, naive, ours, rivals_gradients, rivals_weights, startup
+from benchmarks.contender import Contender
 from benchmarks.figures import Figure
 from benchmarks.machine import has_bfloat16_units, product_rate
 from benchmarks.timing import Spread, interleave
@@ -32,12 +31,12 @@ class Options:
         return work if self.sequences is None else shortened(work, sequences=self.sequences)
 
 
-def _fastest_chunk(work: rivals_gradients.GradientWork, run: Callable[..., Any]) -> int:
+def _fastest_chunk(rival: Contender) -> int:
     seconds = {}
-    for chunk in (4, 16, 64):
+    for rival.chunk in (4, 16, 64):
         started = time.perf_counter()
-        run(work, chunk)
-        seconds[chunk] = time.perf_counter() - started
+        rival()
+        seconds[rival.chunk] = time.perf_counter() - started
     return min(seconds, key=seconds.__getitem__)
 
 
@@ -154,7 +153,10 @@ def large(options: Options) -> list[Figure]:
 
 
 def gradient_rivals(options: Options) -> list[Figure]:
-    """Per-sequence gradient Gram matrices of Hugging Face models, each rival at its fastest chunk."""
+    """Per-sequence gradient Gram matrices of Hugging Face models, each rival at its fastest chunk.
+
+    Every contender has a process of its own.
+    """
     count = 128 if options.sequences is None else max(8, options.sequences // 2)
 
     def peak(family: str, name: str, chunk: int) -> int:
@@ -163,28 +165,27 @@ def gradient_rivals(options: Options) -> list[Figure]:
 
     figures = []
     for family in ("llama", "gpt2"):
-        work = rivals_gradients.make_work(family, num_sequences=count)
         own = peak(family, "spectra", 0)
-        for name, run in rivals_gradients.RIVALS.items():
+        for name in rivals_gradients.RIVALS:
             label = f"{name} / spectra, {family}"
-            try:
-                chunk = _fastest_chunk(work, run)
-            except (rivals_gradients.CannotRun, ModuleNotFoundError) as reason:
-                figures.append(Figure.missing(label, reason))
-                continue
-            timings = interleave(
-                {"rival": partial(run, work, chunk), "spectra": partial(rivals_gradients.run_ours, work)},
-                rounds=options.rounds,
-            )
-            share = peak(family, name, chunk) / own
+            sides = [Contender(family, side, count, threads=options.threads) for side in (name, "spectra")]
+            with sides[0] as rival, sides[1] as spectra:
+                try:
+                    rival.chunk = _fastest_chunk(rival)
+                except rivals_gradients.CannotRun as reason:
+                    figures.append(Figure.missing(label, reason))
+                    continue
+                timings = interleave({"rival": rival, "spectra": spectra}, rounds=options.rounds)
+                error = ours.largest_error(spectra.values(), rival.values())
+            share = peak(family, name, rival.chunk) / own
             figures.append(
                 Figure(
                     name=label,
                     measured=timings.ratio("rival", "spectra"),
                     must=1.25,
                     aim=1.4,
-                    values_error=ours.largest_error(timings.results["spectra"], timings.results["rival"]),
-                    note=f"{chunk} sequences at a time; its peak {share:.2f} x ours of {own / 2**20:.0f} MiB",
+                    values_error=error,
+                    note=f"{rival.chunk} at a time; its peak {share:.2f} x ours of {own / 2**20:.0f} MiB",
                 )
             )
     return figures

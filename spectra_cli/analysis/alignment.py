@@ -6,7 +6,7 @@ Source: specs E1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -18,6 +18,7 @@ from spectra_cli.analysis.matching import (
     best_so_far,
     loss_targets,
     position_targets,
+    with_third,
 )
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.types import FloatArray
@@ -141,15 +142,13 @@ def align(
         targets = values[lone[0]][np.isfinite(values[lone[0]])]
     else:
         targets = _targets(runs, values, axis, number)
+    ordered = _in_training_order(targets, axis).tolist()
+    by_run = [
+        _places(run, one, ordered, axis, nearest=bool(lone)) for run, one in zip(runs, values, strict=True)
+    ]
     points = tuple(
-        AlignedPoint(
-            target=float(target),
-            places=tuple(
-                _place(run, one, float(target), axis, nearest=bool(lone))
-                for run, one in zip(runs, values, strict=True)
-            ),
-        )
-        for target in _in_training_order(targets, axis)
+        AlignedPoint(target=target, places=places)
+        for target, places in zip(ordered, zip(*by_run, strict=True), strict=True)
     )
     notes = _notes([runs[i].name for i in lone], len(runs))
     return Alignment(axis=axis, loss=kind, points=points, notes=notes)
@@ -194,6 +193,18 @@ def _targets(runs: Sequence[Trajectory], values: Sequence[FloatArray], axis: Axi
 def _in_training_order(targets: FloatArray, axis: Axis) -> FloatArray:
     ordered: FloatArray = np.sort(targets)
     return ordered[::-1] if axis is Axis.LOSS else ordered
+
+
+def _places(
+    run: Trajectory, values: FloatArray, targets: Sequence[float], axis: Axis, *, nearest: bool
+) -> list[Place]:
+    """Where a run stands at each target, the third checkpoint one of those around other targets if it can."""
+    found = [_place(run, values, target, axis, nearest=nearest) for target in targets]
+    around = sorted({i for place in found for i in (place.bracket.before, place.bracket.after)})
+    on_the_way = values
+    if axis is Axis.LOSS:
+        on_the_way = np.where(values == best_so_far(values.tolist()), values, np.nan)
+    return [replace(place, bracket=with_third(place.bracket, on_the_way, around)) for place in found]
 
 
 def _place(run: Trajectory, values: FloatArray, target: float, axis: Axis, *, nearest: bool) -> Place:

@@ -2,7 +2,9 @@
 
 A difference counts as found if it survives the Benjamini-Hochberg correction over everything that was
 looked at and exceeds the probe floor, so that another probe of this size would show it too. Equality is
-shown, never presumed: the 90 % interval of the difference must lie inside a margin.
+shown, never presumed: the 90 % interval of the difference must lie inside a margin. What interpolation
+between checkpoints may have got wrong counts against both: the difference is judged less that much, and the
+interval is as much wider.
 
 Source: specs E5, E6, with two changes. The threshold is that of the correction, not a fixed |z| >= 3: three
 standard errors would be found only half of the time. The probe floor is the standard error of an
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -42,10 +44,19 @@ class Estimated:
     Attributes:
         per_row: (1 + B,) the number, then without each block of the probe.
         block_sizes: (B,) samples a block.
+        loss_rows: (1 + L,) the change of the number as the loss moves the point without each block of it, the
+            first 0; empty where the loss has the same blocks, and `per_row` holds that change, or no noise.
+        loss_sizes: (L,) samples in each block of the loss.
+        bend: what interpolation between checkpoints got wrong, as a third one tells, with its sign.
+        unbent: how much it may have got wrong where there is no third one, without a sign.
     """
 
     per_row: FloatArray
     block_sizes: tuple[int, ...]
+    loss_rows: FloatArray = field(default_factory=lambda: np.empty(0))
+    loss_sizes: tuple[int, ...] = ()
+    bend: float = 0.0
+    unbent: float = 0.0
 
     @property
     def value(self) -> float:
@@ -55,7 +66,27 @@ class Estimated:
     @property
     def stderr(self) -> float:
         """Jackknife standard error; NaN without blocks."""
-        return standard_error(self.per_row, self.block_sizes)
+        return math.hypot(standard_error(self.per_row, self.block_sizes), loss_error([self], [1.0]))
+
+
+def loss_error(numbers: Sequence[Estimated], weights: Sequence[float]) -> float:
+    """Standard error of a sum of numbers from losses whose blocks are not those of the numbers.
+
+    Common noise of losses with the same blocks cancels, as that of the numbers does.
+    """
+    moved = [(w, one) for w, one in zip(weights, numbers, strict=True) if one.loss_rows.size]
+    if not moved:
+        return 0.0
+    if len({one.loss_sizes for _, one in moved}) == 1:
+        rows: FloatArray = np.sum([w * one.loss_rows for w, one in moved], axis=0)
+        return standard_error(rows, moved[0][1].loss_sizes)
+    return math.hypot(*(abs(w) * standard_error(one.loss_rows, one.loss_sizes) for w, one in moved))
+
+
+def interpolation_error(numbers: Sequence[Estimated], weights: Sequence[float]) -> float:
+    """What interpolation may have added to a sum of numbers: runs that bend alike are off alike."""
+    pairs = list(zip(weights, numbers, strict=True))
+    return abs(sum(w * one.bend for w, one in pairs)) + sum(abs(w) * one.unbent for w, one in pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +99,9 @@ class Difference:
         floor: standard error of a difference between two independent probes of this size.
         degrees: of freedom of `stderr`.
         margin: of equivalence, in the number's own unit.
-        p_value: two-sided, Student's t; `adjusted`: after the correction, NaN before it.
+        p_value: two-sided, Student's t, of what is left of delta beyond `interpolated`.
+        adjusted: the same after the correction, NaN before it; `num_compared`: numbers it was made for.
+        interpolated: what interpolation between checkpoints may have added to delta.
         verdict: after the correction.
     """
 
@@ -81,7 +114,9 @@ class Difference:
     paired: bool
     margin: float
     p_value: float
+    interpolated: float = 0.0
     adjusted: float = math.nan
+    num_compared: int = 0
     verdict: Verdict = Verdict.INCONCLUSIVE
 
 
@@ -96,10 +131,13 @@ def difference(first: Estimated, second: Estimated, *, paired: bool, margin: flo
     if paired and first.block_sizes != second.block_sizes:
         raise ValueError("numbers of different blocks cannot be paired")
     delta = second.value - first.value
-    floor = math.hypot(first.stderr, second.stderr)
-    stderr = standard_error(second.per_row - first.per_row, first.block_sizes) if paired else floor
+    floor = stderr = math.hypot(first.stderr, second.stderr)
+    if paired:
+        own = standard_error(second.per_row - first.per_row, first.block_sizes)
+        stderr = math.hypot(own, loss_error([first, second], [-1.0, 1.0]))
     fewest = min(len(first.block_sizes), len(second.block_sizes))
     degrees = max(fewest - 1, 0) if paired else max(len(first.block_sizes) + len(second.block_sizes) - 2, 0)
+    interpolated = interpolation_error([first, second], [-1.0, 1.0])
     return Difference(
         first=first.value,
         second=second.value,
@@ -109,16 +147,17 @@ def difference(first: Estimated, second: Estimated, *, paired: bool, margin: flo
         degrees=degrees,
         paired=paired,
         margin=margin,
-        p_value=_p_value(delta, stderr, degrees),
+        p_value=_p_value(max(abs(delta) - interpolated, 0.0), stderr, degrees),
+        interpolated=interpolated,
     )
 
 
-def _p_value(delta: float, stderr: float, degrees: int) -> float:
-    if not (math.isfinite(delta) and math.isfinite(stderr)) or degrees < 1:
+def _p_value(size: float, stderr: float, degrees: int) -> float:
+    if not (math.isfinite(size) and math.isfinite(stderr)) or degrees < 1:
         return math.nan
     if stderr == 0.0:
-        return 1.0 if delta == 0.0 else 0.0
-    return float(2 * stdtr(degrees, -abs(delta) / stderr))
+        return 1.0 if size == 0.0 else 0.0
+    return float(2 * stdtr(degrees, -size / stderr))
 
 
 def decide(differences: Sequence[Difference]) -> list[Difference]:
@@ -131,10 +170,11 @@ def decide(differences: Sequence[Difference]) -> list[Difference]:
     adjusted = np.full(p_values.size, np.nan)
     if known.any():
         adjusted[known] = benjamini_hochberg(p_values[known])
-    return [_decided(d, float(a)) for d, a in zip(differences, adjusted, strict=True)]
+    number = int(known.sum())
+    return [_decided(d, float(a), number) for d, a in zip(differences, adjusted, strict=True)]
 
 
-def _decided(found: Difference, adjusted: float) -> Difference:
+def _decided(found: Difference, adjusted: float, num_compared: int) -> Difference:
     # `dataclasses.replace` takes ten times as long, and there are thousands
     return Difference(
         first=found.first,
@@ -146,7 +186,9 @@ def _decided(found: Difference, adjusted: float) -> Difference:
         paired=found.paired,
         margin=found.margin,
         p_value=found.p_value,
+        interpolated=found.interpolated,
         adjusted=adjusted,
+        num_compared=num_compared,
         verdict=_verdict(found, adjusted),
     )
 
@@ -169,12 +211,35 @@ def _verdict(found: Difference, adjusted: float) -> Verdict:
         return Verdict.INCONCLUSIVE
     if adjusted <= FALSE_DISCOVERY_RATE and abs(found.delta) >= found.floor and found.delta != 0.0:
         return Verdict.DIFFERENT
-    reach = abs(found.delta) + float(stdtrit(found.degrees, 0.5 + EQUIVALENCE_LEVEL / 2)) * found.stderr
-    return Verdict.EQUAL if reach < found.margin else Verdict.INCONCLUSIVE
+    return Verdict.EQUAL if reach(found) < found.margin else Verdict.INCONCLUSIVE
 
 
-def sequences_needed(found: Difference, num_sequences: int) -> int | None:
-    """Probe size at which this difference would reach three standard errors; None without one to go by."""
-    if found.delta == 0.0 or not math.isfinite(found.stderr):
+def reach(found: Difference) -> float:
+    """How far apart the two numbers may be: the end of the 90 % interval, with the interpolation."""
+    return abs(found.delta) + found.interpolated + _half_width(found)
+
+
+def _half_width(found: Difference) -> float:
+    return float(stdtrit(found.degrees, 0.5 + EQUIVALENCE_LEVEL / 2)) * found.stderr
+
+
+def sequences_to_differ(found: Difference, num_sequences: int) -> int | None:
+    """Probe size at which a difference of this size counts, whatever else is compared with it.
+
+    There its p-value survives the correction alone, and it exceeds the probe floor; by luck of the new probe,
+    half of the time. None where no probe is large enough, or nothing tells.
+    """
+    beyond = abs(found.delta) - found.interpolated
+    if not (beyond > 0.0 and math.isfinite(found.stderr)) or found.degrees < 1:
         return None
-    return math.ceil(num_sequences * (3 * found.stderr / found.delta) ** 2)
+    alone = FALSE_DISCOVERY_RATE / max(found.num_compared, 1)
+    errors = -float(stdtrit(found.degrees, alone / 2))
+    return math.ceil(num_sequences * max(errors * found.stderr / beyond, found.floor / abs(found.delta)) ** 2)
+
+
+def sequences_to_equal(found: Difference, num_sequences: int) -> int | None:
+    """Probe size at which the interval of this difference would fit into its margin; None if it never can."""
+    room = found.margin - abs(found.delta) - found.interpolated
+    if not (room > 0 and math.isfinite(found.stderr)) or found.degrees < 1:
+        return None
+    return math.ceil(num_sequences * (_half_width(found) / room) ** 2)

@@ -9,10 +9,21 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from spectra_cli.analysis.decisions import Difference, Estimated, Verdict, decide, difference
-from spectra_cli.analysis.points import NumberAt, Point, log_noise_scales, spectra_at, spectrum_at
+from spectra_cli.analysis.points import (
+    NumberAt,
+    Point,
+    log_noise_scales,
+    of_place,
+    spectra_at,
+    spectrum_at,
+    why_not_between,
+)
 from spectra_cli.analysis.quantities import (
     DISTANCE_MARGINS,
+    EXACT,
     LOG_NOISE_SCALE,
     is_distance,
     margin_of,
@@ -22,9 +33,10 @@ from spectra_cli.analysis.quantities import (
 from spectra_cli.analysis.site_pairs import SitePair, site_pairs
 from spectra_cli.analysis.spectral_distances import distances
 from spectra_cli.core.types import Site
-from spectra_cli.statistics.statistic import GRADIENTS, WEIGHT_UPDATES, WEIGHTS
+from spectra_cli.statistics.statistic import GRADIENTS
 
 NO_NOISE = "measured exactly: the probe puts no noise on it, so that there is no noise floor"
+NO_BLOCKS = "no standard error: measured in fewer than two blocks of the probe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +50,7 @@ class SiteDifference:
         site: in A; `other`: in B, another one only where the models' depths differ.
         target: loss, step or tokens at which the runs are compared.
         found: B minus A; of a distance, how far B is from A, with no number of A and B of its own.
-        interpolated: how far the number lies, in either run, from the nearer of its two checkpoints: at
-            most what interpolation between them can have got wrong.
-        reason: why there is no number, or no standard error; empty otherwise.
+        reason: why there is no number, or no standard error, or what limits it; empty otherwise.
         numbers: of A and of B, with their delete-one-block values; None for a distance.
     """
 
@@ -50,7 +60,6 @@ class SiteDifference:
     other: Site
     target: float
     found: Difference
-    interpolated: float = 0.0
     reason: str = ""
     numbers: tuple[Estimated, Estimated] | None = field(default=None, repr=False, compare=False)
 
@@ -58,6 +67,11 @@ class SiteDifference:
     def is_distance(self) -> bool:
         """Whether the number is a distance: without a sign."""
         return is_distance(self.statistic)
+
+    @property
+    def interpolated(self) -> float:
+        """What interpolation between checkpoints, in both runs, may have added to the difference."""
+        return self.found.interpolated
 
     @property
     def z(self) -> float:
@@ -74,10 +88,10 @@ class SiteDifference:
 
     @property
     def standing(self) -> str:
-        """The verdict; `exact` where there is no noise to judge by, `missing` where there is no number."""
+        """The verdict; `exact` for what is measured without a probe, `missing` where there is no number."""
         if not math.isfinite(self.found.delta):
             return "missing"
-        return self.found.verdict.value if math.isfinite(self.found.p_value) else "exact"
+        return "exact" if self.measurement in EXACT else self.found.verdict.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +120,7 @@ class Choice:
 
     def names_distance(self, name: str, measurement: str) -> bool:
         """Whether a distance is among the chosen ones; of weights, which have no floor, only if asked for."""
-        exact = measurement in (WEIGHTS, WEIGHT_UPDATES)
-        return self.names(name) and not (exact and self.statistics is None)
+        return self.names(name) and not (measurement in EXACT and self.statistics is None)
 
 
 def differences_at(
@@ -128,7 +141,7 @@ def differences_at(
     found: list[SiteDifference] = []
     ours, theirs = spectra_at(first), spectra_at(second)
     scales = [log_noise_scales(p) if choice.names(LOG_NOISE_SCALE) else {} for p in (first, second)]
-    for pair in site_pairs(first.before.spectra, second.before.spectra):
+    for pair in site_pairs(first.before, second.before):
         if not choice.wants(pair.first.site, pair.first.measurement):
             continue
         a, b = spectrum_at(first, pair.first, ours), spectrum_at(second, pair.second, theirs)
@@ -160,7 +173,6 @@ def decided(found: Sequence[SiteDifference]) -> list[SiteDifference]:
             other=one.other,
             target=one.target,
             found=verdict,
-            interpolated=one.interpolated,
             reason=one.reason,
             numbers=one.numbers,
         )
@@ -178,23 +190,21 @@ class _Place:
 
     def number(self, name: str, margin: float, first: NumberAt, second: NumberAt) -> SiteDifference:
         a, b = first.estimated, second.estimated
-        found = difference(a, b, paired=self.paired and a.block_sizes == b.block_sizes, margin=margin)
-        why = [f"{run}: {one.reason}" for run, one in (("A", first), ("B", second)) if one.reason]
-        off = max(first.interpolated, second.interpolated)
-        return self._difference(name, found, "; ".join(why), off, (a, b))
+        paired = self.paired and a.block_sizes == b.block_sizes
+        found = difference(a, b, paired=paired, margin=margin)
+        numbers = ("A", first), ("B", second)
+        why = [f"{run}: {one.reason}" for run, one in numbers if one.reason]
+        if math.isfinite(found.delta) and self.pair.first.measurement not in EXACT:
+            why += [f"{run}: {none}" for run, one in numbers if (none := _no_error(one.estimated))]
+        return self._difference(name, found, "; ".join(why), (a, b))
 
     def distance(self, name: str, found: Difference, reason: str) -> SiteDifference:
         return self._difference(name, found, reason)
 
     def _difference(
-        self,
-        name: str,
-        found: Difference,
-        reason: str,
-        interpolated: float = 0.0,
-        numbers: tuple[Estimated, Estimated] | None = None,
+        self, name: str, found: Difference, reason: str, numbers: tuple[Estimated, Estimated] | None = None
     ) -> SiteDifference:
-        exact = not (self.pair.first.block_sizes and self.pair.second.block_sizes)
+        exact = self.pair.first.measurement in EXACT and math.isfinite(found.delta)
         return SiteDifference(
             measurement=self.pair.first.measurement,
             statistic=name,
@@ -202,35 +212,44 @@ class _Place:
             other=self.pair.second.site,
             target=self.target,
             found=found,
-            interpolated=interpolated,
-            reason=reason or (NO_NOISE if exact else ""),
+            reason="; ".join(filter(None, (reason, NO_NOISE if exact else ""))),
             numbers=numbers,
         )
 
 
-def numbers_across(
-    points: Sequence[Point], choice: Choice | None = None
-) -> Iterator[tuple[str, str, Site, tuple[NumberAt | None, ...], float]]:
-    """Each number in every run at one aligned point, as (measurement, statistic, site, runs, margin).
+def _no_error(number: Estimated) -> str:
+    """Why a number has no standard error; empty where it has one."""
+    if len(number.block_sizes) < 2:
+        return NO_BLOCKS
+    undefined = int(np.isnan(number.per_row).sum())
+    without = f"{undefined} of the {len(number.block_sizes)} blocks of its probe"
+    return f"no standard error: the number does not exist without {without}" if undefined else ""
 
-    Args:
-        points: of runs of one architecture, A first; sites are A's.
-        choice: what to look at.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A spectrum that is not compared.
+
+    Attributes:
+        of_second: whether it is of B.
+        site: in its own run; reason: why, after the name of the run.
     """
-    choice = choice or Choice()
-    later = [spectra_at(point) for point in points]
-    earlier = [{(s.measurement, s.site): s for s in point.before.spectra} for point in points]
-    scales = [log_noise_scales(p) if choice.names(LOG_NOISE_SCALE) else {} for p in points]
-    for (measurement, site), spectrum in earlier[0].items():
-        if not choice.wants(site, measurement):
-            continue
-        runs = [
-            None if (measurement, site) not in own else spectrum_at(point, own[measurement, site], after)
-            for point, own, after in zip(points, earlier, later, strict=True)
-        ]
-        for q in quantities(spectrum, spectrum, choice.statistics):
-            found = tuple(None if run is None else run.number(q) for run in runs)
-            yield measurement, q.name, site, found, q.margin
-        if measurement == GRADIENTS and choice.names(LOG_NOISE_SCALE):
-            of_runs = tuple(table.get(site) for table in scales)
-            yield measurement, LOG_NOISE_SCALE, site, of_runs, margin_of(LOG_NOISE_SCALE)
+
+    of_second: bool
+    measurement: str
+    site: Site
+    reason: str
+
+
+def left_out(first: Point, second: Point, choice: Choice) -> Iterator[LeftOut]:
+    """Spectra of the measurements and layers that are compared, without a number at this point."""
+    pairs = list(site_pairs(first.before, second.before))
+    for of_second, point in ((False, first), (True, second)):
+        own = [pair.second if of_second else pair.first for pair in pairs]
+        paired, later = set(map(id, own)), of_place(point.after)
+        for one in point.before.spectra:
+            alone = id(one) not in paired
+            why = "the other run has none there" if alone else ""
+            why = why or why_not_between(one, later.get((one.measurement, one.site)))
+            if why and choice.wants(one.site, one.measurement):
+                yield LeftOut(of_second=of_second, measurement=one.measurement, site=one.site, reason=why)

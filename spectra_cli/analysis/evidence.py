@@ -1,6 +1,7 @@
 """What many decided differences say together: moved, equal or inconclusive, by counting sites.
 
-A statistic has moved if it differs in at least half of the sites with a common sign. The evidence has moved
+A statistic has moved if it differs in at least half of the sites with a common sign; a site without a number
+counts as one where it was not shown to. The evidence has moved
 if two of its statistics have (its one, where it has one); it is equal if in three quarters of the sites all
 its statistics passed equivalence. Anything else is inconclusive, with the floor that was not beaten and the
 size of a probe that would decide.
@@ -16,19 +17,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import stdtrit
 
 from spectra_cli.analysis.decisions import (
-    EQUIVALENCE_LEVEL,
     FALSE_DISCOVERY_RATE,
     Difference,
     Verdict,
-    sequences_needed,
+    sequences_to_differ,
+    sequences_to_equal,
 )
 from spectra_cli.analysis.differences import SiteDifference
-from spectra_cli.analysis.quantities import plain_name
+from spectra_cli.analysis.quantities import is_distance, plain_name
 from spectra_cli.analysis.seed_noise import SeedNoise
-from spectra_cli.core.types import Site
 
 MOVED_SHARE = 0.5
 EQUAL_SHARE = 0.75
@@ -48,6 +47,7 @@ class Obstacle(StrEnum):
     """Why a site shows no difference, in the order in which they are asked for."""
 
     NO_ERROR = "no standard error"
+    INTERPOLATION = "interpolation between checkpoints"
     NOISE = "noise of this comparison"
     PROBE = "probe floor"
     SEEDS = "replicate floor"
@@ -59,16 +59,16 @@ class Counted:
 
     Attributes:
         statistic: as it is compared (`log_` before it where its logarithm is).
-        num_sites: of the evidence, also where this statistic has no number.
+        num_sites: that were looked at, also where this statistic has no number.
         risen, fallen: addresses where B is larger, smaller, than A (distances only rise).
         num_equal, num_undecided: sites; what is left has no number.
         obstacles: at the undecided sites: what kept the difference from counting -> how often.
         delta, stderr, floor, margin: medians over the sites with a number.
         seed_floor: that the sites were held against; NaN without replicates.
-        sequences_to_differ: probe at which a difference of this size would be three standard errors,
-            median over the undecided sites; None without any.
+        sequences_to_differ: probe at which a difference of this size would count, median over the
+            undecided sites; None without any, and for distances, which shrink with the noise.
         sequences_to_equal: probe at which its interval would fit into the margin; None where it is
-            larger than the margin, or without undecided sites.
+            larger than the margin, without undecided sites, and for distances.
     """
 
     statistic: str
@@ -104,7 +104,8 @@ class Evidence:
 
     Attributes:
         statistics: each over the sites, also those without any number.
-        layers: that have a site.
+        layers: where some statistic has a number.
+        num_sites: that were looked at.
         num_all_equal: sites where every statistic passed equivalence.
     """
 
@@ -135,8 +136,7 @@ def gather(
     found: dict[str, dict[str, SiteDifference]] = {name: {} for name in statistics}
     for item in differences:
         by_site = found.get(plain_name(item.statistic))
-        known = item.site.layer is not None and math.isfinite(item.found.delta)
-        if by_site is not None and item.measurement == measurement and known:
+        if by_site is not None and item.measurement == measurement and item.site.layer is not None:
             by_site[item.site.address] = item
     sites = tuple(dict.fromkeys(address for by_site in found.values() for address in by_site))
     verdicts = {
@@ -148,19 +148,18 @@ def gather(
         _counted(name, len(sites), tuple(found[name].values()), verdicts[name], num_sequences, seeds)
         for name in statistics
     )
+    known = [i for by_site in found.values() for i in by_site.values() if math.isfinite(i.found.delta)]
     return Evidence(
-        flag=_flag(counted, len(sites), num_all_equal),
+        flag=_flag(counted, len(sites), num_all_equal) if known else Flag.NOT_MEASURED,
         measurement=measurement,
         statistics=counted,
-        layers=tuple(sorted({Site.parse(site).layer or 0 for site in sites})),
+        layers=tuple(sorted({item.site.layer or 0 for item in known})),
         num_sites=len(sites),
         num_all_equal=num_all_equal,
     )
 
 
 def _flag(counted: Sequence[Counted], num_sites: int, num_all_equal: int) -> Flag:
-    if not num_sites:
-        return Flag.NOT_MEASURED
     if sum(c.has_moved for c in counted) >= min(MOVED_STATISTICS, len(counted)):
         return Flag.MOVED
     return Flag.EQUAL if num_all_equal >= EQUAL_SHARE * num_sites else Flag.INCONCLUSIVE
@@ -174,10 +173,13 @@ def _counted(
     num_sequences: int,
     seeds: SeedNoise | None,
 ) -> Counted:
+    items = [item for item in items if math.isfinite(item.found.delta)]
     found = [item.found for item in items]
     different = [i for i in items if verdicts[i.site.address] is Verdict.DIFFERENT]
     undecided = [i.found for i in items if verdicts[i.site.address] is Verdict.INCONCLUSIVE]
     obstacles = [_obstacle(d) for d in undecided]
+    # the distance of two noisy spectra falls as their noise does: no size of it to go by
+    to_go_by = [] if is_distance(statistic) else undecided
     seed_floor = math.nan
     if seeds is not None and items:
         seed_floor = seeds.floor(items[0].measurement, items[0].statistic)
@@ -186,7 +188,7 @@ def _counted(
         num_sites=num_sites,
         risen=tuple(i.site.address for i in different if i.found.delta > 0),
         fallen=tuple(i.site.address for i in different if i.found.delta < 0),
-        num_equal=sum(v is Verdict.EQUAL for v in verdicts.values()),
+        num_equal=sum(verdicts[i.site.address] is Verdict.EQUAL for i in items),
         num_undecided=len(undecided),
         obstacles={kind: obstacles.count(kind) for kind in Obstacle if kind in obstacles},
         delta=_median(d.delta for d in found),
@@ -194,8 +196,8 @@ def _counted(
         floor=_median(d.floor for d in found),
         seed_floor=seed_floor,
         margin=_median(d.margin for d in found),
-        sequences_to_differ=_middle(sequences_needed(d, num_sequences) for d in undecided),
-        sequences_to_equal=_middle(sequences_to_equal(d, num_sequences) for d in undecided),
+        sequences_to_differ=_middle(sequences_to_differ(d, num_sequences) for d in to_go_by),
+        sequences_to_equal=_middle(sequences_to_equal(d, num_sequences) for d in to_go_by),
     )
 
 
@@ -203,17 +205,9 @@ def _obstacle(found: Difference) -> Obstacle:
     if math.isnan(found.adjusted):
         return Obstacle.NO_ERROR
     if found.adjusted > FALSE_DISCOVERY_RATE:
-        return Obstacle.NOISE
+        within = abs(found.delta) <= found.interpolated and found.interpolated > 0.0
+        return Obstacle.INTERPOLATION if within else Obstacle.NOISE
     return Obstacle.PROBE if found.verdict is not Verdict.DIFFERENT else Obstacle.SEEDS
-
-
-def sequences_to_equal(found: Difference, num_sequences: int) -> int | None:
-    """Probe size at which the interval of this difference would fit into its margin; None if it never can."""
-    room = found.margin - abs(found.delta)
-    if not (room > 0 and math.isfinite(found.stderr)) or found.degrees < 1:
-        return None
-    reach = float(stdtrit(found.degrees, 0.5 + EQUIVALENCE_LEVEL / 2)) * found.stderr
-    return math.ceil(num_sequences * (reach / room) ** 2)
 
 
 def _median(numbers: Iterable[float]) -> float:

@@ -24,7 +24,7 @@ class Finding:
     Attributes:
         measurement, component: where; `layers`: in A, empty outside the blocks.
         statistic: which number.
-        target: of the point; `num_points`: at how many points some of these layers moved so.
+        target: of the point.
         delta: mean over the layers of B - A, or of a distance.
         stderr: mean of the layers' standard errors, which bounds that of the mean.
         strength: the largest |z| among the layers.
@@ -35,7 +35,6 @@ class Finding:
     layers: tuple[int, ...]
     statistic: str
     target: float
-    num_points: int
     delta: float
     stderr: float
     strength: float
@@ -95,7 +94,7 @@ def findings(differences: Sequence[SiteDifference]) -> list[list[Finding]]:
         for same in _grouped(group, lambda d: (d.statistic,)):
             here = [one for one in same if one.is_different and one.target == target]
             for run in _neighbours(here, _layers(same)):
-                one = _finding(run, same)
+                one = _finding(run)
                 told.setdefault((one.measurement, one.component, one.layers), []).append(one)
     lists = [sorted(found, key=_strongest) for found in told.values()]
     return sorted(lists, key=lambda found: _strongest(found[0]))
@@ -127,23 +126,15 @@ def _neighbours(moved: Sequence[SiteDifference], measured: Sequence[int]) -> lis
     return [[one for _, one in run] for _, run in runs]
 
 
-def _finding(run: Sequence[SiteDifference], of_statistic: Sequence[SiteDifference]) -> Finding:
+def _finding(run: Sequence[SiteDifference]) -> Finding:
     first = run[0]
     layers = {one.site.layer for one in run}
-    rises = first.found.delta > 0
     return Finding(
         measurement=first.measurement,
         component=first.site.component,
         layers=tuple(sorted(layer for layer in layers if layer is not None)),
         statistic=first.statistic,
         target=first.target,
-        num_points=len(
-            {
-                d.target
-                for d in of_statistic
-                if d.is_different and d.site.layer in layers and (d.found.delta > 0) == rises
-            }
-        ),
         delta=float(np.mean([one.found.delta for one in run])),
         stderr=float(np.mean([one.found.stderr for one in run])),
         strength=max(abs(one.z) for one in run),

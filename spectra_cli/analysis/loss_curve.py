@@ -2,11 +2,12 @@
 
     L(t) = E + A t^-b             and             L(t) = E + A t^-b + c x(t)
 
-b from a grid, the rest by least squares with Huber's weights. x, known only up to now, is continued on the
-straight line in log t that fits it. Intervals: moving-block bootstrap of the residuals.
+Huber's estimate, with neither E nor A below zero. x, known only up to now, is continued on the straight line
+in log t that fits it. Intervals: studentised bootstrap of the residuals.
 
 Source: of the form, J. Hoffmann et al. (arXiv 2203.15556), equation 2 with the data term alone; of the
-weights, P. Huber, "Robust estimation of a location parameter" (1964).
+estimate, P. Huber, "Robust Statistics" (1981), section 7.8; of the intervals, B. Efron and R. Tibshirani, "An
+Introduction to the Bootstrap" (1993), sections 9.4 and 12.5.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ FEWEST_POINTS = 5
 EXPONENTS = np.geomspace(0.02, 2.0, 100)
 REPLICATES = 400
 FURTHEST = 1000.0
+TIMES = np.geomspace(1.0, FURTHEST, 1000)
 # Huber's constant: 95 % as efficient as least squares where the residuals are Gaussian.
 _HUBER = 1.345
-_ROUNDS = 20
+_ROUNDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,53 +57,68 @@ class LossCurve:
 
     def reaches(self, target: float) -> float:
         """First tokens after `unit` at which the curve is at `target`; inf if not within `FURTHEST` times."""
-        times = self.unit * np.geomspace(1.0, FURTHEST, 2000)
-        below = np.flatnonzero(self.at(times) <= target)
-        if not below.size:
-            return math.inf
-        place = int(below[0])
-        if place == 0:
-            return float(times[0])
-        high, low = self.at(times[place - 1 : place + 1])
-        share = (high - target) / (high - low)
-        return float(times[place - 1] * (times[place] / times[place - 1]) ** share)
+        times = self.unit * TIMES
+        return _first_at(target, times, self.at(times))
+
+
+def _first_at(target: float, times: FloatArray, losses: FloatArray) -> float:
+    """Where losses at ascending times first come down to the target, log-linear between; inf for never."""
+    below = np.flatnonzero(losses <= target)
+    if not below.size:
+        return math.inf
+    place = int(below[0])
+    if place == 0:
+        return float(times[0])
+    high, low = losses[place - 1 : place + 1]
+    share = (high - target) / (high - low)
+    return float(times[place - 1] * (times[place] / times[place - 1]) ** share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Continuation:
-    """A fitted curve with its bootstrap.
+    """A fitted curve with its bootstrap: intervals as of Student's t, by how far replicates are off.
 
     Attributes:
-        curve: the fit.
-        replicates: fits to the curve with resampled residuals.
+        curve: the fit; spread: root mean square of its residuals over their degrees of freedom, nats.
+        replicates, spreads: the same of fits to the curve with resampled residuals, every one of them; one
+            that does not fall is flat, and never reaches a target below it.
         residuals: (n,) loss minus curve, scaled up for the degrees of freedom that the fit took.
     """
 
     curve: LossCurve
+    spread: float
     replicates: tuple[LossCurve, ...]
+    spreads: FloatArray
     residuals: FloatArray
 
     @property
-    def spread(self) -> float:
-        """Root mean square of the residuals, in nats."""
-        return math.sqrt(float((self.residuals**2).mean()))
+    def autocorrelation(self) -> float:
+        """Of residuals of neighbouring checkpoints; the bootstrap takes them for independent."""
+        power = float(self.residuals @ self.residuals)
+        return float(self.residuals[1:] @ self.residuals[:-1]) / power if power else 0.0
 
     def loss(self, tokens: float, *, level: float, seed: int = 0) -> tuple[float, float, float]:
         """The loss measured at `tokens`: value, low, high of the `level` prediction interval."""
         where = np.array([tokens])
-        value = float(self.curve.at(where)[0])
         noise = np.random.default_rng(seed).choice(self.residuals, len(self.replicates))
-        fitted = np.array([float(curve.at(where)[0]) for curve in self.replicates])
-        errors = noise - (fitted - value)
-        low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
-        return value, value + float(low), value + float(high)
+        low, high = self._band(where, level, noise[:, None])
+        return float(self.curve.at(where)[0]), float(low[0]), float(high[0])
 
     def tokens_to(self, target: float, *, level: float) -> tuple[float, float, float]:
-        """Tokens at which the curve reaches `target`: value, and the percentile interval; inf for never."""
-        found = np.sort([curve.reaches(target) for curve in self.replicates])
-        last = len(found) - 1
-        low, high = (found[round(last * share)] for share in ((1 - level) / 2, (1 + level) / 2))
-        return self.curve.reaches(target), float(low), float(high)
+        """Tokens at which the curve reaches `target`: value, and where its band does; inf for never."""
+        times = self.curve.unit * TIMES
+        low, high = (_first_at(target, times, edge) for edge in self._band(times, level))
+        return self.curve.reaches(target), low, high
+
+    def _band(
+        self, tokens: FloatArray, level: float, noise: FloatArray | float = 0.0
+    ) -> tuple[FloatArray, FloatArray]:
+        """Low and high ends (n,) of the intervals of the curve, or of the losses around it."""
+        value = self.curve.at(tokens)
+        errors = noise - (np.array([curve.at(tokens) for curve in self.replicates]) - value)
+        relative = errors / np.maximum(self.spreads, 1e-300)[:, None]
+        low, high = np.quantile(relative, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return value + self.spread * low, value + self.spread * high
 
 
 def continue_curve(
@@ -118,166 +135,144 @@ def continue_curve(
     Returns:
         None with too few points, or where no curve that falls fits.
     """
-    curve = fit_loss_curve(tokens, losses, covariate)
-    if curve is None:
+    family = _Family(tokens, covariate)
+    curves, spreads = family.fit(losses[None, :])
+    n, curve = len(tokens), curves[0]
+    if n < family.fewest_points or curve.scale == 0:
         return None
-    residuals = losses - _fitted(curve, tokens, covariate)
-    unknowns = 3 if covariate is None else 4
-    n = len(tokens)
-    residuals = (residuals - residuals.mean()) * math.sqrt(n / (n - unknowns))
-    generator = np.random.default_rng(seed)
-    drawn = residuals[_moving_blocks(n, generator)]
-    basis = _Basis(tokens, covariate)
-    exponents = np.sort(np.append(EXPONENTS, curve.exponent))
-    weights = _huber_weights(residuals)
-    replicates = basis.curves((losses - residuals)[:, None] + drawn, weights, exponents)
-    fitting = tuple(replicate for replicate in replicates if replicate is not None)
-    return Continuation(curve=curve, replicates=fitting or (curve,), residuals=residuals)
+    fitted = family.fitted(curve)
+    residuals = (losses - fitted) * math.sqrt(n / (n - family.num_unknowns))
+    draws = np.random.default_rng(seed).integers(0, n, (REPLICATES, n))
+    replicates, their_spreads = family.fit(fitted + residuals[draws])
+    return Continuation(
+        curve=curve,
+        spread=float(spreads[0]),
+        replicates=tuple(replicates),
+        spreads=their_spreads,
+        residuals=residuals,
+    )
 
 
 def fit_loss_curve(
     tokens: FloatArray, losses: FloatArray, covariate: FloatArray | None = None
 ) -> LossCurve | None:
-    """The curve alone, by least squares reweighted until the weights rest; None as in `continue_curve`."""
-    if len(tokens) < FEWEST_POINTS + (covariate is not None):
-        return None
-    basis = _Basis(tokens, covariate)
-    weights, curve = np.ones(len(tokens)), None
-    for _ in range(_ROUNDS):
-        (coarse,) = basis.curves(losses[:, None], weights, EXPONENTS)
-        if coarse is None:
-            return None
-        around = coarse.exponent * np.geomspace(0.95, 1.05, 41)
-        (curve,) = basis.curves(losses[:, None], weights, around)
-        if curve is None:
-            return None
-        updated = _huber_weights(losses - _fitted(curve, tokens, covariate))
-        if np.abs(updated - weights).max() < 1e-3:
-            break
-        weights = updated
-    return curve
+    """The curve alone; None as in `continue_curve`."""
+    family = _Family(tokens, covariate)
+    (curve,), _ = family.fit(losses[None, :])
+    return curve if len(tokens) >= family.fewest_points and curve.scale > 0 else None
 
 
-class _Basis:
-    """The columns of the regression for each exponent, and the continued covariate."""
+class _Family:
+    """The curves over these tokens, fitted to many losses at once."""
 
     def __init__(self, tokens: FloatArray, covariate: FloatArray | None) -> None:
-        self.unit = float(tokens[-1])
-        self._time = tokens / self.unit
+        self._unit = float(tokens[-1])
+        self._time = tokens / self._unit
         self._covariate = covariate
+        self._grid = _Bounded(self._design(EXPONENTS))
         self._drift = self._start = 0.0
         if covariate is not None:
             self._drift, self._start = map(float, np.polyfit(np.log(self._time), covariate, 1))
 
-    def curves(
-        self, losses: FloatArray, weights: FloatArray, exponents: FloatArray
-    ) -> list[LossCurve | None]:
-        """The best falling curve for each column of losses (n, r); None where none falls."""
-        columns = [np.ones((exponents.size, self._time.size)), self._time ** -exponents[:, None]]
+    @property
+    def num_unknowns(self) -> int:
+        """E, A, b, and c where there is a covariate."""
+        return 3 + (self._covariate is not None)
+
+    @property
+    def fewest_points(self) -> int:
+        """That a curve is fitted to."""
+        return FEWEST_POINTS + (self._covariate is not None)
+
+    def fit(self, losses: FloatArray) -> tuple[list[LossCurve], FloatArray]:
+        """Huber's estimate for each row of losses (r, n), with the spread (r,) of its residuals.
+
+        Least squares on losses that are pulled in to his limit around the curve, until they rest.
+        """
+        pulled, spare = losses, losses.shape[1] - self.num_unknowns
+        for _ in range(_ROUNDS):
+            exponents = self._exponents(pulled)
+            design = self._design(exponents)
+            solutions = _Bounded(design).solve(pulled[..., None])[0][..., 0]
+            fitted = np.einsum("rnk,rk->rn", design, solutions)
+            residuals = losses - fitted
+            # a fit makes as many residuals small as it has unknowns
+            sizes = np.sort(np.abs(residuals), axis=1)[:, -spare:]
+            limit = _HUBER * 1.4826 * np.median(sizes, axis=1, keepdims=True)
+            moved = fitted + np.clip(residuals, -limit, limit)
+            if (np.abs(moved - pulled) <= 0.01 * limit).all():
+                break
+            pulled = moved
+        curves = [self._curve(float(b), row) for b, row in zip(exponents, solutions, strict=True)]
+        return curves, np.sqrt((residuals**2).sum(axis=1) / spare)
+
+    def fitted(self, curve: LossCurve) -> FloatArray:
+        """(n,) the curve with the covariate as it was measured."""
+        coefficients = np.array([curve.floor, curve.scale, curve.slope])[: self.num_unknowns - 1]
+        fitted: FloatArray = self._design(np.array([curve.exponent]))[0] @ coefficients
+        return fitted
+
+    def _design(self, exponents: FloatArray) -> FloatArray:
+        """(exponents, n, k): a constant, t^-b, and the covariate."""
+        falling = self._time ** -exponents[:, None]
+        columns = [np.ones_like(falling), falling]
         if self._covariate is not None:
-            columns.append(np.broadcast_to(self._covariate, columns[0].shape))
-        root = np.sqrt(weights)[:, None]
-        design, response = np.stack(columns, axis=-1) * root, losses * root
-        solutions, errors = _least_squares(design, response)
-        without_floor, larger = _least_squares(design[..., 1:], response)
-        negative = solutions[:, 0] < 0
-        solutions[:, 0] = np.where(negative, 0.0, solutions[:, 0])
-        solutions[:, 1:] = np.where(negative[:, None], without_floor, solutions[:, 1:])
-        errors = np.where(solutions[:, 1] > 0, np.where(negative, larger, errors), np.inf)
-        best = errors.argmin(axis=0)
-        return [
-            self._curve(float(exponents[place]), solutions[place, :, column])
-            if np.isfinite(errors[place, column])
-            else None
-            for column, place in enumerate(best)
-        ]
+            columns.append(np.broadcast_to(self._covariate, falling.shape))
+        return np.stack(columns, axis=-1)
+
+    def _exponents(self, losses: FloatArray) -> FloatArray:
+        """(r,) of the best curves: the lowest point of the parabola through the best of the grid."""
+        errors = self._grid.solve(losses.T)[1]
+        best = errors.argmin(axis=0).clip(1, len(EXPONENTS) - 2)
+        before, here, after = (errors[best + step, np.arange(len(losses))] for step in (-1, 0, 1))
+        bend = before - 2 * here + after
+        shift = np.where(bend > 0, (before - after) / np.where(bend > 0, 2 * bend, 1.0), 0.0)
+        step = math.log(EXPONENTS[1] / EXPONENTS[0])
+        exponents: FloatArray = EXPONENTS[best] * np.exp(step * shift.clip(-1.0, 1.0))
+        return exponents
 
     def _curve(self, exponent: float, solution: FloatArray) -> LossCurve:
+        floor, scale, *slope = map(float, solution)
         return LossCurve(
-            floor=float(solution[0]),
-            scale=float(solution[1]),
+            floor=floor,
+            scale=scale,
             exponent=exponent,
-            unit=self.unit,
-            slope=float(solution[2]) if len(solution) > 2 else 0.0,
-            start=float(self._start),
-            drift=float(self._drift),
+            unit=self._unit,
+            slope=slope[0] if slope else 0.0,
+            start=self._start,
+            drift=self._drift,
         )
 
 
-def _least_squares(design: FloatArray, response: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Solutions (g, k, r) and summed squared errors (g, r) of designs (g, n, k) for responses (n, r)."""
-    solutions: FloatArray = np.linalg.pinv(design) @ response
-    errors: FloatArray = ((response - design @ solutions) ** 2).sum(axis=1)
-    return solutions, errors
+class _Bounded:
+    """Least squares with neither floor nor scale below zero, for designs (..., n, k).
 
-
-def _fitted(curve: LossCurve, tokens: FloatArray, covariate: FloatArray | None) -> FloatArray:
-    """The curve with the covariate as it was measured."""
-    time = tokens / curve.unit
-    fitted: FloatArray = curve.floor + curve.scale * time**-curve.exponent
-    return fitted if covariate is None else fitted + curve.slope * covariate
-
-
-def _huber_weights(residuals: FloatArray) -> FloatArray:
-    sizes = np.abs(residuals)
-    limit = _HUBER * 1.4826 * float(np.median(sizes))
-    return np.minimum(1.0, limit / np.maximum(sizes, 1e-300)) if limit > 0 else np.ones_like(sizes)
-
-
-def _moving_blocks(n: int, generator: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """(n, REPLICATES) places: runs of about n^(1/3) neighbours, around the end, drawn with replacement."""
-    length = max(1, round(n ** (1 / 3)))
-    starts = generator.integers(0, n, (math.ceil(n / length), 1, REPLICATES))
-    places = (starts + np.arange(length)[None, :, None]) % n
-    return places.reshape(-1, REPLICATES)[:n]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackTest:
-    """What the curve would have said of the last part, from the first part alone.
-
-    Attributes:
-        num_fitted, num_held: points of both parts.
-        last_fitted, last: tokens at their ends.
-        curve, with_covariate, unchanged: root mean square errors in nats over the held part: of the curve,
-            of the curve with the covariate, and of the last fitted loss kept. NaN where there is no fit.
+    The problem is convex: its solution is the best of those that leave out the floor, the scale, both or
+    none, among those that keep to the bounds.
     """
 
-    num_fitted: int
-    num_held: int
-    last_fitted: float
-    last: float
-    curve: float
-    with_covariate: float
-    unchanged: float
+    def __init__(self, designs: FloatArray) -> None:
+        self._num_columns = designs.shape[-1]
+        others = list(range(2, self._num_columns))
+        self._faces = []
+        for kept in ([0, 1], [1], [0], []):
+            if columns := kept + others:
+                left, sizes, right = np.linalg.svd(designs[..., columns], full_matrices=False)
+                known = sizes > 1e-10 * sizes[..., :1]
+                inverse = np.where(known, 1.0 / np.where(known, sizes, 1.0), 0.0)
+                back = np.swapaxes(right, -1, -2) * inverse[..., None, :]
+                self._faces.append((columns, np.swapaxes(left * known[..., None, :], -1, -2), back))
 
-
-def back_test(
-    tokens: FloatArray, losses: FloatArray, covariate: FloatArray | None = None, *, share: float = 0.7
-) -> BackTest | None:
-    """Errors of curves fitted to the first `share` of the points on the points after them.
-
-    Returns:
-        None where the first part has fewer than `FEWEST_POINTS` points, or the rest fewer than two.
-    """
-    first = int(share * len(tokens))
-    if first < FEWEST_POINTS or len(tokens) - first < 2:
-        return None
-
-    def error(given: FloatArray | None) -> float:
-        curve = fit_loss_curve(tokens[:first], losses[:first], None if given is None else given[:first])
-        return math.nan if curve is None else _root_mean_square(losses[first:] - curve.at(tokens[first:]))
-
-    return BackTest(
-        num_fitted=first,
-        num_held=len(tokens) - first,
-        last_fitted=float(tokens[first - 1]),
-        last=float(tokens[-1]),
-        curve=error(None),
-        with_covariate=math.nan if covariate is None else error(covariate),
-        unchanged=_root_mean_square(losses[first:] - losses[first - 1]),
-    )
-
-
-def _root_mean_square(values: FloatArray) -> float:
-    return math.sqrt(float((values**2).mean()))
+    def solve(self, losses: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Solutions (..., k, r) and summed squared errors (..., r) for losses (..., n, r)."""
+        power = (losses**2).sum(axis=-2)
+        best, least = np.zeros(()), np.array(np.inf)
+        for columns, project, back in self._faces:
+            parts = project @ losses
+            solution = np.zeros((*parts.shape[:-2], self._num_columns, parts.shape[-1]))
+            solution[..., columns, :] = back @ parts
+            keeps = (solution[..., :2, :] >= 0).all(axis=-2)
+            errors = np.where(keeps, power - (parts**2).sum(axis=-2), np.inf)
+            best = np.where((errors < least)[..., None, :], solution, best)
+            least = np.minimum(errors, least)
+        return best, least

@@ -5,8 +5,9 @@ Source: specs E1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from spectra_cli.core.types import FloatArray
 
 # Targets end this share of the common range of losses above the worst of the best losses.
 COMMON_SHARE = 0.6
+# A third checkpoint this share of the bracket away, or further, tells how a number bends.
+APART = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,25 +29,33 @@ class Bracket:
         share: u in [0, 1], how far from the first to the second.
         gap: half the distance of the quantity matched on (nats, steps or tokens) between them, at most
             what rounding to the nearer one would cost.
+        third: another checkpoint, from which it is seen how numbers bend between the two; None without one.
+        place: of the third, where `before` is at 0 and `after` at 1.
     """
 
     before: int
     after: int
     share: float
     gap: float
+    third: int | None = None
+    place: float = math.nan
 
     def between(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """Linear interpolation of a number, or of its replicates, of the two checkpoints."""
         point: FloatArray = (1.0 - self.share) * first + self.share * second
         return point
 
-    def between_spectra(self, first: FloatArray, second: FloatArray) -> FloatArray:
-        """Interpolation of eigenvalues, linear in their logarithm; zero where either is zero."""
-        if self.share == 0.0 or self.before == self.after:
-            return first
-        with np.errstate(divide="ignore"):
-            point: FloatArray = np.exp(self.between(np.log(first), np.log(second)))
-        return point
+    def bend(self, first: FloatArray, second: FloatArray, third: FloatArray | None) -> FloatArray:
+        """What interpolation may have got wrong: the parabola through the third checkpoint less the line.
+
+        Without a third checkpoint, how far the nearer of the two is.
+        """
+        if third is None or self.third is None:
+            to_nearer: FloatArray = (second - first) * min(self.share, 1.0 - self.share)
+            return to_nearer
+        slopes = second - first, (third - second) / (self.place - 1.0)
+        curved: FloatArray = (slopes[1] - slopes[0]) / self.place * self.share * (self.share - 1.0)
+        return curved
 
 
 def best_so_far(losses: Sequence[float]) -> FloatArray:
@@ -92,6 +103,26 @@ def at_position(positions: Sequence[float], target: float) -> Bracket | None:
     step = float(places[after] - places[after - 1])
     share = float((target - places[after - 1]) / step)
     return Bracket(before=after - 1, after=after, share=share, gap=step * min(share, 1.0 - share))
+
+
+def with_third(bracket: Bracket, values: FloatArray, preferred: Sequence[int]) -> Bracket:
+    """The bracket with the nearest checkpoint that is far enough from both ends to show a bend.
+
+    Args:
+        bracket: between two checkpoints.
+        values: what is matched on, at each checkpoint; NaN where it is unknown or not on the way.
+        preferred: checkpoints that are read anyway; others are taken only where none of these will do.
+    """
+    if bracket.before == bracket.after or bracket.share in (0.0, 1.0):
+        return bracket
+    places = (values - values[bracket.before]) / (values[bracket.after] - values[bracket.before])
+    away = np.maximum(places - 1.0, -places)
+    for among in (preferred, range(len(values))):
+        far = [index for index in among if away[index] >= APART]
+        if far:
+            third = min(far, key=lambda index: float(away[index]))
+            return replace(bracket, third=third, place=float(places[third]))
+    return bracket
 
 
 def loss_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray:

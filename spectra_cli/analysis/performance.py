@@ -32,7 +32,8 @@ class Performance:
     Attributes:
         token_gain: tokens of the baseline over tokens of the intervention at equal loss, less one; NaN
             where unknown.
-        token_gain_error: what interpolation between checkpoints and the noise of the loss may add.
+        token_gain_error: what interpolation between checkpoints and the noise of the loss may add; NaN where
+            that is unknown, and then so is what the gain says.
         throughput_gain: of the intervention over the baseline, less one, measured on hardware that nothing
             else used; NaN where unknown.
     """
@@ -109,10 +110,10 @@ def performance(
     """
     ratio = baseline.tokens / intervention.tokens if intervention.tokens > 0 else math.nan
     slopes = [abs(run.per_nat) for run in (baseline, intervention) if math.isfinite(run.per_nat)]
-    from_loss = 2.0 * loss_stderr * max(slopes, default=0.0) if math.isfinite(loss_stderr) else 0.0
+    from_loss = 2.0 * loss_stderr * max(slopes, default=math.nan)
     error = ratio * math.hypot(baseline.interpolation, intervention.interpolation, from_loss)
     return Performance(
         token_gain=ratio - 1.0,
-        token_gain_error=error if math.isfinite(ratio) else 0.0,
+        token_gain_error=error,
         throughput_gain=math.nan if throughput_ratio is None else throughput_ratio - 1.0,
     )

@@ -1,6 +1,7 @@
 """Phases of training from effective rank and alpha over tokens: turning points of a noisy path.
 
-Source: specs H; the phases and their signs: arXiv 2509.23024.
+Source: specs H; the phases and their signs: arXiv 2509.23024; where an extreme may lie: S. Gupta, "On some
+multiple decision (selection and ranking) rules", Technometrics 7 (1965).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.special import stdtrit
 
 from spectra_cli.analysis.decisions import Estimated
 from spectra_cli.core.types import FloatArray
@@ -22,6 +24,9 @@ FEWEST_CHECKPOINTS = 8
 SIGNIFICANT = 3.0
 # A first contraction that ends before this share of the tokens is called warm-up.
 WARMUP_SHARE = 0.1
+BOUNDARY_LEVEL = 0.95
+# Of errors that are known and not estimated from blocks: Student's t is the normal.
+_MANY_DEGREES = 10**6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +35,7 @@ class Segment:
 
     Attributes:
         first, last: checkpoints at its ends.
-        earliest, latest: checkpoints between which its end lies; its neighbours.
+        earliest, latest: checkpoints between which its end lies, as in `boundary`.
         rank_change, rank_stderr: of log effective rank, end minus start.
         alpha_change, alpha_stderr: of the decay exponent.
         name: `warmup`, `entropy-seeking`, `compression-seeking`, `discordant` or `flat`.
@@ -79,6 +84,11 @@ class Path:
                 return standard_error(after.per_row - before.per_row, before.block_sizes)
         return math.hypot(self.stderrs[first], self.stderrs[last])
 
+    @property
+    def degrees(self) -> int:
+        """Degrees of freedom of the error of a change."""
+        return len(self.estimates[0].block_sizes) - 1 if self.estimates else _MANY_DEGREES
+
     def noise(self) -> float:
         """What a checkpoint scatters against its neighbours: median error of a step, over sqrt 2; NaN where
         no step has an error.
@@ -106,7 +116,8 @@ def find_phases(
     turns = turning_points(log_rank.values, turn_height(log_rank.noise(), log_rank.values.size))
     until = max(tokens[0] + WARMUP_SHARE * (tokens[-1] - tokens[0]), warmup_until or 0.0)
     segments: list[Segment] = []
-    for first, last in pairwise(turns):
+    for place, (first, last) in enumerate(pairwise(turns), 1):
+        earliest, latest = boundary(log_rank, turns, place)
         rank_change, rank_error = _change(log_rank, first, last)
         alpha_change, alpha_error = _change(alpha, first, last)
         warmup = not segments and tokens[last] <= until
@@ -114,8 +125,8 @@ def find_phases(
             Segment(
                 first=first,
                 last=last,
-                earliest=max(last - 1, first),
-                latest=min(last + 1, len(tokens) - 1),
+                earliest=earliest,
+                latest=latest,
                 rank_change=rank_change,
                 rank_stderr=rank_error,
                 alpha_change=alpha_change,
@@ -163,6 +174,25 @@ def turning_points(path: FloatArray, height: float) -> list[int]:
             direction, lowest, highest = 1, place, place
     turns.append(path.size - 1)
     return sorted(set(turns))
+
+
+def boundary(path: Path, turns: Sequence[int], place: int) -> tuple[int, int]:
+    """Checkpoints between which the true extreme at `turns[place]` lies, at `BOUNDARY_LEVEL`.
+
+    Every checkpoint between the neighbouring turns may be the extreme, unless its value lies further off than
+    noise explains. The true one is dropped with probability `1 - BOUNDARY_LEVEL` at most, whatever the
+    path's shape (Bonferroni over the checkpoints, Student's t). Since the path goes on between checkpoints,
+    those around these are the answer. The run's last checkpoint is its end for certain.
+    """
+    turn = turns[place]
+    if place == len(turns) - 1:
+        return turn, turn
+    stretch = range(turns[place - 1], turns[place + 1] + 1)
+    bound = float(stdtrit(path.degrees, 1 - (1 - BOUNDARY_LEVEL) / (len(stretch) - 1)))
+    depths = {j: abs(path.values[turn] - path.values[j]) for j in stretch}
+    # without an error nothing can be told apart
+    possible = [j for j, depth in depths.items() if not depth > bound * path.change_stderr(j, turn)]
+    return max(possible[0] - 1, stretch[0]), min(possible[-1] + 1, stretch[-1])
 
 
 def _sign(change: float, stderr: float) -> int:

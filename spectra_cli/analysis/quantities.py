@@ -33,6 +33,8 @@ HEAD_MOVEMENT = "head_movement"
 LOG_NOISE_SCALE = f"log_{GRADIENT_NOISE_SCALE.name}"
 FRACTIONAL = "_frac"
 HEAD_RANKS = 10
+# made of parameters alone: no probe, and no noise of one
+EXACT = (WEIGHTS, WEIGHT_UPDATES)
 _WIDE = 600
 
 # distance -> how large it may be between spectra that are called equal

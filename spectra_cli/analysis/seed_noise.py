@@ -59,7 +59,7 @@ class SeedNoise:
             return Verdict.DIFFERENT
         apart = self.apart.get((item.measurement, item.statistic), math.nan)
         reach = float(stdtrit(self.num_seeds - 1, 0.5 + EQUIVALENCE_LEVEL / 2))
-        within = size + reach * math.hypot(found.stderr, apart) < found.margin
+        within = size + found.interpolated + reach * math.hypot(found.stderr, apart) < found.margin
         return Verdict.EQUAL if within else Verdict.INCONCLUSIVE
 
 

@@ -109,18 +109,6 @@ def subspace_overlap(
     return rotation(orthonormal(first[:rank]), orthonormal(second[:rank]), rank)
 
 
-def chance_spread(rank: int, dimension: int) -> float:
-    """Standard deviation of `O_k` between two random k-dimensional subspaces.
-
-    `sqrt(2) (d - k) / (d sqrt((d - 1)(d + 2)))`, exact for uniformly distributed subspaces.
-
-    >>> round(chance_spread(16, 768), 5)
-    0.0018
-    """
-    d = dimension
-    return math.sqrt(2) * (d - rank) / (d * math.sqrt(max((d - 1) * (d + 2), 1)))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
     """Where a subspace is cut off.

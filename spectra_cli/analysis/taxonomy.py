@@ -150,15 +150,13 @@ def _label(
         and gradients.flag in (r, Flag.INCONCLUSIVE, Flag.NOT_MEASURED)
     ]
     possible = tuple(label for labels in rows for label in labels)
-    if head.layers and len(head.layers) < FEWEST_LAYERS:
-        few = f"{len(head.layers)} shared layers; at least {FEWEST_LAYERS} are needed"
-        return Label.INCONCLUSIVE, few, tuple(label for labels in _ROWS.values() for label in labels)
+    kinds = (("head", head), ("gradients", gradients))
+    few = [f"{name} in {len(one.layers)}" for name, one in kinds if 0 < len(one.layers) < FEWEST_LAYERS]
+    if few:
+        reason = f"{' and '.join(few)} shared layers; at least {FEWEST_LAYERS} are needed"
+        return Label.INCONCLUSIVE, reason, tuple(label for labels in _ROWS.values() for label in labels)
     if len(rows) > 1:
-        unknown = [
-            f"{name}: {_WHY[evidence.flag]}"
-            for name, evidence in (("head", head), ("gradients", gradients))
-            if evidence.flag in _WHY
-        ]
+        unknown = [f"{name}: {_WHY[evidence.flag]}" for name, evidence in kinds if evidence.flag in _WHY]
         return Label.INCONCLUSIVE, "; ".join(unknown), possible
     label, reason = _with_performance(rows[0], performance)
     return label, reason, possible if label is Label.INCONCLUSIVE else (label,)

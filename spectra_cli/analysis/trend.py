@@ -7,6 +7,7 @@ degrees of freedom), and each number is measured on a finite probe. On one probe
 blocks, the second part is the jackknife of the slope itself, so that noise common to the runs cancels.
 The interval `sqrt((t_scatter SE_scatter)^2 + (t_noise SE_noise)^2)` covers at least as often as it says,
 also with one degree of freedom; the scatter holds part of the measurement noise already, which widens it.
+What interpolation between checkpoints may have added to the slope widens it again, whatever the p-value.
 
 Source: specs E5, E6; the interval: S. K. Banerjee, "Approximate confidence interval for linear functions
 of means of k populations when the population variances are not equal", Sankhya 22 (1960).
@@ -27,7 +28,10 @@ from spectra_cli.analysis.decisions import (
     EQUIVALENCE_LEVEL,
     FALSE_DISCOVERY_RATE,
     benjamini_hochberg,
+    interpolation_error,
+    loss_error,
 )
+from spectra_cli.analysis.quantities import EXACT
 from spectra_cli.core.types import CheckpointInfo, FloatArray
 from spectra_cli.statistics.jackknife import standard_error
 
@@ -61,9 +65,11 @@ class BatchTrend:
         num_runs: runs that have the number.
         slope: a doubling of the batch; NaN, as all that follows from it, with fewer than three sizes.
         scatter: standard error of the slope from the runs' distance to the line, `degrees` of freedom.
-        noise: standard error of the slope from the probe's blocks, `noise_degrees` of freedom; NaN
-            without blocks (weights are not measured on a probe), and then left out.
+        noise: standard error of the slope from the probe's blocks, `noise_degrees` of freedom; NaN for
+            weights, which are not measured on a probe, and then left out; NaN also where it is not known, and
+            then nothing follows from the slope.
         floor: the noise, had every run its own probe: smaller slopes may vanish on another probe.
+        interpolated: what interpolation between checkpoints may have added to the slope.
         doublings: from the smallest to the largest batch.
         low, high: 95 % interval of the slope.
         order: of the means at each size: rising or falling at every step; None where not monotone.
@@ -81,6 +87,7 @@ class BatchTrend:
     degrees: int
     noise_degrees: int
     doublings: float
+    interpolated: float = 0.0
     low: float = math.nan
     high: float = math.nan
     order: Direction | None = None
@@ -91,7 +98,12 @@ class BatchTrend:
     @property
     def stderr(self) -> float:
         """Both parts together."""
-        return math.hypot(self.scatter, 0.0 if math.isnan(self.noise) else self.noise)
+        return math.hypot(self.scatter, self.probe_noise)
+
+    @property
+    def probe_noise(self) -> float:
+        """The noise of the probe: none where there is no probe, NaN where it is unknown."""
+        return 0.0 if self.of.measurement in EXACT else self.noise
 
 
 def why_no_trend(batch_sizes: Sequence[int | None]) -> str:
@@ -201,7 +213,8 @@ def _trend(number: AcrossRuns, x: FloatArray, *, paired: bool) -> BatchTrend:
     noise, noise_degrees = floor, sum(len(run.block_sizes) - 1 for run in runs)
     if paired and len({run.block_sizes for run in runs}) == 1 and runs[0].block_sizes:
         rows: FloatArray = weights @ np.array([run.per_row for run in runs])
-        noise, noise_degrees = standard_error(rows, runs[0].block_sizes), len(runs[0].block_sizes) - 1
+        noise = math.hypot(standard_error(rows, runs[0].block_sizes), loss_error(runs, weights.tolist()))
+        noise_degrees = len(runs[0].block_sizes) - 1
     return BatchTrend(
         of=number,
         num_runs=y.size,
@@ -212,6 +225,7 @@ def _trend(number: AcrossRuns, x: FloatArray, *, paired: bool) -> BatchTrend:
         degrees=degrees,
         noise_degrees=max(noise_degrees, 0),
         doublings=float(x.max() - x.min()),
+        interpolated=interpolation_error(runs, weights.tolist()),
         order=_order(x, y),
     )
 
@@ -225,27 +239,29 @@ def _order(x: FloatArray, y: FloatArray) -> Direction | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Errors:
-    """Both standard errors of each slope, (n,), with their degrees of freedom."""
+    """Both standard errors of each slope, (n,), with their degrees of freedom, and its interpolation."""
 
     scatter: FloatArray
     noise: FloatArray
     degrees: FloatArray
     noise_degrees: FloatArray
+    interpolated: FloatArray
 
     @classmethod
     def of(cls, found: Sequence[BatchTrend]) -> _Errors:
         return cls(
             scatter=np.array([t.scatter for t in found]),
-            noise=np.nan_to_num([t.noise for t in found]),
+            noise=np.array([t.probe_noise for t in found]),
             degrees=np.array([max(t.degrees, 1) for t in found], dtype=float),
             noise_degrees=np.array([max(t.noise_degrees, 1) for t in found], dtype=float),
+            interpolated=np.array([t.interpolated for t in found]),
         )
 
     def reach(self, p_values: FloatArray | float) -> FloatArray:
         """Half-width of the interval that covers `1 - p`."""
         # of the lower tail, where small p keep their digits
         below = np.asarray(p_values) / 2
-        reach: FloatArray = np.hypot(
+        reach: FloatArray = self.interpolated + np.hypot(
             stdtrit(self.degrees, below) * self.scatter, stdtrit(self.noise_degrees, below) * self.noise
         )
         return reach
@@ -258,8 +274,8 @@ class _Errors:
             too_wide = self.reach(np.exp(middle)) > slopes
             low, high = np.where(too_wide, middle, low), np.where(too_wide, high, middle)
         exact = (self.scatter == 0.0) & (self.noise == 0.0)
-        found: FloatArray = np.where(exact, (slopes == 0.0).astype(float), np.exp(high))
-        return np.where(np.isnan(slopes), np.nan, found)
+        found: FloatArray = np.where(exact, (slopes <= self.interpolated).astype(float), np.exp(high))
+        return np.where(np.isnan(slopes + self.noise), np.nan, found)
 
 
 def _verdict(trend: BatchTrend, adjusted: float, inner: float) -> Direction:

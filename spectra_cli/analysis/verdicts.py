@@ -5,27 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from spectra_cli.analysis.decisions import Verdict
 from spectra_cli.analysis.differences import SiteDifference
 from spectra_cli.analysis.findings import Finding, counts, findings
 from spectra_cli.analysis.quantities import FRACTIONAL, is_distance, plain_name
-from spectra_cli.analysis.site_pairs import component_words
-from spectra_cli.statistics.statistic import (
-    ACTIVATIONS,
-    GRADIENT_MATRIX,
-    GRADIENTS,
-    WEIGHT_UPDATES,
-    WEIGHTS,
-)
+from spectra_cli.core.numbers import with_error
+from spectra_cli.core.wording import component_words, measurement_words
+from spectra_cli.statistics.statistic import ACTIVATIONS
 
 MOST_PHRASES = 4
-_OF = {
-    ACTIVATIONS: "",
-    GRADIENTS: "gradients of ",
-    GRADIENT_MATRIX: "uncentred gradients of ",
-    WEIGHTS: "weights of ",
-    WEIGHT_UPDATES: "updates of ",
-}
 # name in the registry -> (what, where B is larger, where B is smaller)
 _WORDS = {
     "head_exponent_1_10": ("head", "steeper", "flatter"),
@@ -59,21 +46,43 @@ def verdict_lines(
     lines = [_sentence(found, differences, axis, other) for found in told[:most]]
     if len(told) > most:
         lines.append(f"and findings at {len(told) - most} more places; --format csv has every number")
-    return [*lines, *_summary(differences)]
+    return [*lines, *_summary(differences, other)]
 
 
 def _sentence(found: Sequence[Finding], differences: Sequence[SiteDifference], axis: str, other: str) -> str:
-    """What moved at one place: `where: what, what, what at loss 3.28; head unchanged`."""
-    kept = [one for one in found if _says_more(one, found)]
-    phrases = [_moved(one, f" in {other}" if i == 0 else "") for i, one in enumerate(kept[:MOST_PHRASES])]
+    """What moved at one place: `where: what, what, what at loss 3.28, ...; head equal within 0.05`."""
+    kept = [one for one in found if _says_more(one, found)][:MOST_PHRASES]
+    phrases = [_moved(one, f" in {other}" if i == 0 else "") for i, one in enumerate(kept)]
     left = len(found) - len(phrases)
     more = f" (and {left} more number{'s' * (left > 1)})" if left else ""
-    points = len({d.target for d in differences})
-    often = f", and so at {found[0].num_points} of {points} points" if points > 1 else ""
-    return (
-        f"{where(found[0])}: {', '.join(phrases)}{more} at {axis} {_number(found[0].target)}{often}"
-        + _head(found, differences)
-    )
+    at = f"{axis} {_number(found[0].target)}"
+    beside = _elsewhere(kept, differences) + _head(found, differences)
+    return f"{where(found[0])}: {', '.join(phrases)}{more} at {at}{beside}"
+
+
+def _elsewhere(told: Sequence[Finding], differences: Sequence[SiteDifference]) -> str:
+    """At how many other points each of these numbers moved so, in half of the layers or more."""
+    others = dict.fromkeys(d.target for d in differences if d.target != told[0].target)
+    if not others:
+        return ""
+    likewise = sum(all(_moves_so(one, target, differences) for one in told) for target in others)
+    if len(others) == 1:
+        return f", {'likewise' if likewise else 'not so'} at the other point"
+    if likewise == len(others):
+        return ", likewise at all other points"
+    return f", likewise at {likewise or 'none'} of the other {len(others)} points"
+
+
+def _moves_so(one: Finding, target: float, differences: Sequence[SiteDifference]) -> bool:
+    here = [
+        d
+        for d in differences
+        if (d.measurement, d.site.component, d.statistic, d.target)
+        == (one.measurement, one.component, one.statistic, target)
+        and (d.site.layer in one.layers or not one.layers)
+    ]
+    moved = sum(d.is_different and (d.found.delta > 0) == (one.delta > 0) for d in here)
+    return 0 < len(here) <= 2 * moved
 
 
 def _says_more(one: Finding, beside: Sequence[Finding]) -> bool:
@@ -87,7 +96,8 @@ def _says_more(one: Finding, beside: Sequence[Finding]) -> bool:
 
 def where(one: Finding) -> str:
     """The place of a finding in a reader's words: `gradients of attention output of layers 6-11`."""
-    words = _OF.get(one.measurement, "") + component_words(one.component)
+    of = "" if one.measurement == ACTIVATIONS else f"{measurement_words(one.measurement)} of "
+    words = of + component_words(one.component)
     if not one.layers:
         return words
     if len(one.layers) == 1:
@@ -107,25 +117,19 @@ def _what(statistic: str) -> tuple[str, str, str]:
 def _moved(one: Finding, in_other: str) -> str:
     what, larger, smaller = _what(one.statistic)
     if is_distance(one.statistic):
-        return f"{what} {_with_error(one.delta, one.stderr)}"
+        return f"{what} {_spaced(one.delta, one.stderr)}"
     size = abs(one.delta)
     if one.statistic.startswith("log_"):
         # a ratio that shrinks is told as the percentage that is lost
         percent = 100 * (math.expm1(size) if one.delta > 0 else -math.expm1(-size))
-        error = 100 * math.exp(one.delta) * one.stderr
-        amount = f"{_with_error(percent, error)} %"
+        amount = f"{_spaced(percent, 100 * math.exp(one.delta) * one.stderr)} %"
     else:
-        amount = _with_error(size, one.stderr)
+        amount = _spaced(size, one.stderr)
     return f"{what} {larger if one.delta > 0 else smaller}{in_other} by {amount}"
 
 
-def _with_error(value: float, stderr: float) -> str:
-    """Two digits of an error that starts with 1, else one."""
-    if not stderr > 0:
-        return f"{value:.3g}"
-    exponent = math.floor(math.log10(stderr))
-    decimals = min(max(0, (stderr < 2 * 10.0**exponent) - exponent), 6)
-    return f"{value:.{decimals}f} ± {stderr:.{decimals}f}"
+def _spaced(value: float, stderr: float) -> str:
+    return with_error(value, stderr, digits=3).replace("±", " ± ")
 
 
 def _number(target: float) -> str:
@@ -133,8 +137,9 @@ def _number(target: float) -> str:
 
 
 def _head(found: Sequence[Finding], differences: Sequence[SiteDifference]) -> str:
-    """`; head unchanged` beside a tail that moved, where equality of the head was shown."""
-    if not any(plain_name(one.statistic).startswith("tail_exponent") for one in found):
+    """Beside a tail that moved alone: whether the head was shown to be equal, or only not to differ."""
+    names = [plain_name(one.statistic) for one in found]
+    if not any(name.startswith("tail_exponent") for name in names) or "head_exponent_1_10" in names:
         return ""
     place = found[0]
     heads = [
@@ -144,52 +149,51 @@ def _head(found: Sequence[Finding], differences: Sequence[SiteDifference]) -> st
         and (d.measurement, d.site.component, d.target) == (place.measurement, place.component, place.target)
         and (d.site.layer in place.layers or not place.layers)
     ]
-    return "; head unchanged" if heads and all(d.found.verdict is Verdict.EQUAL for d in heads) else ""
+    if not heads or any(d.is_different for d in heads):
+        return ""
+    if not all(math.isfinite(d.found.p_value) for d in heads):
+        return "; head unknown"
+    shown = all(d.standing == "equal" for d in heads)
+    return f"; head equal within {heads[0].found.margin:g}" if shown else "; head not shown to differ"
 
 
-def _summary(differences: Sequence[SiteDifference]) -> list[str]:
+def _summary(differences: Sequence[SiteDifference], other: str) -> list[str]:
     tally = counts(differences)
     lines = []
     if tally.judged:
+        unknown = sum(d.standing == "inconclusive" and math.isnan(d.found.p_value) for d in differences)
         start = (
             f"{tally.different} of {tally.judged} differences above the noise floor"
             if tally.different
-            else f"no difference: none of {tally.judged} numbers exceeds the noise floor"
+            else f"no difference found: none of {tally.judged} numbers exceeds the noise floor"
         )
-        lines.append(f"{start}; {tally.equal} shown to be equal, {tally.inconclusive} inconclusive")
+        rest = f"{tally.equal} equal within their margins, {tally.inconclusive - unknown} not shown to differ"
+        lines.append(f"{start}; {rest}{f', {unknown} unknown: no standard error' if unknown else ''}")
     if tally.exact:
-        lines.append(_exact_line([d for d in differences if d.standing == "exact"]))
+        lines.append(_exact_line([d for d in differences if d.standing == "exact"], other))
     if tally.missing:
         lines.append(f"{tally.missing} numbers could not be compared; --format csv has the reasons")
     return lines
 
 
-def _exact_line(exact: Sequence[SiteDifference]) -> str:
-    if all(d.found.delta == 0.0 for d in exact):
+def _exact_line(exact: Sequence[SiteDifference], other: str) -> str:
+    """What is measured without noise, and so without a verdict; the largest in units of its margin."""
+    largest = max(exact, key=lambda d: abs(d.found.delta) / d.found.margin)
+    if largest.found.delta == 0.0:
         return f"{len(exact)} numbers without probe noise (weights) are identical"
-    signed = [d for d in exact if plain_name(d.statistic) in ("rankme_sv", "stable_rank")]
-    largest = max(signed or exact, key=lambda d: abs(d.found.delta))
     finding = Finding(
         measurement=largest.measurement,
         component=largest.site.component,
         layers=() if largest.site.layer is None else (largest.site.layer,),
         statistic=largest.statistic,
         target=largest.target,
-        num_points=1,
         delta=largest.found.delta,
-        stderr=0.0,
+        stderr=math.nan,
         strength=math.nan,
-    )
-    what, larger, smaller = _what(largest.statistic)
-    ratio = math.exp(largest.found.delta) if largest.statistic.startswith("log_") else None
-    change = (
-        f"{what} times {ratio:.3g}"
-        if ratio is not None
-        else f"{what} {larger if largest.found.delta > 0 else smaller} by {abs(largest.found.delta):.3g}"
     )
     return (
         f"{len(exact)} numbers without probe noise (weights) have no floor to judge them by: only other "
-        f"seeds would tell; largest: {where(finding)}: {change}"
+        f"seeds would tell; largest: {where(finding)}: {_moved(finding, f' in {other}')}"
     )
 
 
@@ -205,7 +209,7 @@ def relative_notes(differences: Sequence[SiteDifference]) -> list[str]:
         )
     if any(d.statistic.endswith(FRACTIONAL) for d in differences):
         notes.append(
-            "different width: numbers that end in _frac are compared at relative rank; head exponents and "
+            "different width: numbers that end in frac are compared at relative rank; head exponents and "
             "shares at the same ranks"
         )
     return notes

@@ -102,7 +102,7 @@ class _ReaderLeft(Exception):  # noqa: N818 - not an error
 def _run() -> int:
     """The exit code of one command; a closed pipe is told apart before typer makes it an exit of 1."""
     try:
-        return app(standalone_mode=False) or 0
+        return app(prog_name="spectra", standalone_mode=False) or 0
     except BrokenPipeError as error:
         raise _ReaderLeft from error
     except SystemExit as error:

@@ -46,7 +46,8 @@ def command(
         typer.Option("--statistic", help="Only these statistics and distances, such as rankme_cov."),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="The run that the others are compared with, the first.")
+        str | None,
+        typer.Option("--baseline", help="The run that the others are compared with. [default: the first]"),
     ] = None,
     taxonomy: Annotated[
         bool, typer.Option("--taxonomy", help="List the evidence of learning-side or execution-side.")
@@ -76,10 +77,8 @@ def command(
     from spectra_cli.core.errors import UsageError
     from spectra_cli.workflows.compare import MEASURES, CompareRequest, compare
 
-    if as_json and form not in (None, "json"):
-        raise UsageError(f"--json contradicts --format {form}; give one of them")
-    form = form or ("json" if as_json else "table")
-    words = {"--format": (form, ("table", "json", "csv")), "--align": (align, tuple(Axis))}
+    form = options.output_form(form, as_json=as_json)
+    words: dict[str, tuple[str, tuple[str, ...]]] = {"--align": (align, tuple(Axis))}
     words |= {"--loss": (loss, tuple(Loss))} if loss is not None else {}
     for flag, (word, known) in words.items():
         if word not in known:

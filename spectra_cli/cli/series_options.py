@@ -85,6 +85,6 @@ def _fact(words: str) -> tuple[str, Any]:
         raise UsageError(f"--set {words}: expected model.KEY=VALUE, such as model.num_attention_heads=12")
     try:
         value = tomllib.loads(f"value = {match['value']}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = match["value"]
     return match["name"], value if isinstance(value, (bool, int, float, list, dict)) else str(value)

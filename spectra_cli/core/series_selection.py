@@ -6,9 +6,12 @@ import bisect
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.types import CheckpointRef
+
+if TYPE_CHECKING:  # its arrays would cost `spectra --help` an import of numpy
+    from spectra_cli.core.types import CheckpointRef
 
 _NUM_NAMED = 8
 _SPAN = re.compile(r"(?P<start>\d*)(?P<range>:(?P<stop>\d*)(?::(?P<stride>\d+))?)?")
@@ -68,7 +71,7 @@ def select(
     if selection.limit is not None:
         chosen = chosen[: selection.limit]
     if selection.words:
-        notices.append(f"{selection.words}: {len(chosen)} of {len(refs)} checkpoints are chosen")
+        notices.append(f"{len(chosen)} of {len(refs)} checkpoints are chosen by {selection.words}")
     return chosen, tuple(notices)
 
 
@@ -135,7 +138,8 @@ def _parse(word: str, steps: str) -> tuple[int, int | None, int | None]:
 
 def _nearest(step: int, known: Sequence[int]) -> str:
     at = bisect.bisect(known, step)
-    return "the nearest are " + " and ".join(map(str, known[max(0, at - 1) : at + 1]))
+    around = known[max(0, at - 1) : at + 1]
+    return f"the nearest {'are' if len(around) > 1 else 'is'} {' and '.join(map(str, around))}"
 
 
 def _listed(names: Iterable[object]) -> str:

@@ -13,7 +13,8 @@ from torch import Tensor
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
-from spectra_cli.extract.heap import give_back_heap
+from spectra_cli.extract.arena import Arena
+from spectra_cli.extract.heap import give_back_heap, keep_heap
 from spectra_cli.extract.losses import model_losses
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
@@ -46,6 +47,7 @@ def measure(
     *,
     progress: Progress,
     reference: Reference | None = None,
+    arena: Arena | None = None,
 ) -> Measured:
     """Everything that `settings` ask for on one checkpoint.
 
@@ -57,6 +59,7 @@ def measure(
         plan: passes and batch size, from `plan_scan` for this model and these settings.
         progress: called with (what is under way, sequences done, sequences in all).
         reference: weights that those of the model are compared with.
+        arena: where gradients wait; a series hands the same one to every checkpoint.
 
     Raises:
         ModelError: the model cannot be measured as asked, or nothing at all could be measured.
@@ -68,14 +71,18 @@ def measure(
         num_gradient_sequences=plan.num_gradient_sequences,
         length=plan.length,
         device=plan.device,
+        arena=arena or Arena(plan.device),
         reference=reference,
     )
     kinds = find_measurements(settings.measurements)
     measured = Measured()
+    keep_heap()
     give_back_heap()
     with numerics(model, settings):
         if plan.num_sequences:
             measured += _stream(subject, kinds, probe, plan, progress)
+        if not plan.keeps_arena:
+            subject.arena.give_back()
         for kind in kinds:
             if isinstance(kind, ParameterMeasurement):
                 progress(kind.name, 0, 1)
@@ -83,6 +90,7 @@ def measure(
                     model, settings.matrices, subject.layers, measurement=kind.name
                 )
                 measured += Measured(skipped=missing) + kind.start(replace(subject, views=views)).finish()
+    give_back_heap()
     if not measured.spectra:
         reasons = "; ".join(f"{s.site.address}: {s.reason}" for s in measured.skipped[:5])
         raise ModelError(f"nothing could be measured on this checkpoint ({reasons})")
@@ -100,6 +108,7 @@ def _stream(
     done, total = 0, plan.sequences_to_run
     for number, step in enumerate(plan.passes):
         name = f"pass {number + 1}/{len(plan.passes)}"
+        subject.arena.reset(sum(m.memory_bytes for m in step.members), 2 * len(step.members))
         of_this_pass = _with_members(subject, step)
         collectors = [
             k.start(of_this_pass) for k in kinds if isinstance(k, GradientMeasurement) and step.members

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ from spectra_cli.extract.measurements.gradient_store import GRAM_CHUNK_BYTES, de
 from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
 from spectra_cli.extract.measurements.registry import find_measurements
 from spectra_cli.extract.measurements.weights import WEIGHT
-from spectra_cli.extract.memory import default_budget
+from spectra_cli.extract.memory import default_budget, in_gib
 from spectra_cli.extract.numerics import is_plain_linear
 from spectra_cli.extract.protocols import MatrixView, Model
 from spectra_cli.extract.selection import select_layers, select_matrices
@@ -64,6 +64,8 @@ class ScanPlan:
         skipped: matrices asked for that some layers lack.
         read_ahead: whether the next checkpoint is read while this one is measured; not on the CPU,
             where reading takes cores and memory from measuring.
+        keeps_arena: whether the gradients' memory is kept while weights are measured and the next
+            checkpoint loads.
         memory_bytes: estimate by part; `budget_bytes`: what they had to fit into.
     """
 
@@ -75,6 +77,7 @@ class ScanPlan:
     passes: tuple[GradientPass, ...]
     skipped: tuple[Skipped, ...]
     read_ahead: bool
+    keeps_arena: bool
     memory_bytes: dict[str, int]
     budget_bytes: int
 
@@ -172,6 +175,7 @@ def plan_scan(
         passes=tuple(passes),
         skipped=work.missing,
         read_ahead=device.type != "cpu",
+        keeps_arena=work.fixed["process"] + work.fixed["model"] + held + 2 * checkpoint_bytes <= budget,
         memory_bytes=work.fixed | {"gradients": held + work.gram, "activations": size * work.each},
         budget_bytes=budget,
     )
@@ -230,11 +234,11 @@ def _check_budget(work: _Work, budget: int, checkpoint_bytes: int) -> None:
     smallest = max(work.smallest, fixed["process"] + fixed["model"] + checkpoint_bytes)
     if smallest > budget:
         raise BudgetError(
-            f"the memory budget is {_gib(budget, math.floor)}; the smallest plan needs {_gib(smallest)} "
-            f"(this process {_gib(fixed['process'])}, model {_gib(fixed['model'])}, covariance "
-            f"{_gib(fixed['covariance'])}, one sequence {_gib(work.each)}, gradients of the largest matrix "
-            f"{_gib(work.largest)}): raise --memory, or measure fewer layers (--layers), fewer or shorter "
-            "sequences"
+            f"the memory budget is {in_gib(budget, math.floor)}; the smallest plan needs {in_gib(smallest)} "
+            f"(this process {in_gib(fixed['process'])}, model {in_gib(fixed['model'])}, covariance "
+            f"{in_gib(fixed['covariance'])}, one sequence {in_gib(work.each)}, gradients of the largest "
+            f"matrix {in_gib(work.largest)}): raise --memory, or measure fewer layers (--layers), fewer or "
+            "shorter sequences"
         )
 
 
@@ -320,10 +324,3 @@ def _linear_features(model: Model) -> list[float]:
             times = 1.0 if view.expert is None else view.share * stored.shape[0]
             features[id(stored)] = times * sum(stored.shape[-2:])
     return list(features.values())
-
-
-def _gib(count: int, rounded: Callable[[float], int] = math.ceil) -> str:
-    """In GiB, or MiB below one: what is needed rounded up, so that the budget named does work."""
-    if count < 2**30:
-        return f"{rounded(count / 2**20)} MiB"
-    return f"{rounded(100 * count / 2**30) / 100:.2f} GiB"

@@ -220,6 +220,8 @@ class Model:
         head: hidden (..., D) -> logits (..., V), soft-caps and scales included.
         held_bytes: T and bytes a value -> bytes that a pass holds beside weights and activations: for a
             whole batch, and for each of its sequences (attention masks).
+        kernels: filled while the model runs: what computed attention under masks, and what spoke against
+            the faster kernel (empty where nothing did).
         absent: sites that this architecture lacks and why (an attention-free block).
         loss: tokens (B, T) and targets (B, T; -100 for none) -> (B,) mean nats a token, where the user's
             own loss takes the place of trunk and head; None elsewhere. The trunk then ends after the last
@@ -246,6 +248,7 @@ class Model:
     head: Callable[[Tensor], Tensor]
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
     held_bytes: Callable[[int, int], tuple[int, int]] = lambda length, width: (0, 0)
+    kernels: dict[str, str] = field(default_factory=dict)
     absent: Mapping[Site, str] = field(default_factory=dict)
     untappable: Mapping[str, str] = field(default_factory=dict)
     alone: frozenset[str] = frozenset()

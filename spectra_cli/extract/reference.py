@@ -10,8 +10,10 @@ from spectra_cli.core.errors import CheckpointError, ModelError, UsageError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.digest import state_digest
+from spectra_cli.extract.checkpoints.unchanged import check_unchanged
 from spectra_cli.extract.measurements import weights
 from spectra_cli.extract.measurements.reference import Reference, reference_of
+from spectra_cli.extract.memory import room_for
 from spectra_cli.extract.protocols import Model
 from spectra_cli.extract.selection import select_layers, select_matrices
 from spectra_cli.extract.series import Series, family_of
@@ -26,9 +28,12 @@ def read_reference(series: Series, settings: ScanSettings) -> Reference:
     """The weights to compare with; where they cannot be read, why, since all else can be measured."""
     try:
         header = series.reference_source.header(series.reference)
-        state = series.reference_source.open(series.reference)
-        digest = state_digest(state)
-        model = family_of(header, series.builder).build(header, state, device=torch.device("cpu"))
+        cpu = torch.device("cpu")
+        with room_for(header, cpu):
+            state = series.reference_source.open(series.reference)
+            digest = state_digest(state)
+            model = family_of(header, series.builder).build(header, state, device=cpu)
+        check_unchanged(series.reference_source, header)
         return keep_reference(model, settings, digest, archived=series.names_reference)
     except (CheckpointError, ModelError) as error:
         name = reference_name(series.reference)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.errors import CheckpointError, DataError, ModelError, UsageError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection, select
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.annotated import AnnotatedSource, annotated
+from spectra_cli.extract.checkpoints.left_out import left_out
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.custom import CustomFamily, custom_family
 from spectra_cli.extract.models.registry import find_family
@@ -25,13 +27,13 @@ class Series:
 
     Attributes:
         source: where they come from; `refs`: those chosen, in order.
-        first: header of the first readable one; `skeleton`: its model, without weights.
+        first: header of the first that a model fits; `skeleton`: that model, without weights.
         reference: the checkpoint that weights are compared with, from `reference_source`; names_reference:
             whether the user named it, so that the series need not hold it.
         selection: how they were chosen, as typed; empty for all of them.
         model_settings: what the user said about the model, and the numbers depend on.
         builder: `package.module:callable` that builds the model; empty for a known family.
-        notices: about the choice.
+        notices: about the choice, and what lies beside the checkpoints.
     """
 
     source: AnnotatedSource
@@ -53,30 +55,32 @@ class Series:
 
 
 def open_series(path: str, options: SeriesOptions | None = None) -> Series:
-    """Find the checkpoints at `path`, choose, and outline the model of the first that can be read.
+    """Find the checkpoints at `path`, choose, and outline the model of the first that can be scanned.
 
     Raises:
-        CheckpointError: there are none, or none can be read.
-        ModelError: no family reads the first one.
+        CheckpointError: there are none, or none can be scanned.
+        ModelError: there is one, and no model fits it.
         UsageError: a choice, a log or a `run.toml` that cannot mean anything.
     """
     options = options or SeriesOptions()
     found = find_source(path, base=options.base)
     source = annotated(found, path, options)
     refs, notices = select(source.refs(), options.selection)
+    notices += left_out(path, found)
     reference_source, reference = _reference(source, options)
-    problems: list[str] = []
+    problems: list[DataError] = []
     for ref in refs:
         try:
             header = source.header(ref)
-        except CheckpointError as error:
-            problems.append(str(error))
+            skeleton = build_skeleton(header, options.builder)
+        except (CheckpointError, ModelError) as error:
+            problems.append(error)
             continue
         return Series(
             source=source,
             refs=refs,
             first=header,
-            skeleton=build_skeleton(header, options.builder),
+            skeleton=skeleton,
             reference=reference,
             reference_source=reference_source,
             names_reference=bool(options.reference),
@@ -85,7 +89,11 @@ def open_series(path: str, options: SeriesOptions | None = None) -> Series:
             builder=options.builder,
             notices=notices,
         )
-    raise CheckpointError(f"{path}: none of {len(refs)} checkpoints can be read: " + "; ".join(problems[:3]))
+    if len(refs) == 1:
+        raise problems[0]
+    raise CheckpointError(
+        f"{path}: none of {len(refs)} checkpoints can be scanned; the first: {problems[0]}"
+    ) from problems[0]
 
 
 def _reference(source: AnnotatedSource, options: SeriesOptions) -> tuple[AnnotatedSource, CheckpointRef]:
@@ -97,8 +105,11 @@ def _reference(source: AnnotatedSource, options: SeriesOptions) -> tuple[Annotat
     if not options.reference:
         return source, source.refs()[0]
     alone = replace(options, selection=SeriesSelection(), log="")
-    named = annotated(find_source(options.reference, base=options.base), options.reference, alone)
-    refs = named.refs()
+    found = find_source(options.reference, base=options.base, needs_base=False)
+    named = annotated(found, options.reference, alone)
+    # a run folder may hold a model of its own beside checkpoints of it
+    own = [ref for ref in named.refs() if ref.uri == os.path.abspath(options.reference)]
+    refs = own or named.refs()
     if len(refs) != 1:
         keys = ", ".join(ref.key for ref in refs[:3])
         raise UsageError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -15,30 +14,29 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from spectra_cli.core.errors import CheckpointError, ModelError, ProbeError, UsageError
+from spectra_cli.core.errors import CheckpointError, ModelError
 from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,
     CheckpointSpectra,
-    ProbeInfo,
     Provenance,
 )
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.checkpoints.annotated import METADATA
 from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.non_finite import non_finite
 from spectra_cli.extract.checkpoints.stored_precision import precision_notices
+from spectra_cli.extract.checkpoints.unchanged import check_unchanged
+from spectra_cli.extract.device import choose_device, device_name
 from spectra_cli.extract.engine import Progress, measure
-from spectra_cli.extract.measurements import weight_update, weights
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.measurements.reference import Reference
-from spectra_cli.extract.memory import resident_bytes
+from spectra_cli.extract.memory import is_out_of_memory, resident_bytes, room_for
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.onednn_linear import linear_library
 from spectra_cli.extract.plan import ScanPlan, plan_scan
-from spectra_cli.extract.probes.load import load_probe
-from spectra_cli.extract.probes.source import ProbeRequest
 from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
 from spectra_cli.extract.reference import keep_reference, read_reference, reference_name
 from spectra_cli.extract.selection import select_layers
@@ -61,83 +59,6 @@ class Resources:
     device: str = "auto"
     memory_bytes: int | None = None
     batch_size: int | None = None
-
-
-def read_probe(
-    series: Series, settings: ScanSettings, *, source: str, tokenizer: str | None, form: str | None
-) -> Probe:
-    """The probe's tokens, checked against the model's vocabulary and longest sequence.
-
-    A scan of weights alone needs no tokens: without a source it gets a probe of none.
-
-    Raises:
-        UsageError: no source was named.
-        ProbeError: see `load_probe`; or sequences longer than the model's positions.
-    """
-    model = series.skeleton
-    if not source and set(settings.measurements) <= {weights.NAME, weight_update.NAME}:
-        return _no_tokens()
-    if not source:
-        raise UsageError(
-            "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
-            ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
-        )
-    if model.max_length is not None and settings.sequence_length > model.max_length:
-        raise ProbeError(
-            f"sequences of {settings.sequence_length} tokens were asked for; this {model.architecture} model "
-            f"has {model.max_length} positions: use --sequence-length {model.max_length} or less"
-        )
-    folder = series.first.ref.uri
-    return load_probe(
-        ProbeRequest(
-            source=source,
-            num_sequences=settings.probe_sequences,
-            sequence_length=settings.sequence_length,
-            seed=settings.seed,
-            order=settings.order,
-            targets=settings.targets,
-            tokenizer=tokenizer,
-            format=form,
-        ),
-        vocab_size=model.vocab_size,
-        checkpoint_folder=folder if os.path.isdir(folder) else os.path.dirname(folder),
-        base_folder=series.first.base_uri,
-    )
-
-
-def _no_tokens() -> Probe:
-    info = ProbeInfo(
-        digest="",
-        source="",
-        format="none",
-        num_sequences=0,
-        sequence_length=0,
-        targets="none",
-        seed=None,
-        starts=(),
-        vocab_size=0,
-    )
-    nothing = torch.empty(0, 0, dtype=torch.int64)
-    return Probe(info=info, tokens=nothing, targets=nothing)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device named; `auto` is CUDA where there is one.
-
-    Raises:
-        UsageError: not a device, or CUDA asked for where there is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -172,6 +93,7 @@ class Session:
         self._settings = settings
         self._resources = resources
         self._reference: Reference | None = None
+        self._arena = Arena(self.device)
         self._taps: dict[str, Verified] = {}
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-checkpoint")
         self._ahead: dict[CheckpointRef, Future[_Opened]] = {}
@@ -192,14 +114,13 @@ class Session:
 
     def _open(self, ref: CheckpointRef) -> _Opened:
         header = self.series.source.header(ref)
-        state = self.series.source.open(ref)
-        damage = non_finite(state)
-        return _Opened(
-            header=header,
-            state=state,
-            digest=state_digest(state),
-            damage=f"{ref.key}: non-finite weights: {damage}" if damage else "",
-        )
+        with room_for(header, self.device):
+            state = self.series.source.open(ref)
+            damage = non_finite(state)
+            digest = state_digest(state)
+        check_unchanged(self.series.source, header)
+        damage = f"{ref.key}: non-finite weights: {damage}" if damage else ""
+        return _Opened(header=header, state=state, digest=digest, damage=damage)
 
     def __enter__(self) -> Self:
         return self
@@ -236,14 +157,14 @@ class Session:
         reading = self._ahead.pop(ref, None)
         opened = self._open(ref) if reading is None else reading.result()
         header, digest, damage = opened.header, opened.digest, opened.damage
-        twin = None
-        if find_twin is not None and not self.series.runs_own_code:
-            twin = find_twin(digest, header)
-        if twin is not None and self._is_same_model(header, twin[0]):
+        twin = find_twin(digest, header) if find_twin and not self.series.runs_own_code else None
+        if twin and self._is_same_model(header, twin[0]) and self._is_same_drift(ref, twin[1]):
             self._read_ahead(following)
             return self._taken_over(opened, twin, started)
-        model = family_of(header, self.series.builder).build(header, opened.state, device=self.device)
+        with room_for(header, self.device):
+            model = family_of(header, self.series.builder).build(header, opened.state, device=self.device)
         model = replace(model, updates=header.updates())
+        check_unchanged(self.series.source, header)
         if self._settings.measures_drift and self._reference is None:
             archived = self.series.names_reference
             self._reference = keep_reference(model, self._settings, digest, archived=archived)
@@ -260,7 +181,10 @@ class Session:
         notices = ((damage,) if damage else ()) + _said_of_halvings(halvings, plan)
         notices += precision_notices(header.tensors, compute_dtype=self._settings.dtype)
         execution: dict[str, Any] = {"batch_size": plan.batch_size, "passes": len(plan.passes)}
-        execution |= {"batch_halvings": halvings} | self._compared_with()
+        execution |= {"batch_halvings": halvings, "num_layers": len(model.blocks)} | self._compared_with()
+        if model.kernels:
+            execution["attention"] = ", ".join(model.kernels)
+            notices += tuple(f"flex attention was not used: {why}" for why in model.kernels.values() if why)
         return CheckpointSpectra(
             ref=ref,
             info=_info(header, model, digest, notices),
@@ -281,6 +205,13 @@ class Session:
         first, second = ((model.architecture, model.notices) for model in models)
         return first == second
 
+    def _is_same_drift(self, ref: CheckpointRef, measured: CheckpointSpectra) -> bool:
+        """Whether the drift of equal tensors was measured from the reference as it is now."""
+        if not self._settings.measures_drift:
+            return True
+        known = measured.provenance.execution.get("reference")
+        return ref != self.series.reference and known == self._compared_with().get("reference")
+
     def _read_ahead(self, following: CheckpointRef | None) -> None:
         if following is not None and self.plan.read_ahead:
             self._ahead[following] = self._reader.submit(self._open, following)
@@ -288,7 +219,7 @@ class Session:
     def _execution(self, started: float) -> dict[str, Any]:
         selection = {"selection": self.series.selection} if self.series.selection else {}
         return selection | {
-            "device": _device_name(self.device),
+            "device": device_name(self.device),
             "threads": torch.get_num_threads(),
             "linear_maps": linear_library(self.device, self._settings.dtype),
             "seconds": round(time.perf_counter() - started, 3),
@@ -323,6 +254,8 @@ class Session:
     def _measure_within_memory(self, model: Model, progress: Progress) -> tuple[Measured, ScanPlan, int]:
         plan = self._plan(model)
         halvings = 0
+        # checks on a few tokens need not have run with what the probe runs with
+        model.kernels.clear()
         while True:
             try:
                 measured = measure(
@@ -332,9 +265,12 @@ class Session:
                     plan,
                     progress=progress,
                     reference=self._reference,
+                    arena=self._arena,
                 )
                 return measured, plan, halvings
-            except torch.OutOfMemoryError as error:
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 if plan.batch_size == 1:
                     raise ModelError(
                         f"out of memory on {self.device} even with one sequence a batch: {error}; "
@@ -397,9 +333,3 @@ def _said_by(header: CheckpointHeader) -> dict[str, Any]:
     """What a header says, by field of `CheckpointInfo`; its notices apart."""
     names = ("fingerprint", "sources", "facts", *METADATA)
     return {name: getattr(header, name) for name in names}
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({platform.machine()})"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.losses import model_losses
 from spectra_cli.extract.measurements.gradient_store import DenseGradients
 from spectra_cli.extract.measurements.measurement import Batch
@@ -55,7 +56,8 @@ class _FewGradients:
         self, views: tuple[MatrixView, ...], number: int, dtype: torch.dtype, device: torch.device
     ) -> None:
         self.views = views
-        self.stores = {view: DenseGradients(number, view.shape, dtype=dtype, device=device) for view in views}
+        arena = Arena(device)
+        self.stores = {view: DenseGradients(number, view.shape, dtype=dtype, arena=arena) for view in views}
         self.dtypes: dict[MatrixView, torch.dtype] = {}
 
     def observe(self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch) -> None:

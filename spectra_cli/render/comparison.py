@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from spectra_cli.core.numbers import count, with_error
+from spectra_cli.core.wording import place_words, statistic_words
 from spectra_cli.render.console import WIDTH
-from spectra_cli.render.numbers import count, with_error
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.taxonomy import taxonomy_overview, taxonomy_report
 from spectra_cli.render.tidy import finite
@@ -24,33 +25,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 15
 _MOST_RUNS = 5
-_SHORT = {
-    "head_exponent_1_10": "α head 1-10",
-    "head_exponent_2_10": "α head 2-10",
-    "tail_exponent_30_150": "α tail 30-150",
-    "tail_exponent_50_200": "α tail 50-200",
-    "tail_exponent_scaled": "α tail scaled",
-    "tail_exponent_sample_scaled": "α tail scaled n",
-    "log_rankme_cov": "log RankMe",
-    "log_rankme_sv": "log RankMe (sv)",
-    "log_stable_rank": "log stable rank",
-    "top1_share": "top-1 share",
-    "top10_share": "top-10 share",
-    "log_gradient_noise_scale": "log noise scale",
-    "log_frobenius_norm": "log Frobenius",
-    "jensen_shannon": "JS",
-    "rank_wasserstein": "rank W1",
-    "log_spectral_distance_head": "LSD head",
-    "log_spectral_distance_tail": "LSD tail",
-    "head_movement": "head movement",
-}
-_OF = {
-    "activation_covariance": "activations",
-    "gradient_covariance": "gradients",
-    "gradient_matrix": "uncentred gradients",
-    "weight": "weights",
-    "weight_update": "updates",
-}
 _LOSS = {
     "probe": "probe loss (measured by the scan on its probe)",
     "validation": "validation loss (as the training stack wrote it)",
@@ -95,21 +69,25 @@ def _aligned(alignment: Alignment) -> str:
 
 
 def alignment_table(comparison: Comparison) -> RenderableType:
-    """Between which checkpoints each run stands at each point."""
+    """Between which checkpoints each run stands at each point, and how far from the nearer one."""
     alignment, runs = comparison.alignment, comparison.runs[:_MOST_RUNS]
+    unit = {"loss": "nats", "step": "steps"}.get(alignment.axis.value, alignment.axis.value)
     table = plain_table()
     table.add_column(f"{alignment.loss} loss" if alignment.loss is not None else alignment.axis.value)
     for letter, run in zip(_letters(len(runs)), runs, strict=True):
         table.add_column(f"{letter} {run.name}"[:18], no_wrap=True)
     gaps = any(point.gap for point in alignment.points)
+    table.add_column(f"to the nearer\n({unit})", justify="right", no_wrap=True)
     if gaps:
-        table.add_column("gap", justify="right")
+        table.add_column(f"apart\n({unit})", justify="right", no_wrap=True)
     for point in alignment.points:
         cells = [_between(run, point, place) for place, run in enumerate(runs)]
-        table.add_row(target_words(point.target), *cells, *([f"{point.gap:.4g}"] if gaps else []))
+        cells.append(f"{max(place.bracket.gap for place in point.places):.3g}")
+        table.add_row(target_words(point.target), *cells, *([f"{point.gap:.3g}"] if gaps else []))
     left = len(comparison.runs) - len(runs)
     notes = [Text(f"{left} more runs; --json has where they stand", style="dim")] if left else []
-    return titled("Aligned points: between which steps", table, *notes)
+    legend = "to the nearer: from the point to the nearer of its two checkpoints, in the run where it is most"
+    return titled("Aligned points: between which steps", table, Text(legend, style="dim"), *notes)
 
 
 def _between(run: Run, point: AlignedPoint, place: int) -> str:
@@ -132,43 +110,53 @@ def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
     yield Group(Text(), Text(f"{second} against {first}", style="bold"), verdict)
     for note in pair.notes:
         yield Text(fill(note, WIDTH), style="yellow")
-    yield from _strongest(comparison, pair)
-
-
-def _strongest(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
-    """Each number at the point at which it differs most, the strongest first."""
     judged = [d for d in pair.differences if d.standing not in ("exact", "missing")]
-    if not judged:
-        exact = [d for d in pair.differences if d.standing == "exact"]
-        judged = sorted(exact, key=lambda one: -abs(one.found.delta))
-    by_place: dict[tuple[str, str, str], list[SiteDifference]] = {}
-    for one in judged:
-        by_place.setdefault((one.measurement, one.site.address, one.statistic), []).append(one)
-    if all(one.found.delta == 0.0 for one in judged):
+    if any(one.found.delta != 0.0 for one in judged):
+        above = any(one.is_different for one in judged)
+        title = "Strongest differences" if above else "Largest differences; none is above a noise floor"
+        legend = [Text(fill(_LEGEND, WIDTH), style="dim")] if pair is comparison.pairs[-1] else []
+        yield _differences(comparison, pair, judged, title, legend)
         return
-    table = plain_table()
+    exact = [d for d in pair.differences if d.standing == "exact" and d.found.delta != 0.0]
+    if exact:
+        exact.sort(key=lambda one: -abs(one.found.delta) / one.found.margin)
+        yield _differences(comparison, pair, exact, "Largest differences, exact: there is no noise floor", [])
+
+
+_LEGEND = (
+    "≠ different, = equal within its margin, ? neither shown, ~ no more than interpolation between "
+    "checkpoints may have added; n/m: different at n of m points; floor: what another probe of this size "
+    "may show between equal models"
+)
+
+
+def _differences(
+    comparison: Comparison,
+    pair: Pair,
+    found: Sequence[SiteDifference],
+    title: str,
+    legend: Sequence[RenderableType],
+) -> RenderableType:
+    """Each number at the point at which it differs most, the strongest first."""
+    by_place: dict[tuple[str, str, str], list[SiteDifference]] = {}
+    for one in found:
+        by_place.setdefault((one.measurement, one.site.address, one.statistic), []).append(one)
+    table = plain_table(gap=2)
     for name in ("place", "number"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     letters = _letters(len(comparison.runs))
     a, b = letters[pair.first], letters[pair.second]
-    for name in (f"at {comparison.alignment.axis.value}", a, b, f"{b} - {a}", "floor"):
+    judged = found[0].standing != "exact"
+    for name in (f"at {comparison.alignment.axis.value}", a, b, f"{b} - {a}", *["floor"] * judged):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("≠ at", no_wrap=True)
+    if judged:
+        table.add_column("≠ at", no_wrap=True)
     shown = list(by_place.values())[:MOST_ROWS]
     for points in shown:
-        found = sum(one.is_different for one in points)
-        *cells, mark = _row(points[0])
-        table.add_row(*cells, f"{mark} {found}/{len(points)}")
+        table.add_row(*_row(points))
     left = len(by_place) - len(shown)
-    legend = (
-        "≠ different, = equal, ? inconclusive, - no noise to judge by, ~ within what interpolation between "
-        "checkpoints may have moved; floor: what another probe of this size may show between equal models; "
-        "≠ at: of all points"
-    )
     more = [Text(f"{left} more numbers: --format csv, --json", style="dim")] if left else []
-    above = any(one.is_different for one in judged)
-    title = "Strongest differences" if above else "Largest differences; none is above a noise floor"
-    yield titled(title, table, Text(fill(legend, WIDTH), style="dim"), *more)
+    return titled(title, table, *more, *legend)
 
 
 def taxonomy_line(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
@@ -205,9 +193,8 @@ def rotation_table(pair: Pair) -> Iterator[RenderableType]:
     table.add_column("")
     shown = sorted(pair.rotations, key=lambda one: one.overlap)[:MOST_ROWS]
     for one in shown:
-        place = one.site.address.removeprefix("blocks.").removesuffix(".resid_post")
         table.add_row(
-            f"{_OF.get(one.measurement, one.measurement)} {place}",
+            place_words(one.measurement, one.site),
             one.side,
             str(one.rank),
             f"{one.overlap:.4f}",
@@ -239,32 +226,28 @@ def trend_tables(comparison: Comparison) -> Iterator[RenderableType]:
     yield from trend_report(here, sizes, f"{axis} {target_words(target)}", trend.caveats)
 
 
-_MARKS = {"different": "≠", "equal": "=", "inconclusive": "?", "exact": "-"}
+_MARKS = {"different": "≠", "equal": "=", "inconclusive": "?"}
 
 
-def _row(one: SiteDifference) -> list[str]:
+def _row(points: Sequence[SiteDifference]) -> list[str]:
+    """The number at the first of its points, and at how many it is different."""
+    one = points[0]
     found = one.found
-    name = one.statistic.removesuffix("_frac")
-    place = f"{_OF.get(one.measurement, one.measurement)} {_place(one)}"
-    mark = _MARKS[one.standing] + "~" * (one.is_different and one.interpolated > abs(found.delta))
-    return [
-        place,
-        _SHORT.get(name, name) + (" frac" if name != one.statistic else ""),
+    cells = [
+        place_words(one.measurement, one.site, one.other),
+        statistic_words(one.statistic),
         target_words(one.target),
         _plain(found.first),
         _plain(found.second),
         with_error(found.delta, found.stderr),
-        "" if finite(found.floor) is None else f"{found.floor:.2g}",
-        mark,
     ]
+    if one.standing == "exact":
+        return cells
+    mark = _MARKS[one.standing]
+    mark += "~" * (one.standing == "inconclusive" and one.interpolated >= abs(found.delta) > 0)
+    often = f"{sum(other.is_different for other in points)}/{len(points)}"
+    return [*cells, "" if finite(found.floor) is None else f"{found.floor:.2g}", f"{mark} {often}"]
 
 
 def _plain(value: float) -> str:
     return "" if finite(value) is None else f"{value:.4g}"
-
-
-def _place(one: SiteDifference) -> str:
-    own, other = (
-        site.address.removeprefix("blocks.").removesuffix(".resid_post") for site in (one.site, one.other)
-    )
-    return own if own == other else f"{own}|{other}"

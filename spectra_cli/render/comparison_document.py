@@ -104,8 +104,10 @@ def as_document(comparison: Comparison) -> dict[str, Any]:
                 "verdict": list(pair.verdict),
                 "counts": asdict(pair.counts),
                 "taxonomy": [taxonomy_document(one) for one in pair.taxonomy],
+                "no_taxonomy": pair.no_taxonomy,
                 "rotations": [_rotation_fields(one) for one in pair.rotations],
                 "no_rotation": pair.no_rotation,
+                "rotated": [asdict(one) for one in pair.rotated],
                 "differences": [_fields(one) for one in pair.differences],
             }
             for pair in comparison.pairs
@@ -147,6 +149,7 @@ def _point_fields(runs: Sequence[Run], point: AlignedPoint) -> dict[str, Any]:
                 "before": run.archive.refs[place.bracket.before].key,
                 "after": run.archive.refs[place.bracket.after].key,
                 "share": place.bracket.share,
+                "to_nearer": place.bracket.gap,
                 "gap": place.gap,
             }
             for run, place in zip(runs, point.places, strict=True)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from spectra_cli.render.forecast import SCHEMA
-from spectra_cli.render.numbers import count
+from spectra_cli.core.numbers import count
+from spectra_cli.render.forecast import SCHEMA, layers_words
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.loss_curve import BackTest
+    from spectra_cli.analysis.back_test import BackTest
     from spectra_cli.workflows.extrapolation import CurveForecast, Extrapolation, Interval
 
 CAVEATS = (
@@ -30,6 +30,8 @@ CAVEATS = (
 )
 COLUMNS = ("fit", "quantity", "at", "value", "low", "high")
 """Columns of the CSV table: predicted losses `at` a position, and the position of the target loss."""
+# Of the error: less does not show in its digits.
+_HELPS = 0.01
 MEASURED = "measured"
 BELOW = "below it from its first checkpoint"
 
@@ -43,7 +45,7 @@ def extrapolation_tables(found: Extrapolation) -> Iterator[RenderableType]:
         f"{_count(found.last)} {found.unit} (loss there {found.last_loss:.4f})"
     )
     if len(found.fits) > 1:
-        head.append(f"\nspectrum: + c x {found.statistic}, mean of layers {','.join(map(str, found.layers))}")
+        head.append(f"\nspectrum: + c x {found.statistic}, mean of {layers_words(found.layers)}")
     yield head
     if found.fits:
         yield _table(found)
@@ -79,7 +81,7 @@ def _table(found: Extrapolation) -> RenderableType:
             table.add_row(label, *(BELOW for _ in found.fits))
         else:
             table.add_row(label, *(Text(_tokens(fit.to_target)) for fit in found.fits))
-    return titled(f"Continued, with {found.level:.0%} intervals", table)
+    return titled(f"Continued, with {100 * found.level:g} % intervals", table)
 
 
 def _parameters(fit: CurveForecast) -> str:
@@ -126,8 +128,8 @@ def _verdict(test: BackTest) -> str:
     if not math.isfinite(test.with_covariate) or not math.isfinite(test.curve):
         return "the curve with the spectrum could not be tested"
     change = 1 - test.with_covariate / test.curve if test.curve else -math.inf
-    if change > 0:
-        return f"on the held part the spectrum lowers the error by {change:.0%}"
+    if change > _HELPS:
+        return f"on the held part the spectrum lowers the error by {100 * change:.0f} %"
     errors = f"error {test.with_covariate:.4f} with, {test.curve:.4f} without"
     return f"on the held part the spectrum does not help: {errors}"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from spectra_cli.render.numbers import count, loss, rate, with_error
+from spectra_cli.core.numbers import count, loss, rate, with_error
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import finite
 
@@ -78,7 +78,7 @@ def _heading(found: Forecast) -> Text:
     lines = Text()
     lines.append(f"{found.unit} to {found.loss} loss {found.target:.4f} ({how})", style="bold")
     layers = sorted({row.layers for row in found.rows if row.layers})
-    where = "; ".join(_layers(one) for one in layers) or "no layer"
+    where = "; ".join(layers_words(one) for one in layers) or "no layer"
     lines.append(
         f"\nfrom {found.statistic}, mean of {where}, at the last checkpoint within the first "
         f"{count(round(found.early))} {found.early_unit}; ± is one standard error"
@@ -86,7 +86,12 @@ def _heading(found: Forecast) -> Text:
     return lines
 
 
-def _layers(layers: tuple[int, ...]) -> str:
+def layers_words(layers: tuple[int, ...]) -> str:
+    """Layers that a number is the mean of.
+
+    >>> layers_words((3,)), layers_words((8, 9, 10)), layers_words((0, 4))
+    ('layer 3', 'layers 8-10', 'layers 0,4')
+    """
     if len(layers) == 1:
         return f"layer {layers[0]}"
     if layers == tuple(range(layers[0], layers[-1] + 1)):
@@ -180,7 +185,8 @@ def _association(found: Forecast, evidence: Evidence) -> RenderableType:
         elif slope.reliability <= 0:
             shrunk = "; the number's noise is as large as its spread over the runs: the slope tells nothing"
         else:
-            shrunk = f"; noise in the number shrinks it to {slope.reliability:.2f} of the truth"
+            lost = 100 * (1 - slope.reliability)
+            shrunk = f"; noise in the number shrinks it by {f'{lost:.0f}' if lost >= 1 else 'less than 1'} %"
         lines.append(f"slope {with_error(slope.value, slope.stderr)} in log {found.unit}{shrunk}")
     if evidence.why_less:
         lines.append(evidence.why_less)
@@ -207,7 +213,7 @@ def _errors(evidence: Evidence) -> RenderableType:
         table.add_row(
             error.name,
             f"{error.predictive:+.2f}" if math.isfinite(error.predictive) else "-",
-            f"x {math.exp(error.error):.3g}" if math.isfinite(error.error) else "-",
+            f"x {math.exp(error.error):.2f}" if math.isfinite(error.error) else "-",
         )
     missing = dict.fromkeys(error.reason for error in evidence.errors if error.reason)
     notes = [f"-: {reason}" for reason in missing]
@@ -225,8 +231,8 @@ def _headline(evidence: Evidence) -> str:
     gain = evidence.gain
     if gain is None or not math.isfinite(gain.value):
         return "the spectrum cannot be held against a baseline"
-    error = f" ± {gain.stderr:.2f}" if math.isfinite(gain.stderr) else ""
-    told = f"{gain.value:+.2f}{error} in Q² over the best baseline ({gain.baseline}, {gain.without:+.2f})"
+    value = "+" * (gain.value > 0) + with_error(gain.value, gain.stderr, digits=2)
+    told = f"{value} in Q² over the best baseline ({gain.baseline}, {gain.without:+.2f})"
     if not any("early loss" in each.name for each in evidence.errors):
         told += "; early loss was not among them"
     if gain.value <= 0:

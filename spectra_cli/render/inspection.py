@@ -8,12 +8,14 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from spectra_cli.render.numbers import count, duration, loss, rate, size
+from spectra_cli.core.numbers import count, duration, loss, rate, size
 from spectra_cli.render.tables import plain_table, titled
 
 
 def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """One row a checkpoint, in the order of the scan; metadata that no checkpoint has is left out."""
+    """One row a checkpoint, in the order of the scan, and below what is noted of it; metadata that no
+    checkpoint has is left out.
+    """
     table = plain_table()
     columns: dict[str, list[str]] = {
         "parameters": [count(row["num_parameters"]) for row in checkpoints],
@@ -29,13 +31,19 @@ def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
     table.add_column("checkpoint", no_wrap=True)
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("note", overflow="fold")
-    of_all = shared_notices(checkpoints)
     for row, *cells in zip(checkpoints, *shown.values(), strict=True):
-        own = (notice for notice in row["notices"] if notice not in of_all)
-        note = f"cannot be scanned: {row['problem']}" if row["problem"] else "; ".join(own)
-        table.add_row(row["key"], *cells, note, style="yellow" if row["problem"] else "")
-    return titled("Checkpoints", table)
+        table.add_row(row["key"], *cells, style="yellow" if row["problem"] else "")
+    return titled("Checkpoints", table, *_own_notices(checkpoints))
+
+
+def _own_notices(checkpoints: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    of_all = shared_notices(checkpoints)
+    for row in checkpoints:
+        own = "; ".join(notice for notice in row["notices"] if notice not in of_all)
+        if row["problem"]:
+            yield Text(f"{row['key']} cannot be scanned: {row['problem']}", style="yellow")
+        elif own:
+            yield Text(f"{row['key']}: {own}")
 
 
 def shared_notices(checkpoints: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -57,12 +65,20 @@ def findings(document: Mapping[str, Any]) -> Iterator[Text]:
             if row.get(name) is not None or name.startswith("config."):
                 sources.setdefault(name, {})[source] = None
     if sources:
-        words = (f"{name} from {', '.join(found)}" for name, found in sources.items())
+        words = (f"{name} from {_first(list(found))}" for name, found in sources.items())
         yield Text("; ".join(words), style="dim")
     for fact in dict.fromkeys(f"{name}: {text}" for row in rows for name, text in row["facts"].items()):
         yield Text(fact)
+    known = {f"{row['key']} cannot be read: {row['problem']}" for row in rows}
     for notice in document["series_notices"]:
-        yield Text(notice, style="yellow")
+        if notice not in known:
+            yield Text(notice, style="yellow")
+
+
+def _first(sources: Sequence[str]) -> str:
+    """The first two: each checkpoint of a long series may have a file of its own."""
+    more = len(sources) - 2
+    return ", ".join(sources[:2]) + (f" and {more} more" if more > 0 else "")
 
 
 def model(document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -107,9 +123,9 @@ def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
             if part >= 0.005 * total
         )
         number = sum(not row["problem"] for row in document["checkpoints"])
+        for_all = f", {duration(number * found['seconds_at_least'])} for all {number}" if number > 1 else ""
         yield Text(
-            f"At least {duration(found['seconds_at_least'])} a checkpoint, "
-            f"{duration(number * found['seconds_at_least'])} for all {number}: {count(int(total))} "
+            f"At least {duration(found['seconds_at_least'])} a checkpoint{for_all}: {count(int(total))} "
             f"floating-point operations ({shares}) at the rate of matrix products measured here just now"
         )
     parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items())

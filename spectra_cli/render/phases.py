@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from spectra_cli.render.numbers import count, with_error
+from spectra_cli.core.numbers import count, with_error
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import finite
 
@@ -66,7 +66,7 @@ def _table(found: Phases) -> RenderableType:
         "phase": [segment.name for segment in found.segments],
         f"from\n{found.unit}": [count(round(found.points[s.first].position)) for s in found.segments],
         f"to\n{found.unit}": [count(round(found.points[s.last].position)) for s in found.segments],
-        "its end lies\nbetween": [_end(found, segment) for segment in found.segments],
+        "its end lies\nbetween (95 %)": [_end(found, segment) for segment in found.segments],
         "change of\nlog RankMe": [with_error(s.rank_change, s.rank_stderr) for s in found.segments],
         "change of\nalpha": [with_error(s.alpha_change, s.alpha_stderr) for s in found.segments],
     }

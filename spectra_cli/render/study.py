@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from spectra_cli.core.numbers import count, loss, rate
+from spectra_cli.core.wording import statistic_words
 from spectra_cli.render import comparison as comparison_rendering
 from spectra_cli.render import comparison_document
 from spectra_cli.render import forecast as forecast_rendering
 from spectra_cli.render import taxonomy as taxonomy_rendering
 from spectra_cli.render import trend as trend_rendering
-from spectra_cli.render.numbers import count, loss, rate
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import finite
 
@@ -28,12 +29,6 @@ _TITLES = {
     "batch-size": "Do spectra at equal loss tell the batch size?",
     "early-tail": "Does the early tail exponent tell how many tokens a run needs?",
     "taxonomy": "Do interventions come out on the side that they are known to be on?",
-}
-_SHORT = {
-    "tail_exponent_scaled": "α tail scaled",
-    "head_exponent_1_10": "α head 1-10",
-    "head_exponent_2_10": "α head 2-10",
-    "log_rankme_cov": "log RankMe",
 }
 _SCALE = (
     "Decoders of three layers on a toy task: what holds here need not hold for language models, and the "
@@ -115,7 +110,7 @@ def _signature_table(rows: tuple[SignatureRow, ...], at: str) -> RenderableType:
     for row in rows:
         trend = row.trend
         table.add_row(
-            _SHORT.get(trend.of.statistic, trend.of.statistic),
+            statistic_words(trend.of.statistic),
             str(trend.of.site.layer),
             *(f"{mean:.3f}" if finite(mean) is not None else "-" for mean in row.means.values()),
             f"{row.noise:.1g}" if finite(row.noise) is not None else "-",
@@ -136,7 +131,7 @@ def _in_words(statistic: str, signature: tuple[SignatureRow, ...]) -> str:
     rows = [row for row in signature if row.trend.of.statistic == statistic]
     verdicts = Counter(row.trend.verdict.value for row in rows)
     told = ", ".join(f"{word} in {times} of {len(rows)} layers" for word, times in verdicts.most_common())
-    return f"{_SHORT.get(statistic, statistic)} with the batch size: {told}"
+    return f"{statistic_words(statistic)} with the batch size: {told}"
 
 
 def _along_the_runs(comparison: Comparison) -> RenderableType:
@@ -228,7 +223,7 @@ def _against_seeds(found: Mapping[str, Taxonomy], at: str) -> RenderableType:
             same = [taxonomy_rendering.parts(one)[number][1].statistics[row] for one in found.values()]
             deltas = [f"{one.delta:+.2g}" if finite(one.delta) is not None else "-" for one in same]
             floor = f"{counted.seed_floor:.2g}" if finite(counted.seed_floor) is not None else "-"
-            table.add_row("" if row else kind, counted.statistic, *deltas, floor)
+            table.add_row("" if row else kind, statistic_words(counted.statistic), *deltas, floor)
     note = Text(
         "medians over the sites of the difference from the first baseline; another seed: the replicate "
         "floor, which two seeds of one recipe exceed once in twenty",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
+from spectra_cli.core.numbers import count, loss, rate, with_error
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, Provenance, Skipped, StatisticValue, Status
 from spectra_cli.render.console import WIDTH
-from spectra_cli.render.numbers import count, loss, rate, with_error
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import tidy_rows
 
@@ -124,14 +124,26 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> RenderableType:
     measured = [_of_last_layer(statistics) for _, _, statistics, _ in checkpoints]
     for key, title in _SERIES.items():
         columns[title] = [cell(values.get(key)) for values in measured]
-    table = plain_table()
     shown = {title: cells for title, cells in columns.items() if title == "step" or set(cells) - {"-", ""}}
+    left_out = []
+    for title in ("learning\nrate", "eval\nloss", "train\nloss"):
+        if title in shown and _table_width(shown) > WIDTH:
+            left_out.append(title.replace("\n", " "))
+            del shown[title]
+    table = plain_table()
     for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
     for row in zip(*shown.values(), strict=True):
         table.add_row(*map(Text, row))
     about = " (α, RankMe: activations of the last measured layer)" if "RankMe\n(cov)" in shown else ""
-    return titled(f"Checkpoints{about}", table)
+    note = [Text(f"no room here for {', '.join(left_out)}: in --format json")] if left_out else []
+    return titled(f"Checkpoints{about}", table, *note)
+
+
+def _table_width(columns: Mapping[str, Sequence[str]]) -> int:
+    """Characters of a line of `plain_table`, which puts three between two columns."""
+    widths = [max(map(len, (*title.split("\n"), *cells))) for title, cells in columns.items()]
+    return sum(widths) + 3 * (len(widths) - 1)
 
 
 def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str], StatisticValue]:

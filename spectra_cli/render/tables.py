@@ -8,9 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 
-def plain_table() -> Table:
-    """An empty table."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+def plain_table(*, gap: int = 3) -> Table:
+    """An empty table.
+
+    Args:
+        gap: blanks between columns; one of them is the box's.
+    """
+    padding = (0, (gap - 1) // 2, 0, gap // 2)
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=False)
 
 
 def titled(title: str, table: Table, *notes: RenderableType) -> RenderableType:

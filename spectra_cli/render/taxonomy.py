@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from spectra_cli.core.numbers import with_error
 from spectra_cli.core.types import Site
-from spectra_cli.render.numbers import with_error
+from spectra_cli.core.wording import statistic_words
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import finite
 
@@ -82,7 +83,8 @@ def _gains(performance: Performance) -> str:
         tokens = "unknown"
     else:
         error = performance.token_gain_error
-        tokens = f"{100 * performance.token_gain:+.1f} % ± {100 * error:.1f} (fewer is +)"
+        known = f"± {100 * error:.1f}" if math.isfinite(error) else "with an unknown error"
+        tokens = f"{100 * performance.token_gain:+.1f} % {known} (fewer is +)"
     throughput = performance.throughput_gain
     speed = "not given" if math.isnan(throughput) else f"{100 * throughput:+.1f} %"
     return f"gain in tokens: {tokens}; in throughput: {speed}"
@@ -96,7 +98,7 @@ def _table(found: Taxonomy) -> RenderableType:
         table.add_column(column, justify="right", no_wrap=True)
     for name, evidence in parts(found):
         for number, counted in enumerate(evidence.statistics):
-            table.add_row("" if number else name, counted.statistic, *_cells(counted))
+            table.add_row("" if number else name, statistic_words(counted.statistic), *_cells(counted))
     return table
 
 
@@ -115,17 +117,19 @@ def _cells(counted: Counted) -> tuple[str, ...]:
 
 def _moved_places(name: str, evidence: Evidence) -> Iterator[Text]:
     for counted in evidence.statistics:
+        what = statistic_words(counted.statistic)
         for word, addresses in (("up", counted.risen), ("down", counted.fallen)):
             if addresses:
-                yield Text(f"{name}: {counted.statistic} {word} in {places(addresses)}", style="dim")
+                yield Text(f"{name}: {what} {word} in {places(addresses)}", style="dim")
 
 
 def _undecided(name: str, evidence: Evidence) -> Iterator[Text]:
     """For each statistic that is open somewhere: which floor was not beaten, and what would decide."""
     for counted in evidence.statistics:
+        what = statistic_words(counted.statistic)
         if counted.num_missing and evidence.num_sites:
             yield Text(
-                f"{name}: {counted.statistic} has no number in {counted.num_missing} of "
+                f"{name}: {what} has no number in {counted.num_missing} of "
                 f"{counted.num_sites} sites (--json has the reasons)",
                 style="yellow",
             )
@@ -140,7 +144,8 @@ def _undecided(name: str, evidence: Evidence) -> Iterator[Text]:
             )
             if number is not None
         ]
-        line = f"{name}: {counted.statistic} open in {counted.num_undecided} sites; not beaten: {floors}"
+        line = f"{name}: {what} open in {counted.num_undecided} of {evidence.num_sites} sites; "
+        line += f"not beaten: {floors}"
         yield Text(line + (f"; needed {', '.join(needed)}" if needed else ""), style="yellow")
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from spectra_cli.render.numbers import count, with_error
+from spectra_cli.core.numbers import count
+from spectra_cli.core.wording import measurement_words, place_words, statistic_words
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import finite
 
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
     from spectra_cli.analysis.trend import BatchTrend
 
 SHOWN = 12
-_SHORT = {
-    "activation_covariance": "activations",
-    "gradient_covariance": "gradients",
-    "gradient_matrix": "gradients, uncentred",
-    "weight": "weights",
-    "weight_update": "updates",
-}
 
 
 def trend_report(
@@ -62,6 +56,7 @@ def as_document(found: Sequence[BatchTrend]) -> list[dict[str, Any]]:
             "slope": finite(t.slope),
             "scatter": finite(t.scatter),
             "noise": finite(t.noise),
+            "interpolated": finite(t.interpolated),
             "floor": finite(t.floor),
             "low": finite(t.low),
             "high": finite(t.high),
@@ -80,7 +75,7 @@ def _counts(found: Sequence[BatchTrend]) -> RenderableType:
     """One row a statistic: over how many sites it does what."""
     table = plain_table()
     table.add_column("of", no_wrap=True)
-    table.add_column("statistic", overflow="fold")
+    table.add_column("number", overflow="fold")
     for column in ("sites", "rising", "falling", "flat", "open", "in order", "median\nslope"):
         table.add_column(column, justify="right", no_wrap=True)
     groups: dict[tuple[str, str], list[BatchTrend]] = {}
@@ -90,31 +85,31 @@ def _counts(found: Sequence[BatchTrend]) -> RenderableType:
         verdicts = [t.verdict.value for t in trends]
         slopes = [t.slope for t in trends if math.isfinite(t.slope)]
         table.add_row(
-            _SHORT.get(measurement, measurement),
-            statistic,
+            measurement_words(measurement),
+            statistic_words(statistic),
             str(len(trends)),
             *(str(verdicts.count(word)) for word in ("rising", "falling", "flat", "inconclusive")),
             str(sum(t.order is not None for t in trends)),
             f"{float(np.median(slopes)):+.3g}" if slopes else "-",
         )
     note = Text("in order: the means of all sizes rise, or fall, at every step", style="dim")
-    return titled("By statistic", table, note)
+    return titled("By number", table, note)
 
 
 def _clearest(found: Sequence[BatchTrend]) -> RenderableType:
     """The trends with the smallest p-values."""
     known = sorted((t for t in found if math.isfinite(t.p_value)), key=lambda t: t.p_value)[:SHOWN]
-    table = plain_table()
-    table.add_column("site", no_wrap=True)
-    table.add_column("statistic", overflow="fold")
+    table = plain_table(gap=2)
+    for column in ("place", "number"):
+        table.add_column(column, overflow="fold")
     for column in ("slope", "95 % interval", "p\ncorrected", "probe\nerror"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for t in known:
         table.add_row(
-            t.of.site.address.removeprefix("blocks.").removesuffix(".resid_post"),
-            t.of.statistic,
-            with_error(t.slope, t.stderr),
+            place_words(t.of.measurement, t.of.site),
+            statistic_words(t.of.statistic),
+            f"{t.slope:+.3g}",
             f"{t.low:+.3g} to {t.high:+.3g}",
             f"{t.adjusted:.2g}",
             "-" if math.isnan(t.noise) else f"{t.noise:.1g}",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from spectra_cli.analysis.alignment import Alignment
-from spectra_cli.analysis.differences import SiteDifference
-from spectra_cli.analysis.performance import Performance, performance, tokens_at
-from spectra_cli.analysis.points import Point
+from spectra_cli.analysis.alignment import MATCHED_WITHIN, AlignedPoint, Alignment
+from spectra_cli.analysis.differences import Choice, SiteDifference
+from spectra_cli.analysis.performance import performance, tokens_at
+from spectra_cli.analysis.points import Point, num_sequences
 from spectra_cli.analysis.taxonomy import Taxonomy, classify
 from spectra_cli.statistics.jackknife import standard_error
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENTS
@@ -20,9 +20,38 @@ def loss_stderr(first: Point, second: Point, *, paired: bool) -> float:
     a, b = first.loss_noise, second.loss_noise
     if not (a.size and b.size):
         return math.nan
-    if paired and a.size == b.size:
-        return standard_error(b - a, (1,) * (a.size - 1))
-    return math.hypot(*(standard_error(rows, (1,) * (rows.size - 1)) for rows in (a, b)))
+    if paired and first.loss_sizes == second.loss_sizes:
+        return standard_error(b - a, first.loss_sizes)
+    return math.hypot(*(standard_error(one.loss_noise, one.loss_sizes) for one in (first, second)))
+
+
+def why_no_taxonomy(
+    differences: Sequence[SiteDifference], choice: Choice, alignment: Alignment, pair: tuple[int, int]
+) -> str:
+    """Why a pair of runs is not classified; empty if it is.
+
+    Args:
+        differences: of the pair; choice: of the user, of what is compared.
+        alignment: of all runs; pair: places of the baseline and of the other run.
+    """
+    if choice != Choice():
+        return "it asks for everything that is compared: leave out --layer, --measure and --statistic"
+    if not {ACTIVATIONS, GRADIENTS} & {one.measurement for one in differences}:
+        return "neither activations nor gradients were measured in both runs"
+    if alignment.loss is None:
+        return f"it is a rule for equal loss, and the runs are compared at equal {alignment.axis}"
+    if not _matched(alignment, pair):
+        return "it is a rule for equal loss, and the losses of these runs are not matched"
+    return ""
+
+
+def _matched(alignment: Alignment, pair: tuple[int, int]) -> list[AlignedPoint]:
+    """The points at which both runs stand close enough to the same loss."""
+    return [
+        point
+        for point in alignment.points
+        if all(point.places[place].gap <= MATCHED_WITHIN for place in pair)
+    ]
 
 
 def taxonomies(
@@ -35,57 +64,40 @@ def taxonomies(
     replicates: Sequence[Sequence[SiteDifference]],
     throughput_ratio: float | None,
 ) -> tuple[Taxonomy, ...]:
-    """The label of the change at each point; none where neither activations nor gradients were compared.
+    """The label of the change at each point where the losses are matched; see `why_no_taxonomy`.
 
     Args:
         runs: of the comparison; pair: places of the baseline and of the other run.
         differences: of the pair, decided.
-        alignment: of all runs.
-        loss_errors: target -> standard error of the difference of their losses.
+        alignment: of all runs, on a loss.
+        loss_errors: target -> standard error of the difference of their losses; NaN where unknown.
         replicates: differences of other seeds of the baseline's recipe from it.
         throughput_ratio: of the other run over the baseline, where it was measured.
     """
-    if not {ACTIVATIONS, GRADIENTS} & {one.measurement for one in differences}:
+    if alignment.loss is None:
         return ()
-    settings = runs[pair[0]].archive.provenance.settings
-    num_sequences = {
-        ACTIVATIONS: int(settings.get("num_sequences", 0)),
-        GRADIENTS: int(settings.get("num_gradient_sequences", 0)),
-    }
-    gains = _known_gains(runs, pair, alignment, loss_errors, throughput_ratio)
-    return tuple(
-        classify(
-            differences,
-            aligned.target,
-            num_sequences=num_sequences,
-            performance=gain,
-            replicates=replicates,
-        )
-        for aligned, gain in zip(alignment.points, gains, strict=True)
-    )
-
-
-def _known_gains(
-    runs: Sequence[Run],
-    pair: tuple[int, int],
-    alignment: Alignment,
-    loss_errors: Mapping[float, float],
-    throughput_ratio: float | None,
-) -> list[Performance]:
-    """At each point; tokens to the same loss are known only where a matched loss is what is equal."""
-    if alignment.loss is None or not alignment.is_matched:
-        gain = math.nan if throughput_ratio is None else throughput_ratio - 1.0
-        return [Performance(throughput_gain=gain)] * len(alignment.points)
-    gains = []
-    for aligned in alignment.points:
+    provenance = runs[pair[0]].archive.provenance
+    sizes = {name: num_sequences(provenance, name) for name in (ACTIVATIONS, GRADIENTS)}
+    found = []
+    for point in _matched(alignment, pair):
         at = [
             tokens_at(
                 [info.tokens_seen for info in runs[place].archive.infos],
-                aligned.places[place].bracket,
+                point.places[place].bracket,
                 runs[place].trajectory.losses[alignment.loss].tolist(),
             )
             for place in pair
         ]
-        error = loss_errors[aligned.target]
-        gains.append(performance(at[0], at[1], loss_stderr=error, throughput_ratio=throughput_ratio))
-    return gains
+        gain = performance(
+            at[0], at[1], loss_stderr=loss_errors[point.target], throughput_ratio=throughput_ratio
+        )
+        found.append(
+            classify(
+                differences,
+                point.target,
+                num_sequences=sizes,
+                performance=gain,
+                replicates=replicates,
+            )
+        )
+    return tuple(found)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from spectra_cli.analysis.alignment import Alignment, Axis, Loss, align
-from spectra_cli.analysis.comparability import are_paired, check_allowed, mismatches
-from spectra_cli.analysis.differences import Choice, SiteDifference, decided, differences_at
+from spectra_cli.analysis.differences import (
+    Choice,
+    LeftOut,
+    SiteDifference,
+    decided,
+    differences_at,
+    left_out,
+)
 from spectra_cli.analysis.findings import Counts, counts, strongest_first
 from spectra_cli.analysis.quantities import known_names, plain_name
-from spectra_cli.analysis.rotations import SiteRotation, rotations, why_no_rotation
+from spectra_cli.analysis.rotations import SiteRotation
 from spectra_cli.analysis.taxonomy import Taxonomy
 from spectra_cli.analysis.verdicts import relative_notes, verdict_lines
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.errors import UsageError
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.workflows.batch_size_trend import BatchSizeTrend, batch_size_trend
-from spectra_cli.workflows.classified import loss_stderr, taxonomies
-from spectra_cli.workflows.compared_runs import Run, nearest_to_last_point, open_runs, points_of
+from spectra_cli.workflows.classified import loss_stderr, taxonomies, why_no_taxonomy
+from spectra_cli.workflows.comparable import Comparable, comparable
+from spectra_cli.workflows.compared_rotations import At, turned_between
+from spectra_cli.workflows.compared_runs import Run, open_runs, points_of, same_archive
+from spectra_cli.workflows.comparison_notes import last_point_only, left_out_notes, point_notes
 
 # what a user says -> the measurement; without a word, all of these but the uncentred gradients
 MEASURES = {
@@ -27,8 +37,6 @@ MEASURES = {
     "weights": WEIGHTS,
     "updates": WEIGHT_UPDATES,
 }
-EXACT = (WEIGHTS, WEIGHT_UPDATES)
-BY_DEFAULT = (ACTIVATIONS, GRADIENTS, WEIGHTS, WEIGHT_UPDATES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +48,9 @@ class CompareRequest:
         axis: what to make equal; loss: which one, None for the first that all runs have.
         number: of aligned points; at: the points themselves, instead.
         choice: measurements, statistics and layers.
-        baseline: the run that all others are compared with, as given in `runs`; None for the first.
+        baseline: the run that all others are compared with, one of `runs`; None for the first.
         allowed: aspects of the measurement that may differ.
-        replicates: runs that are other seeds of the baseline's recipe, as given in `runs`.
+        replicates: those of `runs` that are other seeds of the baseline's recipe.
         throughput_ratio: tokens a second of the other run over the baseline's, where it was measured.
     """
 
@@ -67,8 +75,9 @@ class Pair:
         paired: measured on the same probe, so that its noise is common to both.
         differences: B minus A, decided, the strongest first.
         counts: how they came out; verdict: the same in sentences.
-        taxonomy: at each point; empty where not everything that it asks for was compared.
-        rotations: of leading subspaces at the last point; no_rotation: why there are none.
+        taxonomy: at each point of matched losses; no_taxonomy: why there is none.
+        rotations: of leading subspaces; no_rotation: why there are none.
+        rotated: the checkpoints of A and of B that these are of, nearest to the last point; empty without.
         notes: what was measured differently, and what was not compared and why.
     """
 
@@ -79,8 +88,10 @@ class Pair:
     counts: Counts
     verdict: tuple[str, ...]
     taxonomy: tuple[Taxonomy, ...]
+    no_taxonomy: str
     rotations: tuple[SiteRotation, ...]
     no_rotation: str
+    rotated: tuple[At, ...]
     notes: tuple[str, ...]
 
 
@@ -100,24 +111,14 @@ class Comparison:
     trend: BatchSizeTrend
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Common:
-    """What can be compared between the baseline and a run, and what the reader must know."""
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What was found between the baseline and one run, point by point."""
 
-    choice: Choice
-    paired: bool
-    notes: tuple[str, ...]
-    asked_for: bool
-
-    def choice_at(self, *, last: bool) -> Choice:
-        """What is compared at a point: weights, which have no noise to judge by, only at the last one.
-
-        At every point where the user named measurements.
-        """
-        if last or self.asked_for:
-            return self.choice
-        judged = tuple(name for name in self.choice.measurements or () if name not in EXACT)
-        return replace(self.choice, measurements=judged)
+    differences: list[SiteDifference] = field(default_factory=list)
+    loss_errors: dict[float, float] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
 
 
 def compare(request: CompareRequest) -> Comparison:
@@ -130,9 +131,11 @@ def compare(request: CompareRequest) -> Comparison:
     """
     _check(request)
     runs = open_runs(request.runs)
-    baseline = 0 if request.baseline is None else request.runs.index(request.baseline)
+    baseline, seeds = _roles(request)
     others = [place for place in range(len(runs)) if place != baseline]
-    common = {place: _comparable(runs[baseline], runs[place], request) for place in others}
+    common = {
+        place: comparable(runs[baseline], runs[place], request.choice, request.allowed) for place in others
+    }
     alignment = align(
         [run.trajectory for run in runs],
         request.axis,
@@ -140,38 +143,18 @@ def compare(request: CompareRequest) -> Comparison:
         number=request.number,
         at=request.at,
     )
-    found: dict[int, list[SiteDifference]] = {place: [] for place in others}
-    loss_errors: dict[int, dict[float, float]] = {place: {} for place in others}
-    for aligned, points in zip(alignment.points, points_of(runs, alignment), strict=True):
-        first, target = points[baseline], aligned.target
-        for place in others:
-            paired, choice = (
-                common[place].paired,
-                common[place].choice_at(last=aligned is alignment.points[-1]),
-            )
-            loss_errors[place][target] = loss_stderr(first, points[place], paired=paired)
-            found[place] += differences_at(first, points[place], target=target, paired=paired, choice=choice)
-    if not any(found.values()):
+    found = _point_by_point(runs, baseline, common, alignment)
+    if not any(one.differences for one in found.values()):
         raise UsageError(_nothing_in_common(runs, request))
     # each pair by itself: a third run that differs everywhere must not loosen what is said of the second
-    by_run = {place: decided(differences) for place, differences in found.items()}
-    seeds = [request.runs.index(name) for name in request.replicates]
+    for one in found.values():
+        one.differences = decided(one.differences)
     pairs = []
     for place in others:
-        labels = (
-            ()
-            if request.choice != Choice()
-            else taxonomies(
-                runs,
-                (baseline, place),
-                by_run[place],
-                alignment,
-                loss_errors=loss_errors[place],
-                replicates=[by_run[seed] for seed in seeds if place not in seeds],
-                throughput_ratio=request.throughput_ratio,
-            )
+        of_seeds = [found[seed].differences for seed in seeds if place not in seeds]
+        pairs.append(
+            _pair(runs, (baseline, place), found[place], alignment, common[place], request, of_seeds)
         )
-        pairs.append(_pair(runs, (baseline, place), by_run[place], alignment, common[place], labels))
     return Comparison(
         runs=runs,
         baseline=baseline,
@@ -179,10 +162,28 @@ def compare(request: CompareRequest) -> Comparison:
         pairs=tuple(pairs),
         trend=batch_size_trend(
             [runs[place] for place in (baseline, *others)],
-            list(by_run.values()),
+            [one.differences for one in found.values()],
             paired=all(one.paired for one in common.values()),
         ),
     )
+
+
+def _point_by_point(
+    runs: Sequence[Run], baseline: int, common: Mapping[int, Comparable], alignment: Alignment
+) -> dict[int, _Found]:
+    """All differences of each other run from the baseline, not decided yet."""
+    found = {place: _Found() for place in common}
+    for aligned, points in zip(alignment.points, points_of(runs, alignment), strict=True):
+        first, target = points[baseline], aligned.target
+        for place, one in found.items():
+            second, paired = points[place], common[place].paired
+            choice = common[place].choice_at(last=aligned is alignment.points[-1])
+            names = runs[baseline].name, runs[place].name
+            one.loss_errors[target] = loss_stderr(first, second, paired=paired)
+            one.differences += differences_at(first, second, target=target, paired=paired, choice=choice)
+            one.left_out += left_out(first, second, choice)
+            one.notes |= dict.fromkeys(point_notes(first, second, choice, names))
+    return found
 
 
 def _check(request: CompareRequest) -> None:
@@ -190,67 +191,64 @@ def _check(request: CompareRequest) -> None:
         raise UsageError("compare needs two runs or more: archives, or folders that were scanned")
     if request.number < 1:
         raise UsageError(f"--points {request.number}: expected at least 1")
+    at = request.at
+    if at is not None and (not at or len(set(at)) < len(at) or not all(map(math.isfinite, at))):
+        listed = ",".join(f"{target:g}" for target in at)
+        raise UsageError(f"--at {listed or 'nothing'}: expected different numbers such as 3.5,3.28")
     known = known_names()
     unknown = [n for n in request.choice.statistics or () if plain_name(n) not in known]
     if unknown:
         raise UsageError(f"nothing to compare is called {', '.join(unknown)}. Known: {', '.join(known)}")
-    flags = [("--baseline", request.baseline), *(("--replicates", name) for name in request.replicates)]
-    for flag, name in flags:
-        if name is not None and name not in request.runs:
-            raise UsageError(f"{flag} {name} is not among the runs: {', '.join(request.runs)}")
-    if (request.baseline or request.runs[0]) in request.replicates:
-        raise UsageError("--replicates names the baseline itself; expected other seeds of its recipe")
-    if len(set(request.replicates)) < len(request.replicates):
-        raise UsageError("--replicates names a run twice; expected different seeds of the baseline's recipe")
-    if request.throughput_ratio is not None and len(request.runs) > 2:
+    ratio = request.throughput_ratio
+    if ratio is not None and not 0.0 < ratio < math.inf:
+        raise UsageError(f"--throughput-ratio {ratio:g}: expected a ratio above 0, 1 for equal throughput")
+    if ratio is not None and len(request.runs) > 2:
         raise UsageError("--throughput-ratio is of one run over the baseline: compare two runs")
 
 
-def _comparable(first: Run, second: Run, request: CompareRequest) -> _Common:
-    """The measurements that both runs have, and whether they were made in the same way."""
-    wanted = request.choice.measurements or BY_DEFAULT
-    ours, theirs = (run.archive.measurements for run in (first, second))
-    measurements = tuple(name for name in wanted if name in ours and name in theirs)
-    if not measurements:
-        raise DataError(
-            f"{first.name} and {second.name} have no measurement in common to compare: the first holds "
-            f"{', '.join(ours)}, the second {', '.join(theirs)}; asked for: {', '.join(wanted)}"
-        )
-    found = mismatches(first.archive.provenance, second.archive.provenance, measurements)
-    notes = check_allowed(found, request.allowed, first=first.name, second=second.name)
-    only = [
-        f"{name}: measured in {first.name if name in ours else second.name} only, and not compared"
-        for name in wanted
-        if (name in ours) != (name in theirs)
-    ]
-    choice = Choice(
-        measurements=measurements, statistics=request.choice.statistics, layers=request.choice.layers
-    )
-    return _Common(
-        choice=choice,
-        paired=are_paired(found),
-        notes=(*notes, *only),
-        asked_for=request.choice.measurements is not None or set(measurements) <= set(EXACT),
-    )
+def _roles(request: CompareRequest) -> tuple[int, list[int]]:
+    """Places of the baseline and of its other seeds among the runs, however they are spelled."""
+    places = []
+    flags = [("--baseline", request.baseline or request.runs[0])]
+    for flag, name in flags + [("--replicates", name) for name in request.replicates]:
+        place = same_archive(name, request.runs)
+        if place is None:
+            raise UsageError(f"{flag} {name} is not among the runs: {', '.join(request.runs)}")
+        places.append(place)
+    baseline, *seeds = places
+    if baseline in seeds:
+        raise UsageError("--replicates names the baseline itself; expected other seeds of its recipe")
+    if len(set(seeds)) < len(seeds):
+        raise UsageError("--replicates names a run twice; expected different seeds of the baseline's recipe")
+    return baseline, seeds
 
 
 def _pair(
     runs: Sequence[Run],
     places: tuple[int, int],
-    differences: Sequence[SiteDifference],
+    found: _Found,
     alignment: Alignment,
-    common: _Common,
-    taxonomy: tuple[Taxonomy, ...],
+    common: Comparable,
+    request: CompareRequest,
+    of_seeds: Sequence[Sequence[SiteDifference]],
 ) -> Pair:
+    differences = found.differences
     first, second = (runs[place] for place in places)
-    kept = [int(run.archive.provenance.settings.get("num_vectors", 0)) for run in (first, second)]
-    why = why_no_rotation(first.archive.infos, second.archive.infos, (kept[0], kept[1]))
-    found: tuple[SiteRotation, ...] = ()
-    if not why:
-        ends = [nearest_to_last_point(runs[place], place, alignment) for place in places]
-        turned = rotations(ends[0].spectra, ends[1].spectra)
-        found = tuple(one for one in turned if common.choice.wants(one.site, one.measurement))
-    notes = (*common.notes, *relative_notes(differences))
+    names = first.name, second.name
+    no_taxonomy = why_no_taxonomy(differences, request.choice, alignment, places)
+    labels: tuple[Taxonomy, ...] = ()
+    if not no_taxonomy:
+        labels = taxonomies(
+            runs,
+            places,
+            differences,
+            alignment,
+            loss_errors=found.loss_errors,
+            replicates=of_seeds,
+            throughput_ratio=request.throughput_ratio,
+        )
+    asked_for_labels = bool(request.replicates) or request.throughput_ratio is not None
+    turned = turned_between(runs, places, alignment, common.choice)
     return Pair(
         first=places[0],
         second=places[1],
@@ -258,10 +256,20 @@ def _pair(
         differences=tuple(strongest_first(differences)),
         counts=counts(differences),
         verdict=tuple(verdict_lines(differences, axis=alignment.axis.value, other=second.name)),
-        taxonomy=taxonomy,
-        rotations=found,
-        no_rotation=why,
-        notes=notes,
+        taxonomy=labels,
+        no_taxonomy=no_taxonomy,
+        rotations=turned.rotations,
+        no_rotation=turned.reason,
+        rotated=turned.between,
+        notes=(
+            *common.notes,
+            *relative_notes(differences),
+            *found.notes,
+            *last_point_only(common.choice, len(alignment.points), at_every_point=common.at_every_point),
+            *left_out_notes(found.left_out, names),
+            *turned.notes(names),
+            *([f"no taxonomy: {no_taxonomy}"] if no_taxonomy and asked_for_labels else []),
+        ),
     )
 
 

@@ -14,7 +14,8 @@ from spectra_cli.analysis.matching import Bracket
 from spectra_cli.analysis.points import Point
 from spectra_cli.archive.layout import SUFFIX, resolve_archive
 from spectra_cli.archive.reader import Archive, open_archive
-from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray
+from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray, Scalar
 from spectra_cli.statistics.jackknife import standard_error
 
 PROBE_LOSS = "probe_loss"
@@ -46,19 +47,32 @@ def open_runs(names: Sequence[str]) -> tuple[Run, ...]:
     Raises:
         ArchiveError: there is no such archive, or it is damaged.
     """
-    paths = [resolve_archive(name, Path.cwd()) for name in names]
-    archives = {path: open_archive(path) for path in dict.fromkeys(paths)}
+    given = [resolve_archive(name, Path.cwd()) for name in names]
+    files = [path.resolve() for path in given]
+    # the same file however it is spelled, under the name that it was first given
+    paths = dict(zip(reversed(files), reversed(given), strict=True))
+    archives = {file: open_archive(path) for file, path in paths.items()}
     return tuple(
-        Run(name=label, archive=archives[path], trajectory=_trajectory(label, archives[path]))
-        for label, path in zip(_labels(paths), paths, strict=True)
+        Run(name=label, archive=archives[file], trajectory=_trajectory(label, archives[file]))
+        for label, file in zip(_labels([paths[file] for file in files]), files, strict=True)
     )
+
+
+def same_archive(name: str, names: Sequence[str]) -> int | None:
+    """The place among `names`, all of archives, of the first that stands for the same, however spelled."""
+    files = [resolve_archive(one, Path.cwd()).resolve() for one in names]
+    try:
+        file = resolve_archive(name, Path.cwd()).resolve()
+    except ArchiveError:
+        return None
+    return files.index(file) if file in files else None
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
     """Names of archives, as short as they can be and still differ; the same archive twice is numbered."""
     names = [path.name.removesuffix(SUFFIX) for path in paths]
     if len(set(names)) < len(set(paths)):
-        names = [f"{path.parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
+        names = [f"{path.absolute().parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
     if len(set(names)) < len(set(paths)):
         names = [str(path).removesuffix(SUFFIX) for path in paths]
     counted = [names[: i + 1].count(name) for i, name in enumerate(names)]
@@ -100,51 +114,48 @@ def points_of(runs: Sequence[Run], alignment: Alignment) -> Iterator[list[Point]
         ]
 
 
-def _reading(
-    run: Run, place: int, alignment: Alignment
-) -> Iterator[tuple[CheckpointSpectra, CheckpointSpectra]]:
-    """The checkpoints around each point of one run."""
+_Around = tuple[CheckpointSpectra, CheckpointSpectra, CheckpointSpectra | None]
+
+
+def _reading(run: Run, place: int, alignment: Alignment) -> Iterator[_Around]:
+    """The checkpoints around each point of one run, and the third one of each that has one."""
     brackets = [point.places[place].bracket for point in alignment.points]
-    needed = [(bracket.before, bracket.after) for bracket in brackets]
-    last_use = {index: i for i, pair in enumerate(needed) for index in pair}
+    needed = [[i for i in (b.before, b.after, b.third) if i is not None] for b in brackets]
+    last_use = {index: i for i, indices in enumerate(needed) for index in indices}
     checkpoints = run.archive.checkpoints(list(dict.fromkeys(chain(*needed))), vectors=False)
     held: dict[int, CheckpointSpectra] = {}
-    for i, pair in enumerate(needed):
-        for index in dict.fromkeys(pair):
+    for i, indices in enumerate(needed):
+        for index in dict.fromkeys(indices):
             if index not in held:
                 held[index] = next(checkpoints)
-        yield held[pair[0]], held[pair[1]]
+        before, after, *third = (held[index] for index in indices)
+        yield before, after, third[0] if third else None
         held = {index: checkpoint for index, checkpoint in held.items() if last_use[index] > i}
 
 
-def _point(
-    run: Run,
-    bracket: Bracket,
-    target: float,
-    alignment: Alignment,
-    around: tuple[CheckpointSpectra, CheckpointSpectra],
-) -> Point:
-    before, after = around
+def _point(run: Run, bracket: Bracket, target: float, alignment: Alignment, around: _Around) -> Point:
+    before, after, third = around
     if alignment.loss is not Loss.PROBE or before is after:
-        return Point(before=before, after=after, bracket=bracket)
-    early, late = (_loss_without_blocks(checkpoint) for checkpoint in (before, after))
-    known = early.size and early.size == late.size
+        return Point(before=before, after=after, third=third, bracket=bracket)
+    early, late = (_probe_loss(checkpoint) for checkpoint in (before, after))
     losses = run.trajectory.losses[Loss.PROBE]
+    noise, sizes = np.empty(0), early.block_sizes if early is not None else ()
+    if early is not None and late is not None and sizes and sizes == late.block_sizes:
+        without = bracket.between(early.delete_one_block, late.delete_one_block)
+        noise = np.array([0.0, *(without - target)])
     return Point(
         before=before,
         after=after,
+        third=third,
         bracket=bracket,
         loss_step=float(losses[bracket.after] - losses[bracket.before]),
-        loss_noise=np.array([0.0, *(bracket.between(early, late) - target)]) if known else np.empty(0),
+        loss_noise=noise,
+        loss_sizes=sizes,
     )
 
 
-def _loss_without_blocks(checkpoint: CheckpointSpectra) -> FloatArray:
-    """(B,) the probe's loss without each block."""
-    for scalar in checkpoint.scalars:
-        if scalar.name == PROBE_LOSS and scalar.site is None:
-            return scalar.delete_one_block
-    return np.empty(0)
+def _probe_loss(checkpoint: CheckpointSpectra) -> Scalar | None:
+    return next((one for one in checkpoint.scalars if one.name == PROBE_LOSS and one.site is None), None)
 
 
 def nearest_to_last_point(run: Run, place: int, alignment: Alignment) -> CheckpointSpectra:

@@ -9,14 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spectra_cli.analysis.loss_curve import (
-    FEWEST_POINTS,
-    BackTest,
-    Continuation,
-    LossCurve,
-    back_test,
-    continue_curve,
-)
+from spectra_cli.analysis.back_test import BackTest, back_test
+from spectra_cli.analysis.loss_curve import FEWEST_POINTS, Continuation, LossCurve, continue_curve
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.types import FloatArray
 from spectra_cli.workflows.forecast import ForecastRequest, check_options
@@ -136,6 +130,7 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
         continued = None if name != PLAIN and given is None else continue_curve(tokens, values, given)
         if continued is not None:
             fits.append(_forecast(name, continued, tokens[-1], ahead, request.level))
+            notices += _dependent(name, continued)
     if covariate is not None and len(points) <= FEWEST_POINTS:
         notices.append(f"{len(points)} checkpoints are too few for a curve with the spectrum in it")
     elif covariate is not None and fits and fits[-1].name == PLAIN:
@@ -212,6 +207,15 @@ def _forecast(
         ),
         to_target=to_target,
     )
+
+
+def _dependent(name: str, continued: Continuation) -> list[str]:
+    """What to know where residuals go together by more than twice the scatter of independent ones."""
+    found = continued.autocorrelation
+    if found < 2 / math.sqrt(len(continued.residuals)):
+        return []
+    told = f"{name}: residuals of neighbouring checkpoints go together (correlation {found:.2f})"
+    return [f"{told}, so that its intervals are too narrow"]
 
 
 def _interval(found: tuple[float, float, float]) -> Interval:

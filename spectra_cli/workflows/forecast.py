@@ -19,6 +19,7 @@ from spectra_cli.analysis.forecast_evidence import (
     weigh,
 )
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.numbers import count
 from spectra_cli.core.types import FloatArray, Status
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS
@@ -283,9 +284,10 @@ def _about_predictions(rows: Sequence[RunRow], table: RunTable, unit: str) -> It
                 "target; --family none takes all runs together"
             )
         if row.outcome == CENSORED and row.prediction is not None and row.prediction.value < row.seen:
+            predicted, seen = count(round(row.prediction.value)), count(round(row.seen))
             yield (
-                f"{row.name}: predicted at {row.prediction.value:.4g} {unit}, but has not reached the target "
-                f"by {row.seen:.4g}: the forecast failed there"
+                f"{row.name}: predicted at {predicted} {unit}, but has not reached the target by {seen}: the "
+                "forecast failed there"
             )
 
 
@@ -308,9 +310,10 @@ def _about_rows(rows: Sequence[RunRow], table: RunTable) -> Iterator[str]:
     used = [row for row in rows if row.outcome != EXCLUDED]
     early = [row.early for row in used]
     if early and max(early) > min(early) * (1 + SAME_MOMENT):
+        begin, end = count(round(min(early))), count(round(max(early)))
         yield (
-            f"the early checkpoints stand at {min(early):.4g} to {max(early):.4g}, more than 2 % apart: what "
-            "looks like a difference between runs may be one of time"
+            f"the early checkpoints stand at {begin} to {end}, more than 2 % apart: what looks like a "
+            "difference between runs may be one of time"
         )
     widths = sorted({row.width for row in used})
     if len(widths) > 1:

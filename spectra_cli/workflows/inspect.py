@@ -94,13 +94,13 @@ def inspect(
         UsageError: layers, matrices, steps or a device that do not exist.
     """
     from spectra_cli.extract.cost import scan_cost
+    from spectra_cli.extract.device import choose_device
     from spectra_cli.extract.hygiene import read_headers, series_notices
     from spectra_cli.extract.memory import resident_bytes
     from spectra_cli.extract.outline import outline_header
     from spectra_cli.extract.plan import plan_scan
     from spectra_cli.extract.selection import select_layers
     from spectra_cli.extract.series import open_series
-    from spectra_cli.extract.session import choose_device
 
     series = open_series(path, series_options)
     model = series.skeleton

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,8 +101,9 @@ def scan(
             could not be measured; all parts finished before it are kept.
     """
     from spectra_cli.extract.hygiene import read_headers, series_notices
+    from spectra_cli.extract.probe_of_series import read_probe
     from spectra_cli.extract.series import open_series
-    from spectra_cli.extract.session import Resources, Session, read_probe
+    from spectra_cli.extract.session import Resources, Session
 
     series = open_series(request.checkpoints, request.series)
     archive = request.output or default_archive_path(request.checkpoints, Path.cwd())
@@ -218,6 +220,8 @@ def _check_output(archive: Path, request: ScanRequest) -> None:
         raise UsageError(f"--output {archive} is a folder; expected the path of the archive file to write")
     if not archive.parent.is_dir():
         raise UsageError(f"--output {archive}: there is no folder {archive.parent}; make it first")
+    if not os.access(archive.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{archive.parent.absolute()} cannot be written to; choose another place with -o")
     exists = archive.exists() or list_parts(archive)
     if exists and not request.resume and not request.overwrite:
         raise UsageError(f"{archive} exists; --resume continues it, --overwrite replaces it")

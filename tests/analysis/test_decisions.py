@@ -1,10 +1,12 @@
 """Verdicts: closed forms, and their rates over simulated comparisons with known truth."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, ttest_1samp, ttest_ind
+from scipy.stats import t as student
 
 from spectra_cli.analysis.decisions import (
     Difference,
@@ -13,7 +15,9 @@ from spectra_cli.analysis.decisions import (
     benjamini_hochberg,
     decide,
     difference,
-    sequences_needed,
+    reach,
+    sequences_to_differ,
+    sequences_to_equal,
 )
 
 B = 16
@@ -119,19 +123,88 @@ def test_a_shift_of_three_standard_errors_is_found_nine_times_in_ten():
     assert found / trials >= 0.9
 
 
-def test_the_probe_that_would_be_large_enough():
-    found = Difference(
-        first=0.0,
-        second=0.25,
-        delta=0.25,
-        stderr=0.25,
-        floor=0.1,
-        degrees=15,
-        paired=True,
-        margin=0.05,
-        p_value=0.3,
-    )
-    assert sequences_needed(found, 64) == 576
+def on_a_probe(found, times):
+    """The same difference on a probe so many times as large."""
+    noise = {name: getattr(found, name) / math.sqrt(times) for name in ("stderr", "floor")}
+    size = abs(found.delta) - found.interpolated
+    return replace(found, **noise, p_value=2 * student.sf(size / noise["stderr"], found.degrees))
+
+
+NOISY = Difference(
+    first=0.0,
+    second=0.25,
+    delta=0.25,
+    stderr=0.25,
+    floor=0.3,
+    degrees=15,
+    paired=True,
+    margin=0.4,
+    p_value=0.3,
+    num_compared=60,
+)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"floor": 4.0}, {"interpolated": 0.1}, {"delta": -0.25}, {"num_compared": 1}]
+)
+def test_the_probe_that_would_be_large_enough(changes):
+    """Decided again among others that show nothing, it counts on that probe and not on a smaller one."""
+    found = replace(NOISY, **changes)
+    needed = sequences_to_differ(found, 1000) / 1000
+    others = [replace(NOISY, delta=0.0, p_value=1.0)] * (found.num_compared - 1)
+    for times, expected in ((needed, Verdict.DIFFERENT), (0.99 * needed, Verdict.INCONCLUSIVE)):
+        bigger = replace(on_a_probe(found, times), margin=0.0)
+        assert decide([bigger, *others])[0].verdict is expected
+
+
+def test_no_probe_is_large_enough_for_what_interpolation_may_have_made():
+    assert sequences_to_differ(replace(NOISY, interpolated=0.25), 64) is None
+    assert sequences_to_differ(replace(NOISY, delta=0.0), 64) is None
+    assert sequences_to_equal(replace(NOISY, interpolated=0.16), 64) is None
+
+
+def test_the_probe_that_shows_equality_makes_the_interval_fit():
+    needed = sequences_to_equal(replace(NOISY, interpolated=0.05), 10_000) / 10_000
+    found = replace(NOISY, interpolated=0.05)
+    assert reach(on_a_probe(found, needed)) == pytest.approx(0.4, rel=1e-4)
+
+
+def test_interpolation_counts_against_both_verdicts():
+    generator = np.random.default_rng(9)
+    a = generator.normal(size=B)
+    b = a + 0.01 * generator.normal(size=B) + 0.02
+    plain, bent = ([mean_of(a), replace(mean_of(b), bend=bend)] for bend in (0.0, -0.04))
+    same, unsure = (decide([difference(*pair, paired=True, margin=0.05)])[0] for pair in (plain, bent))
+    assert (same.verdict, unsure.verdict) == (Verdict.EQUAL, Verdict.INCONCLUSIVE)
+    alike = [replace(one, bend=-0.04) for one in plain]
+    assert decide([difference(*alike, paired=True, margin=0.05)])[0].verdict is Verdict.EQUAL
+    # without a third checkpoint nothing tells that they bend alike
+    unknown = [replace(one, unbent=0.02) for one in plain]
+    assert decide([difference(*unknown, paired=True, margin=0.05)])[0] == replace(unsure, interpolated=0.04)
+    far = [mean_of(a), replace(mean_of(b + 2.0), bend=2.05)]
+    (found,) = decide([difference(*far, paired=True, margin=0.05)])
+    assert (found.p_value, found.verdict) == (1.0, Verdict.INCONCLUSIVE)
+    near = [mean_of(a), replace(mean_of(b + 2.0), unbent=1.5)]
+    assert decide([difference(*near, paired=True, margin=0.05)])[0].verdict is Verdict.DIFFERENT
+
+
+def test_a_loss_with_blocks_of_its_own_adds_its_error():
+    generator = np.random.default_rng(10)
+    a, b, loss, other = generator.normal(size=(4, B))
+    moved = [
+        replace(mean_of(one), loss_rows=mean_of(noise).per_row - noise.mean(), loss_sizes=(16,) * B)
+        for one, noise in ((a, loss), (b, loss + other))
+    ]
+    own = (b - a).std(ddof=1)
+    found = difference(*moved, paired=True, margin=1.0)
+    # on one probe the losses' common noise cancels, between two it does not
+    assert found.stderr == pytest.approx(math.hypot(own, other.std(ddof=1)) / math.sqrt(B), rel=1e-9)
+    parts = [x.std(ddof=1) for x in (a, b, loss, loss + other)]
+    unpaired = difference(*moved, paired=False, margin=1.0)
+    assert unpaired.stderr == found.floor == pytest.approx(math.hypot(*parts) / math.sqrt(B), rel=1e-9)
+    # only one of the runs is interpolated
+    lone = difference(mean_of(a), moved[1], paired=True, margin=1.0)
+    assert lone.stderr == pytest.approx(math.hypot(own, (loss + other).std(ddof=1)) / math.sqrt(B), rel=1e-9)
 
 
 def test_the_correction_is_scipys():

@@ -1,12 +1,15 @@
 """Comparisons as a whole, on sampled spectra: what is compared, and how often it is wrong or blind."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from spectra_cli.analysis.decisions import Verdict
-from spectra_cli.analysis.differences import Choice, decided, differences_at, numbers_across
+from spectra_cli.analysis.differences import NO_BLOCKS, Choice, decided, differences_at, left_out
+from spectra_cli.analysis.matching import Bracket
+from spectra_cli.analysis.points import Point
 from spectra_cli.analysis.quantities import DISTANCE_MARGINS
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import estimate
@@ -85,17 +88,46 @@ def test_weights_have_differences_and_no_floor_and_distances_only_if_asked_for(p
     assert one.found.delta > 0
 
 
-def test_numbers_across_runs_are_those_that_are_compared(point, sampled):
-    generator = np.random.default_rng(4)
-    runs = [point(layers(sampled, rows(generator, 2), [1.0, 1.1])) for _ in range(3)]
-    across = {
-        (name, site.layer): [run.estimated.value for run in found]
-        for _, name, site, found, _ in numbers_across(runs)
-    }
-    for one in differences_at(runs[0], runs[2], target=1.0, paired=True):
-        if not one.is_distance:
-            values = across[one.statistic, one.site.layer]
-            assert (values[0], values[2]) == (one.found.first, one.found.second)
+def test_a_number_without_a_standard_error_is_not_exact_and_says_why(point, sampled):
+    spectrum = sampled(rows(np.random.default_rng(4), 1)[0] * SCALES)
+    without = replace(spectrum, block_profile=None, block_sizes=())
+    lone = point([without])
+    chosen = Choice(statistics=("rankme_cov", "jensen_shannon"))
+    number, distance = decided(differences_at(lone, lone, target=1.0, paired=True, choice=chosen))
+    assert number.standing == distance.standing == "inconclusive"
+    assert number.reason == f"A: {NO_BLOCKS}; B: {NO_BLOCKS}"
+    assert "fewer than two blocks" in distance.reason
+
+
+def test_a_number_that_does_not_exist_without_a_block_says_so(point, sampled):
+    """The head loses a rank where the only block that has its direction is left out."""
+    spectrum = sampled(rows(np.random.default_rng(4), 1)[0] * SCALES)
+    profile = np.array(spectrum.block_profile)
+    profile[:, 9:] = 0.0
+    profile[3, 9:] = 16 * spectrum.values[9:]
+    threshold = 1e-6 * spectrum.values[0]
+    lone = point([replace(spectrum, block_profile=profile, zero_threshold=threshold)])
+    chosen = Choice(statistics=("head_exponent_1_10",))
+    (found,) = decided(differences_at(lone, lone, target=1.0, paired=True, choice=chosen))
+    assert (found.standing, math.isnan(found.found.stderr)) == ("inconclusive", True)
+    assert "does not exist without 1 of the 16 blocks" in found.reason
+
+
+def test_what_one_run_alone_has_is_named(point, checkpoint, sampled, weight):
+    a, b = (layers(sampled, rows(np.random.default_rng(5), number), [1.0] * number) for number in (2, 1))
+    first, second = point([*a, weight([2.0, 1.0])]), point(b)
+    found = list(left_out(first, second, Choice()))
+    assert [(one.of_second, one.measurement, one.site.address) for one in found] == [
+        (False, "activation_covariance", "blocks.1.resid_post"),
+        (False, "weight", "blocks.0.attn.o"),
+    ]
+    assert list(left_out(first, second, Choice(layers=(7,)))) == []
+    # measured at one of the two checkpoints around the point
+    bracket = Bracket(before=0, after=1, share=0.5, gap=0.0)
+    between = Point(before=checkpoint(a), after=checkpoint(a[:1]), bracket=bracket)
+    (one,) = left_out(point(a), between, Choice())
+    assert (one.of_second, one.site.layer) == (True, 1)
+    assert "only one of the checkpoints" in one.reason
 
 
 # ------------------------------------------------------- rates over whole comparisons, distances included

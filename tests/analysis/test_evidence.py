@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from spectra_cli.analysis.decisions import Difference, Verdict
+from spectra_cli.analysis.decisions import Difference, Verdict, sequences_to_differ
 from spectra_cli.analysis.differences import SiteDifference
-from spectra_cli.analysis.evidence import Flag, Obstacle, gather, sequences_to_equal
+from spectra_cli.analysis.evidence import Flag, Obstacle, gather
 from spectra_cli.core.types import Site
 
 HEAD = ("head_exponent_1_10", "head_exponent_2_10", "head_movement")
@@ -108,22 +108,28 @@ def test_the_floor_that_was_not_beaten_is_counted():
     noisy = found(0.02, verdict=Verdict.INCONCLUSIVE)
     below = replace(noisy, adjusted=0.01)
     unknown = replace(noisy, stderr=math.nan, p_value=math.nan, adjusted=math.nan)
-    evidence = gather(
-        items({"head_movement": [noisy, noisy, below, unknown, found()]}),
-        "activation_covariance",
-        ("head_movement",),
-        num_sequences=64,
-    )
-    (counted,) = evidence.statistics
-    assert counted.obstacles == {Obstacle.NO_ERROR: 1, Obstacle.NOISE: 2, Obstacle.PROBE: 1}
-    assert (counted.num_undecided, len(counted.risen), counted.num_missing) == (4, 1, 0)
-    # 64 (3 * 0.01 / 0.02)^2
-    assert counted.sequences_to_differ == 144
+    bent = replace(noisy, interpolated=0.02)
+    of = {name: [noisy, noisy, below, unknown, bent, found()] for name in HEAD[::2]}
+    evidence = gather(items(of), "activation_covariance", HEAD[::2], num_sequences=64)
+    counted, distance = evidence.statistics
+    assert counted.obstacles == {
+        Obstacle.NO_ERROR: 1,
+        Obstacle.NOISE: 2,
+        Obstacle.INTERPOLATION: 1,
+        Obstacle.PROBE: 1,
+    }
+    assert (counted.num_undecided, len(counted.risen), counted.num_missing) == (5, 1, 0)
+    assert counted.sequences_to_differ == sequences_to_differ(noisy, 64)
+    # the distance between two noisy spectra says nothing about that of a larger probe
+    assert distance.sequences_to_differ is distance.sequences_to_equal is None
 
 
-def test_the_probe_that_shows_equality_makes_the_interval_fit():
-    wide = found(0.01, verdict=Verdict.INCONCLUSIVE, stderr=0.04)
-    needed = sequences_to_equal(wide, 64)
-    # student's t of 15 degrees, 90 %: 1.7531; errors fall with the root of the number of sequences
-    assert 0.01 + 1.7531 * 0.04 * math.sqrt(64 / needed) == pytest.approx(0.05, rel=5e-3)
-    assert sequences_to_equal(found(0.06, verdict=Verdict.INCONCLUSIVE), 64) is None
+def test_sites_without_a_number_stay_in_the_denominator():
+    missing = found(math.nan, verdict=Verdict.INCONCLUSIVE)
+    few = dict.fromkeys(HEAD, [found()] * 3 + [missing] * 5)
+    evidence = gather(items(few), "activation_covariance", HEAD, num_sequences=64)
+    assert (evidence.num_sites, evidence.layers, evidence.flag) == (8, (0, 1, 2), Flag.INCONCLUSIVE)
+    counted = evidence.statistics[0]
+    assert (len(counted.risen), counted.num_undecided, counted.num_missing) == (3, 0, 5)
+    equal = dict.fromkeys(HEAD, [found(0.0, Verdict.EQUAL)] * 5 + [missing] * 3)
+    assert flag(equal) is Flag.INCONCLUSIVE

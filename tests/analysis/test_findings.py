@@ -1,6 +1,7 @@
 """Findings: neighbours of one sign together, at the point where most moved."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_the_point_is_the_one_with_most_findings_and_of_equals_the_last():
     early = [one(0, target=4.0), one(1, target=4.0)]
     late = [one(0, target=3.0), one(1, target=3.0, different=False)]
     ((finding,),) = findings(early + late)
-    assert (finding.target, finding.layers, finding.num_points) == (4.0, (0, 1), 2)
+    assert (finding.target, finding.layers) == (4.0, (0, 1))
     ((finding,),) = findings([*early, one(0, target=3.0), one(1, target=3.0)])
     assert finding.target == 3.0
 
@@ -91,7 +92,8 @@ def test_one_list_for_the_same_layers_the_strongest_first_and_distances_last():
 
 def test_the_tally_and_the_order():
     sure, unsure = one(0, p_value=1e-9), one(1, different=False, p_value=0.4)
-    exact, missing = one(2, p_value=math.nan, different=False), one(3, delta=math.nan, different=False)
+    exact = replace(one(2, p_value=math.nan, different=False), measurement="weight")
+    missing = one(3, delta=math.nan, different=False)
     tally = counts([sure, unsure, exact, missing])
     assert (tally.different, tally.inconclusive, tally.exact, tally.missing, tally.judged) == (1, 1, 1, 1, 2)
     weaker = one(4, p_value=1e-4)

@@ -4,14 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import lsq_linear
 
-from spectra_cli.analysis.loss_curve import (
-    FEWEST_POINTS,
-    LossCurve,
-    back_test,
-    continue_curve,
-    fit_loss_curve,
-)
+from spectra_cli.analysis import loss_curve
+from spectra_cli.analysis.loss_curve import FEWEST_POINTS, LossCurve, continue_curve, fit_loss_curve
 
 TOKENS = np.geomspace(1e8, 1e9, 20)
 TRUTH = LossCurve(floor=2.5, scale=0.8, exponent=0.4, unit=1e9)
@@ -19,7 +15,7 @@ TRUTH = LossCurve(floor=2.5, scale=0.8, exponent=0.4, unit=1e9)
 
 def test_an_exact_curve_is_found_again():
     found = fit_loss_curve(TOKENS, TRUTH.at(TOKENS))
-    # the exponent is the best of a grid with steps of 0.25 %
+    # the lowest point of a parabola over a grid with steps of 5 %
     assert found.exponent == pytest.approx(0.4, rel=3e-3)
     assert found.floor == pytest.approx(2.5, rel=3e-3)
     assert found.at(np.array([4e9])) == pytest.approx(TRUTH.at(np.array([4e9])), rel=1e-4)
@@ -62,15 +58,73 @@ def test_tokens_to_a_target_have_a_closed_form():
     assert math.isinf(TRUTH.reaches(2.4))
 
 
-def test_the_interval_holds_the_loss_that_comes():
+@pytest.mark.parametrize("number", [pytest.param(8, marks=pytest.mark.slow), 12, 20])
+def test_the_intervals_hold_what_comes(number, monkeypatch):
+    """200 curves of known truth: the loss measured at twice the tokens, and the tokens to a lower loss."""
+    monkeypatch.setattr(loss_curve, "REPLICATES", 100)
     rng = np.random.default_rng(2)
-    ahead, trials, inside = 2e9, 60, 0
+    tokens, ahead, target, trials = np.geomspace(1e8, 1e9, number), 2e9, 3.15, 200
+    held = reached = 0
     for _ in range(trials):
-        continued = continue_curve(TOKENS, TRUTH.at(TOKENS) + 0.01 * rng.normal(size=20))
-        _, low, high = continued.loss(ahead, level=0.8)
-        inside += low <= TRUTH.at(np.array([ahead]))[0] + 0.01 * rng.normal() <= high
-    # 60 trials of 80 %: a standard error of 5 %; a bootstrap from 20 points is a little narrow
-    assert 0.6 <= inside / trials <= 0.95
+        continued = continue_curve(tokens, TRUTH.at(tokens) + 0.01 * rng.normal(size=number))
+        _, low, high = continued.loss(ahead, level=0.9)
+        held += low <= TRUTH.at(np.array([ahead]))[0] + 0.01 * rng.normal() <= high
+        _, low, high = continued.tokens_to(target, level=0.9)
+        reached += low <= TRUTH.reaches(target) <= high
+    # three standard errors of 200 trials of 90 % are 6.4 %
+    assert held / trials == pytest.approx(0.9, abs=0.064)
+    assert reached / trials == pytest.approx(0.9, abs=0.064)
+
+
+def test_replicates_that_never_get_there_leave_the_interval_open():
+    """A floor that the points do not tell: every replicate counts, also those that lie above the target."""
+    losses = TRUTH.at(TOKENS) + 0.02 * np.random.default_rng(4).normal(size=20)
+    continued = continue_curve(TOKENS, losses)
+    assert len(continued.replicates) == loss_curve.REPLICATES
+    target = 2.7
+    assert 0 < sum(math.isinf(curve.reaches(target)) for curve in continued.replicates) < 400
+    low, high = continued.tokens_to(target, level=0.9)[1:]
+    assert TOKENS[-1] < low < TRUTH.reaches(target) < high == math.inf
+
+
+def test_a_replicate_that_does_not_fall_is_flat_and_counts():
+    rng = np.random.default_rng(5)
+    losses = 3.0 - 1e-3 * np.log(TOKENS / 1e8) + 0.05 * rng.normal(size=20)
+    continued = continue_curve(TOKENS, losses)
+    flat = [curve for curve in continued.replicates if curve.scale == 0]
+    assert 20 < len(flat) < 380
+    assert all(math.isinf(curve.reaches(2.0)) for curve in flat)
+
+
+def test_replicates_scatter_around_the_curve():
+    """Residuals are drawn as they are, around the curve as it is: neither shifts the mean of the fits."""
+    losses = TRUTH.at(TOKENS) + 0.01 * np.random.default_rng(6).normal(size=20)
+    losses[4] += 0.3
+    continued = continue_curve(TOKENS, losses)
+    assert continued.residuals.max() > 0.3
+    middle = np.array([3e8])
+    fits = np.array([curve.at(middle)[0] for curve in continued.replicates])
+    assert np.median(fits) == pytest.approx(continued.curve.at(middle)[0], abs=0.2 * fits.std())
+
+
+def test_residuals_that_go_together_are_told_from_independent_ones():
+    smooth = 0.01 * np.sin(np.arange(20) / 2)
+    assert continue_curve(TOKENS, TRUTH.at(TOKENS) + smooth).autocorrelation > 0.6
+    rough = 0.01 * np.random.default_rng(7).normal(size=20)
+    assert continue_curve(TOKENS, TRUTH.at(TOKENS) + rough).autocorrelation < 0.45
+
+
+@pytest.mark.parametrize("free", [(0, 1, 2), (1, 2), (0, 2), (2,)])
+def test_bounded_least_squares_is_scipys(free):
+    """Coefficients that noise pushes below zero are zero; the last one is free."""
+    rng = np.random.default_rng(8)
+    truth = np.where(np.isin(np.arange(3), free), [1.0, 2.0, -1.0], -1.0)
+    design = rng.normal(size=(30, 3))
+    losses = design @ truth + 0.1 * rng.normal(size=30)
+    found, errors = loss_curve._Bounded(design).solve(losses[:, None])
+    expected = lsq_linear(design, losses, bounds=([0, 0, -np.inf], np.inf), tol=1e-12)
+    np.testing.assert_allclose(found[:, 0], expected.x, atol=1e-6)
+    assert errors[0] == pytest.approx(2 * expected.cost, rel=1e-9)
 
 
 def test_the_interval_of_tokens_surrounds_the_estimate():
@@ -78,21 +132,3 @@ def test_the_interval_of_tokens_surrounds_the_estimate():
     value, low, high = continued.tokens_to(3.1, level=0.8)
     assert low <= value <= high
     assert low < TRUTH.reaches(3.1) < high
-
-
-def test_the_back_test_sees_nothing_of_the_held_part():
-    losses = TRUTH.at(TOKENS)
-    found = back_test(TOKENS, losses)
-    assert (found.num_fitted, found.num_held) == (14, 6)
-    assert (found.last_fitted, found.last) == (TOKENS[13], TOKENS[-1])
-    assert found.curve < 1e-4
-    assert found.unchanged == pytest.approx(math.sqrt(float(((losses[14:] - losses[13]) ** 2).mean())))
-    assert math.isnan(found.with_covariate)
-    shifted = losses.copy()
-    shifted[14:] += 0.5
-    # the fit is the same, so that the error is all of the shift
-    assert back_test(TOKENS, shifted).curve == pytest.approx(0.5, abs=1e-3)
-
-
-def test_too_few_points_cannot_be_held_back():
-    assert back_test(TOKENS[:7], TRUTH.at(TOKENS[:7])) is None

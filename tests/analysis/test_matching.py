@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.matching import at_loss, at_position, best_so_far, loss_targets, position_targets
+from spectra_cli.analysis.matching import (
+    at_loss,
+    at_position,
+    best_so_far,
+    loss_targets,
+    position_targets,
+    with_third,
+)
 from spectra_cli.core.errors import DataError
 
 
@@ -44,11 +51,33 @@ def test_positions():
     assert (point.before, point.after, point.share, point.gap) == (1, 2, 0.25, 5.0)
 
 
-def test_spectra_are_interpolated_in_their_logarithm():
-    point = at_position([0, 1], 0.5)
-    np.testing.assert_allclose(
-        point.between_spectra(np.array([4.0, 1.0, 0.0]), np.array([1.0, 1.0, 2.0])), [2.0, 1.0, 0.0]
-    )
+def test_the_bend_is_the_parabola_through_the_third_checkpoint():
+    losses = np.array([9.0, 6.0, 4.0, 2.5])
+    number = 1.0 + 2.0 * losses - 0.3 * losses**2
+    for third in (0, 3):
+        point = with_third(at_loss(losses, 4.6), losses, [third])
+        assert point.third == third
+        ends = number[point.before], number[point.after]
+        expected = 1.0 + 2.0 * 4.6 - 0.3 * 4.6**2 - point.between(*ends)
+        assert point.bend(*ends, number[point.third]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_third_checkpoint_is_half_a_bracket_away_and_rather_one_that_is_read_anyway():
+    # between 6 and 4: at 3.5 too close, at 2.9 far enough
+    losses = np.array([20.0, 12.0, 6.0, 4.0, 3.5, 2.9])
+    bracket = at_loss(losses, 5.0)
+    assert with_third(bracket, losses, []).third == 5
+    assert with_third(bracket, losses, [0, 1, 4]).third == 1
+    assert with_third(bracket, np.where(losses < 4.0, np.nan, losses), []).third == 1
+    assert with_third(at_loss(losses[2:4], 5.0), losses[2:4], [0, 1]).third is None
+
+
+def test_without_a_third_checkpoint_the_nearer_one_is_the_measure():
+    point = at_position([0, 10], 2.5)
+    assert point.bend(1.0, 3.0, None) == 0.5
+    # at a checkpoint nothing is interpolated
+    assert with_third(at_position([0, 10, 20], 10), np.array([0.0, 10.0, 20.0]), [0, 1, 2]).third is None
+    assert at_loss([3.0, 2.0], 2.0).bend(1.0, 3.0, None) == 0.0
 
 
 def test_targets_lie_in_the_common_range():

@@ -49,9 +49,19 @@ def test_a_gain_counts_with_its_error_against_it(gain, error, expected):
 
 
 def test_noise_of_the_loss_is_noise_of_the_tokens():
-    quiet = performance(run(120.0), run(100.0))
+    quiet = performance(run(120.0, per_nat=-5.0), run(100.0), loss_stderr=0.0)
     assert quiet.token_gain == pytest.approx(0.2, rel=1e-12)
-    assert (quiet.token_gain_error, math.isnan(quiet.throughput_gain)) == (0.0, True)
+    assert (quiet.token_gain_error, quiet.tokens) == (0.0, Tokens.FEWER)
+    assert math.isnan(quiet.throughput_gain)
     noisy = performance(run(120.0, per_nat=-5.0), run(100.0), loss_stderr=0.01, throughput_ratio=1.1)
     assert noisy.token_gain_error == pytest.approx(1.2 * 2 * 0.01 * 5, rel=1e-12)
     assert noisy.throughput_gain == pytest.approx(0.1, rel=1e-12)
+
+
+def test_a_gain_whose_error_is_unknown_is_no_gain():
+    unknown = performance(run(120.0, per_nat=-5.0), run(100.0, per_nat=-5.0))
+    assert unknown.token_gain == pytest.approx(0.2, rel=1e-12)
+    assert math.isnan(unknown.token_gain_error)
+    assert unknown.tokens is Tokens.UNKNOWN
+    # nor one of runs at a checkpoint each, where no nat is known in tokens
+    assert performance(run(120.0), run(100.0), loss_stderr=0.01).tokens is Tokens.UNKNOWN

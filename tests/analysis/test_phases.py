@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.decisions import Estimated, difference
-from spectra_cli.analysis.phases import Path, find_phases, turning_points
+from spectra_cli.analysis.phases import Path, boundary, find_phases, turning_points
 
 TRIALS = 400
 NOISE = 0.02
@@ -104,3 +104,48 @@ def test_changes_without_a_standard_error_have_no_sign():
     unknown = np.full(path.size, np.nan)
     found = find_phases(tokens, Path(values=path, stderrs=unknown), Path(values=-path, stderrs=unknown))
     assert [s.name for s in found] == ["flat"]
+
+
+# (share of the path, height), where the first extreme truly lies, how wide its range is on average
+SHAPES = {
+    "a peak": ([(0, 4.0), (0.5, 4.8), (1, 4.0)], 0.5, (4, 8)),
+    "a trough": ([(0, 4.8), (0.5, 4.0), (1, 4.8)], 0.5, (4, 8)),
+    "a slow fall after a fast rise": ([(0, 4.0), (0.2, 4.8), (1, 4.4)], 0.2, (6, 14)),
+    "a plateau": ([(0, 4.0), (0.3, 4.79), (0.4, 4.8), (0.7, 4.79), (1, 4.0)], 0.4, (15, 21)),
+}
+
+
+@pytest.mark.parametrize("num_blocks", [0, 16])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_range_of_a_boundary_holds_it(shape, num_blocks):
+    """With errors that are known, and with those that 16 blocks of the probe tell."""
+    levels, where, (narrow, wide) = SHAPES[shape]
+    generator = np.random.default_rng(8)
+    held, widths = 0, []
+    for _ in range(TRIALS):
+        tokens, path, quiet = planted(generator, levels)
+        if num_blocks:
+            blocks = NOISE * np.sqrt(num_blocks) * generator.normal(size=(path.size, num_blocks))
+            means = blocks.mean(axis=1, keepdims=True)
+            without = (means * num_blocks - blocks) / (num_blocks - 1)
+            rows = quiet[:, None] + np.hstack([means, without])
+            sizes = (1,) * num_blocks
+            log_rank, alpha = (
+                Path.of([Estimated(per_row=row, block_sizes=sizes) for row in both]) for both in (rows, -rows)
+            )
+            first = find_phases(tokens, log_rank, alpha)[0]
+        else:
+            first = phases_of(tokens, path)[0]
+        held += first.earliest <= where * (path.size - 1) <= first.latest
+        widths.append(first.latest - first.earliest)
+    # at least 95 %; two standard errors of 400 trials are 2.2 %
+    assert held / TRIALS >= 0.95 - 0.022
+    assert narrow < np.mean(widths) < wide
+
+
+def test_what_has_no_error_cannot_be_told_apart():
+    path = Path(values=np.array([0.0, 1.0, 0.9, 0.0]), stderrs=np.array([0.0, 0.0, np.nan, 0.0]))
+    assert boundary(path, [0, 1, 3], 1) == (0, 3)
+    known = Path(values=path.values, stderrs=np.zeros(4))
+    assert boundary(known, [0, 1, 3], 1) == (0, 2)
+    assert boundary(known, [0, 1, 3], 2) == (3, 3)

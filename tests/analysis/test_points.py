@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.matching import Bracket
-from spectra_cli.analysis.points import Point, log_noise_scales, spectra_at, spectrum_at
+from spectra_cli.analysis.points import Point, log_noise_scales, spectra_at, spectrum_at, why_not_between
 from spectra_cli.analysis.quantities import quantities
-from spectra_cli.core.types import Scalar, Site
-from spectra_cli.statistics.jackknife import with_replicates
+from spectra_cli.core.types import Scalar, Site, Status
+from spectra_cli.statistics.jackknife import standard_error, with_replicates
+from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.statistic import estimate
 
 
 @pytest.fixture
@@ -35,8 +37,30 @@ def test_a_number_is_linear_between_its_checkpoints_with_its_replicates(checkpoi
         at[share] = spectrum.number(quantity)
     expected = 0.75 * at[0.0].estimated.per_row + 0.25 * at[1.0].estimated.per_row
     np.testing.assert_allclose(at[0.25].estimated.per_row, expected, rtol=1e-12)
+    # without a third checkpoint, the distance to the nearer one
     off = abs(at[1.0].estimated.value - at[0.0].estimated.value) * 0.25
-    assert at[0.25].interpolated == pytest.approx(off, rel=1e-12)
+    assert at[0.25].estimated.unbent == pytest.approx(off, rel=1e-12)
+    assert at[0.0].estimated.unbent == at[1.0].estimated.unbent == at[0.25].estimated.bend == 0.0
+
+
+def test_a_third_checkpoint_shows_how_a_number_and_a_spectrum_bend(checkpoint, two, sampled):
+    """Logarithms that are a parabola along the run: interpolation misses by its bend, which is known."""
+    noise = np.random.default_rng(0).normal(size=(1024, 64))
+    ranks = np.arange(1, 65)
+    spectra = [sampled(noise * ranks ** -(0.5 + 0.1 * x + 0.02 * x**2)) for x in (0.0, 1.0, 3.0)]
+    bracket = Bracket(before=0, after=1, share=0.5, gap=0.0, third=2, place=3.0)
+    before, after, third = (checkpoint([s]) for s in spectra)
+    point = Point(before=before, after=after, third=third, bracket=bracket)
+    found = spectrum_at(point, spectra[0], spectra_at(point))
+    head = [estimate(STATISTICS["head_exponent_1_10"], s).value for s in spectra]
+    bend = (((head[2] - head[1]) / 2 - (head[1] - head[0])) / 3) * 0.5 * -0.5
+    number = found.number(quantities(*two, ["head_exponent_1_10"])[0]).estimated
+    assert (number.bend, number.unbent) == (pytest.approx(bend, rel=1e-9), 0.0)
+    # 0.02 x^2 at the middle of the bracket is 0.005 below the line; the eigenvalues have twice the exponent
+    whole = found.eigenvalues()[0]
+    moved, bent = found.elsewhere(whole)
+    np.testing.assert_array_equal(moved, whole)
+    np.testing.assert_allclose(np.log(bent / whole), 0.01 * np.log(ranks), atol=4e-3)
 
 
 def test_a_spectrum_is_interpolated_in_its_logarithm(checkpoint, two):
@@ -53,11 +77,44 @@ def test_without_a_block_the_point_moves_with_the_loss():
     bracket = Bracket(before=0, after=1, share=share, gap=0.0)
     noise = bracket.between(early, late) - target
     point = Point(before=object(), after=object(), bracket=bracket, loss_step=-1.0, loss_noise=noise)
-    number = point.interpolate(7 * early, 7 * late)
+    number = point.interpolate(7 * early, 7 * late, with_loss=True)
     np.testing.assert_allclose(number, 7 * target, rtol=1e-12)
     # a vector likewise, entry by entry
-    vector = point.interpolate(np.stack([early, 2 * early], 1), np.stack([late, 2 * late], 1))
+    rows = np.stack([early, 2 * early], 1), np.stack([late, 2 * late], 1)
+    vector = point.interpolate(*rows, with_loss=True)
     np.testing.assert_allclose(vector, np.tile([target, 2 * target], (3, 1)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("sequences", "same"), [(64, True), (32, False), (128, False)])
+def test_blocks_of_other_sequences_are_not_combined_with_those_of_the_loss(checkpoint, two, sequences, same):
+    """The settings say 64 sequences for the activations: block b of a loss of more is of other sequences."""
+    size = sequences // 16
+    generator = np.random.default_rng(1)
+    noise = np.array([0.0, *(0.01 * generator.normal(size=16))])
+    changes = {"loss_step": -1.0, "loss_noise": noise, "loss_sizes": (size,) * 16}
+    point = between(checkpoint, *two, 0.5, **changes)
+    assert point.has_blocks_of("activation_covariance") is same
+    plain = between(checkpoint, *two, 0.5)
+    quantity = quantities(*two, ["head_exponent_1_10"])[0]
+    found, quiet = (
+        spectrum_at(one, two[0], spectra_at(one)).number(quantity).estimated for one in (point, plain)
+    )
+    slope = (
+        found.value
+        - between(checkpoint, *two, 1.0).interpolate(*(estimate(quantity.statistic, s).per_row for s in two))[
+            0
+        ]
+    )
+    error = abs(2 * slope) * standard_error(noise, (size,) * 16)
+    if same:
+        assert found.loss_sizes == ()
+        assert found.stderr != pytest.approx(quiet.stderr, rel=1e-3)
+    else:
+        np.testing.assert_array_equal(found.per_row, quiet.per_row)
+        assert found.stderr == pytest.approx(math.hypot(quiet.stderr, error), rel=1e-9)
+        moved, _ = spectrum_at(point, two[0], spectra_at(point)).elsewhere(two[0].values)
+        ratio = np.log(two[1].values / two[0].values) * standard_error(noise, (size,) * 16)
+        np.testing.assert_allclose(np.log(moved / two[0].values), ratio, rtol=1e-9)
 
 
 def test_a_loss_without_blocks_moves_nothing(checkpoint, two):
@@ -76,10 +133,24 @@ def test_a_number_that_one_checkpoint_lacks_is_none_with_its_reason(checkpoint, 
     assert "numerical zero" in found.reason
 
 
+def test_what_limits_a_number_is_carried_beside_it(checkpoint, two, sampled):
+    """A tail of too few samples has a value, and a reason to doubt it."""
+    few = sampled(np.random.default_rng(0).normal(size=(512, 64)) * np.arange(1, 65) ** -0.5)
+    quantity = quantities(*two, ["tail_exponent_scaled"])[0]
+    point = between(checkpoint, few, few, 0.5)
+    found = spectrum_at(point, few, spectra_at(point)).number(quantity)
+    expected = estimate(quantity.statistic, few)
+    assert expected.status is Status.PARTIAL
+    assert math.isfinite(found.estimated.value)
+    assert found.reason == expected.reason
+
+
 def test_other_blocks_at_the_later_checkpoint_are_another_measurement(checkpoint, two):
     other = replace(two[1], block_sizes=(*two[1].block_sizes[:-1], two[1].block_sizes[-1] - 1))
     point = between(checkpoint, two[0], other, 0.5)
     assert spectrum_at(point, two[0], spectra_at(point)) is None
+    assert "other numbers of samples" in why_not_between(two[0], other)
+    assert "only one of the checkpoints" in why_not_between(two[0], None)
 
 
 def test_the_noise_scale_is_compared_by_its_logarithm(point):

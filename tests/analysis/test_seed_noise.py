@@ -63,6 +63,8 @@ def test_verdicts_about_recipes():
     assert noise.verdict(item(0.1)) is Verdict.DIFFERENT
     # certain between these two checkpoints, but no more than another seed does: and within the margin
     assert noise.verdict(item(0.005)) is Verdict.EQUAL
+    # nor where interpolation may have hidden a difference
+    assert noise.verdict(item(0.005, interpolated=0.05)) is Verdict.INCONCLUSIVE
     loud = seed_noise([[item(0.1)], [item(-0.1)]])
     assert loud.verdict(item(0.2)) is Verdict.INCONCLUSIVE
     # equal checkpoints of recipes whose seeds differ by more than the margin: not equal recipes

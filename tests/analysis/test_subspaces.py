@@ -6,7 +6,6 @@ from scipy.linalg import subspace_angles
 from scipy.stats import ortho_group
 
 from spectra_cli.analysis.subspaces import (
-    chance_spread,
     cut_at,
     orthonormal,
     relative_gap,
@@ -63,15 +62,15 @@ def test_float32_storage_is_seen_as_rounding_only():
     assert np.radians(subspace_overlap(first, first.astype(np.float32)).max_degrees) < 1e-6
 
 
-def test_chance_and_its_spread():
+def test_chance():
     k, d = 4, 30
     overlaps = [
         rotation(random_rows(k, d, seed=2 * i), random_rows(k, d, seed=2 * i + 1), k).overlap
         for i in range(600)
     ]
-    # 600 draws: the mean to spread / sqrt(600), the spread to 1 / sqrt(1200) = 3 %, times 3
-    assert np.mean(overlaps) == pytest.approx(k / d, abs=3 * chance_spread(k, d) / np.sqrt(600))
-    assert np.std(overlaps) == pytest.approx(chance_spread(k, d), rel=0.1)
+    # 600 draws of uniformly distributed subspaces: three standard errors of their mean
+    spread = np.sqrt(2) * (d - k) / (d * np.sqrt((d - 1) * (d + 2)))
+    assert np.mean(overlaps) == pytest.approx(k / d, abs=3 * spread / np.sqrt(600))
 
 
 def test_subspaces_that_cannot_be_compared():

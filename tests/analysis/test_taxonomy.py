@@ -1,10 +1,12 @@
 """The table row by row, and the oracles of specs G on spectra with planted changes and known noise."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from spectra_cli.analysis.decisions import Verdict
 from spectra_cli.analysis.differences import Point, decided, differences_at
 from spectra_cli.analysis.evidence import Flag
 from spectra_cli.analysis.matching import Bracket
@@ -213,7 +215,18 @@ def test_without_gradients_the_label_says_what_is_missing():
 def test_two_layers_are_too_few():
     found = classified(run(0, num_layers=2), run(0, activation=ACTIVATION * TILT, num_layers=2))
     assert found.label is Label.INCONCLUSIVE
-    assert "2 shared layers; at least 3" in found.reason
+    assert found.reason == "head in 2 and gradients in 2 shared layers; at least 3 are needed"
+    # of the gradients too, and layers where they have no number do not count
+    baseline, steeper = run(0), run(0, activation=ACTIVATION * TILT, **NOISIER)
+    differences = [
+        replace(one, found=replace(one.found, delta=math.nan, verdict=Verdict.INCONCLUSIVE))
+        if one.measurement == "gradient_covariance" and one.site.layer > 1
+        else one
+        for one in compared(baseline, steeper)
+    ]
+    fewer = classify(differences, 3.0, num_sequences=SEQUENCES)
+    assert (fewer.label, fewer.gradients.num_sites) == (Label.INCONCLUSIVE, 8)
+    assert fewer.reason == "gradients in 2 shared layers; at least 3 are needed"
 
 
 def test_other_aligned_points_do_not_count():

@@ -54,14 +54,14 @@ def only(runs, sizes, *, paired=True, **changes):
 
 
 def test_an_exact_line_has_its_slope_and_no_scatter():
-    found = only(lone([1.0, 1.25, 1.5, 1.75]), SIZES)
+    found = only(lone([1.0, 1.25, 1.5, 1.75]), SIZES, measurement="weight")
     assert (found.slope, found.scatter, found.stderr) == (0.25, 0.0, 0.0)
     assert (found.low, found.high, found.p_value) == (0.25, 0.25, 0.0)
     assert found.order is found.verdict is Direction.RISING
 
 
 def test_a_flat_line_is_flat():
-    found = only(lone([1.5] * 4), SIZES)
+    found = only(lone([1.5] * 4), SIZES, measurement="weight")
     assert (found.slope, found.p_value) == (0.0, 1.0)
     assert (found.order, found.verdict) == (None, Direction.FLAT)
 
@@ -69,7 +69,7 @@ def test_a_flat_line_is_flat():
 def test_without_blocks_it_is_ordinary_regression():
     sizes = [1000, 1700, 9000, 20_000, 20_000]
     y = np.random.default_rng(0).normal(size=5)
-    found = only(lone(y), sizes)
+    found = only(lone(y), sizes, measurement="weight")
     expected = linregress(np.log2(sizes), y)
     assert found.slope == pytest.approx(expected.slope, rel=1e-12)
     assert found.scatter == pytest.approx(expected.stderr, rel=1e-12)
@@ -120,7 +120,7 @@ def test_noise_along_the_batch_size_is_carried_though_no_run_leaves_the_line():
 
 def test_seeds_of_one_size_count_as_replicates():
     sizes = [1, 1, 2, 2, 4, 4]
-    found = only(lone([0.9, 1.1, 1.9, 2.1, 2.9, 3.1]), sizes)
+    found = only(lone([0.9, 1.1, 1.9, 2.1, 2.9, 3.1]), sizes, measurement="weight")
     assert found.order is Direction.RISING
     assert found.degrees == 4
     # residuals are 0.1 six times over, S_xx is 4
@@ -203,3 +203,38 @@ def test_caveats_name_what_else_differs_and_how_wide_three_runs_are():
     assert "1 degree of freedom" in width
     assert "12.7 standard errors" in width
     assert any("learning rate" in line for line in caveats([info, info, faster, faster]))
+
+
+def test_an_unknown_noise_of_the_probe_is_not_none():
+    """Only weights are measured without noise: elsewhere nothing follows from a slope without blocks."""
+    found = only(lone([1.0, 1.25, 1.5, 1.75]), SIZES)
+    assert math.isnan(found.p_value)
+    assert math.isnan(found.stderr)
+    assert math.isnan(found.low)
+    assert found.verdict is Direction.INCONCLUSIVE
+
+
+def test_interpolation_widens_the_interval_and_enters_the_verdict():
+    values = [1.0, 1.25, 1.5, 1.75]
+    plain = only(lone(values), SIZES, measurement="weight")
+    alike = tuple(replace(one, bend=0.02) for one in lone(values))
+    assert only(alike, SIZES, measurement="weight").interpolated == pytest.approx(0.0, abs=1e-12)
+    runs = tuple(replace(one, unbent=0.02) for one in lone(values))
+    found = only(runs, SIZES, measurement="weight")
+    # weights of sizes at -1.5, -0.5, 0.5, 1.5 doublings from their mean: 0.3, 0.1, 0.1, 0.3
+    assert found.interpolated == pytest.approx(0.8 * 0.02)
+    assert (found.low, found.high) == pytest.approx((plain.low - 0.016, plain.high + 0.016))
+    vague = only(tuple(replace(one, unbent=0.4) for one in runs), SIZES, measurement="weight")
+    assert (plain.verdict, vague.verdict) == (Direction.RISING, Direction.INCONCLUSIVE)
+
+
+def test_losses_with_blocks_of_their_own_add_their_noise():
+    values = np.random.default_rng(5).normal(size=(4, B))
+    loss = np.random.default_rng(6).normal(size=(4, B))
+    runs = tuple(
+        replace(one, loss_rows=two.per_row - two.value, loss_sizes=(16,) * B)
+        for one, two in zip(estimated(values), estimated(loss), strict=True)
+    )
+    quiet, alone, found = (only(of, SIZES) for of in (estimated(values), estimated(loss), runs))
+    assert found.noise == pytest.approx(math.hypot(quiet.noise, alone.noise), rel=1e-9)
+    assert found.floor == pytest.approx(math.hypot(quiet.floor, alone.floor), rel=1e-9)

@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from spectra_cli.core.numbers import with_error
+
 STEPS = [0, 10, 20, 50, 100, 200, 500, 1000]
 _WITHOUT_TORCH = """
 import sys
@@ -68,7 +70,8 @@ def test_the_three_forms_agree(spectra, family):
         (line,) = [x for x in table.splitlines() if x.split()[:1] == [row["run"]]]
         assert f"{row['early_loss']:.4f}" in line
     assert f"Spearman {document['association']['spearman']:+.2f}" in table
-    assert f"{document['gain']['value']:+.2f} ± " in table
+    gain = document["gain"]
+    assert f"{with_error(gain['value'], gain['stderr'], digits=2)} in Q²" in table
     for predictor in document["predictors"]:
         assert f"{predictor['q_squared']:+.2f}" in table
 

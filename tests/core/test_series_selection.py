@@ -43,7 +43,7 @@ def test_what_is_chosen(choice, expected):
 
 
 def test_an_absent_step_is_an_error_with_its_neighbours():
-    for word, nearest in (("700", "500 and 1000"), ("9000", "are 3000$")):
+    for word, nearest in (("700", "500 and 1000"), ("9000", "is 3000$")):
         with pytest.raises(UsageError, match=f"no step {word}; the nearest {'.*' + nearest}"):
             chosen(steps=f"0,{word}")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import json
 import re
 import shlex
+import shutil
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -140,6 +142,19 @@ def test_command_lines_parse(command):
         pass
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("compare a b --no-such-option", "No such option"),
+        ("phases", "Missing parameter"),
+        ("compare a b --points many", "valid integer"),
+    ],
+)
+def test_a_command_line_that_does_not_parse_is_noticed(words, message):
+    with pytest.raises(Exception, match=message):
+        test_command_lines_parse(["spectra", *words.split()])
+
+
 @pytest.fixture(scope="module")
 def tiny_demo(tmp_path_factory):
     """What `spectra demo` leaves, made smaller: a working directory with spectra-demo/ in it."""
@@ -171,6 +186,42 @@ def transcript(tiny_demo):
             (command, CliRunner().invoke(app, command[1:], catch_exceptions=False))
             for command in _spectra_commands(TUTORIAL)
         ]
+
+
+@pytest.fixture(scope="module")
+def planted(tiny_demo, tmp_path_factory, write_run):
+    """A working directory with archives of the names that the pages use."""
+    folder = tmp_path_factory.mktemp("planted")
+    steps = [0, *range(10, 310, 10)]
+    names = ("a", "b", "c", "d", "e", "f", "a-seed2", "a-seed3", "adamw", "young")
+    for number, name in enumerate(names):
+        losses = [2.0 + 3.0 * (1 + step / 10) ** -(0.3 + 0.01 * number) for step in steps]
+        path = folder / f"{name}.spectra.h5"
+        exponents = 1.0 + 0.05 * number
+        common = {"noise": 0.01, "num_layers": 6, "tokens_a_step": 10**7, "seed": number}
+        write_run(path, steps=steps, losses=losses, exponents=exponents, **common)
+        if len(name) == 1:
+            (folder / "runs" / name).mkdir(parents=True)
+            (folder / "finished").mkdir(exist_ok=True)
+            shutil.copy(path, folder / "finished")
+    for name in ("sft", "finetuned"):
+        words = ["scan", str(tiny_demo / "spectra-demo" / "adamw"), "-o", str(folder / f"{name}.spectra.h5")]
+        scanned = CliRunner().invoke(app, [*words, "--measure", "weights", "--vectors", "8", "--quiet"])
+        assert scanned.exit_code == 0
+    return folder
+
+
+OVER_ARCHIVES = [c for c in COMMANDS if c.values[0][1] in ("compare", "forecast", "phases", "drift")]
+
+
+@pytest.mark.parametrize("command", OVER_ARCHIVES)
+def test_every_command_over_archives_works(command, planted, monkeypatch):
+    monkeypatch.chdir(planted)
+    words = [found for word in command[1:] for found in sorted(glob.glob(word)) or [word]]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
 
 
 def test_every_command_of_the_tutorial_works(transcript):

@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system when asked for."""
+"""Freed memory stays for the next batch once a process keeps its heap, and goes back when asked for."""
 
 import platform
 import subprocess
@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is measured is glibc's heap")
+
 # 96 MiB in pieces that the heap serves; every second one is freed, which trims nothing by itself.
-SCRIPT = """
+PIECES = """
 from pathlib import Path
 import numpy as np
 from spectra_cli.extract.heap import give_back_heap
@@ -22,10 +24,37 @@ give_back_heap()
 print(kept, resident() - before)
 """
 
+# Page faults of ten "batches" of 64 MiB each, after a first one.
+BATCHES = """
+import resource, sys
+import numpy as np
+from spectra_cli.extract.heap import give_back_heap, keep_heap
+def batch():
+    [np.ones(2**20) for _ in range(8)]
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+if sys.argv[1] == "keep":
+    keep_heap()
+batch()
+before = faults()
+for _ in range(10):
+    batch()
+print(faults() - before)
+"""
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is measured is glibc's heap")
+
+def run(script, *arguments):
+    command = [sys.executable, "-c", script, *arguments]
+    return map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
 def test_freed_memory_goes_back():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    kept, left = map(int, done.stdout.split())
+    kept, left = run(PIECES)
     assert kept > 90 * 2**20
     assert left < 60 * 2**20
+
+
+def test_a_kept_heap_is_not_fetched_again_for_every_batch():
+    (without,) = run(BATCHES, "do not")
+    (kept,) = run(BATCHES, "keep")
+    assert kept < 2000 < 16_384 < without  # one batch is 16,384 pages of 4 KiB

@@ -4,6 +4,7 @@ import torch
 
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.protocols import CheckpointHeader
 from spectra_cli.extract.reference import keep_reference, read_reference, reference_name
 
 
@@ -30,8 +31,9 @@ def test_the_kept_weights_are_those_that_are_measured_and_outlive_the_model(mode
 
 def test_a_reference_without_the_layers_of_the_scan_is_a_problem_with_its_name(model_of, monkeypatch):
     model = model_of("llama")
-    source = SimpleNamespace(header=lambda ref: None, open=lambda ref: {})
     ref = CheckpointRef(run="r", step=5, uri="/r/step5", format="f")
+    header = CheckpointHeader(ref=ref, tensors={}, config={}, fingerprint="", num_bytes=0)
+    source = SimpleNamespace(header=lambda ref: header, open=lambda ref: {})
     series = SimpleNamespace(reference=ref, reference_source=source, builder=None, names_reference=True)
     family = SimpleNamespace(build=lambda *_, **__: model)
     monkeypatch.setattr("spectra_cli.extract.reference.family_of", lambda *_: family)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import CheckpointError, ModelError, UsageError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.extract.series import family_of, open_series
@@ -24,7 +24,14 @@ def test_the_first_chosen_checkpoint_gives_the_skeleton(run):
     assert [ref.step for ref in series.refs] == [3]
     assert series.first.ref.step == 3
     assert series.selection == "--steps 2: --last 1"
-    assert series.notices == ("--steps 2: --last 1: 1 of 3 checkpoints are chosen",)
+    assert series.notices == ("1 of 3 checkpoints are chosen by --steps 2: --last 1",)
+
+
+def test_what_lies_beside_the_checkpoints_is_named(run):
+    (run / "older").mkdir()
+    (run / "older" / "ckpt.pt").write_bytes(b"")
+    (notice,) = open_series(str(run)).notices
+    assert "not read: older/" in notice
 
 
 def test_what_the_numbers_depend_on_is_kept(run):
@@ -63,6 +70,28 @@ def test_a_builder_of_the_users_builds_the_skeleton(run, monkeypatch):
     assert series.runs_own_code
     with pytest.raises(UsageError, match="no_such"):
         open_series(str(run), SeriesOptions(builder="no_such:build"))
+
+
+def test_a_first_checkpoint_that_no_model_fits_does_not_hide_the_others(run):
+    config = run / "checkpoint-1" / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"unheard_of"'))
+    series = open_series(str(run))
+    assert ([ref.step for ref in series.refs], series.first.ref.step) == ([1, 2, 3], 2)
+    for step in (2, 3):
+        (run / f"checkpoint-{step}" / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(CheckpointError, match=r"none of 3 .* scanned; the first: .*unheard_of"):
+        open_series(str(run))
+    with pytest.raises(ModelError, match="unheard_of"):
+        open_series(str(run / "checkpoint-1"))
+
+
+def test_a_run_folder_given_as_reference_is_its_own_model(run):
+    with pytest.raises(UsageError, match="holds 3 checkpoints"):
+        open_series(str(run), SeriesOptions(reference=str(run)))
+    for file in (run / "checkpoint-3").iterdir():
+        (run / file.name).write_bytes(file.read_bytes())
+    series = open_series(str(run), SeriesOptions(reference=str(run)))
+    assert series.reference.uri == str(run)
 
 
 def test_a_base_for_what_is_no_adapter_is_refused(run):

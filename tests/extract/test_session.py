@@ -1,15 +1,17 @@
 """Sessions over real folders: several checkpoints of one run, some of them broken."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError, ProbeError, UsageError
+from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.probe_of_series import read_probe
 from spectra_cli.extract.series import open_series
-from spectra_cli.extract.session import Resources, Session, choose_device, read_probe
+from spectra_cli.extract.session import Resources, Session
 
 SETTINGS = ScanSettings(
     num_sequences=6, num_gradient_sequences=8, sequence_length=10, num_blocks=2, matrices=("attn.q",)
@@ -57,6 +59,7 @@ def test_every_checkpoint_is_measured_with_the_same_probe(run_folder):
     np.testing.assert_allclose(2 * first, second, rtol=1e-6)
     assert one.provenance.execution["passes"] == 1
     assert one.provenance.execution["batch_halvings"] == 0
+    assert one.provenance.execution["num_layers"] == len(series.skeleton.blocks)
     assert one.provenance.settings == SETTINGS.as_json()
     # gradients are checked against autograd once for each architecture
     assert [words[0] for words in heard].count("checking gradients") == 1
@@ -79,12 +82,6 @@ def test_the_first_readable_checkpoint_gives_the_skeleton(run_folder):
         open_series(str(run_folder))
 
 
-def test_a_probe_longer_than_the_models_positions(run_folder):
-    series = open_series(str(run_folder))
-    with pytest.raises(ProbeError, match="64 positions: use --sequence-length 64"):
-        synthetic(series, ScanSettings(sequence_length=65))
-
-
 def test_a_budget_too_small_is_refused_before_any_weight_is_read(run_folder):
     series = open_series(str(run_folder))
     with pytest.raises(BudgetError, match="smallest plan"):
@@ -103,18 +100,49 @@ def test_a_checkpoint_of_another_vocabulary(run_folder, write):
         session.measure(series.refs[1], quiet)
 
 
-def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch):
+def test_what_computed_attention_under_masks_is_kept(run_folder, monkeypatch):
+    from spectra_cli.extract import session as module
+
+    series, real = open_series(str(run_folder)), module.measure
+    plain = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
+    assert "attention" not in plain.measure(series.refs[0], quiet).provenance.execution
+
+    def masked(model, *words, **others):
+        assert not model.kernels
+        model.kernels["fused attention under masks"] = "no triton"
+        return real(model, *words, **others)
+
+    monkeypatch.setattr(module, "measure", masked)
+    found = plain.measure(series.refs[0], quiet)
+    assert found.provenance.execution["attention"] == "fused attention under masks"
+    assert "flex attention was not used: no triton" in found.info.notices
+
+
+def test_a_model_that_finds_no_room_is_an_error_of_that_checkpoint(run_folder, monkeypatch):
+    series = open_series(str(run_folder))
+    session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
+
+    def build(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("spectra_cli.extract.session.family_of", lambda *_: SimpleNamespace(build=build))
+    with pytest.raises(ModelError, match=r"checkpoint-1: out of memory .* on cpu: its tensors take"):
+        session.measure(series.refs[0], quiet)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch, error):
     series = open_series(str(run_folder))
     session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu", batch_size=8))
     from spectra_cli.extract import session as module
 
     sizes, real = [], module.measure
 
-    def scarce(model, probe, settings, plan, *, progress, reference):
+    def scarce(model, probe, settings, plan, *, progress, **others):
         sizes.append(plan.batch_size)
         if plan.batch_size > limit:
-            raise torch.OutOfMemoryError("no memory")
-        return real(model, probe, settings, plan, progress=progress, reference=reference)
+            raise error("no memory")
+        return real(model, probe, settings, plan, progress=progress, **others)
 
     monkeypatch.setattr(module, "measure", scarce)
     limit = 2
@@ -126,11 +154,3 @@ def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch):
     limit = 0
     with pytest.raises(ModelError, match="even with one sequence a batch"):
         session.measure(series.refs[0], quiet)
-
-
-def test_devices():
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type in ("cpu", "cuda")
-    for name in ("meta", "tpu", "cuda:99", "nonsense"):
-        with pytest.raises(UsageError, match=f"--device {name}"):
-            choose_device(name)

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.losses import CHUNK_BYTES, sequence_losses
 from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
 from spectra_cli.extract.measurements.gradient_store import DenseGradients, FactoredGradients
@@ -23,7 +24,7 @@ class Stacks:
         self.views = tuple(views)
         self.calls = []
         self.stores = {
-            v: DenseGradients(num, v.shape, dtype=dtype, device=torch.device(device)) for v in views
+            v: DenseGradients(num, v.shape, dtype=dtype, arena=Arena(torch.device(device))) for v in views
         }
 
     def observe(self, view, inputs, delta, batch):
@@ -279,8 +280,8 @@ def test_sums_and_stores_stay_on_their_device():
         finished.merge(finished).about(finished.mean)
         inputs, delta = torch.empty(2, 5, 3, device=meta), torch.empty(2, 5, 4, device=meta)
         for store in (
-            DenseGradients(6, (4, 3), dtype=torch.float32, device=meta),
-            FactoredGradients(6, 5, (4, 3), dtype=torch.float32, device=meta),
+            DenseGradients(6, (4, 3), dtype=torch.float32, arena=Arena(meta)),
+            FactoredGradients(6, 5, (4, 3), dtype=torch.float32, arena=Arena(meta)),
         ):
             store.add(2, inputs, delta)
             assert store.gram().device == meta

@@ -9,7 +9,9 @@ import pytest
 from spectra_cli.analysis.alignment import Axis
 from spectra_cli.analysis.rotations import SiteRotation
 from spectra_cli.core.types import Site
+from spectra_cli.core.wording import statistic_words
 from spectra_cli.render.comparison import (
+    MOST_ROWS,
     alignment_table,
     heading,
     pair_tables,
@@ -71,7 +73,34 @@ def test_the_strongest_number_of_each_place_stands_once(comparison, printed):
     text = printed(*pair_tables(comparison, comparison.pairs[0]))
     rows = [line for line in text.splitlines() if line.startswith("activations ") and "/5" in line]
     assert len(rows) == 15
-    assert len({tuple(line.split()[:4]) for line in rows}) == 15
+    assert len({tuple(line.split()[:5]) for line in rows}) == 15
+
+
+def test_how_far_each_point_is_from_a_checkpoint_is_shown(comparison, printed):
+    text = printed(alignment_table(comparison))
+    assert "to the nearer" in text
+    for point, line in zip(comparison.alignment.points, text.splitlines()[-6:-1], strict=True):
+        assert float(line.split()[-1]) == pytest.approx(max(p.bracket.gap for p in point.places), rel=5e-3)
+
+
+def test_the_legend_stands_once_under_the_last_pair(comparison, printed):
+    first, last = (printed(*pair_tables(comparison, pair)) for pair in comparison.pairs)
+    assert "? neither shown" in last
+    assert "? neither shown" not in first
+
+
+def test_a_long_row_is_folded_and_nothing_of_it_is_lost(comparison, printed):
+    (pair, *_) = comparison.pairs
+    one = next(d for d in pair.differences if not d.is_distance)
+    deep = Site.parse("blocks.10.mlp.down"), Site.parse("blocks.11.mlp.down")
+    long = replace(
+        one, measurement="gradient_matrix", site=deep[0], other=deep[1], statistic="tail_exponent_scaled_frac"
+    )
+    text = printed(*pair_tables(comparison, replace(pair, differences=(long,))))
+    assert "…" not in text
+    words = " ".join(text.split())
+    for word in ("uncentred", "gradients", "layer", "10|11", "mlp.down", "α tail scaled", "frac", " 1/1"):
+        assert word in words
 
 
 def test_a_flag_stands_under_the_verdict(comparison, printed):
@@ -94,7 +123,7 @@ def test_rotations_or_why_there_are_none(comparison, printed):
         reason="only 10 vectors were kept",
     )
     text = printed(*rotation_table(replace(pair, no_rotation="", rotations=(one,))))
-    for word in ("weights 1.attn.o", "0.7500", "30.00°", "* only 10 vectors were kept"):
+    for word in ("weights layer 1 attn.o", "0.7500", "30.00°", "* only 10 vectors were kept"):
         assert word in text
 
 
@@ -105,7 +134,7 @@ def test_near_is_not_called_matched(comparison, printed):
     near = replace(comparison, alignment=replace(alignment, points=(apart,)))
     text = " ".join(printed(heading(near), alignment_table(near)).split())
     assert "not matched, up to 0.25 nats apart" in text
-    assert " gap " in text
+    assert "to the nearer apart" in text
 
 
 def test_other_axes_and_targets_in_words(comparison, printed):
@@ -119,14 +148,29 @@ def test_why_there_is_no_trend(comparison, printed):
     assert "no trend with batch size: two sizes" in printed(*trend_tables(without))
 
 
-def test_without_noise_the_largest_differences_are_listed_without_a_verdict(write_run, tmp_path, printed):
+def test_weights_are_listed_by_their_margins_without_a_verdict(comparison, printed):
+    pair = comparison.pairs[0]
+    exact = tuple(replace(d, measurement="weight") for d in pair.differences if not d.is_distance)
+    text = printed(*pair_tables(comparison, replace(pair, differences=exact)))
+    assert "Largest differences, exact: there is no noise floor" in text
+    first, *others = (line for line in text.splitlines() if line.startswith("weights layer "))
+    assert len(others) < MOST_ROWS
+    assert "/5" not in first
+    largest = max(exact, key=lambda d: abs(d.found.delta) / d.found.margin)
+    assert f"layer {largest.site.layer}  {statistic_words(largest.statistic)}" in first
+    same = tuple(replace(d, found=replace(d.found, delta=0.0)) for d in exact)
+    assert "Largest" not in printed(*pair_tables(comparison, replace(pair, differences=same)))
+
+
+def test_without_blocks_the_largest_differences_are_listed_without_a_verdict(write_run, tmp_path, printed):
     names = [
         str(write_run(tmp_path / f"{n}.spectra.h5", steps=STEPS, losses=LOSSES, exponents=e))
         for n, e in (("a", 1.0), ("b", 1.3))
     ]
-    exact = compare(CompareRequest(runs=tuple(names)))
-    text = printed(*pair_tables(exact, exact.pairs[0]))
+    unknown = compare(CompareRequest(runs=tuple(names)))
+    text = printed(*pair_tables(unknown, unknown.pairs[0]))
     assert "Largest differences; none is above a noise floor" in text
-    assert "- 0/5" in text
+    assert "? 0/5" in text
+    assert "unknown: no standard error" in " ".join(text.split())
     same = compare(CompareRequest(runs=(names[0], names[0])))
     assert "differences;" not in printed(*pair_tables(same, same.pairs[0]))

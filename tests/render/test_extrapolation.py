@@ -4,7 +4,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from spectra_cli.analysis.loss_curve import BackTest, LossCurve
+from spectra_cli.analysis.back_test import BackTest
+from spectra_cli.analysis.loss_curve import LossCurve
 from spectra_cli.render.console import print_results
 from spectra_cli.render.extrapolation import COLUMNS, as_document, csv_rows, extrapolation_tables
 from spectra_cli.render.tidy import as_json
@@ -80,7 +81,7 @@ def test_a_target_above_the_first_loss(capsys):
 def test_the_held_part_gives_the_verdict(capsys):
     parts = {"num_fitted": 14, "num_held": 6, "last_fitted": 5e8, "last": 1e9, "unchanged": 0.1}
     better = BackTest(curve=0.02, with_covariate=0.01, **parts)
-    assert "the spectrum lowers the error by 50%" in shown(extrapolation(test=better), capsys)
+    assert "the spectrum lowers the error by 50 %" in shown(extrapolation(test=better), capsys)
     worse = BackTest(curve=0.01, with_covariate=0.02, **parts)
     assert "does not help: error 0.0200 with, 0.0100 without" in shown(extrapolation(test=worse), capsys)
     alone = BackTest(curve=0.01, with_covariate=math.nan, **parts)

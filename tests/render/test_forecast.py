@@ -131,6 +131,13 @@ def test_rows_and_columns_agree():
     assert json.loads(as_json(as_document(found)))["runs"][0]["layers"] == [8, 9, 10, 11]
 
 
+def test_how_far_noise_shrinks_the_slope_is_said_in_percent(shown):
+    told = evidence(6)
+    for reliability, words in ((0.75, "shrinks it by 25 %"), (0.999, "shrinks it by less than 1 %")):
+        found = replace(told, slope=replace(told.slope, reliability=reliability))
+        assert words in " ".join(shown(forecast([row(n) for n in range(6)], found)).split())
+
+
 def test_a_gain_within_its_error_and_a_number_that_is_all_noise_are_said_so(shown):
     told = evidence(6)
     told = replace(
@@ -140,7 +147,7 @@ def test_a_gain_within_its_error_and_a_number_that_is_all_noise_are_said_so(show
     )
     found = forecast([row(n) for n in range(6)], told)
     out = " ".join(shown(found).split())
-    assert "the spectrum adds nothing beyond its error: +0.10 ± 0.20 in Q²" in out
+    assert "the spectrum adds nothing beyond its error: +0.10±0.20 in Q²" in out
     assert "early loss was not among them" in out
     assert "the slope tells nothing" in out
     assert as_document(found)["gain"]["stderr"] == 0.2

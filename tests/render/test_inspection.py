@@ -76,6 +76,26 @@ def test_a_problem_is_shown_with_its_checkpoint(printed):
     assert "model.safetensors ends at byte 12" in text
 
 
+def test_a_long_note_stands_below_the_table(printed):
+    rates = {"learning_rate": 6e-4, "batch_size_tokens": 524_288}
+    note = "the folder's name says step 7, its trainer_state.json step 500: the name is taken"
+    *_, last = printed(series([CHECKPOINT | rates | {"notices": [note]}])).splitlines()
+    assert last == f"step500: {note}"
+
+
+def test_a_problem_is_told_once(printed):
+    row = CHECKPOINT | {"problem": "no weights"}
+    assert "no weights" not in printed(
+        *findings({"checkpoints": [row], "series_notices": ["step500 cannot be read: no weights"]})
+    )
+
+
+def test_a_source_for_each_of_many_checkpoints_is_cut(printed):
+    rows = [CHECKPOINT | {"sources": {"tokens_seen": f"ckpt_{n}.pt"}, "notices": []} for n in range(9)]
+    (line,) = printed(*findings({"checkpoints": rows, "series_notices": []})).splitlines()
+    assert line == "tokens_seen from ckpt_0.pt, ckpt_1.pt and 7 more"
+
+
 def test_a_plan_that_does_not_exist_says_why(printed):
     assert "no plan: needs 3 GiB" in printed(
         *plan(PLAN | {"plan": PLAN["plan"] | {"problem": "needs 3 GiB"}})
@@ -84,7 +104,7 @@ def test_a_plan_that_does_not_exist_says_why(printed):
 
 def test_the_least_time_leaves_out_what_cannot_be_scanned(printed):
     text = " ".join(printed(*plan(PLAN)).split())
-    assert "At least 40 s a checkpoint, 40 s for all 1: 4T floating-point operations" in text
+    assert "At least 40 s a checkpoint: 4T floating-point operations" in text
     assert "(forward 75 %, head 25 %)" in text
 
 

@@ -137,3 +137,14 @@ def test_the_document_holds_every_value_and_is_json(provenance, checkpoints):
         assert len(shown["skipped"]) == len(skipped)
         assert (shown["train_loss"], shown["eval_loss"]) == (info.train_loss, info.eval_loss)
         assert shown["notices"] == list(info.notices)
+
+
+def test_no_number_is_cut_where_the_series_is_wide(checkpoints, printed):
+    rows = []
+    for ref, info, *found in checkpoints:
+        known = replace(info, tokens_seen=6_140_000, train_loss=2.5, eval_loss=2.6, learning_rate=0.001)
+        rows.append((replace(ref, step=1_500_000, label="target_reached"), known, *found))
+    text = printed(series_table(rows))
+    assert "…" not in text
+    assert "2.5000" in text
+    assert text.splitlines()[-1].startswith("no room here for learning rate")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -75,12 +76,12 @@ def test_the_report_says_all_that_the_label_rests_on(moved_and_open, printed):
         "left: learning-side, learning-dynamics shift, representation shift",
         "gain in tokens: +12.3 % ± 0.4",
         "head: moved",
-        "head: head_exponent_1_10 up in layers 1-11",
-        "tail: tail_exponent_30_150 up in layers 1-11",
-        "log_rankme_cov open in 24 sites; not beaten: noise of this comparison (24)",
-        # 128 (3 * 0.01 / 0.015)^2, and 128 (1.7531 * 0.01 / 0.035)^2
-        "needed for a difference of this size 512 sequences, for equality 33 sequences",
-        "tail_exponent_sample_scaled has no number in 24 of 24 sites",
+        "head: α head 1-10 up in layers 1-11",
+        "tail: α tail 30-150 up in layers 1-11",
+        "log RankMe open in 24 of 24 sites; not beaten: noise of this comparison (24)",
+        # 128 (2.1314 * 0.01 / 0.015)^2, and 128 (1.7531 * 0.01 / 0.035)^2
+        "needed for a difference of this size 259 sequences, for equality 33 sequences",
+        "α tail scaled n has no number in 24 of 24 sites",
         "correlation, not mechanism",
         "matched loss is not matched data",
     ):
@@ -96,6 +97,11 @@ def test_the_document_holds_the_same_numbers(moved_and_open):
     assert head["statistics"][0]["risen"] == [f"blocks.{layer}.resid_post" for layer in range(1, 12)]
     assert head["statistics"][0]["seed_floor"] is None
     assert document["throughput_gain"] is None
+
+
+def test_a_gain_whose_error_is_unknown_says_so(moved_and_open, printed):
+    unsure = replace(moved_and_open, performance=Performance(token_gain=0.1, token_gain_error=math.nan))
+    assert "gain in tokens: +10.0 % with an unknown error" in printed(*taxonomy_report(unsure, "loss 3"))
 
 
 def test_nothing_measured_still_prints(printed):

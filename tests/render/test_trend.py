@@ -65,7 +65,7 @@ def test_the_report_counts_and_shows_the_clearest(trends, printed):
     assert "The clearest trends (12 more in --json)" in words
     assert "- four runs are few" in words
     activations = next(line for line in text.splitlines() if line.startswith("activations"))
-    assert activations.split()[1:7] == ["head_exponent_1_10", "12", "12", "0", "0", "0"]
+    assert activations.split()[1:9] == ["α", "head", "1-10", "12", "12", "0", "0", "0"]
 
 
 def test_the_document_holds_every_number(trends):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.alignment import Axis, Loss
+from spectra_cli.analysis.decisions import Verdict
 from spectra_cli.analysis.differences import Choice
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
@@ -70,21 +71,26 @@ def write_run(
     num_layers: int = 2,
     width: int = D,
     weights_only: bool = False,
+    activations: tuple[int, ...] | None = None,
+    loss_block: int = 4,
+    bend: float = 0.0,
     settings: dict[str, Any] | None = None,
     **info: Any,
 ) -> Path:
     """A run whose exponents rise as its loss falls; `shift` is added to all of them.
 
-    The probe is the noise: two runs of one `probe` share it, block by block.
+    The probe is the noise: two runs of one `probe` share it, block by block. The exponents bend with the loss
+    by `bend`; of `activations` alone there are layers; a block of the loss has `loss_block` sequences.
     """
     noise = np.random.default_rng([7, probe])
     rows = noise.normal(size=(num_layers, N, width))
     loss_noise = LOSS_NOISE * noise.normal(size=B)
     checkpoints = []
     for number, loss in enumerate(losses):
-        exponent = 2.2 - 0.2 * loss + shift
+        exponent = 2.2 - 0.2 * loss + shift + bend * (loss - 4.0) ** 2
         scales = np.arange(1, width + 1) ** (-exponent / 2)
-        spectra = [sampled(rows[i] * scales, f"blocks.{i}.resid_post") for i in range(num_layers)]
+        measured = range(num_layers) if activations is None else activations
+        spectra = [sampled(rows[i] * scales, f"blocks.{i}.resid_post") for i in measured]
         values = np.sort(np.random.default_rng([number, len(path.name)]).gamma(2.0, size=64))[::-1]
         weight = Spectrum(
             site=Site.parse("blocks.0.attn.o"),
@@ -103,7 +109,7 @@ def write_run(
             value=loss + loss_noise.mean(),
             unit="nats/token",
             delete_one_block=loss + (loss_noise.sum() - loss_noise) / (B - 1),
-            block_sizes=(4,) * B,
+            block_sizes=(loss_block,) * B,
         )
         step = 10 * number
         facts = {"num_parameters": 100, "family": "f", "architecture": "A", "tokens_seen": step * 64}
@@ -301,10 +307,81 @@ WRONG = {
     "no such baseline": ({"baseline": "c"}, UsageError, "--baseline c"),
     "no such replicate": ({"replicates": ("c",)}, UsageError, "--replicates c"),
     "a replicate twice": ({"replicates": ("b.spectra.h5",) * 2}, UsageError, "names a run twice"),
+    "a replicate under two spellings": (
+        {"replicates": ("b.spectra.h5", "./b.spectra.h5")},
+        UsageError,
+        "names a run twice",
+    ),
+    "the baseline as a replicate": ({"replicates": ("a",)}, UsageError, "names the baseline itself"),
+    "no points given": ({"at": ()}, UsageError, "--at nothing: expected different numbers"),
+    "a point twice": ({"at": (4.0, 4.0)}, UsageError, "--at 4,4: expected different numbers"),
+    "a point that is no number": ({"at": (math.nan,)}, UsageError, "--at nan"),
+    "no throughput": ({"throughput_ratio": 0.0}, UsageError, "--throughput-ratio 0: expected a ratio above"),
     "no points": ({"number": 0}, UsageError, "--points 0"),
     "no such loss": ({"loss": Loss.TRAIN}, DataError, "not every run has a train loss"),
     "points out of reach": ({"at": (2.0,)}, DataError, "never stands at loss 2"),
 }
+
+
+def test_weights_are_compared_at_the_last_point_and_that_is_said(run):
+    names = run("a"), run("b")
+    pair = compared(*names).pairs[0]
+    assert len({d.target for d in pair.differences if d.measurement == "weight"}) == 1
+    assert sum("weight: compared at the last point alone" in note for note in pair.notes) == 1
+    chosen = Choice(measurements=("activation_covariance", "weight"))
+    for changes, number in (({"choice": chosen}, 5), ({"number": 1}, 1)):
+        pair = compared(*names, **changes).pairs[0]
+        assert len({d.target for d in pair.differences if d.measurement == "weight"}) == number
+        assert not any("last point alone" in note for note in pair.notes)
+
+
+def test_a_taxonomy_that_was_asked_for_and_is_impossible_says_why(run):
+    names = run("a"), run("b")
+    for changes, why in (
+        ({"choice": Choice(layers=(0,))}, "leave out --layer"),
+        ({"axis": Axis.STEP}, "compared at equal step"),
+    ):
+        silent = compared(*names, **changes).pairs[0]
+        assert silent.taxonomy == ()
+        assert why in silent.no_taxonomy
+        assert not any(why in note for note in silent.notes)
+        asked = compared(*names, throughput_ratio=1.1, **changes).pairs[0]
+        assert any(note.startswith("no taxonomy") and why in note for note in asked.notes)
+
+
+def test_what_one_run_alone_has_is_named_once(run):
+    pair = compared(run("a", num_layers=3), run("b", num_layers=3, activations=(0, 2))).pairs[0]
+    (note,) = (note for note in pair.notes if "not compared" in note)
+    assert note == ("not compared: activation_covariance of a at 1.resid_post: the other run has none there")
+    assert {d.site.layer for d in pair.differences if d.measurement != "weight"} == {0, 2}
+
+
+def test_a_loss_of_more_sequences_than_the_spectra_is_combined_in_quadrature_and_that_is_said(run):
+    """Its first 64 sequences are the spectra's, dealt into other blocks."""
+    same, more = (
+        compared(*(run(f"{name}{size}", loss_block=size) for name in "ab"), number=1).pairs[0]
+        for size in (4, 8)
+    )
+    assert not any("independent" in note for note in same.notes)
+    notes = [note for note in more.notes if "independent" in note]
+    assert len(notes) == 2
+    assert "the loss is of 128 sequences, activation_covariance of 64 sequences" in notes[0]
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.05])
+def test_what_interpolation_may_have_got_wrong_is_no_difference(run, bend):
+    """Exponents that are a parabola of the loss: between checkpoints, two schedules miss each other."""
+    names = run("a", bend=bend, losses=(7.0, 5.0, 4.0, 3.0)), run("b", bend=bend, losses=(7.0, 4.6, 3.5, 2.9))
+    pair = compared(*names).pairs[0]
+    heads = [d for d in pair.differences if d.statistic == "tail_exponent_scaled"]
+    off = max(abs(d.found.delta) for d in heads)
+    assert pair.counts.different == 0
+    if bend:
+        assert off > 0.01
+        assert all(abs(d.found.delta) <= 1.5 * d.interpolated for d in heads if abs(d.found.delta) > 0.005)
+    else:
+        assert off < 5e-3
+        assert all(d.found.verdict is Verdict.EQUAL for d in heads)
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.alignment import Axis, Loss, align
-from spectra_cli.workflows.compared_runs import nearest_to_last_point, open_runs, points_of
+from spectra_cli.workflows.compared_runs import nearest_to_last_point, open_runs, points_of, same_archive
 
 STEPS, LOSSES = (0, 10, 20, 30), (8.0, 5.0, 4.0, 3.5)
 
@@ -31,6 +31,21 @@ def test_names_are_told_apart_and_the_same_archive_is_numbered(two):
     assert [run.name for run in open_runs(["a", "a"])] == ["a", "a (2)"]
 
 
+def test_an_archive_is_the_same_however_it_is_spelled(two, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link.spectra.h5").symlink_to(tmp_path / "a.spectra.h5")
+    spellings = ["a", "a/", "a.spectra.h5", "below/../a.spectra.h5", str(tmp_path / "a"), "link.spectra.h5"]
+    assert len({id(run.archive) for run in open_runs(spellings)}) == 1
+    assert [run.name for run in open_runs(spellings[:3])] == ["a", "a (2)", "a (3)"]
+    # a link gives the run its name
+    assert [run.name for run in open_runs(["link.spectra.h5", "below/a.spectra.h5"])] == ["link", "a"]
+    for name in spellings:
+        assert same_archive(name, ["below/a.spectra.h5", "a"]) == 1
+        assert same_archive(name, ["below/a.spectra.h5"]) is None
+    assert same_archive("a", ["below/a.spectra.h5", "link.spectra.h5"]) == 1
+    assert same_archive("nowhere", ["a"]) is None
+
+
 def test_a_run_says_where_it_stands(two):
     (run,) = open_runs(two[:1])
     np.testing.assert_array_equal(run.trajectory.losses[Loss.PROBE], LOSSES)
@@ -49,6 +64,8 @@ def test_checkpoints_are_those_of_the_brackets_in_order_and_shared_between_point
     assert steps == [[(10, 20)] * 2, [(10, 20)] * 2, [(20, 30)] * 2]
     assert points[0][0].after is points[1][0].after
     assert points[1][0].after is points[2][0].before
+    # a third checkpoint is one that is read anyway
+    assert [[p.third.ref.step for p in both] for both in points] == [[30, 30], [30, 30], [10, 10]]
     # the loss of the planted runs has no blocks
     assert points[0][0].loss_noise.size == 0
     assert points[0][0].loss_step == pytest.approx(-1.0)

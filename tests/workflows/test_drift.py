@@ -226,6 +226,20 @@ def test_a_first_checkpoint_written_anew_is_noticed(runs, tmp_path):
     assert report.against("first")[-1].reading(0) is None
 
 
+def test_a_first_checkpoint_written_anew_is_no_twin_of_one_that_was_compared_with_the_old(runs, tmp_path):
+    shutil.copytree(runs / "off", tmp_path / "run")
+    output = scanned(runs, str(tmp_path / "run"), tmp_path / "a.h5")
+    shutil.copy(runs / "off/checkpoint-10/model.safetensors", tmp_path / "run/checkpoint-0/model.safetensors")
+    scanned(runs, str(tmp_path / "run"), output)
+    first = open_archive(output).checkpoint(0)
+    assert "taken_from" not in first.provenance.execution
+    assert {s.value for s in first.scalars if s.name == "relative_change"} == {0.0}
+    shutil.copytree(tmp_path / "run/checkpoint-0", tmp_path / "run/checkpoint-30")
+    scanned(runs, str(tmp_path / "run"), output)
+    last = open_archive(output).checkpoint(3)
+    assert last.provenance.execution["taken_from"] == "step0"
+
+
 def test_without_vectors_the_shift_is_told_and_how_to_get_the_rest(runs, archives, tmp_path):
     output = scanned(runs, "off", tmp_path / "a.h5", settings=replace(SETTINGS, num_vectors=0))
     report = drift(str(output))

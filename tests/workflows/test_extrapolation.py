@@ -37,7 +37,8 @@ def test_an_exact_curve_is_continued(run):
     assert [tokens for tokens, _ in plain.losses] == [1.5e6, 2e6, 4e6]
     for tokens, loss in plain.losses:
         assert loss.value == pytest.approx(planted([tokens / 1000])[0], abs=1e-3)
-        assert loss.low <= loss.value <= loss.high
+        # without noise, what is left is the rounding of the exponent: a parabola over a grid
+        assert loss.high - loss.low < 1e-3
     assert plain.to_target.value == pytest.approx(1e6 * (0.8 / 0.6) ** 2.5, rel=0.02)
     assert math.isnan(found.reached)
     assert found.test.curve < 1e-3 < found.test.unchanged

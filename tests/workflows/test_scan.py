@@ -212,6 +212,12 @@ def test_nothing_but_damaged_checkpoints_is_an_error(place, scan_quietly, trunca
     assert not ARCHIVE.exists()
 
 
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work(place, request_for, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path.cwd() and os.path.exists(path))
+    with pytest.raises(UsageError, match=f"{place} cannot be written to; choose another place with -o"):
+        scan(request_for(), pytest.fail)
+
+
 def test_a_full_disk_loses_nothing(place, scan_quietly):
     shutil.move(place / "run/checkpoint-20", place / "later")
     archive = scan_quietly().archive

@@ -181,3 +181,18 @@ def test_another_base_can_be_given(folder, tmp_path):
         one.select("weight_update")[0].values, other.select("weight_update")[0].values
     )
     assert not np.array_equal(one.select("weight")[0].values, other.select("weight")[0].values)
+
+
+def test_the_base_given_is_the_reference_too(folder, tmp_path):
+    base = str(folder / "base")
+    request = ScanRequest(
+        checkpoints=str(folder / "run"),
+        settings=ScanSettings(measurements=("weight",), matrices=("attn.q", "mlp.down"), num_vectors=2),
+        series=SeriesOptions(base=base, reference=base),
+        output=tmp_path / "run.spectra.h5",
+    )
+    scan(request, lambda _: None)
+    first = open_archive(request.output).checkpoint(0)
+    change = {s.site.component: s.value for s in first.scalars if s.name == "relative_change"}
+    assert change["attn.q"] > 0.1
+    assert change["mlp.down"] == 0

@@ -46,7 +46,7 @@ def test_a_part_of_the_series_is_measured_and_the_choice_recorded(place, scan_qu
     assert keys(result.measured) == ["step0", "step20"]
     executions = [c.provenance.execution for c in open_archive(ARCHIVE)]
     assert {execution["selection"] for execution in executions} == {"--steps 0:20:20"}
-    assert "--steps 0:20:20: 2 of 3 checkpoints are chosen" in result.before
+    assert "2 of 3 checkpoints are chosen by --steps 0:20:20" in result.before
 
 
 def test_other_steps_of_the_archive_stay(archive, scan_quietly, whole, numbers_of):
@@ -73,7 +73,7 @@ def test_an_absent_step_is_refused_before_anything_is_written(place, scan_quietl
 def test_an_inspection_shows_what_is_chosen(place):
     found = inspect("run", SETTINGS, series_options=chosen(every=2))
     assert [c.ref.step for c in found.checkpoints] == [0, 20]
-    assert found.series_notices == ("--every 2: 2 of 3 checkpoints are chosen",)
+    assert found.series_notices == ("2 of 3 checkpoints are chosen by --every 2",)
 
 
 # ----------------------------------------------------------------------------- hygiene

@@ -5,13 +5,14 @@ For each value the first of these that gives it counts: the training log, `run.t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.run_file import RunFile, read_run_file
@@ -74,7 +75,8 @@ class AnnotatedSource:
         Raises:
             CheckpointError: as the source itself.
         """
-        stored = self.inner.header(self._own.get(ref, ref))
+        with _readable(ref):
+            stored = _counted(self.inner.header(self._own.get(ref, ref)))
         config = {name: value for name, value in stored.config.items() if name != TRUST} | dict(self.model)
         if self.trust_remote_code:
             config[TRUST] = True
@@ -84,7 +86,7 @@ class AnnotatedSource:
         known = set(given.values) | {n for n in METADATA if getattr(stored, n) is not None}
         notices += self._not_logged(ref, known)
         values: dict[str, Any] = dict(given.values)
-        return replace(
+        header = replace(
             stored,
             ref=ref,
             config=config,
@@ -93,6 +95,7 @@ class AnnotatedSource:
             sources={**stored.sources, **self.model_sources, **given.sources},
             notices=tuple(notices),
         )
+        return _counted(header)
 
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
         """The tensors of `ref`, as the source itself.
@@ -100,7 +103,8 @@ class AnnotatedSource:
         Raises:
             CheckpointError: as the source itself.
         """
-        return self.inner.open(self._own.get(ref, ref))
+        with _readable(ref):
+            return self.inner.open(self._own.get(ref, ref))
 
     def given(self, ref: CheckpointRef) -> Given:
         """What the user says about `ref`: `run.toml` first, the log over it."""
@@ -155,6 +159,32 @@ def annotated(inner: CheckpointSource, path: str, options: SeriesOptions) -> Ann
         model_sources={f"config.{name}": where for name, where in sources.items()},
         trust_remote_code=options.trust_remote_code,
     )
+
+
+@contextmanager
+def _readable(ref: CheckpointRef) -> Iterator[None]:
+    """Read files of `ref` inside: what the system refuses is an error of that checkpoint."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise CheckpointError(f"{ref.key}: {error.filename or ref.uri} cannot be read: {reason}") from error
+
+
+def _counted(header: CheckpointHeader) -> CheckpointHeader:
+    """The header itself, its counts within what 64 bits hold.
+
+    Raises:
+        CheckpointError: they are not.
+    """
+    for name in ("tokens_seen", "batch_size_tokens"):
+        count = getattr(header, name)
+        if count is not None and not 0 <= count < 2**63:
+            where = header.sources.get(name, "its files")
+            raise CheckpointError(
+                f"{header.ref.uri}: {name} is {count} by {where}; expected a number of tokens below 2^63"
+            )
+    return header
 
 
 def _contradictions(stored: CheckpointHeader, given: Given) -> list[str]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.distributed_config import Description, describe
-from spectra_cli.extract.checkpoints.distributed_entries import ModelEntries, model_entries
+from spectra_cli.extract.checkpoints.distributed_entries import ModelEntries, TokenCount, model_entries
 from spectra_cli.extract.checkpoints.distributed_folder import FSDP_PREFIX, distributed_payload
 from spectra_cli.extract.checkpoints.distributed_metadata import METADATA, read_metadata
 from spectra_cli.extract.checkpoints.distributed_tensors import check_shards, read_tensor
@@ -94,7 +94,8 @@ class DistributedSource:
             UnsafePickleError: metadata that need types outside the allow-list.
         """
         folder, payload, model, described = self._read(ref)
-        shards = check_shards(payload, model.tensors.values())
+        counted = [model.tokens_seen.stored] if model.tokens_seen else []
+        shards = check_shards(payload, [*model.tensors.values(), *counted])
         tensors = {
             name: TensorHeader(shape=model.tensors[own].shape, dtype=model.tensors[own].dtype)
             for name, own in described.names.items()
@@ -102,10 +103,9 @@ class DistributedSource:
         state = read_trainer_state(folder)
         tokens, token_source = (state.tokens_seen if state else None), TRAINER_STATE
         if model.tokens_seen is not None:
-            count = read_tensor(payload, model.tokens_seen.key, model.tokens_seen.stored)
-            tokens, token_source = int(count.item()), model.tokens_seen.key
+            tokens, token_source = _count(payload, model.tokens_seen), model.tokens_seen.key
         losses = {"train_loss": state.train_loss, "eval_loss": state.eval_loss} if state else {}
-        sources = {"config": described.source} if described.source else {}
+        sources = {"config": described.source} if described.files else {}
         stated = losses | ({"learning_rate": state.learning_rate} if state else {})
         stated |= {"batch_size_tokens": state.batch_size_tokens} if state else {}
         sources |= {name: TRAINER_STATE for name, value in stated.items() if value is not None}
@@ -156,3 +156,12 @@ class DistributedSource:
         model = model_entries(read_metadata(payload), payload)
         shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
         return folder, payload, model, describe(shapes, payload, folder)
+
+
+def _count(payload: Path, tokens: TokenCount) -> int:
+    count = int(read_tensor(payload, tokens.key, tokens.stored).item())
+    if count < 0:
+        raise CheckpointError(
+            f"{payload}: {tokens.key} is {count}; expected a number of tokens; save it again"
+        )
+    return count

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 from spectra_cli.extract.checkpoints.torchtitan import (
+    FIRST_QUERY,
     NOTICE,
     PARAMETERS,
     Shape,
@@ -32,7 +34,7 @@ class Description:
         config: as the family wants it; layout: format whose families read it.
         names: name that the family expects -> own name.
         head_dim: of Meta's Llama, whose q and k are to be reordered; None for every other.
-        source: name of the file that says so, and files: its path; empty where names alone do.
+        files: the one that says so, and source: its path from the checkpoint; empty where names alone do.
         notices: what the user must know.
     """
 
@@ -40,13 +42,13 @@ class Description:
     layout: str
     names: Mapping[str, str]
     head_dim: int | None = None
-    source: str = ""
     files: tuple[Path, ...] = ()
+    source: str = ""
     notices: tuple[str, ...] = ()
 
 
 def describe(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> Description:
-    """The model of these tensors.
+    """The model of these tensors, with a notice where a file outside the checkpoint says what it is.
 
     Args:
         shapes: name -> shape.
@@ -55,20 +57,29 @@ def describe(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> Descri
     Raises:
         CheckpointError: nothing describes it, with what to write where; or a file that is no JSON.
     """
+    described = _described(shapes, payload, folder)
+    if not described.files:
+        return described
+    (file,) = described.files
+    source = Path(os.path.relpath(file, folder)).as_posix()
+    outside = () if file.is_relative_to(folder) else (f"described by {source}, outside its own folder",)
+    return replace(described, source=source, notices=described.notices + outside)
+
+
+def _described(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> Description:
     where = list(dict.fromkeys((payload, folder, folder.parent, folder.parent.parent)))
     config, file = _nearest(where, CONFIG, needed="model_type")
     if is_torchtitan_llama(shapes):
         return _torchtitan(shapes, folder, where, config, file)
     same = {name: name for name in shapes}
     if file is not None:
-        return Description(config=config, layout="huggingface", names=same, source=CONFIG, files=(file,))
+        return Description(config=config, layout="huggingface", names=same, files=(file,))
     if any(name in shapes for name in _NANOGPT_EMBEDDINGS):
         arguments = find_arguments(folder / "checkpoint", None)
         return Description(
             config={**arguments.values, "layout": "state-dict", "file_family": ""},
             layout="nanogpt",
             names=same,
-            source=arguments.file.name if arguments.file else "",
             files=(arguments.file,) if arguments.file else (),
         )
     raise CheckpointError(
@@ -84,15 +95,19 @@ def _torchtitan(
     if file is None:
         config, file = _nearest(where, PARAMETERS, needed="")
     described = llama_config({n: shapes[own] for n, own in names.items()}, config, where=str(folder))
-    head_dim = described.get("head_dim") or described["hidden_size"] // described["num_attention_heads"]
+    num_heads, (rows, _) = described.get("num_attention_heads"), shapes[FIRST_QUERY]
+    if type(num_heads) is not int or num_heads < 1 or rows % (2 * num_heads):
+        raise CheckpointError(
+            f"{file or folder}: num_attention_heads is {num_heads!r:.40}, which does not divide q of {rows} "
+            "rows into even heads; put the configuration of this model there"
+        )
     left = sorted(set(shapes) - set(names.values()))
     recomputed = (f"recomputed instead of read: {', '.join(left)}",) if left else ()
     return Description(
         config=described,
         layout="huggingface",
         names=names,
-        head_dim=int(head_dim),
-        source=file.name if file else "",
+        head_dim=rows // num_heads,
         files=(file,) if file else (),
         notices=(NOTICE, *recomputed),
     )

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.distributed_metadata import METADATA, ShardedTensor, StoredEntries
 from spectra_cli.extract.checkpoints.wrappers import COMPILE_AND_DDP, unwrapped
@@ -27,6 +29,7 @@ _MODEL_KEYS = ("model", "module", "state_dict", "model_state_dict")
 # containers that some save inside the names themselves
 _PREFIXES = ("app", "state", "model")
 _TOKENS_SEEN = "train_state.ntokens_seen"
+_WHOLE = (torch.int64, torch.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +73,11 @@ def model_entries(entries: StoredEntries, folder: Path) -> ModelEntries:
     counts = ", ".join(f"{number} of {name}" for name, number in sorted(left.items())[:8])
     more = f" and of {len(left) - 8} more" if len(left) > 8 else ""
     tokens = entries.tensors.get(_TOKENS_SEEN)
+    counted = tokens is not None and tokens.shape == () and tokens.dtype in _WHOLE
     return ModelEntries(
         tensors={name: entries.tensors[key] for name, key in keys.items()},
         keys=keys,
-        tokens_seen=TokenCount(key=_TOKENS_SEEN, stored=tokens) if tokens and tokens.shape == () else None,
+        tokens_seen=TokenCount(key=_TOKENS_SEEN, stored=tokens) if tokens and counted else None,
         notices=(
             *((f"the model is what was saved as {'.'.join(chosen)}",) if chosen else ()),
             *removed,

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
+from spectra_cli.extract.checkpoints.pickle_opcodes import HostilePickle, check_pickle
+from spectra_cli.extract.checkpoints.stated_shape import is_possible
 
 METADATA = ".metadata"
 
@@ -163,9 +165,13 @@ class _MetadataUnpickler(pickle.Unpickler):
 
 
 def _unpickled(path: Path) -> Any:
-    unpickler = _MetadataUnpickler(path.read_bytes())
+    content = path.read_bytes()
+    unpickler = _MetadataUnpickler(content)
     try:
+        check_pickle(content)
         return unpickler.load()
+    except HostilePickle as error:
+        raise UnsafePickleError(f"{path}: {error}. Nothing of it was executed; save it again") from error
     except (
         *(pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, ImportError, LookupError),
         *(MemoryError, RuntimeError, TypeError, ValueError),
@@ -228,7 +234,7 @@ def _chunk(
     info = placed[key, offsets]
     if info.get("transform_descriptors"):
         raise ValueError(f"{key} was written through {info['transform_descriptors']}, which is not read")
-    file, begin, length = _text(info["relative_path"]), *_shape((info["offset"], info["length"]))
+    file, begin, length = _text(info["relative_path"]), _count(info["offset"]), _count(info["length"])
     if file in ("", ".", "..") or any(character in file for character in "/\\:\0"):
         raise ValueError(f"{key} is said to be in {file!r}; only files of the same folder are read")
     return Chunk(offsets=offsets, sizes=sizes, file=file, begin=begin, length=length)
@@ -265,8 +271,14 @@ def _fields(record: Any, kind: str) -> Mapping[str, Any]:
 
 
 def _shape(value: Any) -> Shape:
-    if not isinstance(value, tuple) or not all(type(n) is int and n >= 0 for n in value):
+    if not isinstance(value, tuple) or not is_possible(value):
         raise ValueError(f"expected sizes, found {value!r:.80}")
+    return value
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"expected a number of bytes, found {value!r:.80}")
     return value
 
 

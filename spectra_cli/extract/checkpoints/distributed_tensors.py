@@ -19,6 +19,7 @@ from torch import Tensor
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.distributed_metadata import Chunk, ShardedTensor
 from spectra_cli.extract.checkpoints.pickles import load_record
+from spectra_cli.extract.checkpoints.safetensors_header import DTYPES
 
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -126,6 +127,7 @@ def _read_safetensors(file: IO[bytes], name: str, stored: ShardedTensor, chunk: 
     Raises:
         ValueError, LookupError, TypeError: anything that does not fit.
     """
+    # the chunk's length is that of its numbers alone; one block at the end of the file holds all chunks
     size = file.seek(0, io.SEEK_END)
     file.seek(chunk.begin)
     length = int.from_bytes(file.read(8), "little")
@@ -134,8 +136,11 @@ def _read_safetensors(file: IO[bytes], name: str, stored: ShardedTensor, chunk: 
     header = json.loads(file.read(length))
     entry = header[name]
     begin, end = entry["data_offsets"]
-    if tuple(entry["shape"]) != chunk.sizes:
-        raise ValueError(f"its shape is {entry['shape']}, the metadata says {list(chunk.sizes)}")
+    if (entry["shape"], DTYPES.get(entry["dtype"])) != (list(chunk.sizes), stored.dtype):
+        raise ValueError(
+            f"it is {entry['dtype']} of shape {entry['shape']}, the metadata says {stored.dtype} of shape "
+            f"{list(chunk.sizes)}"
+        )
     saved = json.loads(header["__metadata__"]["DCP_SHARDING_INFO"])[name]["saved_offsets"]
     if tuple(saved) != chunk.offsets:
         # one file holds one chunk a name: torch itself overwrites the others while writing

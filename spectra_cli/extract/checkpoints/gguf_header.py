@@ -13,11 +13,13 @@ import struct
 from pathlib import Path
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.stated_shape import is_possible
 
 MAGIC = b"GGUF"
 # value type -> bytes, of those with a fixed size
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
+_MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
 
 
 def check_gguf_header(path: Path) -> int:
@@ -97,8 +99,12 @@ class _Walk:
 
     def _tensor(self) -> None:
         self._string()
-        num_dimensions = self._that_fit(self._number(4), 8, "dimensions")
+        num_dimensions = self._number(4)
+        if num_dimensions > _MAX_DIMENSIONS:
+            raise ValueError(f"a tensor of {num_dimensions} dimensions; llama.cpp has {_MAX_DIMENSIONS}")
         shape = [self._number(8) for _ in range(num_dimensions)]
+        if not is_possible(shape):
+            raise ValueError(f"no tensor has the shape {shape}")
         # the densest of llama.cpp's types has little more than one bit a number
         self._that_fit(math.prod(shape) // 16, 1, f"bytes at least, of a tensor of shape {shape},")
         self._number(4)

@@ -30,7 +30,7 @@ _FORMAT = "llmc"
 _MAGIC = 20240326
 _DTYPES = {3: torch.float32, 5: torch.bfloat16}
 _HEADER_BYTES = 1024
-_NUMBERED = re.compile(r"model_(\d+)\.bin")
+_NUMBERED = re.compile(r"model_(\d{1,18})\.bin")
 
 
 class LlmcFormat:
@@ -52,6 +52,8 @@ class LlmcFormat:
 
 
 def _is_model(file: Path) -> bool:
+    if not file.is_file():
+        return False
     try:
         with file.open("rb") as stream:
             return int.from_bytes(stream.read(4), "little") == _MAGIC

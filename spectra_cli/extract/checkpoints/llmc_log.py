@@ -10,7 +10,7 @@ from pathlib import Path
 
 LOG = "main.log"
 
-_LINE = re.compile(r"^s:(\d+) (trl|tel):(\S+)", re.MULTILINE)
+_LINE = re.compile(r"^s:(\d{1,18}) (trl|tel):(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from spectra_cli.extract.checkpoints.wrappers import unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "nanochat"
-_MODEL = re.compile(r"model_(\d+)\.pt")
+_MODEL = re.compile(r"model_(\d{1,18})\.pt")
 
 
 class NanochatFormat:

@@ -69,13 +69,10 @@ class NanoGPTFormat:
             return None
         below = given / _CHECKPOINTS
         found = {folder: _checkpoint_files(folder) for folder in (given, below) if folder.is_dir()}
-        with_files = [folder for folder, files in found.items() if files]
-        if not with_files:
+        folder = next((folder for folder, files in found.items() if files), None)
+        if folder is None:
             return None
-        folder = with_files[0]
         notices = []
-        if len(with_files) > 1:
-            notices.append(f"{len(found[below])} files in {_CHECKPOINTS}/ are not read: {folder} has its own")
         if temporary := sorted(file.name for file in folder.glob("*.tmp")):
             notices.append(f"temporary files are not read: {', '.join(temporary)}")
         return _source(folder, found[folder], notices=tuple(notices))

@@ -66,7 +66,7 @@ def read_payload(path: Path) -> Payload:
         layout=_layout(content, key),
         file_family=family,
         state=tensors_of(state, path),
-        step=step if type(step) is int and step >= 0 else None,
+        step=step if type(step) is int and 0 <= step < 2**63 else None,
         content=content,
     )
 

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
+from spectra_cli.extract.checkpoints.pickle_opcodes import HostilePickle, check_pickle
 
 
 class StoredDtype:
@@ -100,6 +101,7 @@ def _harmless_types_only() -> Iterator[None]:
 
 
 _ZIP_MAGIC = b"PK\x03\x04"
+_NUM_LEGACY_PICKLES = 5
 
 # Damaged bytes reach the unpickler as instructions, so that any of these may come out of it.
 _DAMAGE = (
@@ -128,11 +130,15 @@ def load_pickle(path: Path) -> Any:
         UnsafePickleError: it needs types outside the allow-list; they are named, nothing was run.
         CheckpointError: not a PyTorch file, or a damaged one.
     """
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: no regular file; expected one of torch.save")
     try:
         with path.open("rb") as file:
             zipped = file.read(4) == _ZIP_MAGIC
         if zipped:
             _check_archive(path, path)
+        else:
+            _check_legacy(path)
         with warnings.catch_warnings(), _harmless_types_only():
             # Said in the error where it matters: another pickle protocol fails on its first new opcode.
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
@@ -162,7 +168,7 @@ def load_record(stream: IO[bytes], where: str) -> Any:
         with _harmless_types_only():
             return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        needed = ", ".join(_refused_types(error)) or "what weights-only loading refuses"
+        needed = ", ".join(_refused_types(error)) or f"what weights-only loading refuses ({_reason(error)})"
         raise UnsafePickleError(
             f"{where}: needs {needed}. Nothing of it was executed. Expected tensors, numbers and plain "
             "containers"
@@ -185,6 +191,24 @@ def _check_archive(archived: Path | IO[bytes], path: Path | str) -> None:
                     f"{path}: {record.filename} is compressed; torch.save stores its records plainly, "
                     "so another tool rewrote this file: save it again with torch.save"
                 )
+            # whichever of several, and in whatever case, PyTorch's own reader would take
+            if record.filename.lower().endswith("/data.pkl"):
+                record.CRC = None  # type: ignore[assignment]  # torch.save can be told to leave it out
+                check_pickle(archive.read(record))
+
+
+def _check_legacy(path: Path) -> None:
+    """The pickles of the format before PyTorch 1.6: magic number, version, system, content, storage keys.
+
+    Raises:
+        pickle.UnpicklingError: hostile, or no such pickles.
+    """
+    with path.open("rb") as file:
+        for _ in range(_NUM_LEGACY_PICKLES):
+            try:
+                check_pickle(file)
+            except ValueError as error:
+                raise pickle.UnpicklingError(str(error)) from error
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError, *, zipped: bool) -> CheckpointError:
@@ -195,7 +219,7 @@ def _refusal(path: Path, error: pickle.UnpicklingError, *, zipped: bool) -> Chec
             "was executed. If you trust its origin, load it there and save the state dict alone"
         )
     # The directory and the checksums of a zip archive hold, so this is its content, not damage.
-    if zipped:
+    if zipped or isinstance(error, HostilePickle):
         return UnsafePickleError(
             f"{path}: refused by weights-only loading: {_reason(error)}. Nothing of it was executed. "
             "Expected tensors, numbers and plain containers in the pickle protocol of torch.save (2)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from spectra_cli.core.errors import CheckpointError, UsageError
@@ -33,13 +34,14 @@ FORMATS: Final[dict[str, CheckpointFormat]] = {
 _NUM_SHOWN = 12
 
 
-def find_source(path: str, *, base: str = "") -> CheckpointSource:
+def find_source(path: str, *, base: str = "", needs_base: bool = True) -> CheckpointSource:
     """The checkpoints at `path`, in whichever format they are. A path that exists is taken whole, and
     never for a name on the Hugging Face hub.
 
     Args:
         path: of the checkpoints.
         base: path or name of the model under adapters; empty for the one that they name.
+        needs_base: whether a base for whole models is a mistake.
 
     Raises:
         CheckpointError: nothing is there, no format knows it, or two formats do.
@@ -51,7 +53,7 @@ def find_source(path: str, *, base: str = "") -> CheckpointSource:
         of_bases = FORMATS | {HubFormat.name: HubFormat(asks_network=bool(base))}
         del of_bases[AdapterFormat.name]
         return source.over(base, find=lambda name: _only_source(name, of_bases))
-    if base:
+    if base and needs_base:
         raise UsageError(
             f"--base {base}: {path} holds {source.format} checkpoints, no adapters; leave it out"
         )
@@ -59,7 +61,15 @@ def find_source(path: str, *, base: str = "") -> CheckpointSource:
 
 
 def _only_source(path: str, formats: Mapping[str, CheckpointFormat]) -> CheckpointSource:
-    sources = [source for form in formats.values() if (source := form.find(path)) is not None]
+    try:
+        sources = [source for form in formats.values() if (source := form.find(path)) is not None]
+        content = _content(path) if not sources and os.path.exists(path) else ""
+        elsewhere = _elsewhere(path, formats) if content else ""
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: {error.filename} cannot be read: {error.strerror}; make it readable, or give the path "
+            "of the checkpoints themselves"
+        ) from error
     if len(sources) == 1:
         return sources[0]
     if not sources and not os.path.exists(path):
@@ -67,19 +77,45 @@ def _only_source(path: str, formats: Mapping[str, CheckpointFormat]) -> Checkpoi
             f"{path}: no such file or folder; expected a local checkpoint, a folder of them, or a name on "
             "the Hugging Face hub (org/name, org/name@revision)"
         )
+    if elsewhere:
+        raise CheckpointError(f"{path}: no checkpoints; found {content}. {elsewhere}")
     if not sources:
         looked_for = "".join(f"\n  {form.name}: {form.summary}" for form in formats.values())
-        raise CheckpointError(f"{path}: no checkpoints; found {_content(path)}. Expected one of{looked_for}")
-    counts = " and ".join(f"{len(source.refs())} of format {source.format}" for source in sources)
+        raise CheckpointError(f"{path}: no checkpoints; found {content}. Expected one of{looked_for}")
+    counts = " and ".join(
+        f"{len(source.refs())} of format {source.format} ({os.path.relpath(source.refs()[0].uri, path)}"
+        f"{', ...' * (len(source.refs()) > 1)})"
+        for source in sources
+    )
     raise CheckpointError(
         f"{path}: two kinds of checkpoints, {counts}; a series has one. "
         "Give the folder or file of one kind, or move the others out"
     )
 
 
+def _elsewhere(path: str, formats: Mapping[str, CheckpointFormat]) -> str:
+    """Which folders near `path` do hold checkpoints, in a sentence; empty where none does."""
+
+    def holds(place: str) -> bool:
+        return any(form.find(place) is not None for form in formats.values())
+
+    if os.path.isfile(path):
+        folder = os.path.dirname(path) or "."
+        return f"It is a part of the checkpoint in {folder}: give the folder" if holds(folder) else ""
+    below = [str(entry) for entry in Path(path).iterdir() if entry.is_dir()]
+    runs = [place for place in sorted(below)[:_NUM_SHOWN] if holds(place)]
+    return f"Its folders hold runs of their own: give one of {', '.join(runs)}" if runs else ""
+
+
 def _content(path: str) -> str:
     if os.path.isfile(path):
         return f"a file of {os.path.getsize(path)} bytes"
-    names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(path))
+    names = sorted(map(_named, Path(path).iterdir()))
     shown = ", ".join(names[:_NUM_SHOWN]) or "an empty folder"
     return shown + (f" and {len(names) - _NUM_SHOWN} more" if len(names) > _NUM_SHOWN else "")
+
+
+def _named(entry: Path) -> str:
+    if entry.is_dir() or entry.is_file():
+        return entry.name + "/" * entry.is_dir()
+    return f"{entry.name} ({'a link that leads nowhere' if entry.is_symlink() else 'no regular file'})"

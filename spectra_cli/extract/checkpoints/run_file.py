@@ -58,7 +58,7 @@ def read_run_file(checkpoints: str) -> RunFile:
     folder = given if given.is_dir() else given.parent
     inside_run = folder.name == "checkpoints" or parse_step(folder.name) is not None
     above = (folder.parent,) if inside_run else ()
-    path = next((f / RUN_FILE for f in (folder, *above) if (f / RUN_FILE).is_file()), None)
+    path = next((f / RUN_FILE for f in (folder, *above) if os.path.lexists(f / RUN_FILE)), None)
     if path is None:
         return RunFile()
     values = _values(path)
@@ -77,17 +77,19 @@ def read_run_file(checkpoints: str) -> RunFile:
 
 
 def _values(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: not a regular file; expected TOML")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     if unknown := sorted(set(values) - set(_KINDS)):
         raise UsageError(f"{path}: unknown key {', '.join(unknown)}; keys: {', '.join(_KINDS)}")
     for key, value in values.items():
         kind = _KINDS[key]
-        if type(value) is not kind or (isinstance(value, int) and value < 1):
+        if type(value) is not kind or (isinstance(value, int) and not 1 <= value < 2**63):
             words = {str: "text", int: "a whole number of at least 1", dict: "a table [model]"}[kind]
             raise UsageError(f"{path}: {key} is {value!r}; expected {words}")
     return values

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.stated_shape import is_possible
 from spectra_cli.extract.protocols import TensorHeader
 
 # The limit of the reference implementation.
 _MAX_HEADER_BYTES = 100_000_000
 
-_DTYPES = {
+DTYPES = {
     "BOOL": torch.bool,
     "U8": torch.uint8,
     "I8": torch.int8,
@@ -78,18 +79,17 @@ def _tensor_header(path: Path, name: str, entry: Any, data_bytes: int) -> Tensor
     try:
         dtype, shape = entry["dtype"], tuple(entry["shape"])
         begin, end = entry["data_offsets"]
-        counts = (*shape, begin, end)
-        well_formed = isinstance(dtype, str) and all(isinstance(n, int) and 0 <= n < 2**63 for n in counts)
+        placed = is_possible((begin,)) and is_possible((end,))
+        well_formed = isinstance(dtype, str) and is_possible(shape) and placed
     except (KeyError, TypeError, ValueError):
         well_formed = False
     if not well_formed:
         raise CheckpointError(f"{path}: tensor {name!r} has a malformed header: {entry!r:.200}")
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         raise CheckpointError(
-            f"{path}: tensor {name!r} has dtype {dtype!r}; those that can be measured are "
-            f"{', '.join(_DTYPES)}"
+            f"{path}: tensor {name!r} has dtype {dtype!r}; those that can be measured are {', '.join(DTYPES)}"
         )
-    header = TensorHeader(shape=shape, dtype=_DTYPES[dtype])
+    header = TensorHeader(shape=shape, dtype=DTYPES[dtype])
     expected = math.prod(shape) * header.dtype.itemsize
     if end - begin != expected or end > data_bytes:
         raise CheckpointError(

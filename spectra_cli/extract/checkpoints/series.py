@@ -14,7 +14,7 @@ from spectra_cli.core.types import CheckpointRef
 
 # `10k` and `1.5B` are abbreviations, not integers: what follows the digits must end them.
 _STEP_WORDS = tuple(
-    re.compile(rf"(?<![a-z])(?:{words})[-_]?(\d+)(?![0-9a-z]|\.\d)", re.IGNORECASE)
+    re.compile(rf"(?<![a-z])(?:{words})[-_]?(\d{{1,18}})(?![0-9a-z]|\.\d)", re.IGNORECASE)
     for words in ("global_?step|step|iter", "checkpoint|ckpt")
 )
 

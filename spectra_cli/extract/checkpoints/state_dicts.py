@@ -24,7 +24,7 @@ def tensors_of(payload: object, path: Path) -> dict[str, Tensor]:
     strange = [
         f"{name!r} ({type(value).__name__})"
         for name, value in payload.items()
-        if not isinstance(value, Tensor) or value.layout is not torch.strided
+        if not isinstance(value, Tensor) or not _has_plain_numbers(value)
     ]
     if strange or not payload:
         found = ", ".join(strange[:10]) or "an empty dict"
@@ -44,6 +44,11 @@ def tensors_of(payload: object, path: Path) -> dict[str, Tensor]:
             "them again as dense tensors"
         )
     return state
+
+
+def _has_plain_numbers(tensor: Tensor) -> bool:
+    dense = tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_quantized
+    return dense and tensor.device.type == "cpu"
 
 
 def header_of(tensor: Tensor) -> TensorHeader:

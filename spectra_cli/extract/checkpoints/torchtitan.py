@@ -6,6 +6,7 @@ change places. That leaves every spectrum of a weight or a gradient as it is.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +21,7 @@ NOTICE = "Llama tensors of torchtitan read as transformers' Llama: renamed, the 
 Shape = tuple[int, ...]
 
 _EMBEDDING = "tok_embeddings.weight"
-_FIRST_QUERY = "layers.0.attention.wq.weight"
+FIRST_QUERY = "layers.0.attention.wq.weight"
 _OUTSIDE = {
     _EMBEDDING: "model.embed_tokens.weight",
     "norm.weight": "model.norm.weight",
@@ -46,7 +47,7 @@ _NEEDED = ("n_heads", "rope_theta", "norm_eps")
 
 def is_torchtitan_llama(names: Iterable[str]) -> bool:
     """Whether the tensors have the names of Meta's Llama."""
-    return {_EMBEDDING, _FIRST_QUERY} <= set(names)
+    return {_EMBEDDING, FIRST_QUERY} <= set(names)
 
 
 def llama_names(names: Iterable[str]) -> dict[str, str]:
@@ -75,7 +76,7 @@ def llama_config(shapes: Mapping[str, Shape], stated: Mapping[str, Any], *, wher
     """
     if stated.get("model_type"):
         return dict(stated)
-    missing = [name for name in _NEEDED if not isinstance(stated.get(name), (int, float))]
+    missing = [name for name in _NEEDED if not _is_number(stated.get(name))]
     if missing:
         raise CheckpointError(
             f"{where}: Llama tensors of torchtitan, without {', '.join(missing)}, which no tensor shows. "
@@ -96,6 +97,12 @@ def llama_config(shapes: Mapping[str, Shape], stated: Mapping[str, Any], *, wher
         raise CheckpointError(
             f"{where}: not the tensors of a Llama: {error} is missing or misshapen"
         ) from error
+    layers = {found[1] for name in shapes if (found := re.match(r"model\.layers\.(\d+)\.", name))}
+    if layers != set(map(str, range(len(layers)))):
+        raise CheckpointError(
+            f"{where}: the tensors of {len(layers)} layers are not numbered 0 to {len(layers) - 1}; expected "
+            "every layer of the model"
+        )
     num_heads = int(stated["n_heads"])
     if num_heads < 1 or query % num_heads or key % (query // num_heads) or query // num_heads % 2:
         raise CheckpointError(
@@ -107,16 +114,19 @@ def llama_config(shapes: Mapping[str, Shape], stated: Mapping[str, Any], *, wher
         "vocab_size": vocab_size,
         "hidden_size": width,
         "intermediate_size": mlp_width,
-        "num_hidden_layers": 1
-        + max(int(m[1]) for n in shapes if (m := re.match(r"model\.layers\.(\d+)", n))),
+        "num_hidden_layers": len(layers),
         "num_attention_heads": num_heads,
         "head_dim": query // num_heads,
         "num_key_value_heads": key // (query // num_heads),
         "rope_parameters": {"rope_type": "default", "rope_theta": float(stated["rope_theta"])},
         "rms_norm_eps": float(stated["norm_eps"]),
-        "max_position_embeddings": int(stated.get("max_seq_len", 131_072)),
+        "max_position_embeddings": stated.get("max_seq_len", 131_072),
         "tie_word_embeddings": "lm_head.weight" not in shapes,
     }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def with_halves_rotated(state: dict[str, Tensor], *, head_dim: int) -> None:

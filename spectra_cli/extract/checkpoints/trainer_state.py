@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -47,12 +48,14 @@ def read_trainer_state(folder: Path) -> TrainerState | None:
         CheckpointError: the file is damaged, or has no `global_step`.
     """
     path = folder / TRAINER_STATE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     content = read_json_object(path)
     step, history = content.get("global_step"), content.get("log_history") or []
-    if type(step) is not int or not isinstance(history, list):
-        raise CheckpointError(f"{path}: expected `global_step`, an integer, and `log_history`, a list")
+    if type(step) is not int or step < 0 or not isinstance(history, list):
+        raise CheckpointError(
+            f"{path}: global_step is {step!r:.40}; expected a number of steps, and in `log_history` a list"
+        )
     notices: list[str] = []
     tokens = content.get("num_input_tokens_seen")
     if type(tokens) is not int or tokens <= 0:

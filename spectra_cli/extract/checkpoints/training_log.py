@@ -125,10 +125,13 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if lines[0].lstrip().startswith("{"):
         return _json_rows(path, lines)
     delimiter = max(",\t;", key=lines[0].count)
-    return [
-        {name: cell for name, cell in row.items() if name is not None}
-        for row in csv.DictReader(lines, delimiter=delimiter)
-    ]
+    try:
+        return [
+            {name: cell for name, cell in row.items() if name is not None}
+            for row in csv.DictReader(lines, delimiter=delimiter)
+        ]
+    except csv.Error as error:
+        raise UsageError(f"--log {path} is not CSV: {error}; expected CSV or JSONL") from error
 
 
 def _json_rows(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
@@ -136,7 +139,7 @@ def _json_rows(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # the line that is being written while the run goes on
                 break
             raise UsageError(f"--log {path}: line {number} is not JSON: {error}") from error
@@ -183,16 +186,16 @@ def _plain(column: str) -> str:
 
 
 def _number(value: object, name: str) -> float | int | None:
-    """A finite number, whole for counts; None for an empty cell, NaN, and whatever is no number."""
+    """A finite number, whole and of 64 bits for counts; None for an empty cell, NaN, or no number at all."""
     try:
         number = float(value) if isinstance(value, (str, int, float)) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if not math.isfinite(number) or isinstance(value, bool):
         return None
     if name not in _COUNTS:
         return number
-    return int(number) if number >= 0 and number.is_integer() else None
+    return int(number) if 0 <= number < 2**63 and number.is_integer() else None
 
 
 def nearest_step(steps: Iterable[int], step: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def _shard(index: Path, name: str) -> Path:
             "Nothing outside the folder is read"
         )
     shard = index.parent / name
-    folder, target = index.parent.resolve(), shard.resolve()
+    folder, target = (Path(os.path.realpath(path)) for path in (index.parent, shard))
     homes = [folder]
     if folder.parent.name == "snapshots":
         homes += [folder.parent.parent / "blobs", folder.parent.parent.parent / "blobs"]

@@ -58,7 +58,7 @@ class GradientGram:
         self._stores[view].add_rows(batch.start, counts, inputs, own)
 
     def finish(self) -> Measured:
-        """Spectra and noise sums of every matrix; each store is freed before the next Gram."""
+        """Spectra and noise sums of every matrix."""
         kernels = [(view, self._stores.pop(view).gram().cpu()) for view in self.views]
         parts = each_on_a_core(
             lambda kernel: spectra_of_kernel(kernel[0].site, kernel[1], kernel[0].shape, self._blocks),
@@ -71,7 +71,7 @@ class GradientGram:
 def _start(subject: Subject) -> GradientGram:
     dtype = torch.float64 if subject.settings.dtype == "float64" else torch.float32
     half = subject.settings.dtype == "bfloat16"
-    number, device = subject.num_gradient_sequences, subject.device
+    number = subject.num_gradient_sequences
     stores: dict[MatrixView, GradientStore] = {}
     for view in subject.views:
         if view in subject.factored:
@@ -80,10 +80,12 @@ def _start(subject: Subject) -> GradientGram:
                 subject.length,
                 view.shape,
                 dtype=torch.bfloat16 if half else dtype,
-                device=device,
+                arena=subject.arena,
             )
         else:
-            stores[view] = DenseGradients(number, view.shape, dtype=dtype, device=device, half_products=half)
+            stores[view] = DenseGradients(
+                number, view.shape, dtype=dtype, arena=subject.arena, half_products=half
+            )
     blocks = Blocks(num_sequences=number, num_blocks=subject.settings.num_blocks)
     return GradientGram(stores=stores, blocks=blocks)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.large_buffer import large_zeros
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
 
 # Float64 columns of the gradient stack that are in flight at once: what a core's share of the cache holds.
@@ -64,14 +64,14 @@ class DenseGradients:
         shape: tuple[int, int],
         *,
         dtype: torch.dtype,
-        device: torch.device,
+        arena: Arena,
         half_products: bool = False,
     ) -> None:
-        """Zeros for `num_sequences` gradients of a matrix of `shape` (O, I).
+        """Room for `num_sequences` gradients of a matrix of `shape` (O, I); zeros until they are added.
 
         With `half_products` each batch's gradients are formed in bfloat16, as autograd would.
         """
-        self._stack = large_zeros(num_sequences, *shape, dtype=dtype, device=device)
+        self._stack = arena.empty(num_sequences, *shape, dtype=dtype)
         self._written = [False] * num_sequences
         self._half = half_products
 
@@ -80,6 +80,8 @@ class DenseGradients:
         rows = self._stack[start : start + delta.shape[0]]
         again = self._written[start]
         if inputs.dim() == delta.dim() - 1:
+            if not again:
+                rows.zero_()
             for row, ids, part in zip(rows, inputs, delta.to(self._stack.dtype), strict=True):
                 row.index_add_(0, ids, part)
         elif self._half:
@@ -100,19 +102,24 @@ class DenseGradients:
         for sequence, (own_inputs, own_delta) in enumerate(parts, start):
             if not len(own_inputs):
                 continue
+            row, again = self._stack[sequence], self._written[sequence]
             if self._half:
-                self._stack[sequence].add_(own_delta.T @ own_inputs)
+                product = own_delta.T @ own_inputs
+                row.add_(product) if again else row.copy_(product)
             else:
-                self._stack[sequence].addmm_(own_delta.T, own_inputs)
+                row.addmm_(own_delta.T, own_inputs, beta=1 if again else 0)
             self._written[sequence] = True
 
     def rows(self) -> Tensor:
         """The gradients: (N, O, I)."""
+        for row, written in zip(self._stack, self._written, strict=True):
+            if not written:
+                row.zero_()
         return self._stack
 
     def gram(self) -> Tensor:
         """See `GradientStore.gram`; summed in float64 over chunks of columns."""
-        flat = self._stack.flatten(1)
+        flat = self.rows().flatten(1)
         total = flat.new_zeros(flat.shape[0], flat.shape[0], dtype=torch.float64)
         for chunk in flat.split(max(1, GRAM_CHUNK_BYTES // (8 * flat.shape[0])), dim=1):
             add_gram_(total, chunk.double())
@@ -132,14 +139,14 @@ class FactoredGradients:
         shape: tuple[int, int],
         *,
         dtype: torch.dtype,
-        device: torch.device,
+        arena: Arena,
     ) -> None:
-        """Zeros for `num_sequences` sequences of `length` tokens at a matrix of `shape` (O, I).
+        """Room for `num_sequences` sequences of `length` tokens at a matrix of `shape` (O, I).
 
         With `dtype` bfloat16 the gradients are formed in bfloat16 too, as autograd would.
         """
-        self._delta = large_zeros(num_sequences, length, shape[0], dtype=dtype, device=device)
-        self._inputs = large_zeros(num_sequences, length, shape[1], dtype=dtype, device=device)
+        self._delta = arena.empty(num_sequences, length, shape[0], dtype=dtype)
+        self._inputs = arena.empty(num_sequences, length, shape[1], dtype=dtype)
         self._filled = [0] * num_sequences
 
     def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
@@ -169,6 +176,9 @@ class FactoredGradients:
 
     def gram(self) -> Tensor:
         """See `GradientStore.gram`."""
+        for sequence, filled in enumerate(self._filled):
+            self._delta[sequence, filled:] = 0
+            self._inputs[sequence, filled:] = 0
         num_sequences, _, fan_in = self._inputs.shape
         total = self._delta.new_zeros(num_sequences, num_sequences, dtype=torch.float64)
         outputs = max(1, GRAM_CHUNK_BYTES // (8 * num_sequences * fan_in))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Skipped, Spectrum
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.protocols import MatrixView, Model
 
@@ -118,7 +119,7 @@ class Subject:
         model: on the device; `settings`: of the scan; `layers`: chosen ones.
         views: matrices to measure (for gradients: those of this pass).
         factored: matrices whose gradients wait as factors, by the plan.
-        num_gradient_sequences, length, device: of the passes.
+        num_gradient_sequences, length, device: of the passes; arena: where gradients wait.
         reference: weights to compare with; None for no comparison.
     """
 
@@ -130,6 +131,7 @@ class Subject:
     num_gradient_sequences: int = 0
     length: int = 0
     device: torch.device
+    arena: Arena
     reference: Reference | None = None
 
 

@@ -13,7 +13,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +25,7 @@ from spectra_cli.core.errors import ModelError, UsageError
 from spectra_cli.extract.models.causal_lm import check, check_blocks, check_causal
 from spectra_cli.extract.models.description import described, measurable
 from spectra_cli.extract.models.halves import logits_of
+from spectra_cli.extract.models.origins import Origins
 from spectra_cli.extract.models.own_loss import check_loss
 from spectra_cli.extract.models.users_code import guarded, told, users_code
 from spectra_cli.extract.numerics import in_dtype
@@ -33,6 +34,7 @@ from spectra_cli.extract.protocols import CheckpointHeader, Model
 Builder = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Any]
 
 META = torch.device("meta")
+_NUM_NAMED = 8
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -61,51 +63,64 @@ class CustomFamily:
 
         Raises:
             ModelError: it raised something; what it returned is no model that can be measured, or does not
-                hold the checkpoint's tensors.
+                hold the checkpoint's tensors, or holds others.
         """
-        found = described(self._call(header, state), self.word)
+        given = _without_values(header) if state is None else state
+        origins = Origins(given)
+        found = described(self._call(header, given, origins), self.word)
         module = found.module
-        notices: tuple[str, ...] = (f"built by {self.word}",)
         if state is not None:
-            notices += _check_weights(module, state, self.word)
+            _check_values(module, given, self.word)
+        notices = (f"built by {self.word}", *_check_origins(module, given, origins, self.word))
+        if state is not None:
             in_dtype(module.to(device), torch.float32)
         module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
         model = measurable(found, self.word, family=self.name, notices=notices)
         if model.loss is None:
             model = replace(
                 model,
-                trunk=guarded(model.trunk, self.word, "its forward"),
-                head=guarded(model.head, self.word, "its head"),
+                trunk=guarded(model.trunk, f"--model {self.word}", "its forward"),
+                head=guarded(model.head, f"--model {self.word}", "its head"),
             )
         if state is not None and model.loss is not None:
             check_blocks(model)
             check_causal(model)
             check_loss(model, self.word)
         elif state is not None:
-            whole = guarded(lambda tokens: logits_of(module(tokens), self.word), self.word, "its forward")
-            check(model, whole=whole)
+
+            def whole(tokens: Tensor) -> Tensor:
+                return logits_of(module(tokens), self.word)
+
+            check(model, whole=guarded(whole, f"--model {self.word}", "its forward"))
         return model
 
-    def _call(self, header: CheckpointHeader, state: Mapping[str, Tensor] | None) -> Any:
+    def _call(self, header: CheckpointHeader, given: Mapping[str, Tensor], origins: Origins) -> Any:
         metadata = {
             "config": dict(header.config),
             "format": header.ref.format,
             "path": header.ref.uri,
             "step": header.ref.step,
         }
-        with _importable_from_here(), users_code(self.word, "it"):
-            if state is not None:
-                return self.builder(dict(state), metadata)
-            empty = {n: torch.empty(t.shape, dtype=t.dtype, device=META) for n, t in header.tensors.items()}
+        with _importable_from_here(), users_code(f"--model {self.word}", "it"), origins:
+            if not _is_empty(given):
+                return self.builder(dict(given), metadata)
             try:
                 with META:
-                    return self.builder(empty, metadata)
+                    return self.builder(dict(given), metadata)
             except (RuntimeError, NotImplementedError) as error:
                 raise ModelError(
                     f"--model {self.word}: failed on tensors without values: {told(error)}. It is first "
                     "called with tensors on the meta device, to plan the scan: it may read their shapes, not "
                     "their values"
                 ) from error
+
+
+def _without_values(header: CheckpointHeader) -> dict[str, Tensor]:
+    return {n: torch.empty(t.shape, dtype=t.dtype, device=META) for n, t in header.tensors.items()}
+
+
+def _is_empty(given: Mapping[str, Tensor]) -> bool:
+    return any(tensor.is_meta for tensor in given.values())
 
 
 def custom_family(word: str) -> CustomFamily:
@@ -170,33 +185,68 @@ def _importable_from_here() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _check_weights(module: nn.Module, state: Mapping[str, Tensor], word: str) -> tuple[str, ...]:
-    """What of the module is not the file's, by name; nothing may lack values or contradict the file.
+def _check_values(module: nn.Module, state: Mapping[str, Tensor], word: str) -> None:
+    """Nothing in the module may lack values, or contradict the checkpoint's tensor of the same name.
 
     Raises:
-        ModelError: a tensor on the meta device, or one that differs from the file's of the same name.
+        ModelError: a tensor on the meta device, or one that differs.
     """
     own = dict(module.named_parameters(remove_duplicate=False))
     empty = [name for name, tensor in {**own, **dict(module.named_buffers())}.items() if tensor.is_meta]
     if empty:
         raise ModelError(
-            f"--model {word}: {len(empty)} tensors of its module have no values: {', '.join(empty[:5])}; "
+            f"--model {word}: {len(empty)} tensors of its module have no values: {_listed(empty)}; "
             "build the module on the CPU and load the given state into it"
         )
-    elsewhere = []
     for name, parameter in own.items():
         stored = state.get(name)
         if stored is None or stored.shape != parameter.shape:
-            elsewhere.append(name)
-        elif not torch.allclose(
+            continue
+        if not torch.allclose(
             parameter.detach().cpu().float(), stored.float(), rtol=0, atol=0, equal_nan=True
         ):
             raise ModelError(
                 f"--model {word}: {name} differs from the checkpoint's tensor of that name; "
                 "load the given state into the module before returning it"
             )
-    if not elsewhere:
-        return ()
-    names = ", ".join(elsewhere[:5])
-    count = f"{len(elsewhere)} of {len(own)} parameters"
-    return (f"{count} are not the checkpoint's by name; {word} answers for their values: {names}",)
+
+
+def _check_origins(
+    module: nn.Module, state: Mapping[str, Tensor], origins: Origins, word: str
+) -> tuple[str, ...]:
+    """What of the checkpoint is not in the module, and what goes by another name there.
+
+    Raises:
+        ModelError: a parameter that nothing of the checkpoint went into: it is as it was initialised.
+    """
+    parameters = dict(module.named_parameters())
+    held = [*parameters.values(), *module.buffers()]
+    if _is_empty(state) and not any(map(origins.of, held)):
+        return ()  # a builder may leave tensors without values unloaded
+    by_name = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers())
+    same = {name for name, own in by_name.items() if name in state and state[name].shape == own.shape}
+    loaded = {id(by_name[name]) for name in same}
+    others = {name: own for name, own in parameters.items() if id(own) not in loaded}
+    if lacking := [name for name, own in others.items() if not origins.of(own)]:
+        raise ModelError(
+            f"--model {word}: {len(lacking)} of {len(parameters)} parameters of its module are not from the "
+            f"checkpoint: {_listed(lacking)}; load the given state into them, or make what the builder works "
+            "out by itself buffers"
+        )
+    notices = []
+    if others:
+        count = f"{len(others)} of {len(parameters)} parameters"
+        notices.append(
+            f"{count} are not the checkpoint's by name; {word} answers for their values: {_listed(others)}"
+        )
+    if unused := sorted(set(state).difference(same, *map(origins.of, held))):
+        notices.append(
+            f"{len(unused)} of {len(state)} tensors of the checkpoint are not in the module that {word} "
+            f"built: {_listed(unused)}"
+        )
+    return tuple(notices)
+
+
+def _listed(names: Collection[str]) -> str:
+    more = len(names) - _NUM_NAMED
+    return ", ".join(list(names)[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")

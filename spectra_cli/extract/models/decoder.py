@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from spectra_cli.extract.models.decoder_config import DecoderConfig
 from spectra_cli.extract.models.decoder_head import Fp8Linear, fp8_logits, soft_cap
-from spectra_cli.extract.models.decoder_masks import Mask, attend, mask_bytes
+from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend, mask_bytes
 from spectra_cli.extract.models.decoder_rope import RopeTables, rope_tables, rotate
 from spectra_cli.extract.models.decoder_values import (
     SparseValueEmbeddings,
@@ -167,6 +167,7 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.kernels: dict[str, str] = {}
         vocab, width = config.vocab_size, config.n_embd
         self.embed_norm = RMSNorm(config.norm_eps, wide=config.norm_float32) if config.embed_norm else None
         parts: dict[str, nn.Module] = {"wte": nn.Embedding(vocab, width)}
@@ -239,10 +240,13 @@ class Decoder(nn.Module):
         return Shared(
             x0=x,
             rope=rope,
-            mask=None if config.mask is None else Mask(config.mask, tokens),
-            short_mask=None if config.short_mask is None else Mask(config.short_mask, tokens),
+            mask=self._mask(config.mask, tokens),
+            short_mask=self._mask(config.short_mask, tokens),
             value_embeddings=values,
         )
+
+    def _mask(self, rule: MaskRule | None, tokens: Tensor) -> Mask | None:
+        return None if rule is None else Mask(rule, tokens, kernels=self.kernels)
 
     def held_bytes(self, length: int, width: int) -> tuple[int, int]:
         """What a pass holds beside activations: masks, and the FP8 head's rounded weight. For a whole

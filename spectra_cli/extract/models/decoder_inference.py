@@ -182,7 +182,9 @@ def _num_heads(seen: Seen, shown: DecoderConfig, key: str | None) -> tuple[int, 
             f"{seen.where}: the number of attention heads shows in no tensor, and no argument states it",
             "n_head",
         )
-    n_head = int(stated)
+    if type(stated) is not int:
+        raise ModelError(f"{seen.where}: n_head is {stated!r:.40}; expected a whole number of heads")
+    n_head = stated
     if n_head < 1 or width % n_head or (even and width // n_head % 2):
         kind = "even heads" if even else "heads"
         raise ModelError(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
 MASK_BLOCK = 128
+FLEX, MASKED = "flex attention", "fused attention under masks"
 
 Piece = tuple[slice, slice, Tensor]
 
@@ -89,11 +90,17 @@ def _spans(rule: MaskRule, length: int) -> list[tuple[slice, slice]]:
 
 
 class Mask:
-    """A rule applied to the tokens of one batch; made once, used by every layer."""
+    """A rule applied to the tokens of one batch; made once, used by every layer.
 
-    def __init__(self, rule: MaskRule, tokens: Tensor) -> None:
-        """Documents are counted over `tokens` (B, T)."""
+    Args:
+        rule: which keys are seen.
+        tokens: (B, T); documents are counted over them.
+        kernels: where to note what computed the attention, and what spoke against flex attention.
+    """
+
+    def __init__(self, rule: MaskRule, tokens: Tensor, *, kernels: dict[str, str] | None = None) -> None:
         self.rule = rule
+        self.kernels = {} if kernels is None else kernels
         self.documents = None if rule.eot is None else (tokens == rule.eot).cumsum(1, dtype=torch.int32)
         self._length = tokens.shape[1]
         self._device = tokens.device
@@ -133,12 +140,22 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, scale: float |
     """
     if mask is None:
         return functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
-    if q.device.type == "cuda":
-        from spectra_cli.extract.models.decoder_flex import attend_flex, is_fit
+    why_not = _why_not_flex(q, mask, scale=scale)
+    mask.kernels[FLEX if why_not is None else MASKED] = why_not or ""
+    if why_not is None:
+        from spectra_cli.extract.models.decoder_flex import attend_flex
 
-        if is_fit(q, mask.rule):
-            return attend_flex(q, k, v, mask.blocks(), scale=scale)
+        return attend_flex(q, k, v, mask.blocks(), scale=scale)
     return attend_masked(q, k, v, mask, scale=scale)
+
+
+def _why_not_flex(q: Tensor, mask: Mask, *, scale: float | None) -> str | None:
+    """What speaks against flex attention; None where nothing does. It takes seconds to import."""
+    if q.device.type != "cuda":
+        return ""
+    from spectra_cli.extract.models.decoder_flex import objection
+
+    return objection(q, mask, scale=scale)
 
 
 def attend_masked(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float | None) -> Tensor:

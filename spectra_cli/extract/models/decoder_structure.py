@@ -52,14 +52,19 @@ def shown_by_tensors(seen: Seen) -> tuple[DecoderConfig, tuple[str, ...]]:
         ModelError: no decoder of this family.
     """
     shapes = seen.shapes
-    layers = {int(m[1]) for name in shapes if (m := re.match(r"transformer\.h\.(\d+)\.", name))}
+    layers = {int(m[1]) for name in shapes if (m := re.match(r"transformer\.h\.(\d{1,9})\.", name))}
     embedding, mlp = shapes.get("transformer.wte.weight"), shapes.get("transformer.h.0.mlp.c_fc.weight")
     if not layers or embedding is None or mlp is None or len(embedding) != 2:
         raise ModelError(
             f"{seen.where}: no NanoGPT-style decoder: expected transformer.wte.weight and "
             f"transformer.h.0.mlp.c_fc.weight, found {', '.join(sorted(shapes)[:8]) or 'no tensors'}"
         )
-    num_layers = max(layers) + 1
+    num_layers = len(layers)
+    if layers != set(range(num_layers)):
+        raise ModelError(
+            f"{seen.where}: the tensors of {num_layers} layers are not numbered 0 to {num_layers - 1}; "
+            "expected every layer of the model"
+        )
     layer_norm, learned = seen.has("transformer.ln_f.weight"), seen.has("transformer.wpe.weight")
     first = _first_attention(seen, num_layers)
     attn_proj_bias, x0_mix = seen.has(f"{first}.c_proj.bias"), seen.has("transformer.h.0.lambdas")

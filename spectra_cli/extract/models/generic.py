@@ -66,6 +66,7 @@ class GenericFamily:
         views, elsewhere = views_of_blocks(blocks, path, module.config)
         return assemble(
             module,
+            header=header,
             family=self.name,
             recognised=False,
             blocks=blocks,

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.memory import is_out_of_memory
 from spectra_cli.extract.models.matching import require_match
-from spectra_cli.extract.models.remote_code import TRUST, is_trusted, named_code, own_class
+from spectra_cli.extract.models.remote_code import TRUST, is_trusted, named_code, own_class, own_code
 from spectra_cli.extract.protocols import CheckpointHeader
 
 # What configuration classes raise over values that make no sense.
@@ -69,7 +70,7 @@ def build_module(
     Raises:
         ModelError: an architecture that transformers does not know, or tensors that do not fit it.
     """
-    with _quiet_transformers():
+    with _quiet_transformers(), own_code(header):
         config, notices = _read_config(header)
         module, attention, more = _skeleton(header, config)
         if state is not None:
@@ -106,6 +107,8 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
         settings = {name: _decoded(value) for name, value in stated.items() if name not in _NOT_ARCHITECTURE}
         config = own(**settings) if own else AutoConfig.for_model(model_type, **settings)
     except (*_NOT_VALID, StrictDataclassError) as error:
+        if own:
+            raise
         raise ModelError(f"{where}: config.json describes no valid {model_type} model: {error}") from error
     if hasattr(config, "rescale_every"):
         # RWKV halves weights in place at inference, against overflow in half precision
@@ -141,14 +144,16 @@ def _skeleton(header: CheckpointHeader, config: Any) -> tuple[Any, str, Notices]
         )
     own = own_class(header, "AutoModelForCausalLM") if is_trusted(header) else None
     build = own._from_config if own else AutoModelForCausalLM.from_config
-    refused = ""
+    refused: ValueError | None = None
     for attention in ("sdpa", "eager"):
         try:
             with torch.device("meta"):
                 module = build(copy.deepcopy(config), attn_implementation=attention, dtype=torch.float32)
         except ValueError as error:
-            refused = refused or str(error).splitlines()[0]
+            refused = refused or error
         except _NOT_VALID as error:
+            if own:
+                raise
             kind = f"{config.model_type} model that can be built"
             raise ModelError(f"{header.ref.uri}: config.json describes no {kind}: {error}") from error
         else:
@@ -156,7 +161,11 @@ def _skeleton(header: CheckpointHeader, config: Any) -> tuple[Any, str, Notices]
             plain = refused and any(hasattr(config, name) for name in _NUM_HEADS)
             notices = (f"{type(module).__name__} has no fused attention: eager is used",) if plain else ()
             return module, attention, notices
-    raise ModelError(f"{header.ref.uri}: no causal language model for {config.model_type!r}: {refused}")
+    assert refused is not None  # noqa: S101 - the loop ended so
+    if own:
+        raise refused
+    reason = str(refused).splitlines()[0]
+    raise ModelError(f"{header.ref.uri}: no causal language model for {config.model_type!r}: {reason}")
 
 
 def _load(
@@ -187,6 +196,8 @@ def _load(
             dtype=torch.float32,
         )
     except RuntimeError as error:
+        if is_out_of_memory(error) or is_trusted(header):
+            raise
         raise ModelError(
             f"{header.ref.uri}: transformers cannot load it as {cls.__name__}: {error}"
         ) from error

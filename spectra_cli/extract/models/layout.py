@@ -20,7 +20,9 @@ from spectra_cli.extract.models.canonical import (
 from spectra_cli.extract.models.causal_lm import check, cut
 from spectra_cli.extract.models.huggingface import Notices, build_module
 from spectra_cli.extract.models.reference_kernels import reference_kernels, reference_notice
+from spectra_cli.extract.models.remote_code import is_trusted, own_code
 from spectra_cli.extract.models.scaled_embedding import take_apart
+from spectra_cli.extract.models.users_code import guarded
 from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
 
 Rows = slice | Tensor
@@ -98,6 +100,7 @@ class HuggingFaceFamily:
         )
         return assemble(
             module,
+            header=header,
             family=self.name,
             recognised=True,
             blocks=blocks,
@@ -139,6 +142,7 @@ def _outside_notice(module: nn.Module, blocks: Sequence[nn.Module], head: nn.Mod
 def assemble(
     module: Any,
     *,
+    header: CheckpointHeader,
     family: str,
     recognised: bool,
     blocks: tuple[nn.Module, ...],
@@ -167,6 +171,8 @@ def assemble(
         "lm_head.weight" if head_module is None else f"{paths[head_module]}.weight",
     )
     trunk, head = cut(module)
+    if is_trusted(header):
+        trunk, head = (guarded(part, header.ref.uri, "its own code") for part in (trunk, head))
     model = Model(
         module=module,
         family=family,
@@ -184,7 +190,7 @@ def assemble(
         notices=notices + unmeasured_notice(blocks, views) + _outside_notice(module, blocks, head_module),
     )
     if embed.weight.device != torch.device("meta"):
-        with reference_kernels() as kernels:
+        with reference_kernels() as kernels, own_code(header):
             check(model)
         model = replace(model, notices=model.notices + reference_notice(kernels))
     return model

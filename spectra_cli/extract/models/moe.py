@@ -52,6 +52,7 @@ class MixtureFamily:
         reasons |= {f"attn.{part}": _LATENT for part in ("q", "k", "v")}
         return assemble(
             module,
+            header=header,
             family=self.name,
             recognised=True,
             blocks=blocks,

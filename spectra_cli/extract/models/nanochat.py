@@ -124,6 +124,7 @@ class Nanochat(nn.Module):
             }
         )
         self.lm_head = nn.Linear(width, vocab, bias=False)
+        self.kernels: dict[str, str] = {}
         self.final_norm = FinalNorm()
         kv_width = config.n_kv_head * config.head_width
         self.value_embeds = nn.ModuleDict(
@@ -156,7 +157,7 @@ class Nanochat(nn.Module):
         first, halfway = x, x
         rotation = self.rotation(tokens.shape[1], x)
         rules = self._rules(tokens.shape[1])
-        masks = {window: Mask(rule, tokens) for window, rule in rules.items()}
+        masks = {window: Mask(rule, tokens, kernels=self.kernels) for window, rule in rules.items()}
         for layer, block in enumerate(self.blocks):
             if self.config.lambdas:
                 x = self.resid_lambdas[layer] * x + self.x0_lambdas[layer] * first
@@ -278,6 +279,7 @@ def _measurable(module: Nanochat, family: str, notices: tuple[str, ...]) -> Mode
         trunk=module.trunk,
         head=module.head,
         held_bytes=module.held_bytes,
+        kernels=module.kernels,
         absent=absent,
         notices=notices,
     )

@@ -163,6 +163,7 @@ def _measurable(module: Decoder, family: str, inferred: InferredDecoder, stored:
         trunk=module.trunk,
         head=module.head,
         held_bytes=module.held_bytes,
+        kernels=module.kernels,
         absent=absent,
         notices=inferred.notices,
     )

@@ -30,7 +30,7 @@ def own_loss(loss: UsersLoss, module: nn.Module, word: str) -> OwnLoss:
     """`loss` of `module`, its result checked at every call: one number a sequence, in float32 at least."""
 
     def losses(tokens_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        with users_code(word, "its loss"):
+        with users_code(f"--model {word}", "its loss"):
             found = loss(module, tokens_BT, targets_BT)
         expected = (tokens_BT.shape[0],)
         if not isinstance(found, Tensor) or tuple(found.shape) != expected or not found.is_floating_point():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.models.users_code import told, users_code
 from spectra_cli.extract.protocols import CheckpointHeader
 
 # Put into a header's configuration by what reads the command line, which takes a file's own word off.
@@ -42,8 +44,14 @@ def own_class(header: CheckpointHeader, role: str) -> Any | None:
         return None
     try:
         return get_class_from_dynamic_module(place, header.ref.uri, local_files_only=True)
-    except (OSError, ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # such code may raise anything, or end the program
+        missing = ". A snapshot of the hub has code only if all of it was fetched, as `hf download` does"
         raise ModelError(
-            f"{header.ref.uri}: its own code for {role}, {place}, cannot be run: {error}. A snapshot of the "
-            "hub has code only if all of it was fetched, as `hf download` does"
+            f"{header.ref.uri}: its own code for {role}, {place}, cannot be run: {told(error)}"
+            f"{missing if isinstance(error, OSError) else ''}"
         ) from error
+
+
+def own_code(header: CheckpointHeader) -> AbstractContextManager[None]:
+    """Run a model inside that may be of the checkpoint's own code: what that raises is told by its place."""
+    return users_code(header.ref.uri, "its own code") if is_trusted(header) else nullcontext()

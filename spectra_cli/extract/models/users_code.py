@@ -1,8 +1,9 @@
-"""The user's own code at work: what it raises is told by name, place and message, not by a traceback."""
+"""Code of the user or the checkpoint at work: what it raises is told by name, place and message."""
 
 from __future__ import annotations
 
 import os
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,38 +13,41 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import ModelError, SpectraError
+from spectra_cli.extract.memory import is_out_of_memory
 
 # of a message: torch names every tensor that does not fit
 _LONGEST = 500
-_ROOT = Path(__file__).parents[2]
-_LIBRARIES = tuple(str(path) + os.sep for path in (_ROOT, Path(torch.__file__).parent))
+_OURS = str(Path(__file__).parents[2]) + os.sep
+_TORCH = str(Path(torch.__file__).parent) + os.sep
+_INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib"))
 
 
 @contextmanager
-def users_code(word: str, name: str) -> Iterator[None]:
-    """Run code of the user's inside.
+def users_code(whose: str, name: str) -> Iterator[None]:
+    """Run code of the user's, or of a checkpoint that the user trusts, inside.
 
     Args:
-        word: the builder, as the user named it; name: what is called, for the message.
+        whose: where the code is from, as the user named it; name: what is called, for the message.
 
     Raises:
-        ModelError: in place of whatever the code raises.
+        ModelError: in place of whatever the code raises, except for want of memory.
     """
     try:
         yield
-    except (SpectraError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # the user's code may raise anything
-        raise ModelError(f"--model {word}: {name} raised {told(error)}") from error
+    except (Exception, SystemExit) as error:  # such code may raise anything, or end the program
+        if isinstance(error, SpectraError) or is_out_of_memory(error):
+            raise
+        raise ModelError(f"{whose}: {name} raised {told(error)}") from error
 
 
 def told(error: BaseException) -> str:
-    """Kind, message and place of an error: the innermost line that is neither torch's nor this package's,
-    no place where there is none.
+    """Kind, message and place of an error: the innermost line that is of no library, or of one other than
+    torch; no place where there is none.
     """
-    lines = traceback.extract_tb(error.__traceback__)
-    own = [line for line in lines if os.path.exists(line.filename)]
-    own = [line for line in own if not line.filename.startswith(_LIBRARIES)]
+    found = traceback.extract_tb(error.__traceback__)
+    lines = [line for line in found if os.path.exists(line.filename)]
+    lines = [line for line in lines if not line.filename.startswith((_OURS, _TORCH))]
+    own = [line for line in lines if not line.filename.startswith(_INSTALLED)] or lines
     place = f" ({own[-1].filename}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
     message = str(error).strip() or "no message"
     if len(message) > _LONGEST:
@@ -51,11 +55,11 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}{place}"
 
 
-def guarded(function: Callable[[Tensor], Tensor], word: str, name: str) -> Callable[[Tensor], Tensor]:
+def guarded(function: Callable[[Tensor], Tensor], whose: str, name: str) -> Callable[[Tensor], Tensor]:
     """`function`, a part of the user's model, under `users_code`."""
 
     def run(tensor: Tensor) -> Tensor:
-        with users_code(word, name):
+        with users_code(whose, name):
             return function(tensor)
 
     return run

@@ -36,7 +36,7 @@ def read_jsonl_documents(path: Path) -> list[str]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:  # of the JSON, or of its UTF-8
+        except (ValueError, RecursionError) as error:  # of the JSON, or of its UTF-8
             raise ProbeError(f"{path}, line {number}: not JSON ({error})") from error
         text = record.get("text") if isinstance(record, dict) else None
         if not isinstance(text, str):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.annotated import annotated
@@ -46,6 +46,24 @@ class OneRun:
         return {}
 
 
+class Forbidden(OneRun):
+    """A source whose files belong to somebody else."""
+
+    def header(self, ref):
+        raise PermissionError(13, "Permission denied", f"{ref.uri}/model.safetensors")
+
+    open = header
+
+
+def test_what_may_not_be_read_is_an_error_of_that_checkpoint(series):
+    source = series(source=Forbidden())
+    for read in (source.header, source.open):
+        with pytest.raises(
+            CheckpointError, match=r"step5: /a/5/model.safetensors cannot be read: Permission"
+        ):
+            read(source.refs()[0])
+
+
 @pytest.fixture
 def series(tmp_path):
     def make(run_toml="", log="", source=None, **options):
@@ -80,6 +98,17 @@ def test_the_log_wins_over_run_toml_and_that_over_the_files(series):
     assert first.sources["train_loss"] == "trainer_state.json"
     assert second.sources["train_loss"].endswith("log.csv: loss")
     assert any("train_loss is 3.5 by" in n and "9 by trainer_state.json" in n for n in second.notices)
+
+
+@pytest.mark.parametrize("count", [-1, 2**63, 2**70])
+def test_counts_that_nothing_holds_are_refused(series, count):
+    source = series(source=OneRun(tokens_seen=count))
+    with pytest.raises(CheckpointError, match=r"/a/5: tokens_seen is -?\d+ by trainer_state\.json; expected"):
+        headers(source)
+    with pytest.raises(CheckpointError, match=r"tokens_seen is \d+ by \S+run\.toml: step x"):
+        headers(series(f"batch_size_tokens = {2**62}"))
+    with pytest.raises(CheckpointError, match="tokens_seen is 1000"):  # before it is compared and printed
+        headers(series("batch_size_tokens = 2", source=OneRun(tokens_seen=10**400)))
 
 
 def test_a_step_that_the_log_lacks_is_said_where_nothing_else_knows(series):

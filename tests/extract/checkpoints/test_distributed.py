@@ -58,7 +58,8 @@ def test_trainer_layout_gives_the_writers_logits(tmp_path, llama, form, threads)
     )
     header, model, logits = _logits(tmp_path / "run")
     assert (header.ref.step, header.ref.format, header.tokens_seen) == (500, "distributed", 640)
-    assert header.sources["config"] == "config.json"
+    assert header.sources["config"] == "../config.json"
+    assert "described by ../config.json, outside its own folder" in header.notices
     assert header.sources["tokens_seen"] == "trainer_state.json"
     assert header.stated_step == 500
     assert header.num_bytes == sum(t.nbytes for t in llama.state_dict().values())
@@ -98,6 +99,49 @@ def test_optimizer_entries_are_counted_and_named(tmp_path, llama):
     assert int(re.search(r"(\d+) of app", notices)[1]) > len(list(llama.parameters()))
 
 
+@pytest.fixture
+def counted(tmp_path, llama):
+    """Write a step with this count of tokens in a shard of its own; the source, its checkpoint, the shard."""
+
+    def write(count):
+        state = {"model": llama.state_dict(), "train_state": {"ntokens_seen": count}}
+        save(state, tmp_path / "step-7", thread_count=40)
+        llama.config.save_pretrained(tmp_path)
+        source, ref = _only(tmp_path)
+        metadata = pickle.loads((tmp_path / "step-7" / ".metadata").read_bytes())  # noqa: S301 - written above
+        placed = {index.fqn: info.relative_path for index, info in metadata.storage_data.items()}
+        shard = placed.pop("train_state.ntokens_seen")
+        assert shard not in placed.values()
+        return source, ref, tmp_path / "step-7" / shard
+
+    return write
+
+
+def test_the_shard_of_the_tokens_is_checked_too(counted, tmp_path):
+    source, ref, shard = counted(torch.tensor(4096))
+    assert source.header(ref).tokens_seen == 4096
+    content = shard.read_bytes()
+    shard.rename(tmp_path / "outside")
+    shard.symlink_to(tmp_path / "outside")
+    with pytest.raises(CheckpointError, match=rf"{shard.name}: a link to \S+outside, outside the folder"):
+        source.header(ref)
+    shard.unlink()
+    shard.write_bytes(content[:-5])
+    with pytest.raises(CheckpointError, match=rf"{shard.name}: {len(content) - 5} bytes, but the metadata"):
+        source.header(ref)
+
+
+def test_less_than_no_tokens(counted):
+    source, ref, _ = counted(torch.tensor(-1))
+    with pytest.raises(CheckpointError, match=r"train_state\.ntokens_seen is -1"):
+        source.header(ref)
+
+
+def test_tokens_in_a_tensor_of_floats_are_no_count(counted):
+    source, ref, _ = counted(torch.tensor(float("inf")))
+    assert source.header(ref).tokens_seen is None
+
+
 @pytest.mark.parametrize("prefix", ["model.", "app.model.", "module.", "model._orig_mod."])
 def test_prefixes_written_into_the_names(tmp_path, llama, prefix):
     save({prefix + name: tensor for name, tensor in llama.state_dict().items()}, tmp_path / "step-1")
@@ -125,7 +169,7 @@ def test_nanogpt_names_go_to_the_nanogpt_family(tmp_path, decoder_state):
     (tmp_path / "args.json").write_text('{"n_head": 4}')
     header, model, _ = _logits(tmp_path)
     assert (header.layout, model.family) == ("nanogpt", "nanogpt")
-    assert header.sources["config"] == "args.json"
+    assert header.sources["config"] == "../args.json"
 
 
 def test_torch_pickled_dtype_is_kept(tmp_path, llama):

@@ -17,6 +17,10 @@ def test_config_in_the_folder_or_above(tmp_path, place):
     found = describe(SHAPES, payload, payload.parent)
     assert found.config == {"model_type": "llama"}
     assert found.files == ((tmp_path / place / "config.json"),)
+    outside = {"run": "../config.json", ".": "../../config.json"}.get(place)
+    assert found.notices == ((f"described by {outside}, outside its own folder",) if outside else ())
+    inside = {"run/step-1/shards": "shards/config.json", "run/step-1": "config.json"}
+    assert found.source == inside.get(place, outside)
 
 
 def test_nanogpt_names_need_no_config(tmp_path):

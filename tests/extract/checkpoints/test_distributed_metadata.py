@@ -49,6 +49,11 @@ def _split(metadata, *boxes):
     metadata.storage_data |= {MetadataIndex("model.a", offsets): info for offsets, _ in boxes}
 
 
+def _resize(metadata, shape):
+    """Give `model.a` a shape that `torch.Size` may not be able to have."""
+    metadata.state_dict_metadata["model.a"].size = shape
+
+
 def test_what_was_saved_is_what_is_read(folder):
     entries = read_metadata(folder)
     assert {name: (t.shape, t.dtype) for name, t in entries.tensors.items()} == {
@@ -74,14 +79,22 @@ def test_chunks_that_tile_are_accepted_and_empty_ones_left_out(folder, edit):
         (lambda m: _split(m, ((0, 0), (2, 4)), ((3, 0), (1, 4))), "reaches beyond its shape"),
         (lambda m: m.storage_data.clear(), "no file is named for the chunk"),
         (lambda m: setattr(_info(m, "model.a"), "relative_path", "../x"), r"said to be in '\.\./x'"),
-        (lambda m: setattr(_info(m, "model.a"), "offset", -1), "expected sizes"),
+        (lambda m: setattr(_info(m, "model.a"), "offset", -1), "expected a number of bytes"),
+        (lambda m: setattr(_info(m, "model.a"), "length", 2**63), "expected a number of bytes"),
+        (lambda m: _split(m, ((0, 0), (3, -4))), r"expected sizes, found \(3, -4\)"),
+        (lambda m: _resize(m, (3, 2**63)), "expected sizes"),
+        (lambda m: _resize(m, (0, 2**62, 2**62)), "expected sizes"),
+        (lambda m: _resize(m, (1,) * 100), "expected sizes"),
         (
             lambda m: setattr(_info(m, "model.a"), "length", 47),
             r"shape \(3, 4\) is claimed to be in 47 bytes",
         ),
         (lambda m: setattr(_info(m, "model.a"), "transform_descriptors", ["zstd"]), "zstd"),
         (lambda m: setattr(m, "storage_data", None), "not the metadata"),
-        (lambda m: m.state_dict_metadata.update(c=m), "expected TensorStorageMetadata, found Metadata"),
+        (
+            lambda m: m.state_dict_metadata.update(c=m.storage_meta),
+            "expected TensorStorage.*found StorageMeta",
+        ),
     ],
 )
 def test_metadata_that_contradict_themselves(folder, edit, change, message):
@@ -118,3 +131,9 @@ def test_one_file_leaves_nothing_behind_for_the_next(folder, edit):
 def test_paths_are_no_hindrance(folder, edit):
     edit(lambda m: setattr(m.storage_meta, "checkpoint_id", PurePosixPath("/elsewhere")))
     assert read_metadata(folder).tensors
+
+
+def test_pickles_out_of_proportion_are_refused(folder):
+    (folder / METADATA).write_bytes(b"\x80\x04}r\xff\xff\xff\xff.")
+    with pytest.raises(UnsafePickleError, match=r"\.metadata: the memo slot 4294967295"):
+        read_metadata(folder)

@@ -61,13 +61,25 @@ def test_a_link_out_of_the_folder(sharded, tmp_path_factory):
         check_shards(folder, [stored])
 
 
-def test_a_chunk_that_torch_overwrote(tmp_path):
-    """Of several chunks of one name in a file, torch's safetensors form keeps the last."""
+@pytest.fixture
+def in_safetensors(tmp_path):
+    """A tensor in torch's safetensors form, and the folder."""
     writer = FileSystemWriter(tmp_path, serialization_format=SerializationFormat.SAFETENSORS)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         dcp.save({"w": torch.ones(2, 3)}, storage_writer=writer, no_dist=True)
-    stored = read_metadata(tmp_path).tensors["w"]
+    return tmp_path, read_metadata(tmp_path).tensors["w"]
+
+
+def test_a_chunk_that_torch_overwrote(in_safetensors):
+    """Of several chunks of one name in a file, torch's safetensors form keeps the last."""
+    folder, stored = in_safetensors
     lower = replace(stored.chunks[0], offsets=(2, 0))
     with pytest.raises(CheckpointError, match=r"the one at \[2, 0\] was overwritten"):
-        read_tensor(tmp_path, "w", replace(stored, shape=(4, 3), chunks=(lower,)))
+        read_tensor(folder, "w", replace(stored, shape=(4, 3), chunks=(lower,)))
+
+
+def test_a_chunk_in_safetensors_of_another_dtype_of_the_same_size(in_safetensors):
+    folder, stored = in_safetensors
+    with pytest.raises(CheckpointError, match=r"it is F32 of shape \[2, 3\], the metadata says torch\.int32"):
+        read_tensor(folder, "w", replace(stored, dtype=torch.int32))

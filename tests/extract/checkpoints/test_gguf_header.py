@@ -55,10 +55,19 @@ def test_claims_of_metadata(tmp_path, kind, message):
         check_gguf_header(path)
 
 
-@pytest.mark.parametrize("shape", [(2**60,), (2**31, 2**31)])
-def test_claims_of_a_tensor(tmp_path, shape):
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2**60,), r"bytes at least, of a tensor of shape \["),
+        ((2**31, 2**31), r"bytes at least, of a tensor of shape \["),
+        ((2**63,), r"no tensor has the shape \["),
+        ((0, 2**62, 2**62), r"no tensor has the shape \["),
+        ((1,) * 5, "a tensor of 5 dimensions"),
+    ],
+)
+def test_claims_of_a_tensor(tmp_path, shape, message):
     path = tmp_path / "tiny.gguf"
     info = struct.pack(f"<Q1sI{len(shape)}QIQ", 1, b"t", len(shape), *shape, 0, 0)
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + info)
-    with pytest.raises(CheckpointError, match=r"bytes at least, of a tensor of shape \["):
+    with pytest.raises(CheckpointError, match=rf"tiny\.gguf: .*{message}"):
         check_gguf_header(path)

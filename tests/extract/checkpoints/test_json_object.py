@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from spectra_cli.core.errors import CheckpointError
@@ -18,4 +20,26 @@ def test_anything_else_names_the_file(tmp_path, content):
 
 def test_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"c\.json"):
+        read_json_object(tmp_path / "c.json")
+
+
+def test_numbers_that_64_bits_do_not_hold_become_floats(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text(f'{{"most": {2**63 - 1}, "least": {-(2**63)}, "more": {2**63}, "endless": {"9" * 400}}}')
+    found = read_json_object(path)
+    assert (found["most"], found["least"]) == (2**63 - 1, -(2**63))
+    assert isinstance(found["more"], float)
+    assert found["endless"] == float("inf")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "c.json")
+    with pytest.raises(CheckpointError, match=r"c\.json: expected a JSON file .* mode p"):
+        read_json_object(tmp_path / "c.json")
+
+
+def test_a_file_of_gigabytes_is_not_read(tmp_path):
+    with (tmp_path / "c.json").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(CheckpointError, match=r"c\.json: .* found 1099511627776 bytes"):
         read_json_object(tmp_path / "c.json")

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,7 @@ def test_damaged_files_fail_by_name(tmp_path, gpt2, edit, message):
 
 
 def test_other_bin_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.bin")  # not waited for
     (tmp_path / "tokens.bin").write_bytes(np.array([20240520, 1], "<i4").tobytes())
     (tmp_path / "short.bin").write_bytes(b"x")
     assert LlmcFormat().find(str(tmp_path)) is None

@@ -60,7 +60,8 @@ _MEASURE_SERIES = (
     + """
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.series import open_series
-from spectra_cli.extract.session import Resources, Session, read_probe
+from spectra_cli.extract.probe_of_series import read_probe
+from spectra_cli.extract.session import Resources, Session
 
 settings = ScanSettings(
     measurements=("activation_covariance", "gradient"), matrices=("attn.q",), num_sequences=4,

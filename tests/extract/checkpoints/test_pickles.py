@@ -1,5 +1,6 @@
 import argparse
 import collections
+import os
 import pathlib
 import time
 import zipfile
@@ -166,3 +167,38 @@ def test_tensors_are_mapped_not_read(tmp_path):
     loaded = load_pickle(path)
     assert str(path) in pathlib.Path("/proc/self/maps").read_text()
     assert loaded["w"].sum() == 1000
+
+
+def test_containers_out_of_proportion_are_refused(tmp_path):
+    """Nine levels of ten: a billion numbers for whoever prints or compares them."""
+    laughs = [0] * 10
+    for _ in range(9):
+        laughs = [laughs] * 10
+    for zipped in (True, False):
+        torch.save({"args": laughs}, tmp_path / "f.pt", _use_new_zipfile_serialization=zipped)
+        with pytest.raises(UnsafePickleError, match=r"f\.pt: .*hold each other again and again"):
+            load_pickle(tmp_path / "f.pt")
+
+
+def test_an_array_of_bytes_as_large_as_it_says_is_refused(tmp_path, rewrite_pickle):
+    path = tmp_path / "f.pt"
+    torch.save({"x": complex(2.0, 0.0)}, path)
+    rewrite_pickle(path, b"\ncomplex\n", b"\nbytearray\n")
+    with pytest.raises(UnsafePickleError, match=r"a call of \S*bytearray"):
+        load_pickle(path)
+
+
+def test_files_without_checksums_are_read(tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"w": torch.ones(3)}, tmp_path / "f.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert load_pickle(tmp_path / "f.pt")["w"].sum() == 3
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "f.pt")
+    with pytest.raises(CheckpointError, match=r"f\.pt: no regular file"):
+        load_pickle(tmp_path / "f.pt")

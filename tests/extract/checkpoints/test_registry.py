@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -54,11 +55,41 @@ def test_nothing_recognised_lists_folder_and_formats(tmp_path):
         assert f"{form.name}: {form.summary}" in str(caught.value)
 
 
+def test_a_folder_of_runs_and_a_file_of_a_checkpoint_lead_to_the_folder(tmp_path, llama):
+    for name in ("a", "b"):
+        llama.save_pretrained(tmp_path / "runs" / name / "checkpoint-5")
+    (tmp_path / "runs" / "logs").mkdir()
+    runs = tmp_path / "runs"
+    with pytest.raises(CheckpointError, match=f"runs of their own: give one of {runs}/a, {runs}/b$"):
+        find_source(str(runs))
+    folder = runs / "a" / "checkpoint-5"
+    with pytest.raises(CheckpointError, match=f"a part of the checkpoint in {folder}: give the folder$"):
+        find_source(str(folder / "model.safetensors"))
+
+
 def test_two_formats_in_one_folder(tmp_path, llama):
     llama.save_pretrained(tmp_path)
     torch.save({"w": torch.ones(2)}, tmp_path / "ckpt.pt")
-    with pytest.raises(CheckpointError, match="1 of format huggingface and 1 of format nanogpt"):
+    with pytest.raises(
+        CheckpointError, match=r"1 of format huggingface \(\.\) and 1 of format nanogpt \(ckpt\.pt\)"
+    ):
         find_source(str(tmp_path))
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+    """As an ordinary user meets it; the tests may run as root, whom nothing is forbidden."""
+    closed = tmp_path / "run"
+    closed.mkdir()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(f"os.{name}", refuse)
+    with pytest.raises(
+        CheckpointError, match=f"{closed} cannot be read: Permission denied; make it readable"
+    ):
+        find_source(str(closed))
 
 
 def test_hub_names_and_missing_paths(tmp_path, monkeypatch, hub_cache):
@@ -82,3 +113,12 @@ def test_other_files(tmp_path):
     path.write_text(json.dumps([1]))
     with pytest.raises(CheckpointError, match="found a file of 3 bytes"):
         find_source(str(path))
+
+
+def test_what_is_no_file_is_said(tmp_path):
+    (tmp_path / "config.json").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "model.bin")
+    with pytest.raises(CheckpointError) as caught:
+        find_source(str(tmp_path))
+    found = "found config.json (a link that leads nowhere), model.bin (no regular file). Expected"
+    assert found in str(caught.value)

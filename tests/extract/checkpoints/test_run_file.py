@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from spectra_cli.core.errors import UsageError
@@ -42,6 +44,16 @@ def test_it_is_found_from_inside_the_run(tmp_path):
     assert read_run_file(str(tmp_path / "another-run")) == RunFile()
 
 
+def test_what_is_no_file_is_not_passed_over(tmp_path):
+    os.mkfifo(tmp_path / "run.toml")
+    with pytest.raises(UsageError, match=r"run\.toml: not a regular file"):
+        read_run_file(str(tmp_path))
+    (tmp_path / "run.toml").unlink()
+    (tmp_path / "run.toml").symlink_to("nowhere")
+    with pytest.raises(UsageError, match=r"run\.toml: No such file"):
+        read_run_file(str(tmp_path))
+
+
 def test_a_name_on_the_hub_has_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_run_file("org/name@step*") == RunFile()
@@ -51,6 +63,9 @@ def test_a_name_on_the_hub_has_none(tmp_path, monkeypatch):
     ("text", "words"),
     [
         ("name = ", "is not TOML"),
+        ("notes = " + "[" * 100_000, "is not TOML"),
+        ("batch_size_tokens = " + "9" * 5000, "is not TOML"),
+        (f"batch_size_tokens = {2**63}", r"batch_size_tokens is 9223372036854775808; expected"),
         ("nmae = 'x'", "unknown key nmae; keys: name, log"),
         ("batch_size_tokens = 0", "batch_size_tokens is 0; expected a whole number of at least 1"),
         ("batch_size_tokens = true", "batch_size_tokens is True"),

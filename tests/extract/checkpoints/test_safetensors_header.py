@@ -50,6 +50,9 @@ def test_truncation_is_seen_at_every_length(tmp_path):
         ({"w": {"dtype": "F32", "data_offsets": [0, 8]}}, "malformed"),
         ({"w": [1]}, "malformed"),
         ({"w": {"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]}}, "malformed"),
+        ({"w": {"dtype": "F32", "shape": [2] + [1] * 64, "data_offsets": [0, 8]}}, "malformed"),
+        ({"w": {"dtype": "F32", "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}, "malformed"),
+        ({"w": {"dtype": "F32", "shape": [2, True], "data_offsets": [0, 8]}}, "malformed"),
         ({"w": {"dtype": "F32", "shape": [2**63], "data_offsets": [0, 8]}}, "malformed"),
         ({"w": {"dtype": "F3", "shape": [2], "data_offsets": [0, 8]}}, "dtype 'F3'"),
         ([1], "not a JSON object"),
@@ -61,6 +64,16 @@ def test_truncation_is_seen_at_every_length(tmp_path):
 def test_malformed_headers(tmp_path, header, message):
     with pytest.raises(CheckpointError, match=message):
         read_safetensors_header(_file(tmp_path / "m.safetensors", header, bytes(8)))
+
+
+def test_a_file_of_eight_gigabytes(tmp_path):
+    """Sparse: nothing of it is written or read."""
+    sizes = {name: {"dtype": "U8", "shape": [2**32]} for name in ("a", "b")}
+    sizes["a"]["data_offsets"], sizes["b"]["data_offsets"] = [0, 2**32], [2**32, 2**33]
+    path = _file(tmp_path / "m.safetensors", sizes)
+    with path.open("ab") as file:
+        file.truncate(path.stat().st_size + 2**33)
+    assert read_safetensors_header(path)["b"].shape == (2**32,)
 
 
 def test_header_longer_than_the_file(tmp_path):

@@ -32,6 +32,8 @@ from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order,
         ("step1.5B", None),
         ("model-00001-of-00002", None),
         ("footstep5", None),
+        ("step" + "9" * 18, 10**18 - 1),
+        ("step" + "9" * 19, None),
     ],
 )
 def test_parse_step(name, step):

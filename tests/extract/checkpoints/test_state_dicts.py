@@ -23,6 +23,7 @@ def test_parameters_become_tensors_and_ties_stay(tmp_path):
         ({}, "an empty dict"),
         ({"w": torch.ones(2), "step": 3}, r"'step' \(int\)"),
         ({"w": torch.ones(2, 2).to_sparse()}, r"'w' \(Tensor\)"),
+        ({"w": torch.ones(2, device="meta")}, r"'w' \(Tensor\)"),
     ],
 )
 def test_anything_else_is_refused(payload, found):

@@ -26,7 +26,7 @@ def test_logits_against_metas_equations(tmp_path, tied):
     logits = model.head(model.trunk(TOKENS)).double()
     # float32 against float64
     torch.testing.assert_close(logits, reference(state, TOKENS), rtol=0, atol=1e-5)
-    assert (model.family, ref.step, header.sources["config"]) == ("llama", 20, "params.json")
+    assert (model.family, ref.step, header.sources["config"]) == ("llama", 20, "../params.json")
     assert any("reordered" in notice for notice in header.notices)
     assert "recomputed instead of read: freqs_cis" in header.notices
 
@@ -63,6 +63,27 @@ def _shapes():
 def test_parameters_that_cannot_be(change, message):
     with pytest.raises(CheckpointError, match=message):
         llama_config(_shapes(), PARAMETERS | change, where="here")
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "8", None])
+def test_what_is_no_number_is_missing(value):
+    with pytest.raises(CheckpointError, match="without rope_theta"):
+        llama_config(_shapes(), PARAMETERS | {"rope_theta": value}, where="here")
+
+
+def test_layers_that_are_not_there_are_not_built():
+    far = {name.replace("layers.1.", f"layers.{10**11}."): shape for name, shape in _shapes().items()}
+    with pytest.raises(CheckpointError, match="2 layers are not numbered 0 to 1"):
+        llama_config(far, PARAMETERS, where="here")
+
+
+@pytest.mark.parametrize("heads", [None, 0, 5, "8"])
+def test_a_configuration_of_another_model(tmp_path, heads):
+    save(tensors(), tmp_path / "step-1")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "num_attention_heads": heads}))
+    source = find_source(str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"config\.json: num_attention_heads is .* even heads"):
+        source.header(source.refs()[0])
 
 
 def test_transformers_configuration_is_taken_as_it_is():

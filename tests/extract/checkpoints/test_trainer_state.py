@@ -58,10 +58,25 @@ def test_a_loss_that_is_not_a_number(tmp_path):
     assert state.notices == ("loss logged at step 1 is nan: left out",)
 
 
-@pytest.mark.parametrize("content", [{}, {"global_step": "2"}, {"global_step": 2, "log_history": {"a": 1}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"global_step": "2"},
+        {"global_step": -1},
+        {"global_step": 2**63},
+        {"global_step": 2, "log_history": {"a": 1}},
+    ],
+)
 def test_malformed_state(tmp_path, content):
     with pytest.raises(CheckpointError, match=r"trainer_state\.json"):
         _read(tmp_path, **content)
+
+
+def test_a_link_that_leads_nowhere_is_not_passed_over(tmp_path):
+    (tmp_path / "trainer_state.json").symlink_to("nowhere")
+    with pytest.raises(CheckpointError, match=r"trainer_state\.json: cannot be read"):
+        read_trainer_state(tmp_path)
 
 
 def test_no_state(tmp_path):

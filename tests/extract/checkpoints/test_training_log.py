@@ -91,11 +91,19 @@ def test_what_is_no_number_is_no_value_and_the_last_row_of_a_step_counts(log):
         ("step,x\n1,2\n", ":loss=x,nonsense=y", "'nonsense=y' names no column"),
         ('{"step": 1}\nnot json\n{"step": 2}\n', "", "line 2 is not JSON"),
         ('{"step": 1}\n[1]\n{"step": 2}\n', "", "line 2 is not a JSON object"),
+        ('{"step": 1}\n' + "[" * 100_000 + '\n{"step": 2}\n', "", "line 2 is not JSON: maximum recursion"),
+        ("step,loss\n" + "1" * 200_000 + ",2\n", "", "is not CSV: field larger than field limit"),
     ],
 )
 def test_what_cannot_be_read_is_named(log, text, columns, words):
     with pytest.raises(UsageError, match=words):
         log(text, columns)
+
+
+def test_numbers_that_nothing_holds_are_no_values(log):
+    rows = [{"step": 1, "loss": 10**400, "tokens": 2**63}, {"step": 10**30, "loss": 2.0, "tokens": 5}]
+    found = log("\n".join(map(json.dumps, rows)))
+    assert found.values == {"train_loss": {}, "tokens_seen": {}}
 
 
 def test_no_file_and_no_text(tmp_path):

@@ -136,3 +136,10 @@ def test_damaged_safetensors_fails_in_both_passes(tmp_path):
     for read in (read_headers, open_tensors):
         with pytest.raises(CheckpointError, match=r"model\.safetensors"):
             read(weights)
+
+
+def test_a_link_to_itself_is_a_missing_shard(sharded):
+    (sharded / "two.safetensors").unlink()
+    (sharded / "two.safetensors").symlink_to("two.safetensors")
+    with pytest.raises(CheckpointError, match=r"1 of 2 shards.*two\.safetensors"):
+        find_weights(sharded)

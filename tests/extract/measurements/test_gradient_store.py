@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.measurements.gradient_store import (
     DenseGradients,
     FactoredGradients,
@@ -23,8 +24,8 @@ def factors(dtype=torch.float64):
 
 def make(kind, dtype=torch.float64, length=T):
     if kind == "dense":
-        return DenseGradients(N, (O, I), dtype=dtype, device=CPU)
-    return FactoredGradients(N, length, (O, I), dtype=dtype, device=CPU)
+        return DenseGradients(N, (O, I), dtype=dtype, arena=Arena(CPU))
+    return FactoredGradients(N, length, (O, I), dtype=dtype, arena=Arena(CPU))
 
 
 def stacked(inputs, delta):
@@ -89,7 +90,7 @@ def test_rows_of_some_tokens_are_the_whole_with_zeros_elsewhere(kind, half):
         dtype = torch.float64
     store = make(kind, dtype)
     if half and kind == "dense":
-        store = DenseGradients(N, (O, I), dtype=dtype, device=CPU, half_products=True)
+        store = DenseGradients(N, (O, I), dtype=dtype, arena=Arena(CPU), half_products=True)
     counts = seen.sum(1).tolist()
     for start, stop in ((0, 4), (4, 5), (5, N)):
         part = seen[start:stop]
@@ -125,7 +126,7 @@ def test_a_matrix_called_twice_does_not_fit_in_factors_and_says_so():
 def test_embedding_gradients_are_scattered_into_the_rows_of_the_ids():
     ids = torch.tensor([[0, 2, 2], [1, 0, 5]])
     delta = torch.randn(2, 3, I, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    store = DenseGradients(2, (O, I), dtype=torch.float64, device=CPU)
+    store = DenseGradients(2, (O, I), dtype=torch.float64, arena=Arena(CPU))
     store.add(0, ids, delta)
     one_hot = torch.nn.functional.one_hot(ids, O).double()
     torch.testing.assert_close(store.rows(), stacked(delta, one_hot))
@@ -164,9 +165,9 @@ def test_half_products_round_each_gradient_once(kind):
     """Entries are those of exact products of the rounded factors, to a bfloat16's half unit (2^-9)."""
     inputs, delta = (f.bfloat16() for f in factors())
     if kind == "dense":
-        store = DenseGradients(N, (O, I), dtype=torch.float32, device=CPU, half_products=True)
+        store = DenseGradients(N, (O, I), dtype=torch.float32, arena=Arena(CPU), half_products=True)
     else:
-        store = FactoredGradients(N, T, (O, I), dtype=torch.bfloat16, device=CPU)
+        store = FactoredGradients(N, T, (O, I), dtype=torch.bfloat16, arena=Arena(CPU))
     store.add(0, inputs.float(), delta)
     exact = stacked(inputs.double(), delta.double()).flatten(1)
     expected = exact @ exact.T

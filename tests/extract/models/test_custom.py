@@ -1,6 +1,6 @@
+import dataclasses
 import re
 import sys
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from spectra_cli.core.errors import ModelError, UsageError
 from spectra_cli.extract.models.custom import custom_family
 from spectra_cli.extract.models.description import Description
+from spectra_cli.extract.protocols import TensorHeader
 
 VOCAB, WIDTH = 61, 16
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -214,6 +215,66 @@ def test_weights_that_were_not_loaded_are_noticed(family_of, checkpoint):
     assert any("15 of 15 parameters are not the checkpoint's by name" in n for n in notices)
 
 
+def test_what_module_and_checkpoint_lack_is_named(family_of, checkpoint):
+    header, state = checkpoint(written())
+    more = state | {f"old.{n}.weight": torch.ones(3) for n in range(9)}
+    family = family_of(lambda state, metadata: load({n: t for n, t in state.items() if n in kept}))
+    kept = set(state)
+    header = dataclasses.replace(
+        header, tensors={n: TensorHeader(shape=tuple(t.shape), dtype=t.dtype) for n, t in more.items()}
+    )
+    for given, device in ((None, META), (more, CPU)):
+        (notice,) = (n for n in family.build(header, given, device=device).notices if "tensors of" in n)
+        assert notice.startswith(
+            "9 of 24 tensors of the checkpoint are not in the module that users_model:build built: "
+            "old.0.weight, old.1.weight, "
+        )
+        assert notice.endswith("old.7.weight and 1 more")
+
+    def forgetful(state, metadata):
+        module = Tiny()
+        module.load_state_dict({n: t for n, t in state.items() if "norm" not in n}, strict=False)
+        module.gain = nn.Parameter(torch.ones(WIDTH))
+        return module
+
+    header, state = checkpoint(written())
+    without = {name: tensor for name, tensor in state.items() if "norm" not in name}
+    lacking = dataclasses.replace(header, tensors={n: header.tensors[n] for n in without})
+    for given, device in ((None, META), (without, CPU)):
+        with pytest.raises(
+            ModelError,
+            match=r"3 of 16 parameters .* are not from the checkpoint: gain, norm.weight, norm.bias;",
+        ):
+            family_of(forgetful).build(lacking, given, device=device)
+
+
+def test_tensors_that_go_by_other_names_and_shapes_are_in_the_module(family_of, checkpoint):
+    header, state = checkpoint(written(fused=True))
+    split = {name: tensor for name, tensor in state.items() if "qkv" not in name}
+    split |= {
+        f"{n}.{c}": part.T
+        for n in (0, 1)
+        for c, part in zip("qkv", state[f"layers.{n}.qkv.weight"].chunk(3), strict=True)
+    }
+
+    def build(state, metadata):
+        fused = {name: tensor for name, tensor in state.items() if name[0] not in "01"}
+        for n in (0, 1):
+            fused[f"layers.{n}.qkv.weight"] = torch.cat([state[f"{n}.{c}"].T for c in "qkv"])
+        return load(fused, fused=True)
+
+    notices = family_of(build).build(header, split, device=CPU).notices
+    assert not any("tensors of the checkpoint" in notice for notice in notices)
+    assert any("2 of 9 parameters are not the checkpoint's by name" in notice for notice in notices)
+
+
+def test_tensors_without_values_need_not_be_loaded(family_of, checkpoint):
+    header, state = checkpoint(written())
+    family = family_of(lambda state, metadata: Tiny() if state["norm.bias"].is_meta else load(state))
+    assert family.build(header, None, device=META).width == WIDTH
+    assert family.build(header, state, device=CPU).width == WIDTH
+
+
 def meta_module(state, metadata):
     with META:
         return Tiny()
@@ -254,6 +315,10 @@ def meta_module(state, metadata):
         (meta_module, "tensors of its module have no values"),
         (lambda state, metadata: state["abc"], r"it raised KeyError: 'abc' \(.*test_custom.py, line \d+, in"),
         (lambda state, metadata: load({}), r"(?s)it raised RuntimeError: .*Missing key"),
+        (
+            lambda state, metadata: sys.exit("no"),
+            r"it raised SystemExit: no \(.*test_custom.py, line \d+, in",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(family_of, checkpoint, build, message):
@@ -374,7 +439,7 @@ def test_the_documented_example_works(tmp_path, monkeypatch, checkpoint, tokens)
         model = family.build(header, state, device=CPU)
         torch.testing.assert_close(model.module(tokens), source(tokens), rtol=0, atol=0)
     keys = set(re.findall(r'^        "(\w+)": ', mapping, re.MULTILINE)) | {"loss"}
-    assert keys == {field.name for field in fields(Description)}
+    assert keys == {field.name for field in dataclasses.fields(Description)}
     assert '"loss": loss' in with_loss  # executed in test_own_loss.py
     for module in ("my_run", "my_model"):
         sys.modules.pop(module)

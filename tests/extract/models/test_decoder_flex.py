@@ -5,15 +5,16 @@ outputs, and its mathematical definition for gradients, since torch refuses thos
 """
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 from torch._higher_order_ops.flex_attention import math_attention
 from torch.nn.attention.flex_attention import create_mask, flex_attention
 
-from spectra_cli.extract.models import decoder_flex
-from spectra_cli.extract.models.decoder_flex import agrees, attend_flex, is_fit, mask_mod
-from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend, attend_masked
+from spectra_cli.extract.models import decoder_flex, decoder_masks
+from spectra_cli.extract.models.decoder_flex import attend_flex, mask_mod, objection, trial
+from spectra_cli.extract.models.decoder_masks import FLEX, MASKED, Mask, MaskRule, attend, attend_masked
 
 CPU = torch.device("cpu")
 LENGTH, END = 160, 3
@@ -95,12 +96,23 @@ def test_torch_still_refuses_gradients_on_the_cpu():
 def test_only_cuda_takes_it(tokens, monkeypatch):
     q, k, v, _ = queries_keys_values(torch.float32)
     mask = Mask(RULES[-1], tokens)
-    assert not is_fit(q, mask.rule)
     monkeypatch.setattr(decoder_flex, "attend_flex", lambda *_, **__: pytest.fail("flex attention was taken"))
     attend(q, k, v, mask, scale=0.2)
+    assert mask.kernels == {MASKED: ""}
 
 
-class _OnCuda:
+def test_what_ran_is_noted_with_what_spoke_against_the_other(tokens, monkeypatch):
+    q, k, v, _ = queries_keys_values(torch.float32)
+    monkeypatch.setattr(decoder_flex, "attend_flex", lambda q, k, v, blocks, scale: "taken")
+    for why_not, kernels in ((None, {FLEX: ""}), ("no compiler", {MASKED: "no compiler"})):
+        monkeypatch.setattr(decoder_masks, "_why_not_flex", lambda *_, why=why_not, **__: why)
+        mask = Mask(RULES[-1], tokens)
+        found = attend(q, k, v, mask, scale=0.2)
+        assert isinstance(found, str) is (why_not is None)
+        assert mask.kernels == kernels
+
+
+class Queries:
     """Looks like queries on a GPU."""
 
     device = torch.device("cuda")
@@ -109,53 +121,93 @@ class _OnCuda:
         self.dtype, self.shape = dtype, (1, 2, length, width)
 
 
-def test_on_cuda_it_is_taken_for_what_it_is_written_for(monkeypatch):
+def test_each_shape_that_it_is_written_for_is_tried_once(tokens, monkeypatch):
     tried = []
-    monkeypatch.setattr(decoder_flex, "agrees", lambda rule, **kind: tried.append((rule, kind)) or True)
-    rule = MaskRule(window_tokens=1024, window_blocks=14, eot=50256)
-    assert is_fit(_OnCuda(), rule)
-    assert is_fit(_OnCuda(torch.bfloat16), rule)
-    assert not is_fit(_OnCuda(torch.float64), rule)
-    assert not is_fit(_OnCuda(length=100), rule)
-    assert not is_fit(_OnCuda(width=8), rule)
-    # tried under windows that a short sequence feels
-    assert tried[0][0] == MaskRule(window_tokens=150, window_blocks=2, eot=0)
-    monkeypatch.setattr(decoder_flex, "agrees", lambda rule, **kind: False)
-    assert not is_fit(_OnCuda(), rule)
+    monkeypatch.setattr(decoder_flex, "_TRIED", {})
+    monkeypatch.setattr(decoder_flex, "trial", lambda q, mask, scale: tried.append(q.shape))
+    mask = Mask(MaskRule(window_tokens=1024, window_blocks=14, eot=50256), tokens)
+    for unfit in (Queries(torch.float64), Queries(length=100), Queries(width=8)):
+        assert objection(unfit, mask, scale=None) == ""
+    for fit in (Queries(), Queries(), Queries(torch.bfloat16), Queries(length=513)):
+        assert objection(fit, mask, scale=None) is None
+    assert tried == [(1, 2, 512, 64), (1, 2, 512, 64), (1, 2, 513, 64)]
+
+
+SHAPE = (2, 3, 384, 16)
 
 
 @pytest.fixture
-def trial(monkeypatch):
-    """`agrees` on the CPU, with something else in flex attention's place."""
-    agrees.cache_clear()
+def tried(monkeypatch):
+    """A trial on the CPU, with something else in flex attention's place."""
 
-    def run(attention):
-        monkeypatch.setattr(decoder_flex, "attend_flex", attention)
-        return agrees(RULES[3], device=CPU, dtype=torch.float32, width=16)
+    def run(attention, rule=MaskRule(window_tokens=30, eot=END), dtype=torch.float32):  # noqa: B008 - frozen
+        tokens = torch.randint(40, (SHAPE[0], SHAPE[2]), generator=torch.Generator().manual_seed(2))
+        monkeypatch.setattr(
+            decoder_flex,
+            "attend_flex",
+            lambda q, k, v, blocks, *, scale: attention(q, k, v, Mask(rule, tokens), scale=scale),
+        )
+        return trial(torch.empty(SHAPE, dtype=dtype), Mask(rule, tokens), scale=0.12)
 
-    yield run
-    agrees.cache_clear()
+    return run
 
 
-def test_kernels_that_differ_or_fail_are_not_taken(trial):
-    rule = MaskRule(window_tokens=30, eot=END)
+def in_float64(q, k, v, mask, *, scale):
+    """What an exact kernel would give."""
+    return attend_masked(*(x.double() for x in (q, k, v)), mask, scale=scale).to(q.dtype)
 
-    def right(q, k, v, blocks, *, scale):
-        ids = torch.arange(q.shape[2])[None].remainder(100)
-        return attend_masked(q, k, v, Mask(rule, ids), scale=scale)
 
-    assert trial(right)
-    agrees.cache_clear()
-    assert not trial(lambda q, k, v, blocks, *, scale: 1.01 * right(q, k, v, blocks, scale=scale))
-    agrees.cache_clear()
-    # right outputs, and wrong gradients
-    assert not trial(lambda q, k, v, blocks, *, scale: right(q, k, v.detach(), blocks, scale=scale) + 0 * v)
-    agrees.cache_clear()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rounding_is_allowed(tried, dtype):
+    assert tried(in_float64, dtype=dtype) is None
 
-    def no_compiler(*_, **__):
-        raise RuntimeError("Cannot find a working triton installation")
 
-    assert not trial(no_compiler)
+def rounded_as_by_tf32(q, k, v, mask, *, scale):
+    """TF32 keeps 10 bits behind the leading one."""
+    q, k = ((x.view(torch.int32) + 0x1000 & ~0x1FFF).view(torch.float32) for x in (q.detach(), k.detach()))
+    return attend_masked(q, k, v, mask, scale=scale)
+
+
+def other_window(q, k, v, mask, *, scale):
+    mask.rule = replace(mask.rule, window_tokens=mask.rule.window_tokens + 1)
+    return attend_masked(q, k, v, mask, scale=scale)
+
+
+def detached(q, k, v, mask, *, scale):
+    return attend_masked(q.detach(), k, v, mask, scale=scale) + 0 * q
+
+
+def without_documents(q, k, v, mask, *, scale):
+    mask.documents = None
+    return attend_masked(q, k, v, mask, scale=scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [(other_window, "output"), (without_documents, "output"), (detached, "gradient of queries")],
+)
+def test_a_kernel_that_computes_something_else_is_not_taken(tried, wrong, what, dtype):
+    why = tried(wrong, dtype=dtype)
+    assert why.startswith(f"its {what} differs from the masked kernels' by ")
+    assert "of the largest at shape (2, 3, 384, 16)" in why
+
+
+def test_a_kernel_that_rounds_float32_more_than_it_need_is_not_taken(tried):
+    assert "its output differs" in tried(lambda *a, **b: rounded_as_by_tf32(*a, **b) + 0 * (a[0] + a[1]))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no triton\nat all"), FileNotFoundError("no triton")])
+def test_a_compiler_that_fails_is_told(tried, error):
+    def fail(*_, **__):
+        raise error
+
+    assert tried(fail) == f"{type(error).__name__}: no triton"
+
+
+def test_mistakes_of_ours_are_not_hidden(tried):
+    with pytest.raises(KeyError):
+        tried(lambda *_, **__: {}["x"])
 
 
 @pytest.mark.gpu
@@ -163,7 +215,7 @@ def test_kernels_that_differ_or_fail_are_not_taken(trial):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compiled_on_a_gpu(rule, dtype, tokens):
-    """As `agrees`, with the rules as they are and two sequences of different documents."""
+    """As in the trial, whose verdict on the same shape has to be the same."""
     inputs = [x.to("cuda") for x in queries_keys_values(dtype)]
     mask = Mask(rule, tokens.to("cuda"))
     results = []
@@ -176,3 +228,4 @@ def test_compiled_on_a_gpu(rule, dtype, tokens):
         results.append([out.detach(), *torch.autograd.grad(out, leaves, inputs[3])])
     for one, other in zip(*results, strict=True):
         assert float((one - other).abs().max()) <= decoder_flex._TOLERANCE[dtype] * float(other.abs().max())
+    assert trial(inputs[0], mask, scale=0.2) is None

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -84,9 +86,11 @@ def test_unknown_heads_are_asked_for_by_name(decoder_state, variant, width):
         infer(shapes_of(decoder_state(variant, num_layers=1, width=width)), n_head=None)
 
 
-@pytest.mark.parametrize(("variant", "heads"), [("3", 5), ("6", 32), ("3", -1)])
+@pytest.mark.parametrize(
+    ("variant", "heads"), [("3", 5), ("6", 32), ("3", -1), ("3", "4"), ("3", float("inf")), ("3", [4])]
+)
 def test_heads_that_do_not_divide_the_width_are_refused(decoder_state, variant, heads):
-    with pytest.raises(ModelError, match=f"n_head is {heads}"):
+    with pytest.raises(ModelError, match=re.escape(f"n_head is {heads!r}")):
         infer(shapes_of(decoder_state(variant)), n_head=heads)
 
 

@@ -174,7 +174,9 @@ def test_windows_that_differ_give_other_logits(header_of, streams):
     """12 is tighter than its token window, 17 than 16adj."""
     state = state_of("12")
     as_token = build(header_of, "12", state, mask="doc_token").module(streams)
-    assert not torch.allclose(build(header_of, "12", state).module(streams), as_token)
+    model = build(header_of, "12", state)
+    assert not torch.allclose(model.module(streams), as_token)
+    assert model.kernels == {"fused attention under masks": ""}
     sparse = state_of("17")
     long_only = build(header_of, "17", sparse, mask="doc_block").module(streams)
     assert not torch.allclose(build(header_of, "17", sparse).module(streams), long_only)

@@ -40,6 +40,19 @@ def test_a_missing_attention_is_no_design_before_the_sparse_variants(decoder_sta
     assert shown_by_tensors(seen(shapes, tied=False))[0].attention_free == frozenset()
 
 
+@pytest.mark.parametrize("number", [5, 10**8])
+def test_layers_that_are_not_there_are_not_counted(decoder_state, number):
+    shapes = shapes_of(decoder_state("6"))
+    far = {name.replace("h.1.", f"h.{number}."): shape for name, shape in shapes.items()}
+    with pytest.raises(ModelError, match="2 layers are not numbered 0 to 1"):
+        shown_by_tensors(seen(far, tied=False))
+
+
+def test_a_number_of_5000_digits_is_no_layer(decoder_state):
+    shapes = shapes_of(decoder_state("6")) | {f"transformer.h.{'1' * 5000}.mlp.c_fc.weight": (1, 1)}
+    assert shown_by_tensors(seen(shapes, tied=False))[0].n_layer == 2
+
+
 def test_something_else_is_refused():
     with pytest.raises(ModelError, match=r"no NanoGPT-style decoder: .* found no tensors"):
         shown_by_tensors(seen({}))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from spectra_cli.core.types import Site
+from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.losses import sequence_losses
 from spectra_cli.extract.measurements.gradient_store import DenseGradients, FactoredGradients
@@ -127,9 +128,9 @@ class Stores:
     def __init__(self, model, num, length, kind):
         self.views = tuple(v for v in model.matrices if v.site.layer is not None)
         self.stores = {
-            v: DenseGradients(num, v.shape, dtype=torch.float32, device=CPU)
+            v: DenseGradients(num, v.shape, dtype=torch.float32, arena=Arena(CPU))
             if kind == "dense"
-            else FactoredGradients(num, length, v.shape, dtype=torch.float32, device=CPU)
+            else FactoredGradients(num, length, v.shape, dtype=torch.float32, arena=Arena(CPU))
             for v in self.views
         }
 

@@ -174,6 +174,12 @@ def test_what_is_not_known_is_refused_by_name(header, generation, edit, changes,
         find_family(found).build(found, state, device=CPU)
 
 
+def test_what_computes_attention_in_its_windows_is_noted(built, sequences):
+    model = built("smear", short_window=3)
+    model.trunk(sequences)
+    assert model.kernels == {"fused attention under masks": ""}
+
+
 def test_the_masks_of_its_windows_are_counted(built):
     module = built("smear", short_window=3).module
     # one mask, of the short window; the long one hides nothing of 16 tokens

@@ -129,6 +129,31 @@ def test_trust_without_the_code(own):
     assert not mark.exists()
 
 
+BROKEN = "assert False, 'no GPU'"
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "message"),
+    [
+        ("class OwnConfig(", f"{BROKEN}\n\n\nclass OwnConfig(", r"code for AutoConfig, .* cannot be run:"),
+        (
+            "    config_class",
+            f"    def __init__(self, config):\n        {BROKEN}\n\n    config_class",
+            "its own code raised",
+        ),
+        ("        output = super", f"        {BROKEN}\n        output = super", "its own code raised"),
+    ],
+)
+def test_what_it_raises_is_told_by_its_line(own, place, code, message):
+    _, folder, _ = own
+    file = folder / "own_tiny.py"
+    file.write_text(file.read_text().replace(place, code))
+    header, state = _read(folder, **{TRUST: True})
+    place = r"AssertionError: no GPU \(.*own_tiny.py, line \d+, in"
+    with pytest.raises(ModelError, match=f"{folder}: .*{message} {place}"):
+        find_family(header).build(header, state, device=CPU)
+
+
 def test_known_architectures_are_transformers_own_unless_trusted(own):
     _, folder, mark = own
     config = json.loads((folder / "config.json").read_text()) | {"model_type": "gpt_neox"}

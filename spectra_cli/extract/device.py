@@ -1,0 +1,35 @@
+"""Where a scan runs: the device that a name stands for, and what the archive calls it."""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+
+from spectra_cli.core.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device named; `auto` is CUDA where there is one.
+
+    Raises:
+        UsageError: not a device, or CUDA asked for where there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """The device with its model, as the archive states it."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({platform.machine()})"

@@ -1,0 +1,21 @@
+"""A contender's process does the work that it is asked for, and says so when it cannot."""
+
+import pytest
+
+from benchmarks import rivals_gradients
+from benchmarks.contender import Contender
+from benchmarks.ours import largest_error
+
+
+def test_it_returns_what_the_same_work_returns_here():
+    with Contender("gpt2", "spectra", 2, threads=1) as contender:
+        contender()
+        found = contender.values()
+    expected = rivals_gradients.run_ours(rivals_gradients.make_work("gpt2", num_sequences=2))
+    assert found.keys() == expected.keys()
+    assert largest_error(found, expected) < 1e-6  # other numbers of threads round otherwise
+
+
+def test_a_process_that_ends_is_no_silence():
+    with pytest.raises(rivals_gradients.CannotRun, match="ended"):
+        Contender("no such family", "spectra", 2, threads=-1)
