@@ -17,8 +17,11 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import torch
 
+from benchmarks import rivals_gradients
 from benchmarks.ours import GRADIENT, Spectra
+from benchmarks.rivals_gradients import CannotRun
 
 _READY, _DONE, _CANNOT = "ready", "done", "cannot"
 
@@ -37,7 +40,11 @@ class Contender:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self._hear(_READY)
+        try:
+            self._hear(_READY)
+        except CannotRun:
+            self._end()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -45,8 +52,7 @@ class Contender:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._end()
 
     def __call__(self) -> None:
         """Work once, `chunk` sequences at a time."""
@@ -60,14 +66,17 @@ class Contender:
             with np.load(file) as found:
                 return {(GRADIENT, address): found[address] for address in found.files}
 
+    def _end(self) -> None:
+        self._process.kill()
+        with self._process:  # closes the pipes and waits
+            pass
+
     def _ask(self, words: str) -> None:
         assert self._process.stdin is not None
         print(words, file=self._process.stdin, flush=True)
         self._hear(_DONE)
 
     def _hear(self, expected: str) -> None:
-        from benchmarks.rivals_gradients import CannotRun
-
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         answer, said = json.loads(line) if line else ("ended", "the contender's process ended")
@@ -76,10 +85,6 @@ class Contender:
 
 
 def _serve(threads: int, family: str, name: str, num_sequences: int) -> None:
-    import torch
-
-    from benchmarks import rivals_gradients
-
     torch.set_num_threads(threads)
     work = rivals_gradients.make_work(family, num_sequences=num_sequences)
     run: Callable[[int], Spectra] = (
@@ -97,7 +102,7 @@ def _serve(threads: int, family: str, name: str, num_sequences: int) -> None:
                 found = run(int(argument))
             else:
                 np.savez(argument, **{address: values for (_, address), values in found.items()})
-        except (rivals_gradients.CannotRun, ModuleNotFoundError) as reason:
+        except (CannotRun, ModuleNotFoundError) as reason:
             print(json.dumps([_CANNOT, str(reason)]), file=answers, flush=True)
         else:
             print(json.dumps([_DONE, ""]), file=answers, flush=True)
