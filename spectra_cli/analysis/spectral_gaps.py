@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import rel_entr
 
 from spectra_cli.analysis.distance_noise import block_deviations
 from spectra_cli.analysis.points import SpectrumAt
@@ -45,12 +44,13 @@ class Shape:
     """What the distances are made of, (1 + B, K) each: on the whole probe, then without each block.
 
     Attributes:
-        shares: of the trace; cumulative: summed over ranks.
+        shares: of the trace, with their logarithms, 0 for a share of 0; cumulative: summed over ranks.
         head: logarithms of ranks 1-10, tail: of the window's; NaN where an eigenvalue is zero.
         log_trace: (1 + B, 1).
     """
 
     shares: FloatArray
+    log_shares: FloatArray
     cumulative: FloatArray
     head: FloatArray
     tail: FloatArray
@@ -60,6 +60,7 @@ class Shape:
         """Some of the rows."""
         return Shape(
             shares=self.shares[chosen],
+            log_shares=self.log_shares[chosen],
             cumulative=self.cumulative[chosen],
             head=self.head[chosen],
             tail=self.tail[chosen],
@@ -73,6 +74,7 @@ def _shape(eigenvalues: FloatArray, window: tuple[int, int] | None) -> Shape:
     low, high = window or (1, 1)
     return Shape(
         shares=shares,
+        log_shares=_log_or_zero(shares),
         cumulative=np.cumsum(shares, -1),
         head=_log(eigenvalues[:, :HEAD_RANKS]),
         tail=_log(eigenvalues[:, low - 1 : high]),
@@ -85,10 +87,17 @@ def _log(values: FloatArray) -> FloatArray:
     return np.where(positive, np.log(np.where(positive, values, 1.0)), np.nan)
 
 
+def _log_or_zero(values: FloatArray) -> FloatArray:
+    """For sums of `x log x`, where nothing counts as nothing."""
+    logs: FloatArray = np.log(np.where(values > 0, values, 1.0))
+    return logs
+
+
 def _shannon_gaps(p: Shape, q: Shape) -> FloatArray:
     """Signed roots of what each rank adds to the Jensen-Shannon divergence."""
-    middle = (p.shares + q.shares) / 2
-    terms = np.maximum(rel_entr(p.shares, middle) + rel_entr(q.shares, middle), 0.0) / 2
+    log_middle = _log_or_zero((p.shares + q.shares) / 2)
+    terms = p.shares * (p.log_shares - log_middle) + q.shares * (q.log_shares - log_middle)
+    terms = np.maximum(terms, 0.0) / 2
     gaps: FloatArray = np.copysign(np.sqrt(terms), q.shares - p.shares)
     return gaps
 

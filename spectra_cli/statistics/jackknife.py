@@ -34,8 +34,8 @@ def delete_one_block(spectrum: Spectrum) -> FloatArray:
     rows = eigenvalues - weights * spectrum.block_profile
     rows /= 1.0 - weights
     np.maximum(rows, 0.0, out=rows)
-    rows.sort(axis=1)
-    return rows[:, ::-1]
+    # they are nearly in order, which a stable sort makes use of
+    return np.sort(rows[:, ::-1], axis=1, kind="stable")[:, ::-1]
 
 
 def with_replicates(spectrum: Spectrum) -> FloatArray:
