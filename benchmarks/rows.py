@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import bare, memory, naive, ours, rivals_gradients, rivals_weights, startup
+from benchmarks.archives import write_archive
 from benchmarks.contender import Contender
 from benchmarks.figures import Figure
 from benchmarks.machine import has_bfloat16_units, product_rate
@@ -276,6 +280,30 @@ def start_up(options: Options) -> list[Figure]:
     return figures
 
 
+def comparisons(options: Options) -> list[Figure]:
+    """`spectra compare` of two archives of 100 checkpoints, from the shell: all of it."""
+    figures = []
+    count = 100 if options.sequences is None else 4
+    with tempfile.TemporaryDirectory() as name:
+        for num_layers in (5, 12):
+            paths = [Path(name) / f"{run}{num_layers}.spectra.h5" for run in "ab"]
+            for path, exponent in zip(paths, (0.8, 0.81), strict=True):
+                write_archive(path, num_checkpoints=count, num_layers=num_layers, exponent=exponent)
+            command = [sys.executable, "-m", "spectra_cli", "compare", *map(str, paths)]
+            run = partial(subprocess.run, command, check=True, capture_output=True)
+            timings = interleave({"compare": run}, rounds=options.rounds)
+            figures.append(
+                Figure(
+                    name=f"spectra compare, 2 x {count} checkpoints, {num_layers} layers, seconds",
+                    measured=timings.spread("compare"),
+                    must=2.0 if num_layers == 5 else None,
+                    at_most=True,
+                    note="activations and the gradients of four matrices a layer",
+                )
+            )
+    return figures
+
+
 ROWS: dict[str, Callable[[Options], list[Figure]]] = {
     "small-bare": small_bare,
     "small-naive": small_naive,
@@ -285,4 +313,5 @@ ROWS: dict[str, Callable[[Options], list[Figure]]] = {
     "memory-series": memory_of_series,
     "memory-budget": memory_of_budgets,
     "startup": start_up,
+    "compare": comparisons,
 }
