@@ -296,7 +296,7 @@ def comparisons(options: Options) -> list[Figure]:
                 Figure(
                     name=f"spectra compare, 2 x {count} checkpoints, {num_layers} layers, seconds",
                     measured=timings.spread("compare"),
-                    must=2.0 if num_layers == 5 else None,
+                    must=2.0,
                     at_most=True,
                     note="activations and the gradients of four matrices a layer",
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spectra_cli.core.types import CheckpointSpectra, Site, Spectrum
+from spectra_cli.core.types import CheckpointSpectra, Spectrum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,32 +74,3 @@ def site_pairs(first: CheckpointSpectra, second: CheckpointSpectra) -> Iterator[
 def _counterpart(layer: int, shallow: int, deep: int) -> int:
     """The layer of the deeper model at the relative depth of one of the shallower model."""
     return layer if shallow < 2 else round(layer * (deep - 1) / (shallow - 1))
-
-
-def named(site: Site) -> str:
-    """A place in a reader's words.
-
-    >>> named(Site.parse("blocks.3.attn.o")), named(Site.parse("lm_head"))
-    ('attention output of layer 3', 'unembedding')
-    """
-    words = component_words(site.component)
-    return words if site.layer is None else f"{words} of layer {site.layer}"
-
-
-_WORDS = {
-    "resid_post": "residual stream",
-    "attn.q": "attention query",
-    "attn.k": "attention key",
-    "attn.v": "attention value",
-    "attn.o": "attention output",
-    "mlp.up": "MLP up-projection",
-    "mlp.gate": "MLP gate",
-    "mlp.down": "MLP down-projection",
-    "embed": "embedding",
-    "lm_head": "unembedding",
-}
-
-
-def component_words(component: str) -> str:
-    """The name of a component in a reader's words; its own where there are none."""
-    return _WORDS.get(component, component)

@@ -1,8 +1,7 @@
 """Memory that waiting gradients share, from pass to pass and from checkpoint to checkpoint.
 
-On the CPU a store that is mapped anew for every checkpoint costs a page fault for each 4 KiB, which was a
-tenth of a scan's time (measured on a virtual machine, where huge pages cost more than they spare). On the
-heap it would leave holes that the next checkpoint's arrays need not fit into.
+On the CPU a store that is mapped anew for every checkpoint costs a page fault for each 4 KiB; on the heap it
+would leave holes that the next checkpoint's arrays need not fit into.
 """
 
 from __future__ import annotations

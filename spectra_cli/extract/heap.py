@@ -15,9 +15,8 @@ _NEVER = 2**30
 def keep_heap() -> None:
     """From now on let this process keep what a batch frees for the next one.
 
-    glibc returns large arrays to the system at once, to fetch them again page by page for the next batch:
-    with the stores of gradients (`Arena`) that was a quarter of a scan's time (measured on a virtual
-    machine). What is kept goes back with `give_back_heap`.
+    glibc returns large arrays to the system at once, to fetch them again page by page for the next batch.
+    What is kept goes back with `give_back_heap`.
     """
     library = _glibc()
     if library is not None:

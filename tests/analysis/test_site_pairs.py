@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spectra_cli.analysis.site_pairs import component_words, depth, site_pairs, unknown_depth
+from spectra_cli.analysis.site_pairs import depth, site_pairs, unknown_depth
 from spectra_cli.core.types import Site, Skipped, Status
 
 
@@ -74,7 +74,3 @@ def test_layers_of_unknown_depth_go_by_number_and_that_is_said_unless_the_models
     assert "does not say how many layers" in unknown_depth(few, more)
     assert unknown_depth(few, scanned(attention(0, 1), layers="0,1")) == ""
     assert unknown_depth(more, scanned(attention(*range(6)))) == ""
-
-
-def test_a_component_nobody_has_words_for_keeps_its_name():
-    assert component_words("experts.3.down") == "experts.3.down"
