@@ -30,13 +30,15 @@ def _host() -> str:
 class _Sink(io.FileIO):
     """A file for HDF5 that remembers the first failure instead of raising it.
 
-    HDF5 crashes the process when the disk fills up while it closes a file. So it never hears of
-    it: writes after the first failure are dropped, HDF5 closes in peace, and the failure is raised.
+    HDF5 crashes the process when a write fails, and when it reads back anything else than it wrote. So it
+    never hears of a full disk: what it writes from then on is held in memory, where it finds it again, until
+    it closes in peace and the failure is raised.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "x+b")
         self.failure: OSError | None = None
+        self._held: list[tuple[int, bytes]] = []
 
     def write(self, data: Any, /) -> int:
         remaining = memoryview(data).cast("B")
@@ -46,7 +48,23 @@ class _Sink(io.FileIO):
                 remaining = remaining[super().write(remaining) :]
         except OSError as error:
             self.failure = error
+        if remaining.nbytes:
+            self._held.append((self.tell(), bytes(remaining)))
+            self.seek(remaining.nbytes, io.SEEK_CUR)
         return size
+
+    def readinto(self, buffer: Any, /) -> int:
+        if self.failure is None:
+            return super().readinto(buffer)
+        view, start = memoryview(buffer).cast("B"), self.tell()
+        there = super().readinto(view)
+        view[there:] = bytes(view.nbytes - there)
+        for offset, data in self._held:
+            low, high = max(offset, start), min(offset + len(data), start + view.nbytes)
+            if low < high:
+                view[low - start : high - start] = data[low - offset : high - offset]
+        self.seek(start + view.nbytes)
+        return view.nbytes
 
     def truncate(self, size: int | None = None, /) -> int:
         try:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import random
+import resource
 import subprocess
 import sys
 
@@ -46,6 +48,32 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
     assert done.returncode == 0, done.stderr
     # the whole file takes about 100 kB: nearly every limit stops it
     assert 25 < int(done.stdout) < 44
+
+
+def test_what_a_full_disk_did_not_take_is_read_back_as_it_was_written(tmp_path):
+    """HDF5 reads its own structure again while it writes; anything else than that crashes it."""
+    generator = random.Random(0)
+    with atomic._Sink(tmp_path / "a.h5") as sink:
+        expected = bytearray(6000)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+        try:
+            for _ in range(200):
+                offset = generator.randrange(5000)
+                data = generator.randbytes(generator.randrange(1, 1000))
+                sink.seek(offset)
+                assert sink.write(data) == len(data)
+                assert sink.tell() == offset + len(data)
+                expected[offset : offset + len(data)] = data
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        for _ in range(200):
+            offset, found = generator.randrange(5000), bytearray(generator.randrange(1, 1000))
+            sink.seek(offset)
+            assert sink.readinto(found) == len(found)
+            assert found == expected[offset : offset + len(found)]
+        with pytest.raises(OSError, match="File too large"):
+            sink.check()
 
 
 def test_no_space_when_forced_to_the_disk(tmp_path, monkeypatch):
