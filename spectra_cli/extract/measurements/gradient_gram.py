@@ -59,12 +59,14 @@ class GradientGram:
 
     def finish(self) -> Measured:
         """Spectra and noise sums of every matrix."""
-        kernels = [(view, self._stores.pop(view).gram().cpu()) for view in self.views]
-        parts = each_on_a_core(
-            lambda kernel: spectra_of_kernel(kernel[0].site, kernel[1], kernel[0].shape, self._blocks),
-            kernels,
-            size=self._blocks.num_sequences,
-        )
+        together = {view: s.gram().cpu() for view, s in self._stores.items() if not s.on_one_core}
+
+        def spectra(view: MatrixView) -> Measured:
+            kernel = together[view] if view in together else self._stores[view].gram()
+            return spectra_of_kernel(view.site, kernel, view.shape, self._blocks)
+
+        parts = each_on_a_core(spectra, self.views, size=self._blocks.num_sequences)
+        self._stores.clear()
         return sum(parts, Measured())
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
+from spectra_cli.extract.measurements.gram import add_gram_, gram_on_one_core, mirror_upper_
 
 # Float64 columns of the gradient stack that are in flight at once: what a core's share of the cache holds.
 GRAM_CHUNK_BYTES = 6 * 2**20
@@ -40,6 +40,10 @@ class GradientStore(Protocol):
             inputs: (n, I), sequence after sequence.
             delta: (n, O).
         """
+
+    @property
+    def on_one_core(self) -> bool:
+        """Whether `gram` is the work of one core, so that several do well side by side."""
 
     def gram(self) -> Tensor:
         """K = G G^T: (N, N) float64."""
@@ -117,9 +121,16 @@ class DenseGradients:
                 row.zero_()
         return self._stack
 
+    @property
+    def on_one_core(self) -> bool:
+        """See `GradientStore.on_one_core`."""
+        return self._stack.device.type == "cpu"
+
     def gram(self) -> Tensor:
         """See `GradientStore.gram`; summed in float64 over chunks of columns."""
         flat = self.rows().flatten(1)
+        if self.on_one_core:
+            return torch.from_numpy(gram_on_one_core(flat.numpy()))
         total = flat.new_zeros(flat.shape[0], flat.shape[0], dtype=torch.float64)
         for chunk in flat.split(max(1, GRAM_CHUNK_BYTES // (8 * flat.shape[0])), dim=1):
             add_gram_(total, chunk.double())
@@ -173,6 +184,11 @@ class FactoredGradients:
         self._delta[sequences, first:last] = delta
         self._inputs[sequences, first:last] = inputs
         self._filled[sequences] = [last] * (sequences.stop - sequences.start)
+
+    @property
+    def on_one_core(self) -> bool:
+        """See `GradientStore.on_one_core`: the gradients are formed in torch, by all cores."""
+        return False
 
     def gram(self) -> Tensor:
         """See `GradientStore.gram`."""

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from spectra_cli.extract.measurements import gram
 from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
 
 
@@ -29,6 +31,24 @@ def test_nan_stays_in_its_own_row_and_column():
     total = torch.zeros(300, 300, dtype=torch.float64)
     add_gram_(total, rows)
     bad = mirror_upper_(total).isnan()
+    assert bad[270].all()
+    assert bad[:, 270].all()
+    assert int(bad.sum()) == 599
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (5, 1), (128, 5000), (300, 1031)])
+def test_one_core_comes_to_the_same(shape, monkeypatch):
+    monkeypatch.setattr(gram, "_CHUNK_BYTES", 2**16)
+    rows = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    found, wide = torch.from_numpy(gram.gram_on_one_core(rows.numpy())), rows.double()
+    assert torch.equal(found, found.T)
+    torch.testing.assert_close(found, wide @ wide.T, rtol=0, atol=1e-13 * float(found.diagonal().max()))
+
+
+def test_on_one_core_nan_stays_in_its_own_row_and_column():
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    rows[270, 1] = np.nan
+    bad = np.isnan(gram.gram_on_one_core(rows))
     assert bad[270].all()
     assert bad[:, 270].all()
     assert int(bad.sum()) == 599
