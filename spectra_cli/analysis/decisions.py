@@ -15,7 +15,7 @@ with less scatter.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from spectra_cli.core.types import FloatArray
-from spectra_cli.statistics.jackknife import standard_error
+from spectra_cli.statistics.jackknife import standard_errors
 
 FALSE_DISCOVERY_RATE = 0.05
 EQUIVALENCE_LEVEL = 0.90
@@ -66,7 +66,37 @@ class Estimated:
     @property
     def stderr(self) -> float:
         """Jackknife standard error; NaN without blocks."""
-        return math.hypot(standard_error(self.per_row, self.block_sizes), loss_error([self], [1.0]))
+        return float(_Stack.of([self]).stderr[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Stack:
+    """N numbers of the same blocks, worked out together; (N, ...) each, otherwise as in `Estimated`."""
+
+    per_row: FloatArray
+    block_sizes: tuple[int, ...]
+    loss_rows: FloatArray
+    loss_sizes: tuple[int, ...]
+    bend: FloatArray
+    unbent: FloatArray
+
+    @classmethod
+    def of(cls, numbers: Sequence[Estimated]) -> _Stack:
+        return cls(
+            per_row=np.array([one.per_row for one in numbers]),
+            block_sizes=numbers[0].block_sizes,
+            loss_rows=np.array([one.loss_rows for one in numbers]),
+            loss_sizes=numbers[0].loss_sizes,
+            bend=np.array([one.bend for one in numbers]),
+            unbent=np.array([one.unbent for one in numbers]),
+        )
+
+    @property
+    def stderr(self) -> FloatArray:
+        """(N,) standard errors."""
+        own = standard_errors(self.per_row, self.block_sizes)
+        error: FloatArray = np.hypot(own, _loss_errors([self], [1.0]))
+        return error
 
 
 def loss_error(numbers: Sequence[Estimated], weights: Sequence[float]) -> float:
@@ -74,19 +104,30 @@ def loss_error(numbers: Sequence[Estimated], weights: Sequence[float]) -> float:
 
     Common noise of losses with the same blocks cancels, as that of the numbers does.
     """
+    return float(_loss_errors([_Stack.of([one]) for one in numbers], weights)[0])
+
+
+def _loss_errors(numbers: Sequence[_Stack], weights: Sequence[float]) -> FloatArray:
     moved = [(w, one) for w, one in zip(weights, numbers, strict=True) if one.loss_rows.size]
     if not moved:
-        return 0.0
+        return np.zeros(len(numbers[0].per_row))
     if len({one.loss_sizes for _, one in moved}) == 1:
         rows: FloatArray = np.sum([w * one.loss_rows for w, one in moved], axis=0)
-        return standard_error(rows, moved[0][1].loss_sizes)
-    return math.hypot(*(abs(w) * standard_error(one.loss_rows, one.loss_sizes) for w, one in moved))
+        return standard_errors(rows, moved[0][1].loss_sizes)
+    errors = [w * standard_errors(one.loss_rows, one.loss_sizes) for w, one in moved]
+    together: FloatArray = np.sqrt(np.square(errors).sum(0))
+    return together
 
 
 def interpolation_error(numbers: Sequence[Estimated], weights: Sequence[float]) -> float:
     """What interpolation may have added to a sum of numbers: runs that bend alike are off alike."""
-    pairs = list(zip(weights, numbers, strict=True))
-    return abs(sum(w * one.bend for w, one in pairs)) + sum(abs(w) * one.unbent for w, one in pairs)
+    return float(_interpolation_errors([_Stack.of([one]) for one in numbers], weights)[0])
+
+
+def _interpolation_errors(numbers: Sequence[_Stack], weights: Sequence[float]) -> FloatArray:
+    bends = np.array(weights) @ np.array([one.bend for one in numbers])
+    error: FloatArray = abs(bends) + np.abs(weights) @ np.array([one.unbent for one in numbers])
+    return error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,44 +161,80 @@ class Difference:
     verdict: Verdict = Verdict.INCONCLUSIVE
 
 
-def difference(first: Estimated, second: Estimated, *, paired: bool, margin: float) -> Difference:
-    """B minus A with its standard error, not yet decided.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """One number in A and in B.
 
-    Args:
-        first, second: the number in A and in B.
+    Attributes:
         paired: both were measured on the same probe, dealt into the same blocks.
         margin: see `Difference`.
     """
-    if paired and first.block_sizes != second.block_sizes:
-        raise ValueError("numbers of different blocks cannot be paired")
-    delta = second.value - first.value
-    floor = stderr = math.hypot(first.stderr, second.stderr)
+
+    first: Estimated
+    second: Estimated
+    paired: bool
+    margin: float
+
+
+def difference(first: Estimated, second: Estimated, *, paired: bool, margin: float) -> Difference:
+    """B minus A of one number, as `differences` has it."""
+    return differences([Case(first=first, second=second, paired=paired, margin=margin)])[0]
+
+
+def differences(cases: Sequence[Case]) -> list[Difference]:
+    """B minus A with its standard error, not yet decided, of each case.
+
+    There are thousands: those that are made of the same blocks are worked out together.
+    """
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for place, case in enumerate(cases):
+        runs = case.first, case.second
+        blocks = [(one.block_sizes, one.loss_sizes) for one in runs]
+        if case.paired and runs[0].block_sizes != runs[1].block_sizes:
+            raise ValueError("numbers of different blocks cannot be paired")
+        alike.setdefault((case.paired, *blocks), []).append(place)
+    found: dict[int, Difference] = {}
+    for places in alike.values():
+        found |= zip(places, _of_same_blocks([cases[place] for place in places]), strict=True)
+    return [found[place] for place in range(len(cases))]
+
+
+def _of_same_blocks(cases: Sequence[Case]) -> Iterator[Difference]:
+    first, second = (_Stack.of(ones) for ones in ([c.first for c in cases], [c.second for c in cases]))
+    paired, signs = cases[0].paired, (-1.0, 1.0)
+    delta = second.per_row[:, 0] - first.per_row[:, 0]
+    floor = stderr = np.hypot(first.stderr, second.stderr)
+    blocks = len(first.block_sizes), len(second.block_sizes)
+    degrees = max(sum(blocks) - 2, 0)
     if paired:
-        own = standard_error(second.per_row - first.per_row, first.block_sizes)
-        stderr = math.hypot(own, loss_error([first, second], [-1.0, 1.0]))
-    fewest = min(len(first.block_sizes), len(second.block_sizes))
-    degrees = max(fewest - 1, 0) if paired else max(len(first.block_sizes) + len(second.block_sizes) - 2, 0)
-    interpolated = interpolation_error([first, second], [-1.0, 1.0])
-    return Difference(
-        first=first.value,
-        second=second.value,
-        delta=delta,
-        stderr=stderr,
-        floor=floor,
-        degrees=degrees,
-        paired=paired,
-        margin=margin,
-        p_value=_p_value(max(abs(delta) - interpolated, 0.0), stderr, degrees),
-        interpolated=interpolated,
-    )
+        own = standard_errors(second.per_row - first.per_row, first.block_sizes)
+        stderr = np.hypot(own, _loss_errors([first, second], signs))
+        degrees = max(blocks[0] - 1, 0)
+    interpolated = _interpolation_errors([first, second], signs)
+    p_value = _p_values(np.maximum(abs(delta) - interpolated, 0.0), stderr, degrees)
+    columns = (delta, stderr, floor, p_value, interpolated)
+    for case, *numbers in zip(cases, *(column.tolist() for column in columns), strict=True):
+        yield Difference(
+            first=case.first.value,
+            second=case.second.value,
+            delta=numbers[0],
+            stderr=numbers[1],
+            floor=numbers[2],
+            degrees=degrees,
+            paired=paired,
+            margin=case.margin,
+            p_value=numbers[3],
+            interpolated=numbers[4],
+        )
 
 
-def _p_value(size: float, stderr: float, degrees: int) -> float:
-    if not (math.isfinite(size) and math.isfinite(stderr)) or degrees < 1:
-        return math.nan
-    if stderr == 0.0:
-        return 1.0 if size == 0.0 else 0.0
-    return float(2 * stdtr(degrees, -size / stderr))
+def _p_values(sizes: FloatArray, stderr: FloatArray, degrees: int) -> FloatArray:
+    """(N,) two-sided; NaN where a size or its error is unknown."""
+    known = np.isfinite(sizes) & np.isfinite(stderr) & (degrees >= 1)
+    certain = stderr == 0.0
+    p_values = 2 * stdtr(degrees, -sizes / np.where(certain, 1.0, stderr))
+    p_values = np.where(certain, np.where(sizes == 0.0, 1.0, 0.0), p_values)
+    return np.where(known, p_values, np.nan)
 
 
 def decide(differences: Sequence[Difference]) -> list[Difference]:

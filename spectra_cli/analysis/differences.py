@@ -6,19 +6,22 @@ Source: specs E2, E3, E5, E6.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from spectra_cli.analysis.decisions import Difference, Estimated, Verdict, decide, difference
+from spectra_cli.analysis.alike import alike
+from spectra_cli.analysis.decisions import Case, Difference, Estimated, Verdict, decide, differences
 from spectra_cli.analysis.points import (
     NumberAt,
     Point,
+    SpectraAt,
+    arounds,
+    by_place,
     log_noise_scales,
-    of_place,
+    place_of,
     spectra_at,
-    spectrum_at,
     why_not_between,
 )
 from spectra_cli.analysis.quantities import (
@@ -36,7 +39,7 @@ from spectra_cli.core.types import Site
 from spectra_cli.statistics.statistic import GRADIENTS
 
 NO_NOISE = "measured exactly: the probe puts no noise on it, so that there is no noise floor"
-NO_BLOCKS = "no standard error: measured in fewer than two blocks of the probe"
+NO_BLOCKS = "no standard error: no values without each block of the probe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,28 +141,27 @@ def differences_at(
         By place and number; a number that one of the runs does not have is NaN, with a reason.
     """
     choice = choice or Choice()
-    found: list[SiteDifference] = []
-    ours, theirs = spectra_at(first), spectra_at(second)
+    ours, theirs = arounds(first), arounds(second)
     scales = [log_noise_scales(p) if choice.names(LOG_NOISE_SCALE) else {} for p in (first, second)]
-    for pair in site_pairs(first.before, second.before):
-        if not choice.wants(pair.first.site, pair.first.measurement):
-            continue
-        a, b = spectrum_at(first, pair.first, ours), spectrum_at(second, pair.second, theirs)
-        if a is None or b is None:
-            continue
-        numbers = [
-            (q.name, q.margin, a.number(q), b.number(q))
-            for q in quantities(pair.first, pair.second, choice.statistics)
-        ]
-        if pair.first.measurement == GRADIENTS:
-            x, y = scales[0].get(pair.first.site), scales[1].get(pair.second.site)
-            if x is not None and y is not None:
-                numbers.append((LOG_NOISE_SCALE, margin_of(LOG_NOISE_SCALE), x, y))
-        here = _Place(pair=pair, target=target, paired=paired)
-        found += [here.number(*number) for number in numbers]
-        wanted = [name for name in DISTANCE_MARGINS if choice.names_distance(name, pair.first.measurement)]
-        found += [here.distance(*one) for one in distances(a, b, wanted, paired=paired)]
-    return found
+    pairs = [
+        pair
+        for pair in site_pairs(first.before, second.before)
+        if choice.wants(pair.first.site, pair.first.measurement)
+        and place_of(pair.first) in ours
+        and place_of(pair.second) in theirs
+    ]
+    spectra = [(ours[place_of(pair.first)], theirs[place_of(pair.second)]) for pair in pairs]
+    found: dict[int, list[SiteDifference]] = {}
+    for chosen in alike(spectra):
+        together = _Together(
+            pairs=[pairs[i] for i in chosen],
+            first=spectra_at(first, [spectra[i][0] for i in chosen]),
+            second=spectra_at(second, [spectra[i][1] for i in chosen]),
+            target=target,
+            paired=paired,
+        )
+        found |= zip(chosen, together.differences(choice, scales), strict=True)
+    return [one for place in range(len(pairs)) for one in found[place]]
 
 
 def decided(found: Sequence[SiteDifference]) -> list[SiteDifference]:
@@ -180,36 +182,73 @@ def decided(found: Sequence[SiteDifference]) -> list[SiteDifference]:
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Place:
-    """One measurement at one place of two runs, at one point."""
+# place among those that are alike, name, margin, in A, in B
+_Number = tuple[int, str, float, NumberAt, NumberAt]
 
-    pair: SitePair
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Together:
+    """Places of two runs at one point whose spectra are alike."""
+
+    pairs: Sequence[SitePair]
+    first: SpectraAt
+    second: SpectraAt
     target: float
     paired: bool
 
-    def number(self, name: str, margin: float, first: NumberAt, second: NumberAt) -> SiteDifference:
-        a, b = first.estimated, second.estimated
-        paired = self.paired and a.block_sizes == b.block_sizes
-        found = difference(a, b, paired=paired, margin=margin)
-        numbers = ("A", first), ("B", second)
-        why = [f"{run}: {one.reason}" for run, one in numbers if one.reason]
-        if math.isfinite(found.delta) and self.pair.first.measurement not in EXACT:
-            why += [f"{run}: {none}" for run, one in numbers if (none := _no_error(one.estimated))]
-        return self._difference(name, found, "; ".join(why), (a, b))
+    @property
+    def measurement(self) -> str:
+        return self.first.some.measurement
 
-    def distance(self, name: str, found: Difference, reason: str) -> SiteDifference:
-        return self._difference(name, found, reason)
+    def differences(
+        self, choice: Choice, scales: Sequence[Mapping[Site, NumberAt]]
+    ) -> list[list[SiteDifference]]:
+        """At each place, the numbers, then the distances."""
+        numbers: list[_Number] = []
+        for q in quantities(self.first.some, self.second.some, choice.statistics):
+            both = zip(self.first.numbers(q), self.second.numbers(q), strict=True)
+            numbers += [(i, q.name, q.margin, a, b) for i, (a, b) in enumerate(both)]
+        if self.measurement == GRADIENTS:
+            for i, pair in enumerate(self.pairs):
+                x, y = scales[0].get(pair.first.site), scales[1].get(pair.second.site)
+                if x is not None and y is not None:
+                    numbers.append((i, LOG_NOISE_SCALE, margin_of(LOG_NOISE_SCALE), x, y))
+        found: list[list[SiteDifference]] = [[] for _ in self.pairs]
+        judged = differences([self._case(a.estimated, b.estimated, margin) for _, _, margin, a, b in numbers])
+        for (i, name, _, a, b), one in zip(numbers, judged, strict=True):
+            found[i].append(self._number(self.pairs[i], name, one, a, b))
+        wanted = [name for name in DISTANCE_MARGINS if choice.names_distance(name, self.measurement)]
+        of_sites = distances(self.first, self.second, wanted, paired=self.paired)
+        for here, pair, apart in zip(found, self.pairs, of_sites, strict=True):
+            here += [self._difference(pair, *one) for one in apart]
+        return found
+
+    def _number(
+        self, pair: SitePair, name: str, found: Difference, a: NumberAt, b: NumberAt
+    ) -> SiteDifference:
+        numbers = ("A", a), ("B", b)
+        why = [f"{run}: {number.reason}" for run, number in numbers if number.reason]
+        if math.isfinite(found.delta) and self.measurement not in EXACT:
+            why += [f"{run}: {none}" for run, number in numbers if (none := _no_error(number.estimated))]
+        return self._difference(pair, name, found, "; ".join(why), (a.estimated, b.estimated))
+
+    def _case(self, a: Estimated, b: Estimated, margin: float) -> Case:
+        return Case(first=a, second=b, paired=self.paired and a.block_sizes == b.block_sizes, margin=margin)
 
     def _difference(
-        self, name: str, found: Difference, reason: str, numbers: tuple[Estimated, Estimated] | None = None
+        self,
+        pair: SitePair,
+        name: str,
+        found: Difference,
+        reason: str,
+        numbers: tuple[Estimated, Estimated] | None = None,
     ) -> SiteDifference:
-        exact = self.pair.first.measurement in EXACT and math.isfinite(found.delta)
+        exact = self.measurement in EXACT and math.isfinite(found.delta)
         return SiteDifference(
-            measurement=self.pair.first.measurement,
+            measurement=self.measurement,
             statistic=name,
-            site=self.pair.first.site,
-            other=self.pair.second.site,
+            site=pair.first.site,
+            other=pair.second.site,
             target=self.target,
             found=found,
             reason="; ".join(filter(None, (reason, NO_NOISE if exact else ""))),
@@ -246,10 +285,10 @@ def left_out(first: Point, second: Point, choice: Choice) -> Iterator[LeftOut]:
     pairs = list(site_pairs(first.before, second.before))
     for of_second, point in ((False, first), (True, second)):
         own = [pair.second if of_second else pair.first for pair in pairs]
-        paired, later = set(map(id, own)), of_place(point.after)
+        paired, later = set(map(id, own)), by_place(point.after)
         for one in point.before.spectra:
             alone = id(one) not in paired
             why = "the other run has none there" if alone else ""
-            why = why or why_not_between(one, later.get((one.measurement, one.site)))
+            why = why or why_not_between(one, later.get(place_of(one)))
             if why and choice.wants(one.site, one.measurement):
                 yield LeftOut(of_second=of_second, measurement=one.measurement, site=one.site, reason=why)

@@ -10,18 +10,19 @@ distance to the nearer checkpoint is the slope of the number, which interpolatio
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spectra_cli.analysis.decisions import Estimated
 from spectra_cli.analysis.matching import Bracket
 from spectra_cli.analysis.quantities import Quantity
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Provenance, Scalar, Site, Spectrum
-from spectra_cli.statistics.jackknife import standard_error, with_replicates
+from spectra_cli.statistics.jackknife import stack_with_replicates, standard_error
 from spectra_cli.statistics.noise_scale import NOISE, SIGNAL, noise_scale_rows
-from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, Estimate, estimate
+from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, Estimate, estimates
 
 # setting of the scan that says of how many sequences a measurement is made
 _SEQUENCES = {
@@ -29,6 +30,7 @@ _SEQUENCES = {
     GRADIENTS: "num_gradient_sequences",
     GRADIENT_MATRIX: "num_gradient_sequences",
 }
+BoolArray = NDArray[np.bool_]
 # A scan leaves out at most this share of sequences, those without a finite loss.
 _DROPPED = 0.01
 
@@ -115,13 +117,28 @@ class NumberAt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SpectrumAt:
-    """One spectrum of a run at a point: at its checkpoints, with their delete-one-block rows."""
+class Around:
+    """A spectrum at the checkpoints of a point; the third is None where it is of another size, or missing."""
 
-    point: Point
     before: Spectrum
     after: Spectrum
     third: Spectrum | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpectraAt:
+    """Spectra of a run at a point that are worked out together, at S sites.
+
+    They are of one measurement and have as many values, K, and the same blocks.
+
+    Attributes:
+        sites: (S,) each spectrum at the checkpoints of the point.
+        rows_before, rows_after: (S, 1 + B, K) with the delete-one-block rows.
+        with_loss: the blocks are those of the loss.
+    """
+
+    point: Point
+    sites: Sequence[Around]
     rows_before: FloatArray
     rows_after: FloatArray
     with_loss: bool
@@ -129,59 +146,87 @@ class SpectrumAt:
     @property
     def block_sizes(self) -> tuple[int, ...]:
         """Samples in each block."""
-        return self.before.block_sizes
+        return self.some.block_sizes
 
-    def number(self, quantity: Quantity) -> NumberAt:
-        """A statistic of the spectrum at the point."""
-        found = [estimate(quantity.statistic, self.before, self.rows_before)]
-        if self.after is not self.before:
-            found.append(estimate(quantity.statistic, self.after, self.rows_after))
-        reason = next((one.reason for one in found if one.reason), "")
-        for one in found:
+    @property
+    def some(self) -> Spectrum:
+        """One of the spectra, for what they have in common."""
+        return self.sites[0].before
+
+    def numbers(self, quantity: Quantity) -> list[NumberAt]:
+        """(S,) a statistic of each spectrum at the point."""
+        ends = [estimates(quantity.statistic, [one.before for one in self.sites], self.rows_before)]
+        if self.point.after is not self.point.before:
+            ends.append(estimates(quantity.statistic, [one.after for one in self.sites], self.rows_after))
+        there = [one.third for one in self.sites if one.third is not None]
+        rows = np.array([one.eigenvalues()[None] for one in there])
+        third = iter(estimates(quantity.statistic, there, rows) if there else ())
+        return [
+            self._number(quantity, found, None if one.third is None else next(third))
+            for one, *found in zip(self.sites, *ends, strict=True)
+        ]
+
+    def _number(self, quantity: Quantity, ends: Sequence[Estimate], third: Estimate | None) -> NumberAt:
+        for one in ends:
             if not one.status.has_value:
                 return NumberAt(estimated=nothing(self.block_sizes), reason=one.reason)
-        rows = [_as_compared(one, quantity, self.before) for one in found]
-        third = None
-        if self.third is not None:
-            there = estimate(quantity.statistic, self.third, self.third.eigenvalues()[None, :])
-            third = _as_compared(there, quantity, self.before)[0] if there.status.has_value else None
+        width = self.some.values.size
+        rows = [_as_compared(one, quantity, width) for one in ends]
+        known = third is not None and third.status.has_value
         number = interpolated(
-            self.point, rows[0], rows[-1], third, self.block_sizes, with_loss=self.with_loss
+            self.point,
+            rows[0],
+            rows[-1],
+            _as_compared(third, quantity, width)[0] if third is not None and known else None,
+            self.block_sizes if rows[0].size > 1 else (),
+            with_loss=self.with_loss,
         )
-        return NumberAt(estimated=number, reason=reason)
+        return NumberAt(estimated=number, reason=next((one.reason for one in ends if one.reason), ""))
 
     def eigenvalues(self) -> FloatArray:
-        """(1 + B, rank) the whole spectrum at the point, interpolated in its logarithm."""
-        if self.before is self.after:
+        """(S, 1 + B, K) the whole spectra at the point, interpolated in their logarithm."""
+        if self.point.before is self.point.after:
             return self.rows_before
-        rows = self.rows_before, self.rows_after
-        both = (rows[0] > 0) & (rows[1] > 0)
-        logs = self.point.interpolate(*(_log(one) for one in rows), with_loss=self.with_loss)
-        return np.where(both, np.exp(logs), 0.0)
+        before, after = self.rows_before, self.rows_after
+        ends = [log_or_zero(one).swapaxes(0, 1) for one in (before, after)]
+        found: FloatArray = np.exp(self.point.interpolate(*ends, with_loss=self.with_loss).swapaxes(0, 1))
+        found[(before <= 0) | (after <= 0)] = 0.0
+        return found
 
-    def bends(self, spectrum: FloatArray) -> bool:
-        """Whether the third checkpoint shows how the spectrum bends, or there is nothing to bend."""
-        if self.before is self.after or self.point.bracket.share in (0.0, 1.0):
-            return True
-        return self.third is not None and bool((self.third.eigenvalues()[spectrum > 0] > 0).all())
+    def bends(self, spectra: FloatArray) -> BoolArray:
+        """(S,) whether the third checkpoint shows how each spectrum, (S, K), bends, or nothing can."""
+        if self.point.before is self.point.after or self.point.bracket.share in (0.0, 1.0):
+            return np.ones(len(self.sites), dtype=bool)
+        return np.array(
+            [
+                one.third is not None and bool((one.third.eigenvalues()[own > 0] > 0).all())
+                for one, own in zip(self.sites, spectra, strict=True)
+            ]
+        )
 
-    def elsewhere(self, spectrum: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The spectrum of the whole probe, (rank,), where the loss is off by a standard error, and bent.
+    def elsewhere(self, spectra: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The spectra of the whole probe, (S, K), where the loss is off by a standard error, and bent.
 
-        The first is the same where the blocks of the loss are the spectrum's own, whose rows have its noise.
+        The first are the same where the blocks of the loss are the spectra's own, whose rows have its noise.
         """
-        if self.before is self.after:
-            return spectrum, spectrum
-        point, ends = self.point, (_log(self.rows_before[:1]), _log(self.rows_after[:1]))
-        third = None
-        if self.third is not None and self.bends(spectrum):
-            third = _log(self.third.eigenvalues())
-        bent = np.where(spectrum > 0, point.bend(*ends, third), 0.0)
+        if self.point.before is self.point.after:
+            return spectra, spectra
+        point, positive = self.point, spectra > 0
+        # the whole probe alone: (1, S, K)
+        before, after = (
+            log_or_zero(one[:, :1]).swapaxes(0, 1) for one in (self.rows_before, self.rows_after)
+        )
+        bend = point.bend(before, after, None)
+        known = np.flatnonzero(self.bends(spectra)).tolist()
+        thirds = [self.sites[place].third for place in known]
+        there = np.array([log_or_zero(one.eigenvalues()) for one in thirds if one is not None])
+        if there.size:
+            bend[known] = point.bend(before[:, known], after[:, known], there)
+        bent = spectra * np.exp(np.where(positive, bend, 0.0))
         if self.with_loss or not point.moves:
-            return spectrum, spectrum * np.exp(bent)
-        error = standard_error(point.loss_noise, point.loss_sizes)
-        moved = np.where(spectrum > 0, point.slope(*ends) * error, 0.0)
-        return spectrum * np.exp(-moved), spectrum * np.exp(bent)
+            return spectra, bent
+        off = point.slope(before, after) * standard_error(point.loss_noise, point.loss_sizes)
+        return spectra * np.exp(-np.where(positive, off, 0.0)), bent
 
 
 def nothing(block_sizes: tuple[int, ...]) -> Estimated:
@@ -189,14 +234,14 @@ def nothing(block_sizes: tuple[int, ...]) -> Estimated:
     return Estimated(per_row=np.full(1 + len(block_sizes), np.nan), block_sizes=block_sizes)
 
 
-def of_place(checkpoint: CheckpointSpectra) -> Mapping[tuple[str, Site], Spectrum]:
-    """The spectra of a checkpoint by measurement and place."""
-    return {(s.measurement, s.site): s for s in checkpoint.spectra}
+def place_of(spectrum: Spectrum) -> tuple[str, Site]:
+    """Measurement and place, by which a spectrum is found at other checkpoints."""
+    return spectrum.measurement, spectrum.site
 
 
-def spectra_at(point: Point) -> tuple[Mapping[tuple[str, Site], Spectrum], ...]:
-    """The spectra of the later and of the third checkpoint, to be found from the earlier one's."""
-    return of_place(point.after), {} if point.third is None else of_place(point.third)
+def by_place(checkpoint: CheckpointSpectra) -> dict[tuple[str, Site], Spectrum]:
+    """The spectra of a checkpoint."""
+    return {place_of(spectrum): spectrum for spectrum in checkpoint.spectra}
 
 
 def why_not_between(before: Spectrum, after: Spectrum | None) -> str:
@@ -208,23 +253,28 @@ def why_not_between(before: Spectrum, after: Spectrum | None) -> str:
     return ""
 
 
-def spectrum_at(
-    point: Point, before: Spectrum, others: tuple[Mapping[tuple[str, Site], Spectrum], ...]
-) -> SpectrumAt | None:
-    """A spectrum of the earlier checkpoint with those of the others; None where the later has none alike."""
-    key = before.measurement, before.site
-    after, third = (one.get(key) for one in others)
-    if after is None or why_not_between(before, after):
-        return None
-    rows = with_replicates(before)
-    return SpectrumAt(
+def arounds(point: Point) -> dict[tuple[str, Site], Around]:
+    """The spectra of the earlier checkpoint with those of the others; without those the later has none of."""
+    later, third = by_place(point.after), {} if point.third is None else by_place(point.third)
+    found = {}
+    for key, before in by_place(point.before).items():
+        after, beyond = later.get(key), third.get(key)
+        if after is not None and not why_not_between(before, after):
+            alike = beyond is not None and beyond.values.size == before.values.size
+            found[key] = Around(before=before, after=after, third=beyond if alike else None)
+    return found
+
+
+def spectra_at(point: Point, sites: Sequence[Around]) -> SpectraAt:
+    """Spectra that have as many values, and the same blocks."""
+    rows = stack_with_replicates([one.before for one in sites])
+    same = point.before is point.after
+    return SpectraAt(
         point=point,
-        before=before,
-        after=after,
-        third=third if third is not None and third.values.size == before.values.size else None,
+        sites=sites,
         rows_before=rows,
-        rows_after=rows if after is before else with_replicates(after),
-        with_loss=point.moves and point.has_blocks_of(before.measurement),
+        rows_after=rows if same else stack_with_replicates([one.after for one in sites]),
+        with_loss=point.moves and point.has_blocks_of(sites[0].before.measurement),
     )
 
 
@@ -280,8 +330,10 @@ def _signals(checkpoint: CheckpointSpectra) -> dict[Site, tuple[Scalar, Scalar]]
     return {site: (both[SIGNAL], both[NOISE]) for site, both in found.items() if len(both) == 2}
 
 
-def _as_compared(found: Estimate, quantity: Quantity, spectrum: Spectrum) -> FloatArray:
-    values = found.per_row / spectrum.values.size if quantity.per_value else found.per_row
+def _as_compared(found: Estimate, quantity: Quantity, width: int) -> FloatArray:
+    # numbers without delete-one-block values, such as the effective rows a dimension, have the value alone
+    rows = found.per_row if found.per_row.size else np.array([found.value])
+    values = rows / width if quantity.per_value else rows
     if not quantity.logarithm:
         return values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -289,6 +341,8 @@ def _as_compared(found: Estimate, quantity: Quantity, spectrum: Spectrum) -> Flo
     return np.where(np.isfinite(logs), logs, np.nan)
 
 
-def _log(values: FloatArray) -> FloatArray:
-    """The logarithm; 0 of a zero."""
-    return np.log(np.where(values > 0, values, 1.0))
+def log_or_zero(values: FloatArray) -> FloatArray:
+    """The logarithm; 0 of a zero, for sums of `x log x`, where nothing counts as nothing."""
+    positive = values > 0
+    logs: FloatArray = np.log(values if positive.all() else np.where(positive, values, 1.0))
+    return logs

@@ -7,13 +7,13 @@ models' spectra are equal. Source: specs E2, E5; the noise of a norm: `distance_
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from spectra_cli.analysis.decisions import Difference
 from spectra_cli.analysis.distance_noise import absolute_sum_noise, squared_norm_noise
-from spectra_cli.analysis.points import SpectrumAt
+from spectra_cli.analysis.points import SpectraAt
 from spectra_cli.analysis.quantities import (
     DISTANCE_MARGINS,
     EXACT,
@@ -26,38 +26,47 @@ from spectra_cli.analysis.quantities import (
 )
 from spectra_cli.analysis.spectral_gaps import Sampled, exact_norm, gaps_between, norm_of, sampled
 from spectra_cli.core.types import Spectrum
-from spectra_cli.statistics.jackknife import standard_error
+from spectra_cli.statistics.jackknife import standard_errors
 
 # Sample eigenvalues are biased by few samples; the bias cancels only between equal numbers of them.
 LARGEST_SAMPLE_RATIO = 1.01
+Distance = tuple[str, Difference, str]
 
 
 def distances(
-    first: SpectrumAt, second: SpectrumAt, names: Sequence[str], *, paired: bool
-) -> Iterator[tuple[str, Difference, str]]:
-    """The distances of two spectra at a point as (name, distance, why there is none).
+    first: SpectraAt, second: SpectraAt, names: Sequence[str], *, paired: bool
+) -> list[list[Distance]]:
+    """At each site, the distances of two spectra at a point as (name, distance, why there is none).
 
     Spectra of different width are compared at equal relative ranks, those of the narrower one: the names
     then end in `_frac`.
+
+    Args:
+        first, second: A and B at the same sites, which are `alike`.
+        names: of the distances.
+        paired: both runs were measured on the same probe.
     """
-    widths = [one.before.values.size for one in (first, second)]
+    a, b = first.some, second.some
+    widths, num_sites = (a.values.size, b.values.size), len(first.sites)
     suffix = "" if widths[0] == widths[1] else FRACTIONAL
-    why = _why_not(first.before, second.before)
-    window = tail_window(first.before if widths[0] <= widths[1] else second.before)
+    why = _why_not(a, b)
+    window = tail_window(a if widths[0] <= widths[1] else b)
     paired = paired and first.block_sizes == second.block_sizes
     if not why and min(widths) < HEAD_RANKS:
         why = f"the spectra have fewer than {HEAD_RANKS} values"
     runs = [sampled(one, min(widths), window) for one in (first, second)] if names and not why else []
+    found: list[list[Distance]] = [[] for _ in range(num_sites)]
     for name in names:
         missing = why
         if name == TAIL_LOG_DISTANCE and window is None:
             missing = missing or "the window of the tail does not fit these spectra"
         if missing:
-            found = _unknown(name, paired=paired)
+            of_sites = [_unknown(name, paired=paired)] * num_sites
         else:
-            found = _distance(name, runs[0], runs[1], paired=paired)
-            missing = _why_unknown(first, found)
-        yield name + suffix, found, missing
+            of_sites = _distances(name, runs[0], runs[1], paired=paired)
+        for here, one in zip(found, of_sites, strict=True):
+            here.append((name + suffix, one, missing or _why_unknown(one, exact=a.measurement in EXACT)))
+    return found
 
 
 def _why_not(first: Spectrum, second: Spectrum) -> str:
@@ -69,43 +78,53 @@ def _why_not(first: Spectrum, second: Spectrum) -> str:
     return ""
 
 
-def _why_unknown(first: SpectrumAt, found: Difference) -> str:
+def _why_unknown(found: Difference, *, exact: bool) -> str:
     if not math.isfinite(found.delta):
         return "an eigenvalue in its window is zero"
-    if first.before.measurement in EXACT or math.isfinite(found.p_value):
+    if exact or math.isfinite(found.p_value):
         return ""
     return "no standard error: fewer than two blocks of the probe, or a zero eigenvalue without one of them"
 
 
-def _distance(name: str, first: Sampled, second: Sampled, *, paired: bool) -> Difference:
-    """The distance with its standard error, its floor, and the chance that it is noise alone."""
+def _distances(name: str, first: Sampled, second: Sampled, *, paired: bool) -> list[Difference]:
+    """The distance at each site with its standard error, its floor, and the chance that it is noise alone."""
     power = 2 if name == JENSEN_SHANNON else 1
     if not (first.sizes and second.sizes):
-        return _unknown(name, paired=paired, value=exact_norm(name, first, second) ** power)
+        values = exact_norm(name, first, second) ** power
+        return [_unknown(name, paired=paired, value=value) for value in values.tolist()]
     gaps = gaps_between(name, first, second, paired=paired)
-    norm = float(norm_of(name, gaps.whole)[0])
+    norm = norm_of(name, gaps.whole)[:, 0]
     # a norm is off by no more than the norm of what its gaps are off by
     bends = norm_of(name, gaps.bent)
-    bent = float(bends[np.isfinite(bends)].sum())
+    bent = np.where(np.isfinite(bends), bends, 0.0).sum(-1)
     noise_of = absolute_sum_noise if name == RANK_WASSERSTEIN else squared_norm_noise
     noise = unpaired = noise_of(gaps.unpaired, len(first.sizes) + len(second.sizes) - 2)
     if paired:
         noise = noise_of(gaps.noise, len(first.sizes) - 1)
-    errors = [standard_error(norm_of(name, rows) ** power, sizes) for rows, sizes in gaps.left_out]
-    errors += (norm_of(name, gaps.whole + gaps.moved) ** power - norm**power).tolist()
-    known = math.isfinite(norm)
-    return Difference(
-        first=math.nan,
-        second=math.nan,
-        delta=norm**power,
-        stderr=math.hypot(*errors),
-        floor=unpaired.quantile() ** power,
-        degrees=noise.degrees,
-        paired=paired,
-        margin=DISTANCE_MARGINS[name],
-        p_value=noise.p_value(max(norm - bent, 0.0)) if known else math.nan,
-        interpolated=(norm + bent) ** power - norm**power if known else 0.0,
+    errors = [standard_errors(norm_of(name, rows) ** power, sizes) for rows, sizes in gaps.left_out]
+    errors += [norm_of(name, gaps.whole + gaps.moved).T ** power - norm**power]
+    columns = (
+        norm**power,
+        np.sqrt(np.square(np.vstack(errors)).sum(0)),
+        unpaired.quantile() ** power,
+        noise.p_value(np.maximum(norm - bent, 0.0)),
+        np.where(np.isfinite(norm), (norm + bent) ** power - norm**power, 0.0),
     )
+    return [
+        Difference(
+            first=math.nan,
+            second=math.nan,
+            delta=delta,
+            stderr=stderr,
+            floor=floor,
+            degrees=noise.degrees,
+            paired=paired,
+            margin=DISTANCE_MARGINS[name],
+            p_value=p_value if math.isfinite(delta) else math.nan,
+            interpolated=interpolated,
+        )
+        for delta, stderr, floor, p_value, interpolated in zip(*(c.tolist() for c in columns), strict=True)
+    ]
 
 
 def _unknown(name: str, *, paired: bool, value: float = math.nan) -> Difference:

@@ -43,29 +43,49 @@ def verdict_lines(
         most: places that are told; the others are counted.
     """
     told = findings(differences)
-    lines = [_sentence(found, differences, axis, other) for found in told[:most]]
+    targets = tuple(dict.fromkeys(d.target for d in differences))
+    places: dict[tuple[str, str], list[SiteDifference]] = {}
+    for one in differences:
+        places.setdefault((one.measurement, one.site.component), []).append(one)
+    lines = [
+        _sentence(found, places[found[0].measurement, found[0].component], targets, axis, other)
+        for found in told[:most]
+    ]
     if len(told) > most:
         lines.append(f"and findings at {len(told) - most} more places; --format csv has every number")
     return [*lines, *_summary(differences, other)]
 
 
-def _sentence(found: Sequence[Finding], differences: Sequence[SiteDifference], axis: str, other: str) -> str:
-    """What moved at one place: `where: what, what, what at loss 3.28, ...; head equal within 0.05`."""
+def _sentence(
+    found: Sequence[Finding],
+    here: Sequence[SiteDifference],
+    targets: Sequence[float],
+    axis: str,
+    other: str,
+) -> str:
+    """What moved at one place: `where: what, what, what at loss 3.28, ...; head equal within 0.05`.
+
+    Args:
+        found: its findings at one point.
+        here: all differences of that measurement and component.
+        targets: all aligned points.
+        axis, other: see `verdict_lines`.
+    """
     kept = [one for one in found if _says_more(one, found)][:MOST_PHRASES]
     phrases = [_moved(one, f" in {other}" if i == 0 else "") for i, one in enumerate(kept)]
     left = len(found) - len(phrases)
     more = f" (and {left} more number{'s' * (left > 1)})" if left else ""
     at = f"{axis} {_number(found[0].target)}"
-    beside = _elsewhere(kept, differences) + _head(found, differences)
+    beside = _elsewhere(kept, here, targets) + _head(found, here)
     return f"{where(found[0])}: {', '.join(phrases)}{more} at {at}{beside}"
 
 
-def _elsewhere(told: Sequence[Finding], differences: Sequence[SiteDifference]) -> str:
+def _elsewhere(told: Sequence[Finding], here: Sequence[SiteDifference], targets: Sequence[float]) -> str:
     """At how many other points each of these numbers moved so, in half of the layers or more."""
-    others = dict.fromkeys(d.target for d in differences if d.target != told[0].target)
+    others = [target for target in targets if target != told[0].target]
     if not others:
         return ""
-    likewise = sum(all(_moves_so(one, target, differences) for one in told) for target in others)
+    likewise = sum(all(_moves_so(one, target, here) for one in told) for target in others)
     if len(others) == 1:
         return f", {'likewise' if likewise else 'not so'} at the other point"
     if likewise == len(others):
@@ -73,16 +93,16 @@ def _elsewhere(told: Sequence[Finding], differences: Sequence[SiteDifference]) -
     return f", likewise at {likewise or 'none'} of the other {len(others)} points"
 
 
-def _moves_so(one: Finding, target: float, differences: Sequence[SiteDifference]) -> bool:
-    here = [
+def _moves_so(one: Finding, target: float, here: Sequence[SiteDifference]) -> bool:
+    same = [
         d
-        for d in differences
-        if (d.measurement, d.site.component, d.statistic, d.target)
-        == (one.measurement, one.component, one.statistic, target)
+        for d in here
+        if d.statistic == one.statistic
+        and d.target == target
         and (d.site.layer in one.layers or not one.layers)
     ]
-    moved = sum(d.is_different and (d.found.delta > 0) == (one.delta > 0) for d in here)
-    return 0 < len(here) <= 2 * moved
+    moved = sum(d.is_different and (d.found.delta > 0) == (one.delta > 0) for d in same)
+    return 0 < len(same) <= 2 * moved
 
 
 def _says_more(one: Finding, beside: Sequence[Finding]) -> bool:
@@ -136,7 +156,7 @@ def _number(target: float) -> str:
     return f"{target:.0f}" if target == round(target) else f"{target:.4f}"
 
 
-def _head(found: Sequence[Finding], differences: Sequence[SiteDifference]) -> str:
+def _head(found: Sequence[Finding], here: Sequence[SiteDifference]) -> str:
     """Beside a tail that moved alone: whether the head was shown to be equal, or only not to differ."""
     names = [plain_name(one.statistic) for one in found]
     if not any(name.startswith("tail_exponent") for name in names) or "head_exponent_1_10" in names:
@@ -144,9 +164,9 @@ def _head(found: Sequence[Finding], differences: Sequence[SiteDifference]) -> st
     place = found[0]
     heads = [
         d
-        for d in differences
+        for d in here
         if plain_name(d.statistic) == "head_exponent_1_10"
-        and (d.measurement, d.site.component, d.target) == (place.measurement, place.component, place.target)
+        and d.target == place.target
         and (d.site.layer in place.layers or not place.layers)
     ]
     if not heads or any(d.is_different for d in heads):

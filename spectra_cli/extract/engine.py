@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.core.heap import give_back_heap, keep_heap
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.heap import give_back_heap, keep_heap
 from spectra_cli.extract.losses import model_losses
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,

@@ -7,7 +7,10 @@ Source: specs A7, B6, D1 to D5; A. Clauset, C. Shalizi and M. Newman (2009) on w
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
+
+import numpy as np
 
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, Status
 from spectra_cli.statistics.jackknife import standard_error
@@ -19,6 +22,7 @@ from spectra_cli.statistics.statistic import (
     WEIGHTS,
     Deferred,
     Estimate,
+    Stacked,
     Statistic,
     eigenvalue_threshold,
     never,
@@ -75,21 +79,41 @@ def _misfit(spectrum: Spectrum, lo: int, hi: int, *, tail: bool) -> str:
     return ""
 
 
-def _fit(rows: FloatArray, spectrum: Spectrum, *, lo: int, hi: int, tail: bool) -> Estimate:
-    if reason := _misfit(spectrum, lo, hi, tail=tail):
-        return unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
-    threshold = eigenvalue_threshold(spectrum)
-    per_row = rank_decay_exponent(rows, lo, hi, threshold=threshold)
+_Window = tuple[int, int]
 
-    def details() -> dict[str, float]:
-        found = fit_details(rows[0], lo, hi, threshold=threshold)
-        if spectrum.measurement != WEIGHTS:
-            found["stderr_if_independent"] = math.sqrt(2 / (spectrum.num_samples * window(lo, hi).sxx))
-        if spectrum.kind is SpectrumKind.SINGULAR_VALUES:
-            found["singular_value_exponent"] = float(per_row[0]) / 2
-        return found
 
-    return of_rows(per_row, Deferred(details))
+def _fits(
+    stack: FloatArray, spectra: Sequence[Spectrum], windows: Sequence[_Window], *, tail: bool
+) -> list[Estimate]:
+    """The exponent of each spectrum over its own window."""
+    found: dict[int, Estimate] = {}
+    alike: dict[_Window, list[int]] = {}
+    for place, (spectrum, (lo, hi)) in enumerate(zip(spectra, windows, strict=True)):
+        if reason := _misfit(spectrum, lo, hi, tail=tail):
+            found[place] = unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
+        else:
+            alike.setdefault((lo, hi), []).append(place)
+    for (lo, hi), places in alike.items():
+        of_all = len(places) == len(spectra)
+        thresholds = np.array([eigenvalue_threshold(spectra[place]) for place in places])
+        per_row = rank_decay_exponent(
+            stack if of_all else stack[places], lo, hi, threshold=thresholds[:, None]
+        )
+        for place, own in zip(places, per_row, strict=True):
+            details = partial(_details, stack[place, 0], spectra[place], lo, hi, float(own[0]))
+            found[place] = of_rows(own, Deferred(details))
+    return [found[place] for place in range(len(spectra))]
+
+
+def _details(
+    eigenvalues: FloatArray, spectrum: Spectrum, lo: int, hi: int, exponent: float
+) -> dict[str, float]:
+    found = fit_details(eigenvalues, lo, hi, threshold=eigenvalue_threshold(spectrum))
+    if spectrum.measurement != WEIGHTS:
+        found["stderr_if_independent"] = math.sqrt(2 / (spectrum.num_samples * window(lo, hi).sxx))
+    if spectrum.kind is SpectrumKind.SINGULAR_VALUES:
+        found["singular_value_exponent"] = exponent / 2
+    return found
 
 
 def effective_samples(stderr: float, lo: int, hi: int, num_samples: int) -> float:
@@ -128,28 +152,40 @@ def _judged_by_samples(fit: Estimate, spectrum: Spectrum, lo: int, hi: int) -> E
     return Estimate(value=fit.value, per_row=fit.per_row, status=status, reason=reason, details=details)
 
 
-def _head(rows: FloatArray, spectrum: Spectrum, *, lo: int, hi: int) -> Estimate:
-    return _fit(rows, spectrum, lo=lo, hi=hi, tail=False)
+def _head(stack: FloatArray, spectra: Sequence[Spectrum], *, lo: int, hi: int) -> list[Estimate]:
+    return _fits(stack, spectra, [(lo, hi)] * len(spectra), tail=False)
 
 
-def _tail(rows: FloatArray, spectrum: Spectrum, *, lo: int, hi: int) -> Estimate:
-    fit = _fit(rows, spectrum, lo=lo, hi=hi, tail=True)
-    return _judged_by_samples(fit, spectrum, lo, hi) if spectrum.measurement == ACTIVATIONS else fit
+def _tails(stack: FloatArray, spectra: Sequence[Spectrum], windows: Sequence[_Window]) -> list[Estimate]:
+    fits = _fits(stack, spectra, windows, tail=True)
+    return [
+        _judged_by_samples(fit, spectrum, *own) if spectrum.measurement == ACTIVATIONS else fit
+        for fit, spectrum, own in zip(fits, spectra, windows, strict=True)
+    ]
 
 
-def _scaled_tail(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    width = spectrum.ambient_dim
-    lo, hi = scaled_window(width)
-    if hi > 0.6 * width:
-        reason = f"ranks {lo}-{hi} are more than 0.6 of the {width} dimensions"
-        return unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
+def _tail(stack: FloatArray, spectra: Sequence[Spectrum], *, lo: int, hi: int) -> list[Estimate]:
+    return _tails(stack, spectra, [(lo, hi)] * len(spectra))
+
+
+def _scaled_tail(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
+    windows = [scaled_window(spectrum.ambient_dim) for spectrum in spectra]
+    return [
+        _too_wide(spectrum, *own) or fit
+        for fit, spectrum, own in zip(_tails(stack, spectra, windows), spectra, windows, strict=True)
+    ]
+
+
+def _too_wide(spectrum: Spectrum, lo: int, hi: int) -> Estimate | None:
     # hi <= n_eff / 4 (specs D3) follows: n_eff >= 4 width is asked of every tail.
-    return _tail(rows, spectrum, lo=lo, hi=hi)
+    if hi <= 0.6 * spectrum.ambient_dim:
+        return None
+    reason = f"ranks {lo}-{hi} are more than 0.6 of the {spectrum.ambient_dim} dimensions"
+    return unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
 
 
-def _sample_scaled_tail(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    lo, hi = sample_scaled_window(spectrum.num_samples)
-    return _tail(rows, spectrum, lo=lo, hi=hi)
+def _sample_scaled_tail(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
+    return _tails(stack, spectra, [sample_scaled_window(spectrum.num_samples) for spectrum in spectra])
 
 
 def _effective_samples_per_dimension(rows: FloatArray, spectrum: Spectrum) -> Estimate:
@@ -182,7 +218,7 @@ HEAD_EXPONENT_1_10 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 1-10; doubling the first alone adds 0.22.",
     source="Spectral Lens (arXiv 2605.05683); specs D2",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
-    function=partial(_head, lo=1, hi=10),
+    function=Stacked(partial(_head, lo=1, hi=10)),
 )
 HEAD_EXPONENT_2_10 = Statistic(
     name="head_exponent_2_10",
@@ -191,7 +227,7 @@ HEAD_EXPONENT_2_10 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 2-10: the head without its first direction.",
     source="specs D2",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
-    function=partial(_head, lo=2, hi=10),
+    function=Stacked(partial(_head, lo=2, hi=10)),
 )
 TAIL_EXPONENT_30_150 = Statistic(
     name="tail_exponent_30_150",
@@ -200,7 +236,7 @@ TAIL_EXPONENT_30_150 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150, the paper's on language models.",
     source="Spectral Lens (arXiv 2605.05683); specs D3",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
-    function=partial(_tail, lo=30, hi=150),
+    function=Stacked(partial(_tail, lo=30, hi=150)),
     by_default=_shows_30_150,
 )
 TAIL_EXPONENT_50_200 = Statistic(
@@ -210,7 +246,7 @@ TAIL_EXPONENT_50_200 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 50-200, the paper's on its toy task.",
     source="Spectral Lens (arXiv 2605.05683); specs D3",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
-    function=partial(_tail, lo=50, hi=200),
+    function=Stacked(partial(_tail, lo=50, hi=200)),
     by_default=never,
 )
 TAIL_EXPONENT_SCALED = Statistic(
@@ -220,7 +256,7 @@ TAIL_EXPONENT_SCALED = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150 of width 768, scaled to this width.",
     source="specs D3",
     measurements=(ACTIVATIONS,),
-    function=_scaled_tail,
+    function=Stacked(_scaled_tail),
 )
 TAIL_EXPONENT_SAMPLE_SCALED = Statistic(
     name="tail_exponent_sample_scaled",
@@ -229,7 +265,7 @@ TAIL_EXPONENT_SAMPLE_SCALED = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 0.06 n to 0.3 n of n gradient samples.",
     source="specs B6",
     measurements=_GRADIENT_SPECTRA,
-    function=_sample_scaled_tail,
+    function=Stacked(_sample_scaled_tail),
 )
 N_EFF_OVER_D = Statistic(
     name="n_eff_over_d",

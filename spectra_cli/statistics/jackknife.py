@@ -6,7 +6,6 @@ jackknife for unequal m", Statistics and Computing 9 (1999), equations 5 to 7.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -26,25 +25,45 @@ def delete_one_block(spectrum: Spectrum) -> FloatArray:
         (num_blocks, rank) float64, each row descending; (0, rank) without a block profile or with
         fewer than two blocks. On the eigenvalue scale also for singular values.
     """
-    eigenvalues = spectrum.eigenvalues()
-    if spectrum.block_profile is None or len(spectrum.block_sizes) < 2:
-        return np.empty((0, eigenvalues.size))
-    weights = np.array(spectrum.block_sizes, dtype=np.float64)[:, None]
-    weights /= weights.sum()
-    rows = eigenvalues - weights * spectrum.block_profile
-    rows /= 1.0 - weights
-    np.maximum(rows, 0.0, out=rows)
-    # they are nearly in order, which a stable sort makes use of
-    return np.sort(rows[:, ::-1], axis=1, kind="stable")[:, ::-1]
+    rows: FloatArray = with_replicates(spectrum)[1:]
+    return rows
 
 
 def with_replicates(spectrum: Spectrum) -> FloatArray:
     """(1 + num_blocks, rank): the eigenvalues, then those without each block in turn."""
-    return np.concatenate([spectrum.eigenvalues()[None, :], delete_one_block(spectrum)])
+    rows: FloatArray = stack_with_replicates([spectrum])[0]
+    return rows
+
+
+def stack_with_replicates(spectra: Sequence[Spectrum]) -> FloatArray:
+    """(S, 1 + num_blocks, rank): `with_replicates` of spectra of as many values and the same blocks."""
+    eigenvalues = np.array([spectrum.eigenvalues() for spectrum in spectra])[:, None]
+    profiles = [spectrum.block_profile for spectrum in spectra if spectrum.block_profile is not None]
+    if not profiles or len(spectra[0].block_sizes) < 2:
+        return eigenvalues
+    weights = np.array(spectra[0].block_sizes, dtype=np.float64)[:, None]
+    weights /= weights.sum()
+    deleted = eigenvalues - weights * np.array(profiles)
+    deleted /= 1.0 - weights
+    np.maximum(deleted, 0.0, out=deleted)
+    # they are nearly in order, which a stable sort makes use of
+    in_order = np.sort(deleted[..., ::-1], axis=-1, kind="stable")[..., ::-1]
+    return np.concatenate([eigenvalues, in_order], 1)
 
 
 def standard_error(per_row: FloatArray, block_sizes: Sequence[int]) -> float:
-    """Standard error of a number that was computed on the whole and without each block.
+    """Standard error of a number, (1 + B,), that was computed on the whole and without each block.
+
+    See `standard_errors`.
+
+    >>> round(standard_error(np.array([2.0, 2.5, 2.0, 1.5]), (1, 1, 1)), 12)  # the mean of 1, 2, 3
+    0.57735026919
+    """
+    return float(standard_errors(per_row, block_sizes))
+
+
+def standard_errors(per_row: FloatArray, block_sizes: Sequence[int]) -> FloatArray:
+    """Standard errors of numbers that were computed on the whole and without each block.
 
         SE^2 = 1/B sum_b (theta~_b - mean)^2 / (h_b - 1),   h_b = n / n_b,
         theta~_b = h_b theta - (h_b - 1) theta_(b),   mean = B theta - sum_b (1 - 1/h_b) theta_(b)
@@ -52,30 +71,30 @@ def standard_error(per_row: FloatArray, block_sizes: Sequence[int]) -> float:
     With equal blocks this is `SE^2 = (B - 1)/B sum_b (theta_(b) - mean theta_(.))^2`.
 
     Args:
-        per_row: (1 + B,) the whole first, then without each block.
+        per_row: (..., 1 + B) the whole first, then without each block.
         block_sizes: (B,) samples in each block.
 
     Returns:
-        NaN with fewer than two blocks, or if any of the numbers is NaN.
-
-    >>> round(standard_error(np.array([2.0, 2.5, 2.0, 1.5]), (1, 1, 1)), 12)  # the mean of 1, 2, 3
-    0.57735026919
+        (...,) NaN with fewer than two blocks, or where any of the 1 + B is NaN.
     """
-    theta, deleted = per_row[0], per_row[1:]
-    if deleted.size < 2:
-        return math.nan
-    h = _inverse_shares(tuple(block_sizes))
-    pseudo = h * theta - (h - 1.0) * deleted
-    mean = deleted.size * theta - (1.0 - 1.0 / h) @ deleted
-    excess = pseudo - mean
-    return math.sqrt(float(excess @ (excess / (h - 1.0))) / deleted.size)
+    if per_row.shape[-1] < 3:
+        return np.full(per_row.shape[:-1], np.nan)
+    deviations = (per_row[..., 1:] - per_row[..., :1]) @ deviations_of_blocks(tuple(block_sizes)).T
+    errors: FloatArray = np.sqrt((deviations**2).sum(-1))
+    return errors
 
 
 @lru_cache(maxsize=64)
-def _inverse_shares(block_sizes: tuple[int, ...]) -> FloatArray:
+def deviations_of_blocks(block_sizes: tuple[int, ...]) -> FloatArray:
+    """(B, B): times `theta_(b) - theta` of all blocks, what each adds to the error.
+
+    That is `(theta~_b - mean) / sqrt(B (h_b - 1))`, whose squares add up to SE^2; it is linear in the values,
+    and a constant that is common to all of them cancels.
+    """
     sizes = np.array(block_sizes, dtype=np.float64)
-    inverse: FloatArray = sizes.sum() / sizes
-    return inverse
+    h = sizes.sum() / sizes
+    matrix: FloatArray = ((1.0 - 1.0 / h) - np.diag(h - 1.0)) / np.sqrt(h.size * (h - 1.0))[:, None]
+    return matrix
 
 
 def scalar_standard_error(scalar: Scalar) -> float:

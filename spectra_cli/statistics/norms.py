@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from spectra_cli.core.types import FloatArray, Spectrum
@@ -9,14 +11,16 @@ from spectra_cli.statistics.statistic import (
     WEIGHT_UPDATES,
     WEIGHTS,
     Estimate,
+    Stacked,
     Statistic,
+    each,
     eigenvalue_threshold,
     of_rows,
 )
 
 
-def _frobenius(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    return of_rows(np.sqrt(rows.sum(axis=1)))
+def _frobenius(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
+    return each(np.sqrt(stack.sum(axis=-1)))
 
 
 def _spectral(rows: FloatArray, spectrum: Spectrum) -> Estimate:
@@ -36,7 +40,7 @@ FROBENIUS_NORM = Statistic(
     summary="Square root of the sum of squared singular values, in the unit of the weights.",
     source="specs C2",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
-    function=_frobenius,
+    function=Stacked(_frobenius),
 )
 SPECTRAL_NORM = Statistic(
     name="spectral_norm",

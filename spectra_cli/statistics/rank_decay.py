@@ -57,7 +57,9 @@ def window(lo: int, hi: int) -> Window:
     return Window(lo=lo, hi=hi, x=x, x_mean=x_mean, sxx=sxx, weights=x / sxx, bend=bend)
 
 
-def rank_decay_exponent(eigenvalues: FloatArray, lo: int, hi: int, *, threshold: float = 0.0) -> FloatArray:
+def rank_decay_exponent(
+    eigenvalues: FloatArray, lo: int, hi: int, *, threshold: float | FloatArray = 0.0
+) -> FloatArray:
     """Least-squares exponent over ranks lo..hi: `-sum_j w_j log lambda_j`.
 
     The window is never clipped: a row with fewer than `hi` values above the threshold gives NaN.
@@ -66,7 +68,7 @@ def rank_decay_exponent(eigenvalues: FloatArray, lo: int, hi: int, *, threshold:
         eigenvalues: (..., rank) descending.
         lo: first rank, from 1.
         hi: last rank, included.
-        threshold: eigenvalues at or below it are numerically zero.
+        threshold: eigenvalues at or below it are numerically zero; one for all, or one for each.
 
     Returns:
         (...,) exponents.
@@ -77,7 +79,7 @@ def rank_decay_exponent(eigenvalues: FloatArray, lo: int, hi: int, *, threshold:
     if hi > eigenvalues.shape[-1]:
         return np.full(eigenvalues.shape[:-1], np.nan)
     inside = eigenvalues[..., lo - 1 : hi]
-    resolved = inside[..., -1] > max(threshold, 0.0)
+    resolved = inside[..., -1] > np.maximum(threshold, 0.0)
     logs = np.log(np.where(resolved[..., None], inside, 1.0))
     # Relative to the first point, so that a constant spectrum gives an exact zero.
     slope = (logs - logs[..., :1]) @ window(lo, hi).weights

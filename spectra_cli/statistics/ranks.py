@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,9 @@ from spectra_cli.statistics.statistic import (
     WEIGHT_UPDATES,
     WEIGHTS,
     Estimate,
+    Stacked,
     Statistic,
+    each,
     of_rows,
     unresolved,
 )
@@ -87,12 +90,12 @@ def directions_holding(eigenvalues: FloatArray, share: float) -> FloatArray:
     return crossing
 
 
-def _rankme_cov(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    return of_rows(effective_rank(rows))
+def _rankme_cov(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
+    return each(effective_rank(stack))
 
 
-def _rankme_sv(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    return of_rows(effective_rank(np.sqrt(rows)))
+def _rankme_sv(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
+    return each(effective_rank(np.sqrt(stack)))
 
 
 def _normalized_entropy(rows: FloatArray, spectrum: Spectrum) -> Estimate:
@@ -105,14 +108,16 @@ def _participation(rows: FloatArray, spectrum: Spectrum) -> Estimate:
     return of_rows(participation_ratio(rows))
 
 
-def _stable(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    return of_rows(stable_rank(rows))
+def _stable(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
+    return each(stable_rank(stack))
 
 
-def _top_share(rows: FloatArray, spectrum: Spectrum, *, k: int) -> Estimate:
-    if rows.shape[1] < k:
-        return unresolved(f"the first {k} eigenvalues were asked for, the spectrum has {rows.shape[1]}")
-    return of_rows(rows[:, :k].sum(axis=1) / _total(rows))
+def _top_share(stack: FloatArray, spectra: Sequence[Spectrum], *, k: int) -> list[Estimate]:
+    rank = stack.shape[-1]
+    if rank < k:
+        few = unresolved(f"the first {k} eigenvalues were asked for, the spectrum has {rank}")
+        return [few] * len(spectra)
+    return each(stack[..., :k].sum(axis=-1) / _total(stack))
 
 
 def _rank_at(rows: FloatArray, spectrum: Spectrum, *, share: float) -> Estimate:
@@ -131,7 +136,7 @@ RANKME_COV = Statistic(
     summary="exp(-sum p ln p), p = eigenvalues over their sum: effective number of directions.",
     source="Tracing the Representation Geometry (arXiv 2509.23024); specs D7",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
-    function=_rankme_cov,
+    function=Stacked(_rankme_cov),
 )
 RANKME_SV = Statistic(
     name="rankme_sv",
@@ -140,7 +145,7 @@ RANKME_SV = Statistic(
     summary="exp(-sum q ln q), q = singular values over their sum; not comparable with rankme_cov.",
     source="Garrido et al. 2023 (arXiv 2210.02885); specs D7",
     measurements=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
-    function=_rankme_sv,
+    function=Stacked(_rankme_sv),
 )
 PARTICIPATION_RATIO = Statistic(
     name="participation_ratio",
@@ -158,7 +163,7 @@ STABLE_RANK = Statistic(
     summary="Sum of eigenvalues over the largest; of a matrix, squared Frobenius over spectral norm.",
     source="Rudelson and Vershynin 2007; specs C2, D7",
     measurements=_ALL,
-    function=_stable,
+    function=Stacked(_stable),
 )
 TOP1_SHARE = Statistic(
     name="top1_share",
@@ -167,7 +172,7 @@ TOP1_SHARE = Statistic(
     summary="Largest eigenvalue over the sum of all.",
     source="specs D2, D7",
     measurements=_ALL,
-    function=partial(_top_share, k=1),
+    function=Stacked(partial(_top_share, k=1)),
 )
 TOP10_SHARE = Statistic(
     name="top10_share",
@@ -176,7 +181,7 @@ TOP10_SHARE = Statistic(
     summary="Sum of the 10 largest eigenvalues over the sum of all.",
     source="specs D2, D7",
     measurements=_ALL,
-    function=partial(_top_share, k=10),
+    function=Stacked(partial(_top_share, k=10)),
 )
 TOP50_SHARE = Statistic(
     name="top50_share",
@@ -185,7 +190,7 @@ TOP50_SHARE = Statistic(
     summary="Sum of the 50 largest eigenvalues over the sum of all.",
     source="specs D7",
     measurements=_ALL,
-    function=partial(_top_share, k=50),
+    function=Stacked(partial(_top_share, k=50)),
 )
 RANK_90 = Statistic(
     name="rank_90",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -92,6 +92,21 @@ def never(spectrum: Spectrum) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """The function of a statistic that works on spectra of one size all at once.
+
+    Attributes:
+        many: (eigenvalues (S, 1 + B, rank), S spectra) -> S estimates.
+    """
+
+    many: Callable[[FloatArray, Sequence[Spectrum]], list[Estimate]]
+
+    def __call__(self, rows: FloatArray, spectrum: Spectrum) -> Estimate:
+        """The estimate of one spectrum."""
+        return self.many(rows[None], [spectrum])[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistic(Definition):
     """A number computed from one spectrum.
@@ -99,7 +114,8 @@ class Statistic(Definition):
     Attributes:
         measurements: names of the measurements whose spectra it is defined for.
         function: (eigenvalues (1 + B, rank), spectrum) -> Estimate; the rows are the whole spectrum
-            and its delete-one-block replicates, the spectrum gives sizes, kind and threshold.
+            and its delete-one-block replicates, the spectrum gives sizes, kind and threshold. `Stacked` where
+            many spectra at once cost less than one after the other.
         by_default: whether it is computed for this spectrum when no statistic is asked for by name.
     """
 
@@ -116,6 +132,13 @@ def unresolved(reason: str, details: Mapping[str, float] | None = None) -> Estim
 def of_rows(per_row: FloatArray, details: Mapping[str, float] | None = None) -> Estimate:
     """The number of the first row, with the others as its replicates."""
     return Estimate(value=float(per_row[0]), per_row=per_row, details={} if details is None else details)
+
+
+def each(per_row: FloatArray) -> list[Estimate]:
+    """`of_rows` of every spectrum: (S, 1 + B)."""
+    return [
+        Estimate(value=value, per_row=own) for value, own in zip(per_row[:, 0].tolist(), per_row, strict=True)
+    ]
 
 
 def eigenvalue_threshold(spectrum: Spectrum) -> float:
@@ -169,15 +192,43 @@ def estimate(statistic: Statistic, spectrum: Spectrum, rows: FloatArray | None =
         rows: `with_replicates(spectrum)`, if the caller has it already.
     """
     rows = with_replicates(spectrum) if rows is None else rows
+    return estimates(statistic, [spectrum], rows[None])[0]
+
+
+def estimates(statistic: Statistic, spectra: Sequence[Spectrum], stack: FloatArray) -> list[Estimate]:
+    """`estimate` of several spectra of as many values each.
+
+    Args:
+        statistic: what to compute.
+        spectra: S of them.
+        stack: (S, 1 + B, rank) the rows of each.
+    """
+    # what is cut off here overflows, which is found out before anything is made of the sum
+    first, trace = stack[:, 0, 0].tolist(), np.minimum(stack[:, 0], LARGEST).sum(-1).tolist()
+    found = {
+        place: nothing
+        for place, spectrum in enumerate(spectra)
+        if (nothing := _nothing_of(statistic, spectrum, first[place], trace[place])) is not None
+    }
+    rest = [place for place in range(len(spectra)) if place not in found]
+    rows, measured = (stack[rest], [spectra[place] for place in rest]) if found else (stack, spectra)
+    if isinstance(statistic.function, Stacked):
+        found |= zip(rest, statistic.function.many(rows, measured) if rest else [], strict=True)
+    else:
+        found |= zip(rest, map(statistic.function, rows, measured), strict=True)
+    return [found[place] for place in range(len(spectra))]
+
+
+def _nothing_of(statistic: Statistic, spectrum: Spectrum, first: float, trace: float) -> Estimate | None:
+    """The estimate of a spectrum that the statistic cannot be computed of; None if it can."""
     if spectrum.measurement not in statistic.measurements:
         accepted = ", ".join(statistic.measurements)
         reason = f"{statistic.name} is defined for {accepted}, not for {spectrum.measurement}"
         return Estimate(value=math.nan, status=Status.NOT_APPLICABLE, reason=reason)
-    if rows[0, 0] > LARGEST:
-        reason = f"the first eigenvalue is {rows[0, 0]:.1e}: its square would overflow"
+    if first > LARGEST:
+        reason = f"the first eigenvalue is {first:.1e}: its square would overflow"
         return Estimate(value=math.nan, status=Status.NONFINITE, reason=reason)
-    trace = float(rows[0].sum())
     if trace <= ZERO_TRACE:
         reason = f"the eigenvalues sum to {trace:.1e}: there is nothing to measure"
         return Estimate(value=math.nan, status=Status.ZERO, reason=reason)
-    return statistic.function(rows, spectrum)
+    return None

@@ -21,6 +21,7 @@ from spectra_cli.analysis.rotations import SiteRotation
 from spectra_cli.analysis.taxonomy import Taxonomy
 from spectra_cli.analysis.verdicts import relative_notes, verdict_lines
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.heap import keep_heap
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.workflows.batch_size_trend import BatchSizeTrend, batch_size_trend
 from spectra_cli.workflows.classified import loss_stderr, taxonomies, why_no_taxonomy
@@ -130,6 +131,7 @@ def compare(request: CompareRequest) -> Comparison:
         DataError: the runs were not measured in the same way, or have nothing in common.
     """
     _check(request)
+    keep_heap()  # thousands of arrays a little larger than what the C library keeps by itself
     runs = open_runs(request.runs)
     baseline, seeds = _roles(request)
     others = [place for place in range(len(runs)) if place != baseline]

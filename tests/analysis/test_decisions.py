@@ -1,7 +1,7 @@
 """Verdicts: closed forms, and their rates over simulated comparisons with known truth."""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -9,12 +9,14 @@ from scipy.stats import false_discovery_control, ttest_1samp, ttest_ind
 from scipy.stats import t as student
 
 from spectra_cli.analysis.decisions import (
+    Case,
     Difference,
     Estimated,
     Verdict,
     benjamini_hochberg,
     decide,
     difference,
+    differences,
     reach,
     sequences_to_differ,
     sequences_to_equal,
@@ -48,6 +50,30 @@ def test_an_unpaired_difference_of_means_is_students_t_test():
     found = difference(mean_of(a), mean_of(b), paired=False, margin=1.0)
     assert found.p_value == pytest.approx(ttest_ind(a, b).pvalue, rel=1e-9)
     assert found.floor == found.stderr
+
+
+def test_many_numbers_at_once_are_what_each_is_alone():
+    """Of other blocks, with losses of their own blocks, and without any: in their order."""
+    generator = np.random.default_rng(8)
+
+    def number(blocks=B, loss_blocks=0):
+        one = mean_of(generator.normal(size=blocks))
+        loss = mean_of(0.1 * generator.normal(size=loss_blocks)) if loss_blocks else one
+        rows = loss.per_row - loss.value if loss_blocks else np.empty(0)
+        sizes = loss.block_sizes if loss_blocks else ()
+        return replace(one, loss_rows=rows, loss_sizes=sizes, bend=generator.normal() / 50, unbent=0.02)
+
+    pairs = [(number(), number()), (number(8), number(8)), (number(B, 8), number(B, 8)), (number(), number())]
+    pairs += [(number(B, 8), number(B, 4)), (number(B, 8), number(B)), (number(B, 8), number(B, 8))]
+    cases = [
+        Case(first=a, second=b, paired=paired, margin=0.05) for a, b in pairs for paired in (True, False)
+    ]
+    cases.append(Case(first=number(), second=number(8), paired=False, margin=0.1))
+    found = differences(cases)
+    for case, one in zip(cases, found, strict=True):
+        alone = difference(case.first, case.second, paired=case.paired, margin=case.margin)
+        assert astuple(one)[:-1] == pytest.approx(astuple(alone)[:-1], rel=1e-12, nan_ok=True)
+        assert (one.first, one.second) == (case.first.value, case.second.value)
 
 
 def test_equality_is_shown_and_not_presumed():

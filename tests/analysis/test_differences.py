@@ -1,16 +1,18 @@
 """Comparisons as a whole, on sampled spectra: what is compared, and how often it is wrong or blind."""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
+from spectra_cli.analysis import alike
 from spectra_cli.analysis.decisions import Verdict
 from spectra_cli.analysis.differences import NO_BLOCKS, Choice, decided, differences_at, left_out
 from spectra_cli.analysis.matching import Bracket
 from spectra_cli.analysis.points import Point
 from spectra_cli.analysis.quantities import DISTANCE_MARGINS
+from spectra_cli.core.types import Site
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import estimate
 
@@ -58,6 +60,64 @@ def test_the_same_checkpoint_shows_no_difference_and_equality_everywhere(point, 
     found = decided(differences_at(same, same, target=1.0, paired=True))
     assert {d.found.verdict for d in found} == {Verdict.EQUAL}
     assert {d.z for d in found} == {0.0}
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("cache_bytes", [1, 2**20])
+def test_many_places_at_once_are_what_each_is_alone(
+    checkpoint, sampled, weight, monkeypatch, paired, cache_bytes
+):
+    """Alike or not, without blocks, with a zero, without a later or a third spectrum: in their order."""
+    monkeypatch.setattr(alike, "_CACHE_BYTES", cache_bytes)
+
+    def spectra(seed):
+        generator = np.random.default_rng(seed)
+        made = [sampled(generator.normal(size=(N, D)) * SCALES, f"blocks.{i}.resid_post") for i in range(3)]
+        made.append(sampled(generator.normal(size=(N, 2 * D)), "blocks.3.resid_post"))
+        made += [
+            weight(np.arange(64, 0, -1.0) ** generator.uniform(1, 2), f"blocks.{i}.attn.o") for i in (0, 1)
+        ]
+        made += [
+            sampled(generator.normal(size=(256, D)), f"blocks.{i}.mlp.down", "gradient_covariance")
+            for i in (0, 1)
+        ]
+        profile = made[1].block_profile.copy()
+        profile[0, 20] = 16.0 * made[1].values[20]
+        made.append(replace(made[1], site=Site.parse("blocks.4.resid_post"), block_profile=profile))
+        return made
+
+    def run(seed, chosen):
+        before, after, third = (
+            [one for one in spectra(10 * seed + i) if chosen is None or one.site == chosen] for i in range(3)
+        )
+        after = [one for one in after if one.site.address != "blocks.2.resid_post"]
+        third = [one for one in third if one.site.address != "blocks.0.resid_post"]
+        return Point(
+            before=checkpoint(before),
+            after=checkpoint(after),
+            third=checkpoint(third),
+            bracket=Bracket(before=0, after=1, share=0.3, gap=0.0, third=2, place=2.0),
+            loss_step=-1.0,
+            loss_noise=np.concatenate([[0.0], 0.01 * np.random.default_rng(seed).normal(size=16)]),
+            loss_sizes=(4,) * 16,
+        )
+
+    choice = Choice(statistics=(*STATISTICS, *DISTANCE_MARGINS))
+
+    def found(site=None):
+        return differences_at(run(1, site), run(2, site), target=3.0, paired=paired, choice=choice)
+
+    together = found()
+    sites = list(dict.fromkeys(one.site for one in together))
+    assert len(sites) == 8
+    alone = [one for site in sites for one in found(site)]
+    assert [(one.site, one.statistic, one.reason) for one in together] == [
+        (one.site, one.statistic, one.reason) for one in alone
+    ]
+    for one, expected in zip(together, alone, strict=True):
+        # all but the verdict, which is none yet
+        numbers = pytest.approx(astuple(expected.found)[:-1], rel=1e-9, abs=1e-14, nan_ok=True)
+        assert astuple(one.found)[:-1] == numbers
 
 
 def test_a_choice_chooses(point, sampled):

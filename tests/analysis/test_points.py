@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.matching import Bracket
-from spectra_cli.analysis.points import Point, log_noise_scales, spectra_at, spectrum_at, why_not_between
+from spectra_cli.analysis.points import Point, arounds, log_noise_scales, spectra_at, why_not_between
 from spectra_cli.analysis.quantities import quantities
 from spectra_cli.core.types import Scalar, Site, Status
 from spectra_cli.statistics.jackknife import standard_error, with_replicates
@@ -28,13 +28,18 @@ def between(checkpoint, first, second, share, **changes):
     return Point(before=checkpoint([first]), after=checkpoint([second]), bracket=bracket, **changes)
 
 
+def all_at(point):
+    """The spectra of a point, which are alike."""
+    return spectra_at(point, list(arounds(point).values()))
+
+
 def test_a_number_is_linear_between_its_checkpoints_with_its_replicates(checkpoint, two):
     at = {}
     for share in (0.0, 0.25, 1.0):
         point = between(checkpoint, *two, share)
-        spectrum = spectrum_at(point, two[0], spectra_at(point))
+        spectrum = all_at(point)
         quantity = quantities(*two, ["head_exponent_1_10"])[0]
-        at[share] = spectrum.number(quantity)
+        at[share] = spectrum.numbers(quantity)[0]
     expected = 0.75 * at[0.0].estimated.per_row + 0.25 * at[1.0].estimated.per_row
     np.testing.assert_allclose(at[0.25].estimated.per_row, expected, rtol=1e-12)
     # without a third checkpoint, the distance to the nearer one
@@ -51,21 +56,21 @@ def test_a_third_checkpoint_shows_how_a_number_and_a_spectrum_bend(checkpoint, t
     bracket = Bracket(before=0, after=1, share=0.5, gap=0.0, third=2, place=3.0)
     before, after, third = (checkpoint([s]) for s in spectra)
     point = Point(before=before, after=after, third=third, bracket=bracket)
-    found = spectrum_at(point, spectra[0], spectra_at(point))
+    found = all_at(point)
     head = [estimate(STATISTICS["head_exponent_1_10"], s).value for s in spectra]
     bend = (((head[2] - head[1]) / 2 - (head[1] - head[0])) / 3) * 0.5 * -0.5
-    number = found.number(quantities(*two, ["head_exponent_1_10"])[0]).estimated
+    number = found.numbers(quantities(*two, ["head_exponent_1_10"])[0])[0].estimated
     assert (number.bend, number.unbent) == (pytest.approx(bend, rel=1e-9), 0.0)
     # 0.02 x^2 at the middle of the bracket is 0.005 below the line; the eigenvalues have twice the exponent
-    whole = found.eigenvalues()[0]
+    whole = found.eigenvalues()[:, 0]
     moved, bent = found.elsewhere(whole)
     np.testing.assert_array_equal(moved, whole)
-    np.testing.assert_allclose(np.log(bent / whole), 0.01 * np.log(ranks), atol=4e-3)
+    np.testing.assert_allclose(np.log(bent / whole)[0], 0.01 * np.log(ranks), atol=4e-3)
 
 
 def test_a_spectrum_is_interpolated_in_its_logarithm(checkpoint, two):
     point = between(checkpoint, *two, 0.5)
-    found = spectrum_at(point, two[0], spectra_at(point)).eigenvalues()
+    (found,) = all_at(point).eigenvalues()
     expected = np.sqrt(with_replicates(two[0]) * with_replicates(two[1]))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
@@ -96,9 +101,7 @@ def test_blocks_of_other_sequences_are_not_combined_with_those_of_the_loss(check
     assert point.has_blocks_of("activation_covariance") is same
     plain = between(checkpoint, *two, 0.5)
     quantity = quantities(*two, ["head_exponent_1_10"])[0]
-    found, quiet = (
-        spectrum_at(one, two[0], spectra_at(one)).number(quantity).estimated for one in (point, plain)
-    )
+    found, quiet = (all_at(one).numbers(quantity)[0].estimated for one in (point, plain))
     slope = (
         found.value
         - between(checkpoint, *two, 1.0).interpolate(*(estimate(quantity.statistic, s).per_row for s in two))[
@@ -112,7 +115,7 @@ def test_blocks_of_other_sequences_are_not_combined_with_those_of_the_loss(check
     else:
         np.testing.assert_array_equal(found.per_row, quiet.per_row)
         assert found.stderr == pytest.approx(math.hypot(quiet.stderr, error), rel=1e-9)
-        moved, _ = spectrum_at(point, two[0], spectra_at(point)).elsewhere(two[0].values)
+        (moved,), _ = all_at(point).elsewhere(two[0].values[None])
         ratio = np.log(two[1].values / two[0].values) * standard_error(noise, (size,) * 16)
         np.testing.assert_allclose(np.log(moved / two[0].values), ratio, rtol=1e-9)
 
@@ -128,7 +131,7 @@ def test_a_number_that_one_checkpoint_lacks_is_none_with_its_reason(checkpoint, 
     few = replace(two[1], zero_threshold=float(two[1].values[5]))
     point = between(checkpoint, two[0], few, 0.5)
     quantity = quantities(*two, ["head_exponent_1_10"])[0]
-    found = spectrum_at(point, two[0], spectra_at(point)).number(quantity)
+    found = all_at(point).numbers(quantity)[0]
     assert math.isnan(found.estimated.value)
     assert "numerical zero" in found.reason
 
@@ -138,7 +141,7 @@ def test_what_limits_a_number_is_carried_beside_it(checkpoint, two, sampled):
     few = sampled(np.random.default_rng(0).normal(size=(512, 64)) * np.arange(1, 65) ** -0.5)
     quantity = quantities(*two, ["tail_exponent_scaled"])[0]
     point = between(checkpoint, few, few, 0.5)
-    found = spectrum_at(point, few, spectra_at(point)).number(quantity)
+    found = all_at(point).numbers(quantity)[0]
     expected = estimate(quantity.statistic, few)
     assert expected.status is Status.PARTIAL
     assert math.isfinite(found.estimated.value)
@@ -148,7 +151,7 @@ def test_what_limits_a_number_is_carried_beside_it(checkpoint, two, sampled):
 def test_other_blocks_at_the_later_checkpoint_are_another_measurement(checkpoint, two):
     other = replace(two[1], block_sizes=(*two[1].block_sizes[:-1], two[1].block_sizes[-1] - 1))
     point = between(checkpoint, two[0], other, 0.5)
-    assert spectrum_at(point, two[0], spectra_at(point)) is None
+    assert arounds(point) == {}
     assert "other numbers of samples" in why_not_between(two[0], other)
     assert "only one of the checkpoints" in why_not_between(two[0], None)
 

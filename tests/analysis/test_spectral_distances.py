@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis import distances as plain
-from spectra_cli.analysis.points import spectra_at, spectrum_at
+from spectra_cli.analysis.points import arounds, spectra_at
 from spectra_cli.analysis.quantities import DISTANCE_MARGINS, tail_window
 from spectra_cli.analysis.spectral_distances import distances
 
@@ -19,7 +19,7 @@ def at(point):
 
     def build(spectrum):
         here = point([spectrum])
-        return spectrum_at(here, spectrum, spectra_at(here))
+        return spectra_at(here, list(arounds(here).values()))
 
     return build
 
@@ -29,9 +29,8 @@ def rows(generator, n=512, exponent=1.0, d=D):
 
 
 def found(first, second, *, paired=True):
-    return {
-        name: (one, why) for name, one, why in distances(first, second, list(DISTANCE_MARGINS), paired=paired)
-    }
+    (here,) = distances(first, second, list(DISTANCE_MARGINS), paired=paired)
+    return {name: (one, why) for name, one, why in here}
 
 
 def test_the_values_are_those_of_the_plain_distances(at, sampled):

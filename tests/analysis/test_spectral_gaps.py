@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.matching import Bracket
-from spectra_cli.analysis.points import Point, spectra_at, spectrum_at
+from spectra_cli.analysis.points import Point, arounds, spectra_at
 from spectra_cli.analysis.quantities import (
     HEAD_LOG_DISTANCE,
     HEAD_RANKS,
@@ -54,7 +54,7 @@ def between(quiet, checkpoint):
             loss_noise=np.concatenate([[0.0], loss * np.ones(B)]) if np.isscalar(loss) else loss,
             loss_sizes=LOSS_SIZES,
         )
-        return spectrum_at(point, ends[0], spectra_at(point))
+        return spectra_at(point, list(arounds(point).values()))
 
     return make
 
@@ -62,6 +62,12 @@ def between(quiet, checkpoint):
 def noise_of_loss(seed):
     """(1 + B,) of standard deviation 0.01 about 0."""
     return np.concatenate([[0.0], 0.01 * np.random.default_rng(seed).normal(size=B)])
+
+
+def distance_of(first, second, name):
+    """One distance of two spectra on one probe."""
+    (((_, found, _),),) = distances(first, second, [name], paired=True)
+    return found
 
 
 def head_of(exponent):
@@ -75,8 +81,8 @@ def test_the_noise_of_the_loss_is_that_of_the_exponent_it_moves(between, paired)
     runs = [sampled(between(1.0, loss), D, None) for loss in losses]
     gaps = gaps_between(HEAD_LOG_DISTANCE, *runs, paired=paired)
     unit = np.linalg.norm(head_of(STEEPER))
-    moved = norm_of(HEAD_LOG_DISTANCE, gaps.moved)
-    assert norm_of(HEAD_LOG_DISTANCE, gaps.noise)[:-2].max() < 1e-7
+    moved = norm_of(HEAD_LOG_DISTANCE, gaps.moved)[0]
+    assert norm_of(HEAD_LOG_DISTANCE, gaps.noise)[0, :-2].max() < 1e-7
     if paired:  # on one probe: that of the difference of both losses
         difference = unit * standard_error(losses[1] - losses[0], LOSS_SIZES)
         assert np.linalg.norm(moved) == pytest.approx(difference, rel=1e-6)
@@ -95,7 +101,7 @@ def test_a_distance_has_the_error_of_the_loss(between):
             between(start, loss, third=2, place=2.0, bent=start + 2 * STEEPER)
             for start, loss in zip((1.0, 1.002), losses, strict=True)
         ]
-        return next(distances(*runs, [JENSEN_SHANNON], paired=True))[1]
+        return distance_of(*runs, JENSEN_SHANNON)
 
     found, sure = distance(noise_of_loss(1), noise_of_loss(2)), distance(0.0, 0.0)
     assert sure.p_value < 1e-6 < 0.05 < found.p_value
@@ -107,8 +113,8 @@ def test_what_interpolation_may_have_got_wrong_in_a_distance_is_that_of_both_spe
     """A third checkpoint two brackets on, whose exponent is not on the line."""
     bent = {"third": 2, "place": 3.0, "bent": 1.0 + 3 * STEEPER + 0.24}
     first, second = between(1.0, **bent), between(1.0, 0.0)
-    window = tail_window(first.before)
-    (_, found, _) = next(distances(first, second, [TAIL_LOG_DISTANCE], paired=True))
+    window = tail_window(first.some)
+    found = distance_of(first, second, TAIL_LOG_DISTANCE)
     # half-way, the parabola is 0.24 / (3 * 2) / 4 = 0.01 of an exponent off the line; without a third
     # checkpoint the nearer one is half of the bracket's change away
     spread = np.log(RANKS[window[0] - 1 : window[1]]).std()
@@ -116,5 +122,5 @@ def test_what_interpolation_may_have_got_wrong_in_a_distance_is_that_of_both_spe
     assert found.interpolated == pytest.approx((0.01 + STEEPER / 2) * spread, rel=1e-6)
     assert found.p_value == 1.0
     # two that bend alike are off alike
-    (_, alike, _) = next(distances(first, first, [TAIL_LOG_DISTANCE], paired=True))
+    alike = distance_of(first, first, TAIL_LOG_DISTANCE)
     assert alike.interpolated == pytest.approx(0.0, abs=1e-9)

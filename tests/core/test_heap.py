@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what 
 PIECES = """
 from pathlib import Path
 import numpy as np
-from spectra_cli.extract.heap import give_back_heap
+from spectra_cli.core.heap import give_back_heap
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 np.ones(30 * 2**17)  # once freed, buffers of this size come from the heap
@@ -28,7 +28,7 @@ print(kept, resident() - before)
 BATCHES = """
 import resource, sys
 import numpy as np
-from spectra_cli.extract.heap import give_back_heap, keep_heap
+from spectra_cli.core.heap import give_back_heap, keep_heap
 def batch():
     [np.ones(2**20) for _ in range(8)]
 def faults():
