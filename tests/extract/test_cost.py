@@ -65,7 +65,7 @@ def cost_of(work, *, causal_share=0.5, budget_bytes=None):
 
 @pytest.fixture
 def gram_in_torch(monkeypatch):
-    """The counter sees the products of torch: not a Gram that a core forms in numpy, with fewer operations."""
+    """The counter sees the products of torch, not a Gram that a core forms in numpy with fewer of them."""
     monkeypatch.setattr(DenseGradients, "on_one_core", False)
 
 
