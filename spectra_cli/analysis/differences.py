@@ -13,17 +13,7 @@ import numpy as np
 
 from spectra_cli.analysis.alike import alike
 from spectra_cli.analysis.decisions import Case, Difference, Estimated, Verdict, decide, differences
-from spectra_cli.analysis.points import (
-    NumberAt,
-    Point,
-    SpectraAt,
-    arounds,
-    by_place,
-    log_noise_scales,
-    place_of,
-    spectra_at,
-    why_not_between,
-)
+from spectra_cli.analysis.points import NumberAt, Point, log_noise_scales
 from spectra_cli.analysis.quantities import (
     DISTANCE_MARGINS,
     EXACT,
@@ -34,6 +24,14 @@ from spectra_cli.analysis.quantities import (
     quantities,
 )
 from spectra_cli.analysis.site_pairs import SitePair, site_pairs
+from spectra_cli.analysis.spectra_at import (
+    SpectraAt,
+    arounds,
+    by_place,
+    place_of,
+    spectra_at,
+    why_not_between,
+)
 from spectra_cli.analysis.spectral_distances import distances
 from spectra_cli.core.types import Site
 from spectra_cli.statistics.statistic import GRADIENTS

@@ -13,7 +13,6 @@ import numpy as np
 
 from spectra_cli.analysis.decisions import Difference
 from spectra_cli.analysis.distance_noise import absolute_sum_noise, squared_norm_noise
-from spectra_cli.analysis.points import SpectraAt
 from spectra_cli.analysis.quantities import (
     DISTANCE_MARGINS,
     EXACT,
@@ -24,6 +23,7 @@ from spectra_cli.analysis.quantities import (
     TAIL_LOG_DISTANCE,
     tail_window,
 )
+from spectra_cli.analysis.spectra_at import SpectraAt
 from spectra_cli.analysis.spectral_gaps import Sampled, exact_norm, gaps_between, norm_of, sampled
 from spectra_cli.core.types import Spectrum
 from spectra_cli.statistics.jackknife import standard_errors

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from spectra_cli.analysis.distance_noise import block_deviations
-from spectra_cli.analysis.points import BoolArray, SpectraAt, log_or_zero
 from spectra_cli.analysis.quantities import (
     HEAD_LOG_DISTANCE,
     HEAD_MOVEMENT,
@@ -24,6 +23,7 @@ from spectra_cli.analysis.quantities import (
     RANK_WASSERSTEIN,
     TAIL_LOG_DISTANCE,
 )
+from spectra_cli.analysis.spectra_at import BoolArray, SpectraAt, log_or_zero
 from spectra_cli.core.types import FloatArray
 
 

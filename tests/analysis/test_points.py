@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.matching import Bracket
-from spectra_cli.analysis.points import Point, arounds, log_noise_scales, spectra_at, why_not_between
+from spectra_cli.analysis.points import Point, log_noise_scales
 from spectra_cli.analysis.quantities import quantities
+from spectra_cli.analysis.spectra_at import arounds, spectra_at, why_not_between
 from spectra_cli.core.types import Scalar, Site, Status
 from spectra_cli.statistics.jackknife import standard_error, with_replicates
 from spectra_cli.statistics.registry import STATISTICS

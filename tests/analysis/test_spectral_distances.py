@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis import distances as plain
-from spectra_cli.analysis.points import arounds, spectra_at
 from spectra_cli.analysis.quantities import DISTANCE_MARGINS, tail_window
+from spectra_cli.analysis.spectra_at import arounds, spectra_at
 from spectra_cli.analysis.spectral_distances import distances
 
 D = 64

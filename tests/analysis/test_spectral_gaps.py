@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.matching import Bracket
-from spectra_cli.analysis.points import Point, arounds, spectra_at
+from spectra_cli.analysis.points import Point
 from spectra_cli.analysis.quantities import (
     HEAD_LOG_DISTANCE,
     HEAD_RANKS,
@@ -14,6 +14,7 @@ from spectra_cli.analysis.quantities import (
     TAIL_LOG_DISTANCE,
     tail_window,
 )
+from spectra_cli.analysis.spectra_at import arounds, spectra_at
 from spectra_cli.analysis.spectral_distances import distances
 from spectra_cli.analysis.spectral_gaps import gaps_between, norm_of, sampled
 from spectra_cli.statistics.jackknife import standard_error
