@@ -226,7 +226,7 @@ class _Together:
     ) -> SiteDifference:
         numbers = ("A", a), ("B", b)
         why = [f"{run}: {number.reason}" for run, number in numbers if number.reason]
-        if math.isfinite(found.delta) and self.measurement not in EXACT:
+        if math.isfinite(found.delta) and math.isnan(found.stderr) and self.measurement not in EXACT:
             why += [f"{run}: {none}" for run, number in numbers if (none := _no_error(number.estimated))]
         return self._difference(pair, name, found, "; ".join(why), (a.estimated, b.estimated))
 

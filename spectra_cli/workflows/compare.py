@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from threadpoolctl import threadpool_limits
+
 from spectra_cli.analysis.alignment import Alignment, Axis, Loss, align
 from spectra_cli.analysis.differences import (
     Choice,
@@ -132,6 +134,11 @@ def compare(request: CompareRequest) -> Comparison:
     """
     _check(request)
     keep_heap()  # thousands of arrays a little larger than what the C library keeps by itself
+    with threadpool_limits(limits=1, user_api="blas"):  # thousands of products too small to be shared out
+        return _compared(request)
+
+
+def _compared(request: CompareRequest) -> Comparison:
     runs = open_runs(request.runs)
     baseline, seeds = _roles(request)
     others = [place for place in range(len(runs)) if place != baseline]
