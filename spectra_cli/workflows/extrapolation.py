@@ -181,7 +181,7 @@ def _covariate(
     run: RunSeries, points: Sequence[int], request: ForecastRequest
 ) -> tuple[str, tuple[int, ...], FloatArray | None, list[str]]:
     """The statistic's name, layers and values at the points; no values where one of them is missing."""
-    checkpoints = [run.checkpoint(place) for place in points]
+    checkpoints = list(run.checkpoints(points))
     statistic = tail_statistic(request.statistic, [width_of(checkpoints[0])])
     chosen = choose_sites(checkpoints, statistic, request.layers)
     values = []

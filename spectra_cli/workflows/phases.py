@@ -99,7 +99,7 @@ def phases(archive: str, *, layer: int | None = None, alpha: str | None = None) 
     opened = open_runs([archive])
     unit = common_unit([opened[0][1]])
     (run,) = as_series(opened, unit)
-    checkpoints = [run.checkpoint(place) for place in range(len(run.places))]
+    checkpoints = list(run.checkpoints(range(len(run.places))))
     if not any(checkpoint.select(ACTIVATIONS) for checkpoint in checkpoints):
         raise DataError(
             f"{run.archive.path} holds no activation spectra, which phases are read from. Scan with "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,11 @@ class RunSeries:
 
     def checkpoint(self, index: int) -> CheckpointSpectra:
         """The measurements of the checkpoint at `positions[index]`."""
-        return self.archive.checkpoint(self.places[index], vectors=False)
+        return next(self.checkpoints([index]))
+
+    def checkpoints(self, indices: Iterable[int]) -> Iterator[CheckpointSpectra]:
+        """Those of several, in this order, for which the archive is opened once."""
+        return self.archive.checkpoints([self.places[index] for index in indices], vectors=False)
 
 
 def open_runs(names: Sequence[str]) -> tuple[tuple[Path, Archive], ...]:

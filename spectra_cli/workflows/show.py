@@ -66,7 +66,8 @@ def show(
     path = resolve_archive(archive, Path.cwd())
     opened = open_archive(path)
     chosen = _choose(opened, steps)
-    series = tuple(_summary(opened.checkpoint(index, vectors=False), layers, statistics) for index in chosen)
+    checkpoints = opened.checkpoints(chosen, vectors=False)
+    series = tuple(_summary(checkpoint, layers, statistics) for checkpoint in checkpoints)
     if layers is not None and not any(s.site is not None for c in series for s in c.statistics):
         raise UsageError(f"{path} holds no layer {', '.join(map(str, layers))}; it holds {_layers(opened)}")
     return ArchiveSummary(
