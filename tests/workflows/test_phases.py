@@ -128,10 +128,12 @@ def test_changes_without_a_standard_error_are_said(run):
 
 
 def test_without_activations_it_says_what_to_scan(run, monkeypatch):
-    read = Archive.checkpoint
-    monkeypatch.setattr(
-        Archive, "checkpoint", lambda self, index, **how: replace(read(self, index, **how), spectra=())
-    )
+    read = Archive.checkpoints
+
+    def without_spectra(self, indices, **how):
+        return (replace(one, spectra=()) for one in read(self, indices, **how))
+
+    monkeypatch.setattr(Archive, "checkpoints", without_spectra)
     with pytest.raises(DataError, match="holds no activation spectra"):
         phases(run())
 
