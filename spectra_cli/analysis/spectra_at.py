@@ -118,11 +118,10 @@ class SpectraAt:
             log_or_zero(one[:, :1]).swapaxes(0, 1) for one in (self.rows_before, self.rows_after)
         )
         bend = point.bend(before, after, None)
-        known = np.flatnonzero(self.bends(spectra)).tolist()
-        thirds = [self.sites[place].third for place in known]
-        there = np.array([log_or_zero(one.eigenvalues()) for one in thirds if one is not None])
-        if there.size:
-            bend[known] = point.bend(before[:, known], after[:, known], there)
+        for place, (one, known) in enumerate(zip(self.sites, self.bends(spectra), strict=True)):
+            if known and one.third is not None:
+                third = log_or_zero(one.third.eigenvalues())
+                bend[place] = point.bend(before[:, place], after[:, place], third)
         bent = spectra * np.exp(np.where(positive, bend, 0.0))
         if self.with_loss or not point.moves:
             return spectra, bent

@@ -174,7 +174,7 @@ def _is_stale(path: Path, *, host: str, pid: int) -> bool:
         except ProcessLookupError:
             return True
         except PermissionError:
-            pass
+            pass  # it runs, or its number was given to somebody else's: the file's age tells
     try:
         return time.time() - path.stat().st_mtime > _STALE_AFTER_SECONDS
     except FileNotFoundError:

@@ -43,8 +43,8 @@ def mirror_upper_(total: Tensor) -> Tensor:
 def gram_on_one_core(rows: NDArray[np.floating[Any]]) -> FloatArray:
     """`rows @ rows.T`, (n, k) -> (n, n) float64, a chunk of columns at a time.
 
-    In numpy, which multiplies a matrix by its own transpose at half the work, and with a third of the time
-    of `add_gram_` a core: for many matrices side by side, while torch computes nothing.
+    In numpy, which multiplies a matrix by its own transpose at half the work: for many matrices side by side,
+    while torch computes nothing.
     """
     n, num_columns = rows.shape
     total = np.zeros((n, n))
