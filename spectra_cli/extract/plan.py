@@ -15,7 +15,12 @@ from spectra_cli.core.types import Skipped
 from spectra_cli.extract.losses import chunk_bytes
 from spectra_cli.extract.measurements.cores import num_workers
 from spectra_cli.extract.measurements.gradient_gram import GRADIENT
-from spectra_cli.extract.measurements.gradient_store import GRAM_CHUNK_BYTES, dense_bytes, factor_bytes
+from spectra_cli.extract.measurements.gradient_store import (
+    GRAM_CHUNK_BYTES,
+    dense_bytes,
+    factor_bytes,
+    tile_bytes,
+)
 from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
 from spectra_cli.extract.measurements.registry import find_measurements
 from spectra_cli.extract.measurements.weights import WEIGHT
@@ -203,6 +208,11 @@ def _work(
     held, held_each = model.held_bytes(settings.sequence_length, pass_width)
     logits = settings.sequence_length * model.vocab_size * (4 if model.loss is None else width)
     largest = max((member.memory_bytes for member in members), default=0)
+    tiles = (
+        tile_bytes(num_gradient, view.shape, width=factor_width)
+        for view, member in zip(views, members, strict=True)
+        if member.factored
+    )
     return _Work(
         num_covariance=settings.num_sequences if has_covariance else 0,
         num_gradient=num_gradient,
@@ -223,7 +233,8 @@ def _work(
         + held_each
         + (0 if model.loss is None else 3 * logits),
         gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
-        + min(2 * GRAM_CHUNK_BYTES, 4 * largest),
+        + min(2 * GRAM_CHUNK_BYTES, 4 * largest)
+        + max(tiles, default=0),
         alone=any(view.site.component in model.alone for view in views),
     )
 

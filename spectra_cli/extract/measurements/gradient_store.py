@@ -5,7 +5,8 @@ Shape suffixes: N sequences, B of them in a batch, T tokens, O fan_out, I fan_in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -17,6 +18,8 @@ from spectra_cli.extract.measurements.gram import add_gram_, gram_on_one_core, m
 
 # Float64 columns of the gradient stack that are in flight at once: what a core's share of the cache holds.
 GRAM_CHUNK_BYTES = 6 * 2**20
+# Gradients formed from their factors at once, in the factors' dtype: enough for products of some 500 x 500.
+TILE_BYTES = 32 * 2**20
 
 
 class GradientStore(Protocol):
@@ -57,6 +60,11 @@ def dense_bytes(num_sequences: int, shape: tuple[int, int], *, width: int) -> in
 def factor_bytes(num_sequences: int, length: int, shape: tuple[int, int], *, width: int) -> int:
     """Memory of `FactoredGradients` with `width` bytes a value."""
     return num_sequences * length * (shape[0] + shape[1]) * width
+
+
+def tile_bytes(num_sequences: int, shape: tuple[int, int], *, width: int) -> int:
+    """Memory of the gradients that `FactoredGradients.gram` forms at once, with `width` bytes a value."""
+    return min(TILE_BYTES, dense_bytes(num_sequences, shape, width=width))
 
 
 class DenseGradients:
@@ -132,15 +140,16 @@ class DenseGradients:
         if self.on_one_core:
             return torch.from_numpy(gram_on_one_core(flat.numpy()))
         total = flat.new_zeros(flat.shape[0], flat.shape[0], dtype=torch.float64)
-        for chunk in flat.split(max(1, GRAM_CHUNK_BYTES // (8 * flat.shape[0])), dim=1):
-            add_gram_(total, chunk.double())
+        _add_gram_of(flat, total)
         return mirror_upper_(total)
 
 
 class FactoredGradients:
     """G as its factors: inputs (N, T, I) and output gradients (N, T, O), for short sequences.
 
-    The gradients are formed a slice of outputs at a time, when the Gram is.
+    The gradients are formed a tile of outputs by inputs at a time, when the Gram is: of all sequences, since
+    the Gram needs them together, and as square as may be, since a narrow product runs at a fraction of the
+    machine's rate.
     """
 
     def __init__(
@@ -195,10 +204,28 @@ class FactoredGradients:
         for sequence, filled in enumerate(self._filled):
             self._delta[sequence, filled:] = 0
             self._inputs[sequence, filled:] = 0
-        num_sequences, _, fan_in = self._inputs.shape
-        total = self._delta.new_zeros(num_sequences, num_sequences, dtype=torch.float64)
-        outputs = max(1, GRAM_CHUNK_BYTES // (8 * num_sequences * fan_in))
-        for delta in self._delta.split(outputs, dim=2):
-            gradients = torch.bmm(delta.transpose(1, 2), self._inputs).flatten(1)
-            add_gram_(total, gradients.double())
+        total = self._delta.new_zeros(len(self._filled), len(self._filled), dtype=torch.float64)
+        for outputs, inputs in self._tiles():
+            tile = torch.bmm(self._delta[:, :, outputs].transpose(1, 2), self._inputs[:, :, inputs])
+            _add_gram_of(tile.flatten(1), total)
         return mirror_upper_(total)
+
+    def _tiles(self) -> Iterator[tuple[slice, slice]]:
+        """Outputs and inputs of every tile, of at most `TILE_BYTES` for all sequences together."""
+        entries = max(1, TILE_BYTES // (len(self._filled) * self._delta.element_size()))
+        num_outputs = min(self._delta.shape[2], math.isqrt(entries))
+        for outputs in _equal_parts(self._delta.shape[2], num_outputs):
+            for inputs in _equal_parts(self._inputs.shape[2], entries // num_outputs):
+                yield outputs, inputs
+
+
+def _equal_parts(size: int, most: int) -> Iterator[slice]:
+    """`range(size)` in the fewest parts of at most `most`, of about equal size."""
+    step = math.ceil(size / math.ceil(size / most))
+    return (slice(start, min(start + step, size)) for start in range(0, size, step))
+
+
+def _add_gram_of(rows: Tensor, total: Tensor) -> None:
+    """Add the Gram of `rows` (N, P) to the upper tiles of `total`, in float64 a chunk of columns at a time."""
+    for chunk in rows.split(max(1, GRAM_CHUNK_BYTES // (8 * rows.shape[0])), dim=1):
+        add_gram_(total, chunk.double())

@@ -38,11 +38,14 @@ def stacked(inputs, delta):
     )
 
 
-@pytest.mark.parametrize("chunk_bytes", [1, 8 * N * 7, 2**20])
+@pytest.mark.parametrize(
+    ("chunk_bytes", "tile_bytes"), [(1, 1), (8 * N * 7, 8 * N * 5), (8 * N * 7, 8 * N * 17), (2**20, 2**20)]
+)
 @pytest.mark.parametrize("batches", [[1] * N, [4, 4, 1], [N]])
 @pytest.mark.parametrize("kind", ["dense", "factored"])
-def test_gram_is_that_of_the_stacked_gradients(kind, batches, chunk_bytes, monkeypatch):
+def test_gram_is_that_of_the_stacked_gradients(kind, batches, chunk_bytes, tile_bytes, monkeypatch):
     monkeypatch.setattr("spectra_cli.extract.measurements.gradient_store.GRAM_CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("spectra_cli.extract.measurements.gradient_store.TILE_BYTES", tile_bytes)
     inputs, delta = factors()
     store, start = make(kind), 0
     for size in batches:
