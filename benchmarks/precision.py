@@ -54,7 +54,7 @@ def shifted_sums(rows: Tensor) -> Tensor:
     sums = ShiftedSums(rows[:BATCH].double().mean(0))
     for batch in rows.split(BATCH):
         sums.add(batch.double(), torch.ones(batch.shape[0], dtype=torch.bool))
-    return sums.sums().moment / (ROWS - 1)
+    return sums.moment() / (ROWS - 1)
 
 
 def eigenvalues(covariance: Tensor) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.measurements.gram import TILE
+from spectra_cli.extract.measurements.gram import packed_size
 from spectra_cli.extract.plan import ScanPlan
 from spectra_cli.extract.protocols import MatrixView, Model
 from spectra_cli.extract.selection import select_layers
@@ -96,7 +96,7 @@ def scan_cost(model: Model, settings: ScanSettings, plan: ScanPlan, *, causal_sh
         passes={"forward": forward, "backward": backward, "head": heads},
         gradients=gradients,
         sums={"gram": gram, "covariance": sites * _gram_operations(width, rows)},
-        profiles=sites * settings.num_blocks * 2.0 * width**3,
+        profiles=sites * settings.num_blocks * _gram_operations(width, width),
         eigen=_EIGEN * (sites * width**3 + 2 * len(measured) * n**3),
         bytes_moved=_bytes_moved(model, settings, plan, measured, sites),
     )
@@ -159,8 +159,7 @@ def _bytes_moved(
 
 def _gram_operations(rows: int, columns: float) -> float:
     """Upper tiles of `rows` x `columns` times its transpose."""
-    starts = range(0, rows, TILE)
-    return sum(2.0 * min(TILE, rows - start) * (rows - start) * columns for start in starts)
+    return 2.0 * packed_size(rows) * columns
 
 
 def _areas(views: Iterable[MatrixView]) -> float:

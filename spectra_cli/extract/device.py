@@ -1,10 +1,11 @@
-"""Where a scan runs: the device that a name stands for, and what the archive calls it."""
+"""Where a scan runs: the device that a name stands for, what the archive calls it, and ways from it."""
 
 from __future__ import annotations
 
 import platform
 
 import torch
+from torch import Tensor
 
 from spectra_cli.core.errors import UsageError
 
@@ -33,3 +34,17 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({platform.machine()})"
+
+
+def to_host(tensor: Tensor) -> Tensor:
+    """A copy in the host's memory, which the device need not be waited for: `wait_for` it before reading."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)
+
+
+def wait_for(device: torch.device) -> None:
+    """Return once everything that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

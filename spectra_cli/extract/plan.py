@@ -21,6 +21,7 @@ from spectra_cli.extract.measurements.gradient_store import (
     factor_bytes,
     tile_bytes,
 )
+from spectra_cli.extract.measurements.gram import packed_size
 from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
 from spectra_cli.extract.measurements.registry import find_measurements
 from spectra_cli.extract.measurements.weights import WEIGHT
@@ -289,12 +290,11 @@ def _parameter_bytes(module: nn.Module, dtype: str) -> int:
 
 
 def _covariance_bytes(model: Model, settings: ScanSettings, num_sites: int, device: torch.device) -> int:
-    """Sums of every site; on the CPU also finished blocks (packed triangles) and eigendecompositions."""
+    """Sums of every site; on the CPU also finished blocks (packed tiles) and eigendecompositions."""
     square = model.width**2 * 8
     if device.type != "cpu":
         return (2 * num_sites + 2) * square
-    blocks = settings.num_blocks * model.width * (model.width + 1) // 2
-    packed = blocks * (8 if model.width <= 1024 else 4)
+    packed = settings.num_blocks * packed_size(model.width) * (8 if model.width <= 1024 else 4)
     return num_sites * (2 * square + packed) + 8 * square * num_workers(model.width)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from spectra_cli.extract.cost import ScanCost
+from spectra_cli.extract.device import wait_for
 from spectra_cli.extract.onednn_linear import float32_product, has_onednn
 
 
@@ -29,10 +30,10 @@ def product_rates(
     multiply = float32_product if by_onednn else partial(torch.mm, out=torch.empty_like(left))
     rates = []
     for _ in range(rounds + 1):
-        _wait_for(device)
+        wait_for(device)
         started = time.perf_counter()
         multiply(left, right)
-        _wait_for(device)
+        wait_for(device)
         rates.append(2 * size**3 / (time.perf_counter() - started))
     return rates[1:]
 
@@ -52,8 +53,3 @@ def seconds_at_least(cost: ScanCost, device: str, dtype: str) -> float:
     )
     on_cpu = max(product_rates(torch.device("cpu"), torch.float64, size=1024, rounds=3))
     return cost.seconds(pass_rate=of_passes, sum_rate=of_sums, profile_rate=on_cpu)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

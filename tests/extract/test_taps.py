@@ -276,8 +276,9 @@ def test_sums_and_stores_stay_on_their_device():
         sums.add(
             torch.empty(6, 4, dtype=torch.float64, device=meta), torch.empty(6, dtype=torch.bool, device=meta)
         )
-        finished = sums.sums()
-        finished.merge(finished).about(finished.mean)
+        other = ShiftedSums(sums.mean)
+        other.take(sums)
+        assert {x.device for x in (other.moment(), other.packed_moment(), other.trace())} == {meta}
         inputs, delta = torch.empty(2, 5, 3, device=meta), torch.empty(2, 5, 4, device=meta)
         for store in (
             DenseGradients(6, (4, 3), dtype=torch.float32, arena=Arena(meta)),

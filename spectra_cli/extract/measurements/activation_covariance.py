@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +23,11 @@ from spectra_cli.core.types import (
     Status,
     Vectors,
 )
+from spectra_cli.extract.device import to_host, wait_for
 from spectra_cli.extract.measurements.cores import each_on_a_core
-from spectra_cli.extract.measurements.covariance_sums import CovarianceSums, ShiftedSums
+from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
+from spectra_cli.extract.measurements.gram import packed_quadratic_forms
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,
@@ -40,6 +41,8 @@ NAME = "activation_covariance"
 RMS_EPS = 1e-6
 # A packed triangle of float64 takes what a full float32 square does; beyond this width, half of that.
 _WIDEST_FLOAT64_BLOCK = 1024
+# Rows in float64 that are summed at once on the CPU.
+_PIECE_BYTES = 4 * 2**20
 
 Rows = Callable[[Tensor], Tensor]
 
@@ -52,52 +55,51 @@ def normalise_rms(hidden: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _FinishedBlock:
-    """A block's sums, its moment packed as an upper triangle, away from the device."""
+    """A block's sums: vectors and scalars on the device, its moment's packed tiles away from it."""
 
-    count: float
-    mean: FloatArray
-    trace: float
-    packed: FloatArray | NDArray[np.float32]
-    first_sum: FloatArray
-    first_square: float
+    count: Tensor
+    mean: Tensor
+    trace: Tensor
+    packed: Tensor
+    first_sum: Tensor
+    first_square: Tensor
 
 
 class _SiteSums:
     """What accumulates at one site: the current block on the device, finished ones on the host."""
 
     def __init__(self, pilot: Tensor) -> None:
-        self.shift = pilot
-        self.total: CovarianceSums | None = None
+        self.total = ShiftedSums(pilot)
         self.blocks: list[_FinishedBlock] = []
-        self.start_block()
+        self._current = ShiftedSums(pilot)
+        self._start_first_tokens(pilot)
 
-    def start_block(self) -> None:
-        self.current = ShiftedSums(self.shift)
-        self.first_sum = torch.zeros_like(self.shift)
-        self.first_square = self.shift.new_zeros(())
+    def _start_first_tokens(self, like: Tensor) -> None:
+        self._first_sum = torch.zeros_like(like)
+        self._first_square = like.new_zeros(())
 
-    def add_first_tokens(self, rows: Tensor, keep: Tensor) -> None:
-        kept = torch.where(keep[:, None], rows.double(), 0.0)
-        self.first_sum += kept.sum(0)
-        self.first_square += kept.square().sum()
+    def add(self, rows_BTD: Tensor, keep_B: Tensor) -> None:
+        """Take in the rows of sequences of one block, of which those with `keep_B` true count."""
+        self._current.add(rows_BTD.flatten(0, 1), keep_B.repeat_interleave(rows_BTD.shape[1]))
+        first = rows_BTD[:, 0].masked_fill(~keep_B[:, None], 0.0)
+        self._first_sum += first.sum(0)
+        self._first_square += first.square().sum()
 
     def finish_block(self) -> None:
-        sums = self.current.sums()
-        self.total = sums if self.total is None else self.total.merge(sums)
-        width = sums.mean.shape[0]
-        upper = torch.triu_indices(width, width, device=sums.moment.device)
-        dtype = torch.float64 if width <= _WIDEST_FLOAT64_BLOCK else torch.float32
+        packed = self._current.packed_moment()
+        width = len(self._first_sum)
         self.blocks.append(
             _FinishedBlock(
-                count=float(sums.count),
-                mean=sums.mean.cpu().numpy(),
-                trace=float(sums.moment.trace()),
-                packed=sums.moment[upper[0], upper[1]].to("cpu", dtype).numpy(),
-                first_sum=self.first_sum.cpu().numpy(),
-                first_square=float(self.first_square),
+                count=self._current.count.clone(),
+                mean=self._current.mean,
+                trace=self._current.trace(),
+                packed=to_host(packed if width <= _WIDEST_FLOAT64_BLOCK else packed.float()),
+                first_sum=self._first_sum,
+                first_square=self._first_square,
             )
         )
-        self.start_block()
+        self.total.take(self._current)
+        self._start_first_tokens(self._first_sum)
 
 
 class ActivationCovariance:
@@ -134,27 +136,27 @@ class ActivationCovariance:
         """Add the part of this batch that belongs to the covariance probe, split at block edges."""
         edges = self._blocks.edges
         stop = min(batch.stop, edges[-1])
-        if batch.start >= stop:
-            return
-        hidden = hidden_BTD.detach()[: stop - batch.start]
-        rows_BTD = self._pooled(self._rows(hidden).double())
-        self._rows_each = rows_BTD.shape[1]
-        keep_B = torch.isfinite(rows_BTD).all(-1).all(-1)
-        if layer not in self._sums:
-            finite = torch.where(keep_B[:, None, None], rows_BTD, 0.0)
-            self._sums[layer] = _SiteSums(finite.mean((0, 1), dtype=torch.float64))
-        sums = self._sums[layer]
+        hidden_BTD = hidden_BTD.detach()
         start = batch.start
         for edge in edges[1:]:
             if start >= edge or start >= stop:
                 continue
-            piece = slice(start - batch.start, min(edge, stop) - batch.start)
-            rows, keep = rows_BTD[piece], keep_B[piece]
-            sums.current.add(rows.flatten(0, 1), keep.repeat_interleave(rows.shape[1]))
-            sums.add_first_tokens(rows[:, 0], keep)
-            start = min(edge, stop)
+            last = min(edge, stop)
+            of_block = hidden_BTD[start - batch.start : last - batch.start]
+            for piece in of_block.split(_sequences_at_once(hidden_BTD)):
+                self._add(layer, self._pooled(self._rows(piece).double()))
+            start = last
             if start == edge:
-                sums.finish_block()
+                self._sums[layer].finish_block()
+
+    def _add(self, layer: int, rows_BTD: Tensor) -> None:
+        """Add sequences of one block; one with NaN or infinity (and so in its sum) does not count."""
+        self._rows_each = rows_BTD.shape[1]
+        keep_B = torch.isfinite(rows_BTD.sum((1, 2)))
+        if layer not in self._sums:
+            finite = rows_BTD.masked_fill(~keep_B[:, None, None], 0.0)
+            self._sums[layer] = _SiteSums(finite.mean((0, 1)))
+        self._sums[layer].add(rows_BTD, keep_B)
 
     def _pooled(self, rows_BTD: Tensor) -> Tensor:
         if self._pool == "last":
@@ -163,7 +165,9 @@ class ActivationCovariance:
 
     def finish(self) -> Measured:
         """Eigenvalues, block profiles and scalars of every site; frees the sums as it goes."""
-        width = max((sums.shift.shape[0] for sums in self._sums.values()), default=0)
+        for sums in self._sums.values():
+            wait_for(sums.total.count.device)  # blocks may still be on their way to the host
+        width = max((len(sums.total.mean) for sums in self._sums.values()), default=0)
         parts = each_on_a_core(
             lambda place: self._finish_site(place[1], self._sums.pop(place[0])),
             list(self._sites.items()),
@@ -173,7 +177,7 @@ class ActivationCovariance:
 
     def _finish_site(self, site: Site, sums: _SiteSums) -> Measured:
         total = sums.total
-        if total is None or len(sums.blocks) != len(self._blocks.sizes):
+        if len(sums.blocks) != len(self._blocks.sizes):
             raise AssertionError(f"{site.address}: {len(sums.blocks)} of {len(self._blocks.sizes)} blocks")
         kept = round(float(total.count))
         dropped = self._blocks.num_sequences - kept // self._rows_each
@@ -184,8 +188,7 @@ class ActivationCovariance:
                 skipped=(Skipped(measurement=NAME, site=site, status=status, reason=reason),),
                 scalars=(self._scalar("dropped_sequences", site, dropped, "sequences"),),
             )
-        covariance = total.moment / (total.count - 1)
-        values, vectors = symmetric_eigen(covariance, vectors=True)
+        values, vectors = symmetric_eigen(total.moment() / (kept - 1), vectors=True)
         threshold = eigenvalue_zero_threshold(values[0], kept, values.size)
         spectrum = Spectrum(
             site=site,
@@ -197,23 +200,21 @@ class ActivationCovariance:
             centered=True,
             unit=self._unit,
             zero_threshold=threshold,
-            block_profile=_block_profile(sums.blocks, total, vectors),
-            block_sizes=tuple(round(block.count) for block in sums.blocks),
+            block_profile=_block_profile(sums.blocks, kept, total.mean.cpu().numpy(), vectors.numpy()),
+            block_sizes=tuple(round(float(block.count)) for block in sums.blocks),
             vectors=self._leading(vectors),
         )
-        return Measured(spectra=(spectrum,), scalars=self._scalars(site, sums, total, dropped))
+        return Measured(spectra=(spectrum,), scalars=self._scalars(site, sums.blocks, dropped))
 
     def _leading(self, vectors: Tensor) -> Vectors | None:
         return Vectors(right=vectors[:, : self._num_vectors].T.numpy()) if self._num_vectors else None
 
-    def _scalars(
-        self, site: Site, sums: _SiteSums, total: CovarianceSums, dropped: int
-    ) -> tuple[Scalar, ...]:
-        counts = np.array([block.count for block in sums.blocks])
-        means = np.stack([block.mean for block in sums.blocks])
-        squares = np.array([block.trace for block in sums.blocks]) + counts * (means**2).sum(1)
-        first_sums = np.stack([block.first_sum for block in sums.blocks])
-        first_squares = np.array([block.first_square for block in sums.blocks])
+    def _scalars(self, site: Site, blocks: list[_FinishedBlock], dropped: int) -> tuple[Scalar, ...]:
+        counts, means, traces, first_sums, first_squares = (
+            torch.stack([getattr(block, name) for block in blocks]).cpu().numpy()
+            for name in ("count", "mean", "trace", "first_sum", "first_square")
+        )
+        squares = traces + counts * (means**2).sum(1)
         firsts = counts / self._rows_each
 
         def shares(keep: FloatArray) -> tuple[float, float]:
@@ -288,36 +289,26 @@ def _why_not(kept: int, dropped: int, num_sequences: int) -> str | None:
     return None
 
 
+def _sequences_at_once(hidden_BTD: Tensor) -> int:
+    """Sequences that go into the sums at once: on the CPU what stays in cache, elsewhere all of them."""
+    if hidden_BTD.device.type != "cpu":
+        return max(1, hidden_BTD.shape[0])
+    return max(1, _PIECE_BYTES // (8 * max(1, hidden_BTD[0].numel())))
+
+
 def _block_profile(
-    blocks: list[_FinishedBlock], total: CovarianceSums, vectors: Tensor
+    blocks: list[_FinishedBlock], count: int, mean: FloatArray, axes: FloatArray
 ) -> NDArray[np.float32]:
     """(num_blocks, D): variance that each block puts on each eigenvector, about the common mean.
 
     `profile[b, j] = v_j^T M_b v_j / n_b * n / (n - 1)`, so that the mean weighted by n_b is lambda_j.
     """
-    width = vectors.shape[0]
-    count, mean = float(total.count), total.mean.cpu().numpy()
-    axes = vectors.numpy()
-    profile = np.zeros((len(blocks), width), dtype=np.float32)
+    profile = np.zeros((len(blocks), axes.shape[1]), dtype=np.float32)
     for row, block in zip(profile, blocks, strict=True):
-        if block.count == 0:
+        own = float(block.count)
+        if own == 0:
             continue
-        triangle = _unpack(block.packed, width)
-        # With the diagonal halved, v^T M v is twice v^T triangle v: no need of the lower half.
-        triangle[np.diag_indices(width)] /= 2
-        directions = axes.astype(triangle.dtype, copy=False)
-        on_axes = 2.0 * np.einsum("ij,ij->j", directions, triangle @ directions)
-        offset = axes.T @ (block.mean - mean)
-        scale = count / (count - 1) / block.count
-        row[:] = np.clip((on_axes + block.count * offset**2) * scale, 0.0, None)
+        on_axes = packed_quadratic_forms(block.packed.numpy(), axes)
+        offset = axes.T @ (block.mean.cpu().numpy() - mean)
+        row[:] = np.clip((on_axes + own * offset**2) * (count / (count - 1) / own), 0.0, None)
     return profile
-
-
-def _unpack(packed: NDArray[Any], width: int) -> NDArray[Any]:
-    """The upper triangle (width, width) from its rows laid one behind the other."""
-    triangle = np.zeros((width, width), dtype=packed.dtype)
-    start = 0
-    for row in range(width):
-        triangle[row, row:] = packed[start : start + width - row]
-        start += width - row
-    return triangle

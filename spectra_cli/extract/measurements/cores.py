@@ -22,7 +22,13 @@ def num_workers(size: int) -> int:
     return 1 if size > LARGEST_APART else min(torch.get_num_threads(), MOST_WORKERS)
 
 
-def each_on_a_core(function: Callable[[Item], Result], items: Sequence[Item], *, size: int) -> list[Result]:
+def each_on_a_core(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    size: int,
+    cost: Callable[[Item], float] = lambda _: 0.0,
+) -> list[Result]:
     """`[function(item) for item in items]`, side by side where the matrices are small.
 
     LAPACK gains little from a second thread on matrices of a few hundred rows.
@@ -31,9 +37,12 @@ def each_on_a_core(function: Callable[[Item], Result], items: Sequence[Item], *,
         function: works in numpy on the CPU.
         items: in the order of the results.
         size: rows of the largest matrix that is factorised.
+        cost: of an item, in any unit: the dearest go first, so that no core is left with one at the end.
     """
     workers = num_workers(size)
     if workers == 1:
         return [function(item) for item in items]
+    order = sorted(range(len(items)), key=lambda place: -cost(items[place]))
     with threadpool_limits(limits=1), ThreadPoolExecutor(max_workers=workers) as pool:
-        return list(pool.map(function, items))
+        results = dict(zip(order, pool.map(function, (items[place] for place in order)), strict=True))
+    return [results[place] for place in range(len(items))]

@@ -9,6 +9,7 @@ Source: specs B1-B7; McCandlish et al., arXiv 1812.06162, appendix A (noise scal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -65,7 +66,9 @@ class GradientGram:
             kernel = together[view] if view in together else self._stores[view].gram()
             return spectra_of_kernel(view.site, kernel, view.shape, self._blocks)
 
-        parts = each_on_a_core(spectra, self.views, size=self._blocks.num_sequences)
+        parts = each_on_a_core(
+            spectra, self.views, size=self._blocks.num_sequences, cost=lambda view: math.prod(view.shape)
+        )
         self._stores.clear()
         return sum(parts, Measured())
 

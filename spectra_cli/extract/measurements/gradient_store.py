@@ -226,6 +226,6 @@ def _equal_parts(size: int, most: int) -> Iterator[slice]:
 
 
 def _add_gram_of(rows: Tensor, total: Tensor) -> None:
-    """Add the Gram of `rows` (N, P) to the upper tiles of `total`, in float64 a chunk of columns at a time."""
+    """Add the Gram of `rows` (N, P) to the upper tiles of `total`: float64, a chunk of columns at a time."""
     for chunk in rows.split(max(1, GRAM_CHUNK_BYTES // (8 * rows.shape[0])), dim=1):
         add_gram_(total, chunk.double())

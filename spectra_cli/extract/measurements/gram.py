@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,53 @@ from torch import Tensor
 
 from spectra_cli.core.types import FloatArray
 
-TILE = 64
+# Tiles to a side: with more of them less of the lower triangle is computed, with larger ones faster.
+_TILES, _SMALLEST_TILE = 8, 32
 # Float64 columns that one core has in flight: what its cache holds.
 _CHUNK_BYTES = 2**20
+
+
+def tiles(n: int) -> Iterator[slice]:
+    """Rows of the tiles that hold the upper triangle of an (n, n) matrix; each reaches from its first row's
+    diagonal entry to the last column.
+
+    >>> list(tiles(80))
+    [slice(0, 32, None), slice(32, 64, None), slice(64, 80, None)]
+    """
+    size = max(_SMALLEST_TILE, -(-n // _TILES))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def packed_size(n: int) -> int:
+    """Entries in the tiles of an (n, n) matrix.
+
+    >>> packed_size(80)
+    4352
+    """
+    return sum((rows.stop - rows.start) * (n - rows.start) for rows in tiles(n))
+
+
+def packed_quadratic_forms(packed: NDArray[np.floating[Any]], axes: FloatArray) -> FloatArray:
+    """`v^T M v` for each column v of `axes`, by half the work of `M @ axes`.
+
+    Args:
+        packed: the tiles of a symmetric M (D, D), each flat, one behind the other; products are in its dtype.
+        axes: (D, k).
+
+    Returns:
+        (k,).
+    """
+    directions = axes.astype(packed.dtype, copy=False)
+    total = np.zeros(axes.shape[1])
+    first = 0
+    for rows in tiles(len(axes)):
+        height, width = rows.stop - rows.start, len(axes) - rows.start
+        tile = packed[first : first + height * width].reshape(height, width)
+        first += height * width
+        # what is right of the diagonal tile stands for its mirror image too
+        product = tile[:, :height] @ directions[rows] + 2.0 * (tile[:, height:] @ directions[rows.stop :])
+        total += np.einsum("ij,ij->j", directions[rows], product)
+    return total
 
 
 def add_gram_(total: Tensor, rows: Tensor) -> None:
@@ -28,10 +73,8 @@ def add_gram_(total: Tensor, rows: Tensor) -> None:
         total: (n, n) float64.
         rows: (n, k) float64.
     """
-    n = total.shape[0]
-    for start in range(0, n, TILE):
-        stop = min(start + TILE, n)
-        total[start:stop, start:].addmm_(rows[start:stop], rows[start:].T)
+    for own in tiles(len(total)):
+        total[own, own.start :].addmm_(rows[own], rows[own.start :].T)
 
 
 def mirror_upper_(total: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -37,15 +38,17 @@ class WeightSpectra:
 
     def finish(self) -> Measured:
         """See `Observer.finish`."""
-        size = max((min(view.shape) for view in self.views), default=0)
-        weights = each_on_a_core(partial(_measure, num_vectors=self.num_vectors), self.views, size=size)
-        measured = sum(weights, Measured())
+        measured = sum(self._of_each(partial(_measure, num_vectors=self.num_vectors)), Measured())
         if self.reference is not None:
             drift = partial(weight_drift, reference=self.reference, num_vectors=self.num_vectors)
-            measured = sum(each_on_a_core(drift, self.views, size=size), measured)
+            measured = sum(self._of_each(drift), measured)
             if self.reference.archived:
                 measured += Measured(spectra=tuple(self._of_reference(self.reference)))
         return measured
+
+    def _of_each(self, function: Callable[[MatrixView], Measured]) -> list[Measured]:
+        size = max((min(view.shape) for view in self.views), default=0)
+        return each_on_a_core(function, self.views, size=size, cost=lambda view: math.prod(view.shape))
 
     def _of_reference(self, reference: Reference) -> Iterator[Spectrum]:
         """The reference's own spectra, of the weights that were compared."""

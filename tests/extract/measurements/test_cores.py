@@ -30,6 +30,18 @@ def test_small_matrices_are_taken_side_by_side(two_threads):
     assert sorted(each_on_a_core(lambda _: meeting.wait(), range(2), size=10)) == [0, 1]
 
 
+def test_the_dearest_go_first(two_threads):
+    taken, pair = [], threading.Barrier(2, timeout=10)
+
+    def take(item):
+        taken.append(item)
+        pair.wait()
+        return -item
+
+    assert each_on_a_core(take, [1, 5, 2, 4], size=10, cost=lambda item: item) == [-1, -5, -2, -4]
+    assert (set(taken[:2]), set(taken[2:])) == ({5, 4}, {2, 1})
+
+
 def test_side_by_side_gives_the_same_numbers(two_threads):
     matrices = [m @ m.T for m in np.random.default_rng(0).normal(size=(6, 40, 50))]
     apart = each_on_a_core(np.linalg.eigvalsh, matrices, size=40)

@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from spectra_cli.extract.measurements import gram
-from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_
+from spectra_cli.extract.measurements.gram import (
+    add_gram_,
+    mirror_upper_,
+    packed_quadratic_forms,
+    packed_size,
+    tiles,
+)
 
 
 # below, at, and beyond one tile, and several tiles with a short last one
@@ -17,6 +23,20 @@ def test_gram_of_rows_that_come_in_chunks(n):
     assert returned is total
     assert torch.equal(total, total.T)
     torch.testing.assert_close(total, rows @ rows.T, rtol=0, atol=1e-13 * float(total.diagonal().max()))
+
+
+@pytest.mark.parametrize("n", [1, 32, 33, 300])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_quadratic_forms_of_a_packed_matrix(n, dtype):
+    rng = np.random.default_rng(0)
+    square, axes = rng.normal(size=(n, n)), rng.normal(size=(n, 7))
+    matrix = (square + square.T).astype(dtype)
+    packed = np.concatenate([matrix[own, own.start :].ravel() for own in tiles(n)])
+    assert len(packed) == packed_size(n)
+    expected = np.einsum("ij,ik,kj->j", axes, matrix.astype(np.float64), axes)
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    found = packed_quadratic_forms(packed, axes)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max() * n**0.5)
 
 
 def test_mirror_reads_the_upper_triangle_only():
