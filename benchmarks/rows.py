@@ -1,4 +1,7 @@
-"""The rows of the table: each runs its contenders in turns and returns its figures."""
+"""The rows of the table: each runs its contenders in turns and returns its figures.
+
+Scans keep their arena from round to round: they are timed as in a series, after the first checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from benchmarks import bare, memory, naive, ours, rivals_gradients, rivals_weights, startup
 from benchmarks.archives import write_archive
 from benchmarks.contender import Contender
@@ -20,6 +25,7 @@ from benchmarks.figures import Figure
 from benchmarks.machine import has_bfloat16_units, product_rate
 from benchmarks.timing import Spread, interleave
 from benchmarks.workloads import WORKLOADS, Workload, build, shortened
+from spectra_cli.extract.arena import Arena
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +56,11 @@ def small_bare(options: Options) -> list[Figure]:
     work = options.workload("small")
     model, probe = build(work)
     settings = work.settings()
-    size = ours.batch_size_of(model, settings)
+    size, arena = ours.batch_size_of(model, settings), Arena(torch.device("cpu"))
     timings = interleave(
         {
             "bare": lambda: bare.run_bare(model, probe, settings, batch_size=size),
-            "scan": lambda: ours.scan(model, probe, settings),
+            "scan": lambda: ours.scan(model, probe, settings, arena=arena),
             "shared": lambda: bare.run_bare(model, probe, settings, batch_size=size, shared=True),
         },
         rounds=options.rounds,
@@ -81,12 +87,12 @@ def small_naive(options: Options) -> list[Figure]:
     work = options.workload("small")
     model, probe = build(work)
     settings = work.settings()
-    size = ours.batch_size_of(model, settings)
+    size, arena = ours.batch_size_of(model, settings), Arena(torch.device("cpu"))
     timings = interleave(
         {
             "naive": lambda: naive.run_naive(model, probe, settings, batch_size=size),
-            "scan": lambda: ours.scan(model, probe, settings),
-            "bfloat16": lambda: ours.scan(model, probe, work.settings(dtype="bfloat16")),
+            "scan": lambda: ours.scan(model, probe, settings, arena=arena),
+            "bfloat16": lambda: ours.scan(model, probe, work.settings(dtype="bfloat16"), arena=arena),
         },
         rounds=options.rounds,
         warm_up=False,
@@ -116,14 +122,14 @@ def large(options: Options) -> list[Figure]:
     work = options.workload("large")
     model, probe = build(work)
     settings = work.settings()
-    size = ours.batch_size_of(model, settings)
+    size, arena = ours.batch_size_of(model, settings), Arena(torch.device("cpu"))
     rates: list[float] = []
     timings = interleave(
         {
             "bare": lambda: bare.run_bare(model, probe, settings, batch_size=size),
             "products": lambda: rates.append(product_rate("float32").median),
-            "scan": lambda: ours.scan(model, probe, settings),
-            "bfloat16": lambda: ours.scan(model, probe, work.settings(dtype="bfloat16")),
+            "scan": lambda: ours.scan(model, probe, settings, arena=arena),
+            "bfloat16": lambda: ours.scan(model, probe, work.settings(dtype="bfloat16"), arena=arena),
         },
         rounds=options.rounds,
         warm_up=False,

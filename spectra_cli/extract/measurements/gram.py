@@ -14,8 +14,8 @@ from spectra_cli.core.types import FloatArray
 
 # Tiles to a side: with more of them less of the lower triangle is computed, with larger ones faster.
 _TILES, _SMALLEST_TILE = 8, 32
-# Float64 columns that one core has in flight: what its cache holds.
-_CHUNK_BYTES = 2**20
+# Float64 columns that one core has in flight.
+_CHUNK_BYTES = 2 * 2**20
 
 
 def tiles(n: int) -> Iterator[slice]:
@@ -90,9 +90,10 @@ def gram_on_one_core(rows: NDArray[np.floating[Any]]) -> FloatArray:
     while torch computes nothing.
     """
     n, num_columns = rows.shape
-    total = np.zeros((n, n))
     width = max(1, _CHUNK_BYTES // (8 * n))
+    total, product, wide = np.zeros((n, n)), np.empty((n, n)), np.empty((n, min(width, num_columns)))
     for start in range(0, num_columns, width):
-        chunk = rows[:, start : start + width].astype(np.float64)
-        total += chunk @ chunk.T
+        chunk = wide[:, : min(width, num_columns - start)]
+        chunk[...] = rows[:, start : start + width]
+        total += np.matmul(chunk, chunk.T, out=product)
     return total
