@@ -51,7 +51,12 @@ def scalars_of(found):
 
 @pytest.mark.parametrize("batches", [[1] * 13, [3, 3, 3, 3, 1], [7, 6], [13]])
 @pytest.mark.parametrize("num_blocks", [2, 5, 13, 40])
-def test_two_pass_covariance_whatever_the_batches_and_blocks(batches, num_blocks, two_pass):
+@pytest.mark.parametrize("sequences_at_once", [1, 2, 100])
+def test_two_pass_covariance_whatever_the_batches_blocks_and_pieces(
+    batches, num_blocks, sequences_at_once, two_pass, monkeypatch
+):
+    module = "spectra_cli.extract.measurements.activation_covariance"
+    monkeypatch.setattr(f"{module}._PIECE_BYTES", sequences_at_once * 8 * T * D)
     hidden = hidden_of(13)
     found = spectrum_of(hidden, batches=batches, num_blocks=num_blocks)
     expected = two_pass(hidden.flatten(0, 1)).numpy()
