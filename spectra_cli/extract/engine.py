@@ -77,12 +77,12 @@ def measure(
     kinds = find_measurements(settings.measurements)
     measured = Measured()
     keep_heap()
-    give_back_heap()
     with numerics(model, settings):
         if plan.num_sequences:
             measured += _stream(subject, kinds, probe, plan, progress)
-        if not plan.keeps_arena:
+        if not plan.keeps_memory:
             subject.arena.give_back()
+            give_back_heap()
         for kind in kinds:
             if isinstance(kind, ParameterMeasurement):
                 progress(kind.name, 0, 1)
@@ -90,7 +90,8 @@ def measure(
                     model, settings.matrices, subject.layers, measurement=kind.name
                 )
                 measured += Measured(skipped=missing) + kind.start(replace(subject, views=views)).finish()
-    give_back_heap()
+    if not plan.keeps_memory:
+        give_back_heap()
     if not measured.spectra:
         reasons = "; ".join(f"{s.site.address}: {s.reason}" for s in measured.skipped[:5])
         raise ModelError(f"nothing could be measured on this checkpoint ({reasons})")

@@ -70,8 +70,8 @@ class ScanPlan:
         skipped: matrices asked for that some layers lack.
         read_ahead: whether the next checkpoint is read while this one is measured; not on the CPU,
             where reading takes cores and memory from measuring.
-        keeps_arena: whether the gradients' memory is kept while weights are measured and the next
-            checkpoint loads.
+        keeps_memory: whether all that measuring took is kept while weights are measured and the next
+            checkpoint loads, in place of being given back and fetched anew.
         memory_bytes: estimate by part; `budget_bytes`: what they had to fit into.
     """
 
@@ -83,7 +83,7 @@ class ScanPlan:
     passes: tuple[GradientPass, ...]
     skipped: tuple[Skipped, ...]
     read_ahead: bool
-    keeps_arena: bool
+    keeps_memory: bool
     memory_bytes: dict[str, int]
     budget_bytes: int
 
@@ -172,6 +172,7 @@ def plan_scan(
         first = passes[0].members if passes else ()
         passes[:1] = [GradientPass(num_sequences=work.num_sequences, members=first)]
     held = max((sum(m.memory_bytes for m in step.members) for step in passes), default=0)
+    memory = work.fixed | {"gradients": held + work.gram, "activations": size * work.each}
     return ScanPlan(
         device=device,
         length=settings.sequence_length,
@@ -181,8 +182,8 @@ def plan_scan(
         passes=tuple(passes),
         skipped=work.missing,
         read_ahead=device.type != "cpu",
-        keeps_arena=work.fixed["process"] + work.fixed["model"] + held + 2 * checkpoint_bytes <= budget,
-        memory_bytes=work.fixed | {"gradients": held + work.gram, "activations": size * work.each},
+        keeps_memory=sum(memory.values()) + 2 * checkpoint_bytes <= budget,
+        memory_bytes=memory,
         budget_bytes=budget,
     )
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError, ModelError
+from spectra_cli.core.heap import give_back_heap
 from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
 from spectra_cli.core.types import (
     CheckpointInfo,
@@ -128,6 +129,8 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._ahead.clear()
         self._reader.shutdown(wait=False, cancel_futures=True)
+        self._arena.give_back()
+        give_back_heap()
 
     def measure(
         self,
@@ -278,6 +281,7 @@ class Session:
                     ) from error
             # Outside the handler: the traceback would keep the failed pass's tensors alive.
             torch.cuda.empty_cache()
+            give_back_heap()
             halvings += 1
             plan = self._plan(model, batch_size=max(1, plan.batch_size // 2))
 

@@ -58,3 +58,39 @@ def test_a_kept_heap_is_not_fetched_again_for_every_batch():
     (without,) = run(BATCHES, "do not")
     (kept,) = run(BATCHES, "keep")
     assert kept < 2000 < 16_384 < without  # one batch is 16,384 pages of 4 KiB
+
+
+# Heaps of the process (glibc's count) before and after four threads have allocated at once.
+THREADS = """
+import ctypes, os, sys, tempfile, threading
+from spectra_cli.core.heap import keep_heap
+library = ctypes.CDLL(None)
+library.fdopen.restype = ctypes.c_void_p
+def heaps():
+    with tempfile.TemporaryFile() as file:
+        stream = ctypes.c_void_p(library.fdopen(os.dup(file.fileno()), b"w"))
+        library.malloc_info(0, stream)
+        library.fclose(stream)
+        file.seek(0)
+        return file.read().count(b"<heap nr=")
+if sys.argv[1] == "keep":
+    keep_heap()
+before, together = heaps(), threading.Barrier(4)
+def work():
+    together.wait()
+    bytearray(2**20)
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(before, heaps())
+"""
+
+
+def test_threads_share_a_kept_heap():
+    before, after = run(THREADS, "do not")
+    assert after > before
+    before, after = run(THREADS, "keep")
+    assert after == before == 1

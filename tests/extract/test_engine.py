@@ -11,6 +11,7 @@ from torch import nn
 
 from spectra_cli.core.errors import BudgetError, ModelError
 from spectra_cli.core.types import Status
+from spectra_cli.extract import engine
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.engine import measure
 from spectra_cli.extract.plan import GradientPass, plan_scan
@@ -512,9 +513,7 @@ def test_cuda_agrees_with_the_cpu(name, model_of, make_probe, scan, spectra_of):
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-def test_the_memory_of_gradients_is_given_back_where_the_plan_says_so(
-    keeps, model_of, make_probe, settings_for
-):
+def test_memory_is_given_back_where_the_plan_says_so(keeps, model_of, make_probe, settings_for, monkeypatch):
     class Watched(Arena):
         given_back = 0
 
@@ -525,9 +524,13 @@ def test_the_memory_of_gradients_is_given_back_where_the_plan_says_so(
     probe, arena = make_probe(8, 12), Watched(torch.device("cpu"))
     settings, model = settings_for(probe), model_of("variant-3")
     plan = dataclasses.replace(
-        plan_scan(model, settings, device=torch.device("cpu"), budget_bytes=2**40), keeps_arena=keeps
+        plan_scan(model, settings, device=torch.device("cpu"), budget_bytes=2**40), keeps_memory=keeps
     )
+    heap = []
+    monkeypatch.setattr(engine, "give_back_heap", lambda: heap.append(1))
     for _ in range(2):
         measure(model, probe, settings, plan, progress=lambda *_: None, arena=arena)
     # once for the first room that is made; without keeping, after each of the two, and for room again
     assert arena.given_back == (1 if keeps else 4)
+    # before weights are measured, and after
+    assert len(heap) == (0 if keeps else 4)
