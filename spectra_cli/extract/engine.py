@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.core.heap import give_back_heap, keep_heap
+from spectra_cli.core.heap import give_back_heap, kept_heap
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
 from spectra_cli.extract.arena import Arena
@@ -76,7 +76,6 @@ def measure(
     )
     kinds = find_measurements(settings.measurements)
     measured = Measured()
-    keep_heap()
     with numerics(model, settings):
         if plan.num_sequences:
             measured += _stream(subject, kinds, probe, plan, progress)
@@ -115,7 +114,7 @@ def _stream(
             k.start(of_this_pass) for k in kinds if isinstance(k, GradientMeasurement) and step.members
         ]
         losses = []
-        with ExitStack() as taps:
+        with kept_heap(), ExitStack() as taps:
             for _, stream in streams if number == 0 else ():
                 taps.enter_context(tapped_blocks(model, stream, clock))
             for collector in collectors:

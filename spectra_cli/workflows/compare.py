@@ -23,7 +23,7 @@ from spectra_cli.analysis.rotations import SiteRotation
 from spectra_cli.analysis.taxonomy import Taxonomy
 from spectra_cli.analysis.verdicts import relative_notes, verdict_lines
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.heap import keep_heap
+from spectra_cli.core.heap import kept_heap
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.workflows.batch_size_trend import BatchSizeTrend, batch_size_trend
 from spectra_cli.workflows.classified import loss_stderr, taxonomies, why_no_taxonomy
@@ -133,8 +133,8 @@ def compare(request: CompareRequest) -> Comparison:
         DataError: the runs were not measured in the same way, or have nothing in common.
     """
     _check(request)
-    keep_heap()  # thousands of arrays a little larger than what the C library keeps by itself
-    with threadpool_limits(limits=1, user_api="blas"):  # thousands of products too small to be shared out
+    # thousands of arrays that the C library would not keep, of products too small to be shared out
+    with kept_heap(), threadpool_limits(limits=1, user_api="blas"):
         return _compared(request)
 
 

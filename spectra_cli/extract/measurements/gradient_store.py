@@ -205,10 +205,18 @@ class FactoredGradients:
             self._delta[sequence, filled:] = 0
             self._inputs[sequence, filled:] = 0
         total = self._delta.new_zeros(len(self._filled), len(self._filled), dtype=torch.float64)
-        for outputs, inputs in self._tiles():
-            tile = torch.bmm(self._delta[:, :, outputs].transpose(1, 2), self._inputs[:, :, inputs])
+        parts = list(self._tiles())
+        # one tile after the other in the same memory: the largest is cut first
+        room = self._delta.new_empty(math.prod(self._tile_shape(*parts[0])))
+        for outputs, inputs in parts:
+            shape = self._tile_shape(outputs, inputs)
+            tile = room[: math.prod(shape)].view(shape)
+            torch.bmm(self._delta[:, :, outputs].transpose(1, 2), self._inputs[:, :, inputs], out=tile)
             _add_gram_of(tile.flatten(1), total)
         return mirror_upper_(total)
+
+    def _tile_shape(self, outputs: slice, inputs: slice) -> tuple[int, int, int]:
+        return len(self._filled), outputs.stop - outputs.start, inputs.stop - inputs.start
 
     def _tiles(self) -> Iterator[tuple[slice, slice]]:
         """Outputs and inputs of every tile, of at most `TILE_BYTES` for all sequences together."""
