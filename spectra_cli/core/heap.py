@@ -19,9 +19,9 @@ def kept_heap() -> Iterator[None]:
     """Inside, what a batch frees is kept for the next one; it stays kept until `give_back_heap`.
 
     glibc returns large arrays to the system at once, to fetch them again page by page for the next batch.
-    Outside, what finds no room in the heap is mapped apart: threads that work side by side take turns in
-    another order each time, and would enlarge it a little from checkpoint to checkpoint. Threads that start
-    from now on share one heap, since none could use what is kept in another's.
+    Outside, a large array that finds no room in the heap is mapped apart: threads that work side by side take
+    turns in another order each time, and would enlarge it a little from checkpoint to checkpoint. Threads
+    that start from now on share one heap, since none could use what is kept in another's.
     """
     library = _glibc()
     if library is None:
