@@ -140,7 +140,7 @@ class DenseGradients:
         if self.on_one_core:
             return torch.from_numpy(gram_on_one_core(flat.numpy()))
         total = flat.new_zeros(flat.shape[0], flat.shape[0], dtype=torch.float64)
-        _add_gram_of(flat, total)
+        _add_gram_of(flat, total, _chunk_room(flat))
         return mirror_upper_(total)
 
 
@@ -207,12 +207,13 @@ class FactoredGradients:
         total = self._delta.new_zeros(len(self._filled), len(self._filled), dtype=torch.float64)
         parts = list(self._tiles())
         # one tile after the other in the same memory: the largest is cut first
-        room = self._delta.new_empty(math.prod(self._tile_shape(*parts[0])))
+        room = self._delta.new_empty(self._tile_shape(*parts[0]))
+        chunks = _chunk_room(room)
         for outputs, inputs in parts:
             shape = self._tile_shape(outputs, inputs)
-            tile = room[: math.prod(shape)].view(shape)
+            tile = room.flatten()[: math.prod(shape)].view(shape)
             torch.bmm(self._delta[:, :, outputs].transpose(1, 2), self._inputs[:, :, inputs], out=tile)
-            _add_gram_of(tile.flatten(1), total)
+            _add_gram_of(tile.flatten(1), total, chunks)
         return mirror_upper_(total)
 
     def _tile_shape(self, outputs: slice, inputs: slice) -> tuple[int, int, int]:
@@ -233,7 +234,16 @@ def _equal_parts(size: int, most: int) -> Iterator[slice]:
     return (slice(start, min(start + step, size)) for start in range(0, size, step))
 
 
-def _add_gram_of(rows: Tensor, total: Tensor) -> None:
-    """Add the Gram of `rows` (N, P) to the upper tiles of `total`: float64, a chunk of columns at a time."""
-    for chunk in rows.split(max(1, GRAM_CHUNK_BYTES // (8 * rows.shape[0])), dim=1):
-        add_gram_(total, chunk.double())
+def _add_gram_of(rows: Tensor, total: Tensor, room: Tensor) -> None:
+    """Add the Gram of `rows` (N, P) to the upper tiles of `total`: float64, a chunk of columns at a time.
+
+    `room` is where chunks are widened, one after the other: on the CPU fresh memory costs more than that.
+    """
+    for chunk in rows.split(len(room) // len(rows), dim=1):
+        add_gram_(total, room[: chunk.numel()].view(chunk.shape).copy_(chunk))
+
+
+def _chunk_room(rows: Tensor) -> Tensor:
+    """Room for float64 chunks of `rows` (N, ...), see `_add_gram_of`."""
+    num_columns = max(1, min(GRAM_CHUNK_BYTES // (8 * len(rows)), rows[0].numel()))
+    return rows.new_empty(len(rows) * num_columns, dtype=torch.float64)
