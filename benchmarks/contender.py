@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -87,11 +87,8 @@ class Contender:
 def _serve(threads: int, family: str, name: str, num_sequences: int) -> None:
     torch.set_num_threads(threads)
     work = rivals_gradients.make_work(family, num_sequences=num_sequences)
-    run: Callable[[int], Spectra] = (
-        (lambda _: rivals_gradients.run_ours(work))
-        if name == "spectra"
-        else (lambda chunk: rivals_gradients.RIVALS[name](work, chunk))
-    )
+    contenders = {"spectra": rivals_gradients.run_ours} | dict(rivals_gradients.RIVALS)
+    run = partial(contenders[name], work)
     answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print
     print(json.dumps([_READY, ""]), file=answers, flush=True)
     found: Spectra = {}

@@ -104,17 +104,14 @@ def _budget(memory_bytes: str) -> dict[str, Any]:
 
 
 def _gradients(family: str, name: str, chunk: str, num_sequences: str) -> dict[str, Any]:
-    """One contender of the gradient comparison; `spectra` chooses its own batch size."""
+    """One contender of the gradient comparison, `chunk` sequences at a time; 0 where `spectra` may choose."""
     from benchmarks import rivals_gradients
 
     work = rivals_gradients.make_work(family, num_sequences=int(num_sequences))
     small = rivals_gradients.make_work(
         family, width=32, num_layers=1, num_heads=2, vocab_size=61, sequence_length=16, num_sequences=4
     )
-    if name == "spectra":
-        rivals_gradients.run_ours(small)
-        return _peak_of(lambda: rivals_gradients.run_ours(work))
-    run = rivals_gradients.RIVALS[name]
+    run = rivals_gradients.run_ours if name == "spectra" else rivals_gradients.RIVALS[name]
     run(small, 2)
     return _peak_of(lambda: run(work, int(chunk)))
 

@@ -123,9 +123,14 @@ def make_work(
     )
 
 
-def run_ours(work: GradientWork) -> Spectra:
-    """`spectra`: both gradient spectra with block profiles, more than the rivals are asked for."""
-    measured = values_of(scan(work.model, work.probe, work.settings, arena=work.arena))
+def run_ours(work: GradientWork, chunk: int = 0) -> Spectra:
+    """`spectra`: both gradient spectra with block profiles, more than the rivals are asked for.
+
+    With a chunk of 0 it chooses the number of sequences at a time by itself.
+    """
+    measured = values_of(
+        scan(work.model, work.probe, work.settings, batch_size=chunk or None, arena=work.arena)
+    )
     return {key: values for key, values in measured.items() if key[0] == GRADIENT}
 
 
