@@ -136,7 +136,7 @@ def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch, error):
     session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu", batch_size=8))
     from spectra_cli.extract import session as module
 
-    sizes, real = [], module.measure
+    sizes, given_back_after, real = [], [], module.measure
 
     def scarce(model, probe, settings, plan, *, progress, **others):
         sizes.append(plan.batch_size)
@@ -145,12 +145,28 @@ def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch, error):
         return real(model, probe, settings, plan, progress=progress, **others)
 
     monkeypatch.setattr(module, "measure", scarce)
+    monkeypatch.setattr(module, "give_back_heap", lambda: given_back_after.append(sizes[-1]))
     limit = 2
     found = session.measure(series.refs[0], quiet)
     assert sizes == [8, 4, 2]
+    assert given_back_after == [8, 4]
     assert found.provenance.execution["batch_halvings"] == 2
     assert any("halved 2 times" in notice for notice in found.info.notices)
     assert found.provenance.execution["batch_size"] == 2
     limit = 0
     with pytest.raises(ModelError, match="even with one sequence a batch"):
         session.measure(series.refs[0], quiet)
+
+
+def test_a_session_that_ends_gives_its_memory_back(run_folder, monkeypatch):
+    from spectra_cli.extract import session as module
+
+    given_back = []
+    monkeypatch.setattr(module.Arena, "give_back", lambda _: given_back.append("arena"))
+    monkeypatch.setattr(module, "give_back_heap", lambda: given_back.append("heap"))
+    series = open_series(str(run_folder))
+    with Session(series, synthetic(series), SETTINGS, Resources(device="cpu")) as session:
+        session.measure(series.refs[0], quiet)
+        given_back.clear()
+    # first what the heap is then trimmed of
+    assert given_back == ["arena", "heap"]
