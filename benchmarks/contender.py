@@ -27,7 +27,7 @@ _READY, _DONE, _CANNOT = "ready", "done", "cannot"
 
 
 class Contender:
-    """One side of the gradient comparison, alive between the rounds; `spectra` or a key of `RIVALS`."""
+    """One side of the gradient comparison, alive between the rounds; a key of `CONTENDERS`."""
 
     def __init__(self, family: str, name: str, num_sequences: int, *, threads: int) -> None:
         """Start the process and wait until its model is built."""
@@ -87,8 +87,7 @@ class Contender:
 def _serve(threads: int, family: str, name: str, num_sequences: int) -> None:
     torch.set_num_threads(threads)
     work = rivals_gradients.make_work(family, num_sequences=num_sequences)
-    contenders = {"spectra": rivals_gradients.run_ours} | dict(rivals_gradients.RIVALS)
-    run = partial(contenders[name], work)
+    run = partial(rivals_gradients.CONTENDERS[name], work)
     answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print
     print(json.dumps([_READY, ""]), file=answers, flush=True)
     found: Spectra = {}

@@ -111,7 +111,7 @@ def _gradients(family: str, name: str, chunk: str, num_sequences: str) -> dict[s
     small = rivals_gradients.make_work(
         family, width=32, num_layers=1, num_heads=2, vocab_size=61, sequence_length=16, num_sequences=4
     )
-    run = rivals_gradients.run_ours if name == "spectra" else rivals_gradients.RIVALS[name]
+    run = rivals_gradients.CONTENDERS[name]
     run(small, 2)
     return _peak_of(lambda: run(work, int(chunk)))
 

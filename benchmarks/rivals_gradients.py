@@ -101,7 +101,7 @@ def make_work(
                 eos_token_id=0,
             )
             module = transformers.GPT2LMHeadModel(config)
-    module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
+    module.eval().requires_grad_(requires_grad=False)
     model = wrap_huggingface(module)
     settings = ScanSettings(
         preset="benchmark",
@@ -190,6 +190,8 @@ RIVALS: Mapping[str, Callable[[GradientWork, int], Spectra]] = {
     "Opacus": run_opacus,
     "BackPACK": run_backpack,
 }
+
+CONTENDERS: Mapping[str, Callable[[GradientWork, int], Spectra]] = {"spectra": run_ours, **RIVALS}
 
 
 def _trainable_twin(work: GradientWork) -> nn.Module:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -42,10 +42,6 @@ class Options:
         return work if self.sequences is None else shortened(work, sequences=self.sequences)
 
 
-# Sequences at a time of `spectra` in the gradient comparison: its own choice, or fewer.
-_OWN_CHUNKS = (0, 4, 2, 1)
-
-
 def _fastest_chunk(rival: Contender) -> int:
     """Sequences at a time, by the better of two turns: on a busy machine one is not enough to tell."""
     seconds: dict[int, float] = {}
@@ -55,6 +51,15 @@ def _fastest_chunk(rival: Contender) -> int:
         taken = time.perf_counter() - started
         seconds[rival.chunk] = min(taken, seconds.get(rival.chunk, taken))
     return min(seconds, key=seconds.__getitem__)
+
+
+def _held_to(most: int, peak: Callable[[int], int]) -> tuple[int, int]:
+    """Sequences at a time that `spectra` gets, and its peak with them: at most `most`, if that can be."""
+    for chunk in (0, 4, 2):  # 0: its own choice
+        taken = peak(chunk)
+        if taken <= most:
+            return chunk, taken
+    return 1, peak(1)
 
 
 def small_bare(options: Options) -> list[Figure]:
@@ -177,13 +182,13 @@ def gradient_rivals(options: Options) -> list[Figure]:
     """
     count = 128 if options.sequences is None else max(8, options.sequences // 2)
 
+    @cache
     def peak(family: str, name: str, chunk: int) -> int:
         arguments = ("gradients", family, name, str(chunk), str(count))
         return int(memory.peak_bytes(*arguments, threads=options.threads)["peak_bytes"])
 
     figures = []
     for family in ("llama", "gpt2"):
-        own = peak(family, "spectra", 0)
         for name in rivals_gradients.RIVALS:
             label = f"{name} / spectra, {family}"
             sides = [Contender(family, side, count, threads=options.threads) for side in (name, "spectra")]
@@ -194,12 +199,10 @@ def gradient_rivals(options: Options) -> list[Figure]:
                     figures.append(Figure.missing(label, reason))
                     continue
                 theirs = peak(family, name, rival.chunk)
-                for spectra.chunk in _OWN_CHUNKS:
-                    taken = own if spectra.chunk == 0 else peak(family, "spectra", spectra.chunk)
-                    if taken <= theirs:
-                        break
+                spectra.chunk, taken = _held_to(theirs, partial(peak, family, "spectra"))
                 timings = interleave({"rival": rival, "spectra": spectra}, rounds=options.rounds)
                 error = ours.largest_error(spectra.values(), rival.values())
+            held = f", {spectra.chunk} for us" if spectra.chunk else ""
             figures.append(
                 Figure(
                     name=label,
@@ -207,7 +210,7 @@ def gradient_rivals(options: Options) -> list[Figure]:
                     must=1.25,
                     aim=1.4,
                     values_error=error,
-                    note=f"{rival.chunk} at a time{f', {spectra.chunk} for us' * (spectra.chunk > 0)}; "
+                    note=f"{rival.chunk} at a time{held}; "
                     f"its peak {theirs / taken:.2f} x ours of {taken / 2**20:.0f} MiB",
                 )
             )

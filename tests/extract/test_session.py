@@ -168,5 +168,4 @@ def test_a_session_that_ends_gives_its_memory_back(run_folder, monkeypatch):
     with Session(series, synthetic(series), SETTINGS, Resources(device="cpu")) as session:
         session.measure(series.refs[0], quiet)
         given_back.clear()
-    # first what the heap is then trimmed of
     assert given_back == ["arena", "heap"]

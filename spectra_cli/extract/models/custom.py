@@ -74,7 +74,7 @@ class CustomFamily:
         notices = (f"built by {self.word}", *_check_origins(module, given, origins, self.word))
         if state is not None:
             in_dtype(module.to(device), torch.float32)
-        module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
+        module.eval().requires_grad_(requires_grad=False)
         model = measurable(found, self.word, family=self.name, notices=notices)
         if model.loss is None:
             model = replace(

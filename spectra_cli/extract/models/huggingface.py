@@ -76,7 +76,7 @@ def build_module(
         if state is not None:
             module = _load(header, type(module), module.config, state, attention=attention)
     module.config.use_cache = False
-    module.requires_grad_(False)  # noqa: FBT003 - torch's own signature
+    module.requires_grad_(requires_grad=False)
     return module.to(device if state is not None else "meta").eval(), notices + more
 
 

@@ -238,7 +238,7 @@ class NanochatFamily:
         if state is not None:
             weights = {n: t.to(device=device, dtype=torch.float32) for n, t in state.items()}
             module.load_state_dict(weights, assign=True)
-        module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
+        module.eval().requires_grad_(requires_grad=False)
         return _measurable(module, self.name, notices)
 
 

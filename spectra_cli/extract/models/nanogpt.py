@@ -83,7 +83,7 @@ class NanoGPTFamily:
             weights.setdefault(_HEAD, weights[_EMBEDDING])
             module.load_state_dict(weights, assign=True)
             module.tie()
-        module.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
+        module.eval().requires_grad_(requires_grad=False)
         return _measurable(module, self.name, inferred, stored)
 
 
