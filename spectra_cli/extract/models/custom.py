@@ -28,12 +28,12 @@ from spectra_cli.extract.models.halves import logits_of
 from spectra_cli.extract.models.origins import Origins
 from spectra_cli.extract.models.own_loss import check_loss
 from spectra_cli.extract.models.users_code import guarded, told, users_code
+from spectra_cli.extract.models.without_values import META, without_values
 from spectra_cli.extract.numerics import in_dtype
 from spectra_cli.extract.protocols import CheckpointHeader, Model
 
 Builder = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Any]
 
-META = torch.device("meta")
 _NUM_NAMED = 8
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -65,7 +65,7 @@ class CustomFamily:
             ModelError: it raised something; what it returned is no model that can be measured, or does not
                 hold the checkpoint's tensors, or holds others.
         """
-        given = _without_values(header) if state is None else state
+        given = without_values(header) if state is None else state
         origins = Origins(given)
         found = described(self._call(header, given, origins), self.word)
         module = found.module
@@ -113,10 +113,6 @@ class CustomFamily:
                     "called with tensors on the meta device, to plan the scan: it may read their shapes, not "
                     "their values"
                 ) from error
-
-
-def _without_values(header: CheckpointHeader) -> dict[str, Tensor]:
-    return {n: torch.empty(t.shape, dtype=t.dtype, device=META) for n, t in header.tensors.items()}
 
 
 def _is_empty(given: Mapping[str, Tensor]) -> bool:

@@ -9,19 +9,20 @@ import contextlib
 import copy
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.memory import is_out_of_memory
+from spectra_cli.extract.models.claimed_sizes import require_possible_buffers, require_possible_counts
+from spectra_cli.extract.models.library_code import library_code
 from spectra_cli.extract.models.matching import require_match
 from spectra_cli.extract.models.remote_code import TRUST, is_trusted, named_code, own_class, own_code
+from spectra_cli.extract.models.without_values import META, without_values
 from spectra_cli.extract.protocols import CheckpointHeader
 
-# What configuration classes raise over values that make no sense.
-_NOT_VALID = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 # what a config.json may say about *how* to run the model, up to code on a hub: decided here instead
 _NOT_ARCHITECTURE = frozenset(
     (
@@ -34,6 +35,10 @@ _NOT_ARCHITECTURE = frozenset(
         "dtype",
         "fusion_config",
         "kernel_config",
+        # one name for each of as many classes as are claimed
+        "id2label",
+        "label2id",
+        "num_labels",
         "model_type",
         "_name_or_path",
         "name_or_path",
@@ -73,15 +78,17 @@ def build_module(
     with _quiet_transformers(), own_code(header):
         config, notices = _read_config(header)
         module, attention, more = _skeleton(header, config)
-        if state is not None:
-            module = _load(header, type(module), module.config, state, attention=attention)
+        given = without_values(header) if state is None else state
+        module = _load(header, type(module), module.config, given, attention=attention)
+        if state is None:
+            # only values could say that the two stored tensors of a tied pair differ
+            module.tie_weights(recompute_mapping=False)
     module.config.use_cache = False
     module.requires_grad_(requires_grad=False)
     return module.to(device if state is not None else "meta").eval(), notices + more
 
 
 def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING, AutoConfig
     from transformers import __version__ as version
 
@@ -103,22 +110,40 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
     if quantised := stated.get("quantization_config"):
         method = quantised.get("quant_method", "unnamed") if isinstance(quantised, dict) else "unnamed"
         raise ModelError(f"{where}: quantised weights ({method}) are not read; save it dequantised first")
-    try:
-        settings = {name: _decoded(value) for name, value in stated.items() if name not in _NOT_ARCHITECTURE}
-        config = own(**settings) if own else AutoConfig.for_model(model_type, **settings)
-    except (*_NOT_VALID, StrictDataclassError) as error:
-        if own:
-            raise
-        raise ModelError(f"{where}: config.json describes no valid {model_type} model: {error}") from error
+    require_possible_counts(header, stated)
+    settings = {name: _decoded(value) for name, value in stated.items() if name not in _NOT_ARCHITECTURE}
+    notices = _without_useless_padding(settings)
+    if own:
+        config = own(**settings)
+    else:
+        with library_code(where, f"config.json describes no valid {model_type} model"):
+            config = AutoConfig.for_model(model_type, **settings)
+    if not _is_id(getattr(config, "pad_token_id", None), config.get_text_config().vocab_size):
+        config.pad_token_id = None  # the class's own default, for a larger vocabulary
     if hasattr(config, "rescale_every"):
         # RWKV halves weights in place at inference, against overflow in half precision
         config.rescale_every = 0
-    notices: Notices = ()
     if is_trusted(header):
-        notices = (f"code of the checkpoint was run: {named_code(header)}",)
+        notices += (f"code of the checkpoint was run: {named_code(header)}",)
     elif stated.get("auto_map"):
-        notices = (f"config.json names code of its own; transformers' own {model_type} was used instead",)
+        notices += (f"config.json names code of its own; transformers' own {model_type} was used instead",)
     return config, notices
+
+
+def _without_useless_padding(settings: dict[str, Any]) -> Notices:
+    """Take a padding id that is no id of the vocabulary out of the settings: no padding is ever fed."""
+    size, found = settings.get("vocab_size"), settings.get("pad_token_id")
+    if found is None or not isinstance(size, int) or _is_id(found, size):
+        return ()
+    del settings["pad_token_id"]
+    return (
+        f"pad_token_id is {found!r}, and the vocabulary has {size} ids: not used, since no padding is fed",
+    )
+
+
+def _is_id(found: object, vocab_size: int) -> bool:
+    """Whether it can be a row of the embedding, from its end for a negative one, or is None: no padding."""
+    return found is None or (type(found) is int and -vocab_size <= found < vocab_size)
 
 
 def _decoded(value: Any) -> Any:
@@ -136,31 +161,24 @@ def _skeleton(header: CheckpointHeader, config: Any) -> tuple[Any, str, Notices]
     """The module on the meta device, and which attention it runs."""
     from transformers import AutoModelForCausalLM
 
-    num_layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
-    if isinstance(num_layers, int) and num_layers > len(header.tensors) > 0:
-        raise ModelError(
-            f"{header.ref.uri}: config.json claims {num_layers} layers, and the checkpoint holds "
-            f"{len(header.tensors)} tensors: they are of different models"
-        )
     own = own_class(header, "AutoModelForCausalLM") if is_trusted(header) else None
     build = own._from_config if own else AutoModelForCausalLM.from_config
+    finding = f"config.json describes no {config.model_type} model that can be built"
     refused: ValueError | None = None
     for attention in ("sdpa", "eager"):
-        try:
-            with torch.device("meta"):
-                module = build(copy.deepcopy(config), attn_implementation=attention, dtype=torch.float32)
-        except ValueError as error:
-            refused = refused or error
-        except _NOT_VALID as error:
-            if own:
-                raise
-            kind = f"{config.model_type} model that can be built"
-            raise ModelError(f"{header.ref.uri}: config.json describes no {kind}: {error}") from error
-        else:
-            # a model without attention refuses the fused one, too
-            plain = refused and any(hasattr(config, name) for name in _NUM_HEADS)
-            notices = (f"{type(module).__name__} has no fused attention: eager is used",) if plain else ()
-            return module, attention, notices
+        with nullcontext() if own else library_code(header.ref.uri, finding):
+            try:
+                with META:
+                    module = build(copy.deepcopy(config), attn_implementation=attention, dtype=torch.float32)
+            except ValueError as error:
+                refused = refused or error
+                continue
+        _require_one_model(module)
+        require_possible_buffers(header, module)
+        # a model without attention refuses the fused one, too
+        plain = refused and any(hasattr(config, name) for name in _NUM_HEADS)
+        notices = (f"{type(module).__name__} has no fused attention: eager is used",) if plain else ()
+        return module, attention, notices
     assert refused is not None  # noqa: S101 - the loop ended so
     if own:
         raise refused
@@ -168,23 +186,38 @@ def _skeleton(header: CheckpointHeader, config: Any) -> tuple[Any, str, Notices]
     raise ModelError(f"{header.ref.uri}: no causal language model for {config.model_type!r}: {reason}")
 
 
+def _require_one_model(module: Any) -> None:
+    """Nothing, if the module is not several models in one.
+
+    Raises:
+        ModelError: it is.
+    """
+    if module.config.get_text_config() is not module.config:
+        raise ModelError(
+            f"{type(module).__name__} holds several models ({', '.join(module.config.sub_configs)}); "
+            "save its text model by itself to scan it"
+        )
+
+
 def _load(
     header: CheckpointHeader, cls: type, config: Any, state: Mapping[str, Tensor], *, attention: str
 ) -> Any:
-    """`cls` with the tensors of `state`, through transformers' own renaming and fusing of keys.
+    """`cls` with the tensors of `state`, through transformers' own renaming and fusing of keys. Tensors on
+    the meta device take the same way, so that headers are held against the model as the file will be.
 
     Raises:
         ModelError: anything missing, unexpected or of another shape; a parameter that differs from the
             file after loading.
     """
+    has_values = not any(tensor.is_meta for tensor in state.values())
     # transformers leaves some missing and unexpected keys unreported, and initialises what is missing
     # at random: the step that filters its report is made empty
-    strict = type(
-        cls.__name__,
-        (cls,),
-        {"__module__": cls.__module__, "_adjust_missing_and_unexpected_keys": _report_all},
-    )
-    try:
+    changed = {"__module__": cls.__module__, "_adjust_missing_and_unexpected_keys": _report_all}
+    if not has_values:
+        changed["_initialize_missing_keys"] = _leave_empty
+    strict = type(cls.__name__, (cls,), changed)
+    finding = f"transformers cannot load it as {cls.__name__}"
+    with nullcontext() if is_trusted(header) else library_code(header.ref.uri, finding):
         module, report = strict.from_pretrained(  # type: ignore[attr-defined]
             None,
             config=config,
@@ -194,13 +227,8 @@ def _load(
             local_files_only=True,
             attn_implementation=attention,
             dtype=torch.float32,
+            device_map=None if has_values else {"": META},
         )
-    except RuntimeError as error:
-        if is_out_of_memory(error) or is_trusted(header):
-            raise
-        raise ModelError(
-            f"{header.ref.uri}: transformers cannot load it as {cls.__name__}: {error}"
-        ) from error
     require_match(
         header.ref,
         cls.__name__,
@@ -210,8 +238,13 @@ def _load(
             name: (tuple(found), tuple(expected)) for name, found, expected in report["mismatched_keys"]
         },
     )
-    _verify(header, module, state)
+    if has_values:
+        _verify(header, module, state)
     return module
+
+
+def _leave_empty(module: nn.Module, is_quantized: bool) -> None:  # noqa: FBT001 - transformers' signature
+    """Stands in for the initialisation of what is missing: on the meta device nothing has values."""
 
 
 def _report_all(module: nn.Module, report: Any) -> None:

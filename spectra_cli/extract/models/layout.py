@@ -156,11 +156,6 @@ def assemble(
     Raises:
         ModelError: it cannot be measured.
     """
-    if module.config.get_text_config() is not module.config:
-        raise ModelError(
-            f"{type(module).__name__} holds several models ({', '.join(module.config.sub_configs)}); "
-            "save its text model by itself to scan it"
-        )
     paths = {part: path for path, part in module.named_modules()}
     embed_path, head_module = paths[module.get_input_embeddings()], module.get_output_embeddings()
     embed = take_apart(module, embed_path)

@@ -40,6 +40,13 @@ def users_code(whose: str, name: str) -> Iterator[None]:
         raise ModelError(f"{whose}: {name} raised {told(error)}") from error
 
 
+def raised_by_us(error: BaseException) -> bool:
+    """Whether the innermost line that is not torch's is one of this package."""
+    found = traceback.extract_tb(error.__traceback__)
+    lines = [line.filename for line in found if not line.filename.startswith(_TORCH)]
+    return bool(lines) and lines[-1].startswith(_OURS)
+
+
 def told(error: BaseException) -> str:
     """Kind, message and place of an error: the innermost line that is of no library, or of one other than
     torch; no place where there is none.

@@ -1,6 +1,8 @@
 """No hub, no code from a checkpoint, and no weight that is not the file's."""
 
 import dataclasses
+import json
+import re
 
 import pytest
 import torch
@@ -8,6 +10,8 @@ import torch
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.huggingface import build_module
 from spectra_cli.extract.models.registry import find_family
+from tests.extract.writers.huggingface import VOCAB, random_model
+from tests.extract.writers.mixtures import CONFIGS as MIXTURES
 
 CPU = torch.device("cpu")
 
@@ -181,3 +185,94 @@ def test_non_finite_weights_load_as_they_are(write):
     state = {**written.state, "model.norm.weight": torch.full((32,), float("nan"))}
     model = find_family(written.header).build(written.header, state, device=CPU)
     assert model.module.model.norm.weight.isnan().all()
+
+
+def damaged(state, model_type):
+    """The ways in which tensors and model can disagree."""
+    name = next(n for n in state if n.endswith(("mlp.up_proj.weight", "c_fc.weight", "experts.gate_up_proj")))
+    yield {n: t for n, t in state.items() if n != name}
+    yield state | {"model.layers.0.extra.weight": torch.ones(3)}
+    yield state | {name: torch.ones(5, 7)}
+    embedding = next(n for n in state if "embed_tokens" in n or "wte" in n)
+    yield state | {embedding: torch.ones(9, state[embedding].shape[1])}
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "gpt2"])
+def test_headers_are_refused_in_the_words_in_which_the_tensors_are(write, header_of, model_type):
+    written = write(model_type)
+    for state in damaged(written.state, model_type):
+        header = header_of(written.header.config, state, format="huggingface")
+        said = []
+        for given in (None, state):
+            with pytest.raises(ModelError, match="its tensors do not fit") as caught:
+                build_module(header, given, device=CPU)
+            said.append(str(caught.value))
+        assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("model_type", ["mixtral", "deepseek_v3", "gpt_oss"])
+def test_headers_of_packed_experts_are_held_against_the_model(header_of, model_type):
+    module = random_model({"model_type": model_type, **MIXTURES[model_type]})
+    config = json.loads(module.config.to_json_string())
+    state = dict(module.state_dict())
+    assert build_module(header_of(config, state, format="huggingface"), None, device=CPU)
+    packed = next(name for name in state if "experts.gate_up_proj" in name)
+    for wrong in (state | {packed: state[packed][:, :-1]}, {n: t for n, t in state.items() if n != packed}):
+        header = header_of(config, wrong, format="huggingface")
+        said = []
+        for given in (None, wrong):
+            with pytest.raises(ModelError, match=re.escape(packed)) as caught:
+                build_module(header, given, device=CPU)
+            said.append(str(caught.value))
+        assert said[0] == said[1]
+
+
+def test_a_skeleton_has_the_parameters_of_its_tensors_and_no_values(write):
+    for model_type in ("llama", "qwen2", "gpt2"):
+        written = write(model_type)
+        module = build_module(written.header, None, device=CPU)[0]
+        assert all(parameter.is_meta for parameter in module.parameters())
+        assert sum(p.numel() for p in module.parameters()) == sum(t.numel() for t in written.state.values())
+
+
+@pytest.mark.parametrize("pad", [VOCAB, 10**6, -VOCAB - 1, "x", [3], 0.5])
+def test_a_padding_id_outside_the_vocabulary_is_not_used(write, pad):
+    written = write("llama")
+    header = dataclasses.replace(written.header, config={**written.header.config, "pad_token_id": pad})
+    for given in (None, written.state):
+        module, notices = build_module(header, given, device=CPU)
+        assert module.config.pad_token_id is None
+        assert [
+            n for n in notices if n.startswith(f"pad_token_id is {pad!r}, and the vocabulary has {VOCAB}")
+        ]
+
+
+def test_a_class_whose_default_padding_id_is_outside_the_vocabulary(write):
+    written = write("phi3")  # 32000 where nothing is said
+    config = {name: value for name, value in written.header.config.items() if name != "pad_token_id"}
+    header = dataclasses.replace(written.header, config=config)
+    assert build_module(header, written.state, device=CPU)[0].config.pad_token_id is None
+
+
+@pytest.mark.parametrize("error", [AssertionError, KeyError, ZeroDivisionError, NotImplementedError])
+def test_whatever_a_constructor_raises_is_an_error_of_the_checkpoint(write, monkeypatch, error):
+    from transformers import LlamaModel
+
+    def fail(*_):
+        raise error("no such thing")
+
+    monkeypatch.setattr(LlamaModel, "__init__", fail)
+    with pytest.raises(ModelError, match=rf"/runs/tiny/step5: .*{error.__name__}: .*no such thing.*line"):
+        build(write("llama"))
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_want_of_memory_and_ctrl_c_are_no_errors_of_the_checkpoint(write, monkeypatch, error):
+    from transformers import LlamaModel
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(LlamaModel, "__init__", fail)
+    with pytest.raises(error):
+        build(write("llama"))
