@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.claimed_sizes import require_possible_buffers, require_possible_counts
+from spectra_cli.extract.models.ignored_tensors import ignored_notice, ignored_on_purpose, may_be_missing
 from spectra_cli.extract.models.library_code import library_code
-from spectra_cli.extract.models.matching import require_match
+from spectra_cli.extract.models.matching import require_floating, require_match
 from spectra_cli.extract.models.remote_code import TRUST, is_trusted, named_code, own_class, own_code
+from spectra_cli.extract.models.stated_precision import QUANTIZATION, precision_claims
 from spectra_cli.extract.models.without_values import META, without_values
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -50,6 +52,7 @@ _NOT_ARCHITECTURE = frozenset(
         "transformers_weights",
         TRUST,
         "use_cache",
+        *QUANTIZATION,
     )
 )
 
@@ -79,13 +82,13 @@ def build_module(
         config, notices = _read_config(header)
         module, attention, more = _skeleton(header, config)
         given = without_values(header) if state is None else state
-        module = _load(header, type(module), module.config, given, attention=attention)
+        module, ignored = _load(header, type(module), module.config, given, attention=attention)
         if state is None:
             # only values could say that the two stored tensors of a tied pair differ
             module.tie_weights(recompute_mapping=False)
     module.config.use_cache = False
     module.requires_grad_(requires_grad=False)
-    return module.to(device if state is not None else "meta").eval(), notices + more
+    return module.to(device if state is not None else "meta").eval(), notices + more + ignored
 
 
 def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
@@ -107,12 +110,13 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
             f"{where}: model_type {model_type!r} is unknown to transformers {version}{code}; "
             "convert the checkpoint, or install a transformers that knows it"
         )
-    if quantised := stated.get("quantization_config"):
-        method = quantised.get("quant_method", "unnamed") if isinstance(quantised, dict) else "unnamed"
-        raise ModelError(f"{where}: quantised weights ({method}) are not read; save it dequantised first")
+    buffers = frozenset(
+        name for name, tensor in header.tensors.items() if _is_buffer(name, len(tensor.shape))
+    )
+    notices = precision_claims(header, unread=buffers)
     require_possible_counts(header, stated)
     settings = {name: _decoded(value) for name, value in stated.items() if name not in _NOT_ARCHITECTURE}
-    notices = _without_useless_padding(settings)
+    notices += _without_useless_padding(settings)
     if own:
         config = own(**settings)
     else:
@@ -201,13 +205,14 @@ def _require_one_model(module: Any) -> None:
 
 def _load(
     header: CheckpointHeader, cls: type, config: Any, state: Mapping[str, Tensor], *, attention: str
-) -> Any:
-    """`cls` with the tensors of `state`, through transformers' own renaming and fusing of keys. Tensors on
-    the meta device take the same way, so that headers are held against the model as the file will be.
+) -> tuple[Any, Notices]:
+    """`cls` with the tensors of `state`, through transformers' own renaming and fusing of keys, and what it
+    leaves out of them on purpose. Tensors on the meta device take the same way, so that headers are held
+    against the model as the file will be.
 
     Raises:
-        ModelError: anything missing, unexpected or of another shape; a parameter that differs from the
-            file after loading.
+        ModelError: anything else missing or unexpected, or of another shape or kind; a parameter that
+            differs from the file after loading.
     """
     has_values = not any(tensor.is_meta for tensor in state.values())
     # transformers leaves some missing and unexpected keys unreported, and initialises what is missing
@@ -229,18 +234,22 @@ def _load(
             dtype=torch.float32,
             device_map=None if has_values else {"": META},
         )
+    unexpected = {name for name in report["unexpected_keys"] if not _is_recomputed(name, state)}
+    ignored = ignored_on_purpose(module, unexpected, state)
+    missing = set(report["missing_keys"])
     require_match(
         header.ref,
         cls.__name__,
-        missing=report["missing_keys"],
-        unexpected=[name for name in report["unexpected_keys"] if not _is_recomputed(name, state)],
+        missing=missing - may_be_missing(module, missing),
+        unexpected=unexpected - ignored,
         mismatched={
             name: (tuple(found), tuple(expected)) for name, found, expected in report["mismatched_keys"]
         },
     )
+    require_floating(header.ref, _dtypes_of_weights(module, state, left_out=report["unexpected_keys"]))
     if has_values:
         _verify(header, module, state)
-    return module
+    return module, (ignored_notice(cls.__name__, ignored, header.tensors),) if ignored else ()
 
 
 def _leave_empty(module: nn.Module, is_quantized: bool) -> None:  # noqa: FBT001 - transformers' signature
@@ -257,8 +266,22 @@ def _is_recomputed(name: str, state: Mapping[str, Tensor]) -> bool:
     A mask is a scalar or (1, 1, T, T): a real bias, a vector, never passes for one.
     """
     stored = next((tensor for own, tensor in state.items() if own == name or name.endswith(f".{own}")), None)
-    is_vector_bias = name.endswith("bias") and stored is not None and 1 <= stored.ndim < 4
+    return _is_buffer(name, 0 if stored is None else stored.ndim)
+
+
+def _is_buffer(name: str, num_dimensions: int) -> bool:
+    is_vector_bias = name.endswith("bias") and 1 <= num_dimensions < 4
     return _RECOMPUTED.search(name) is not None and not is_vector_bias
+
+
+def _dtypes_of_weights(
+    module: Any, state: Mapping[str, Tensor], *, left_out: Collection[str]
+) -> dict[str, torch.dtype]:
+    """By name in the file, without buffers of the module, which may hold indices, and tensors left out."""
+    prefix = f"{module.base_model_prefix}."
+    others = {*left_out, *(name for name, _ in module.named_buffers())}
+    others |= {name.removeprefix(prefix) for name in others}
+    return {name: tensor.dtype for name, tensor in state.items() if name not in others}
 
 
 def _verify(header: CheckpointHeader, module: Any, state: Mapping[str, Tensor]) -> None:

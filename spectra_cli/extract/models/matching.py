@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import torch
+
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import CheckpointRef
 
@@ -60,6 +62,24 @@ def compare_shapes(
         unexpected=found.keys() - expected.keys(),
         mismatched={n: (found[n], expected[n]) for n in common if found[n] != expected[n]},
     )
+
+
+def require_floating(ref: CheckpointRef, dtypes: Mapping[str, torch.dtype]) -> None:
+    """Nothing, if all weights are floating-point numbers, which others would silently become.
+
+    Raises:
+        ModelError: integers, truth values or complex numbers, by name.
+    """
+    strange = [
+        f"{name} ({str(dtype).removeprefix('torch.')})"
+        for name, dtype in sorted(dtypes.items())
+        if not dtype.is_floating_point
+    ]
+    if strange:
+        raise ModelError(
+            f"{ref.uri}: {len(strange)} weights are no floating-point numbers: {_listed(strange)}. They are "
+            "quantised, or damaged: save them in float32, float16 or bfloat16"
+        )
 
 
 def _listed(names: list[str]) -> str:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
 from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend, mask_bytes
-from spectra_cli.extract.models.matching import compare_shapes
+from spectra_cli.extract.models.matching import compare_shapes, require_floating
 from spectra_cli.extract.models.nanochat_config import (
     SMEAR_CHANNELS,
     SOFTCAP,
@@ -235,6 +235,7 @@ class NanochatFamily:
             module = Nanochat(config)
         expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
         compare_shapes(header.ref, "nanochat", found=shapes, expected=expected)
+        require_floating(header.ref, {name: tensor.dtype for name, tensor in header.tensors.items()})
         if state is not None:
             weights = {n: t.to(device=device, dtype=torch.float32) for n, t in state.items()}
             module.load_state_dict(weights, assign=True)

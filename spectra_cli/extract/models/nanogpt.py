@@ -16,7 +16,7 @@ from spectra_cli.extract.models.canonical import absent_components, embedding_vi
 from spectra_cli.extract.models.decoder import Decoder
 from spectra_cli.extract.models.decoder_inference import InferredDecoder, infer_decoder
 from spectra_cli.extract.models.decoder_structure import Seen
-from spectra_cli.extract.models.matching import compare_shapes
+from spectra_cli.extract.models.matching import compare_shapes, require_floating
 from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
 
 _EMBEDDING, _HEAD = "transformer.wte.weight", "lm_head.weight"
@@ -75,6 +75,7 @@ class NanoGPTFamily:
         if inferred.config.tied:
             shapes.setdefault(_HEAD, shapes[_EMBEDDING])
         compare_shapes(header.ref, inferred.variant, found=shapes, expected=expected)
+        require_floating(header.ref, {own: tensors[own].dtype for own in stored.values()})
         if state is not None:
             weights = {
                 name: state[own].to(device=device, dtype=torch.float32).reshape(shapes[name])

@@ -1,0 +1,65 @@
+"""What a configuration says of how weights are stored, against how they are: the tensors decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
+
+QUANTIZATION = ("quantization_config", "compression_config")
+_DTYPES = {str(t).removeprefix("torch."): t for t in (torch.float32, torch.float16, torch.bfloat16)}
+# methods under which plain weights are rounded in each forward pass, as they were in training
+_IN_EACH_PASS = ("bitnet",)
+_NUM_NAMED = 4
+
+
+def precision_claims(header: CheckpointHeader, *, unread: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """A notice for each claim that the tensors contradict; none where they agree.
+
+    Args:
+        header: of the checkpoint; unread: tensors that are no weights (masks that old versions stored).
+
+    Raises:
+        ModelError: the weights are quantised, or would be in each forward pass.
+    """
+    config = header.config
+    tensors = {name: tensor for name, tensor in header.tensors.items() if name not in unread}
+    stated = next((config[name] for name in QUANTIZATION if config.get(name)), None)
+    notices: tuple[str, ...] = () if stated is None else (_plain_in_spite_of(header, stated, tensors),)
+    claimed = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.")
+    stored = {tensor.dtype for tensor in tensors.values() if tensor.dtype.is_floating_point}
+    if claimed in _DTYPES and stored and _DTYPES[claimed] not in stored:
+        kinds = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in stored))
+        notices += (f"config.json says {claimed}, and no tensor is stored so: they are {kinds}",)
+    return notices
+
+
+def _plain_in_spite_of(header: CheckpointHeader, stated: Any, tensors: Mapping[str, TensorHeader]) -> str:
+    """What to say of a quantisation that the tensors show nothing of."""
+    where = header.ref.uri
+    method = str(stated.get("quant_method", "unnamed") if isinstance(stated, Mapping) else "unnamed")
+    quantised = {name: t.dtype for name, t in tensors.items() if not _is_plain(t.dtype)}
+    if quantised:
+        shown = [f"{name} ({str(t).removeprefix('torch.')})" for name, t in quantised.items()][:_NUM_NAMED]
+        more = f" and {len(quantised) - len(shown)} more" if len(quantised) > len(shown) else ""
+        raise ModelError(
+            f"{where}: quantised weights ({method}) are not read: {', '.join(shown)}{more}; save it "
+            "dequantised first"
+        )
+    if method in _IN_EACH_PASS:
+        raise ModelError(
+            f"{where}: {method} rounds weights and activations in each forward pass, and what is stored is "
+            "not what the model computes with; it cannot be measured"
+        )
+    return (
+        f"config.json has a quantization_config ({method}), and all {len(tensors)} tensors are plain "
+        "floating-point numbers: read as they are stored"
+    )
+
+
+def _is_plain(dtype: torch.dtype) -> bool:
+    return dtype.is_floating_point and dtype.itemsize >= 2
