@@ -7,6 +7,7 @@ from typing import Any
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.stored_precision import precision_notices
 from spectra_cli.extract.models.parameters import num_parameters
+from spectra_cli.extract.models.tied_embeddings import stored_pairs
 from spectra_cli.extract.protocols import CheckpointHeader
 from spectra_cli.extract.series import Series, build_skeleton
 
@@ -33,6 +34,8 @@ def outline_header(series: Series, header: CheckpointHeader, *, compute_dtype: s
         ModelError: it could not be scanned, and why.
     """
     same = header.tensors == series.first.tensors and header.config == series.first.config
+    # whether two stored matrices are one is known from their values
+    same = same and not stored_pairs(series.skeleton.module, header.tensors)
     same = same and (series.skeleton.family not in _BY_STEP or header.ref == series.first.ref)
     model = series.skeleton if same else build_skeleton(header, series.builder)
     own = tuple(notice for notice in model.notices if notice not in series.skeleton.notices)

@@ -92,6 +92,7 @@ class CheckpointHeader:
             they are stored (an adapter over a Hugging Face model); empty where they are the same.
         base_uri: path of the model under an adapter; empty for all other checkpoints.
         updates: reads what an adapter did: path of a parameter in the model -> its update.
+        same_values: reads as much of two tensors, by name, as shows whether they are equal.
     """
 
     ref: CheckpointRef
@@ -111,6 +112,7 @@ class CheckpointHeader:
     layout: str = ""
     base_uri: str = ""
     updates: Callable[[], Mapping[str, WeightUpdate]] = field(default=dict, compare=False)
+    same_values: Callable[[str, str], bool] = field(default=lambda one, other: True, compare=False)
 
     @property
     def named_as(self) -> str:

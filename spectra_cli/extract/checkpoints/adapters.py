@@ -124,6 +124,7 @@ class AdapterSource:
             layout=found.header.named_as,
             base_uri=found.base.ref.uri,
             updates=partial(self._updates, found),
+            same_values=found.header.same_values,
         )
 
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.checkpoints.distributed_config import Description, describe
 from spectra_cli.extract.checkpoints.distributed_entries import ModelEntries, TokenCount, model_entries
 from spectra_cli.extract.checkpoints.distributed_folder import FSDP_PREFIX, distributed_payload
@@ -130,6 +132,7 @@ class DistributedSource:
                 *described.notices,
                 *(state.notices if state and tokens is None else ()),
             ),
+            same_values=partial(_same_values, payload, model, described),
         )
 
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
@@ -156,6 +159,12 @@ class DistributedSource:
         model = model_entries(read_metadata(payload), payload)
         shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
         return folder, payload, model, describe(shapes, payload, folder)
+
+
+def _same_values(payload: Path, model: ModelEntries, described: Description, one: str, other: str) -> bool:
+    stored = [described.names[name] for name in (one, other)]
+    first, second = (read_tensor(payload, model.keys[own], model.tensors[own]) for own in stored)
+    return same_content(first, second)
 
 
 def _count(payload: Path, tokens: TokenCount) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.checkpoints.distributed_folder import distributed_payload
 from spectra_cli.extract.checkpoints.float8 import dequantised, with_float8_dequantised
 from spectra_cli.extract.checkpoints.json_object import read_json_object
@@ -102,6 +104,7 @@ class HuggingFaceSource:
                 *described.notices,
                 *self._step_notices(ref, state),
             ),
+            same_values=partial(_same_values, folder),
         )
 
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
@@ -128,6 +131,11 @@ class HuggingFaceSource:
                 f"folder's own weights, and not those of step {state.step}, are the best ones"
             )
         return tuple(notices)
+
+
+def _same_values(folder: Path, one: str, other: str) -> bool:
+    state = unwrapped(open_tensors(find_weights(folder)))[0]
+    return same_content(state[one], state[other])
 
 
 def _is_child(folder: Path) -> bool:

@@ -22,6 +22,7 @@ from spectra_cli.extract.models.library_code import library_code
 from spectra_cli.extract.models.matching import require_floating, require_match
 from spectra_cli.extract.models.remote_code import TRUST, is_trusted, named_code, own_class, own_code
 from spectra_cli.extract.models.stated_precision import QUANTIZATION, precision_claims
+from spectra_cli.extract.models.tied_embeddings import advice_on_ties, apart_notices, tie_by_values
 from spectra_cli.extract.models.without_values import META, without_values
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -84,8 +85,8 @@ def build_module(
         given = without_values(header) if state is None else state
         module, ignored = _load(header, type(module), module.config, given, attention=attention)
         if state is None:
-            # only values could say that the two stored tensors of a tied pair differ
-            module.tie_weights(recompute_mapping=False)
+            tie_by_values(module, header)
+        more += apart_notices(module, header.tensors)
     module.config.use_cache = False
     module.requires_grad_(requires_grad=False)
     return module.to(device if state is not None else "meta").eval(), notices + more + ignored
@@ -245,6 +246,7 @@ def _load(
         mismatched={
             name: (tuple(found), tuple(expected)) for name, found, expected in report["mismatched_keys"]
         },
+        advice=advice_on_ties(module, missing),
     )
     require_floating(header.ref, _dtypes_of_weights(module, state, left_out=report["unexpected_keys"]))
     if has_values:

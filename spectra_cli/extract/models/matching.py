@@ -21,6 +21,7 @@ def require_match(
     missing: Collection[str],
     unexpected: Collection[str],
     mismatched: Mapping[str, tuple[Shape, Shape]],
+    advice: str = "",
 ) -> None:
     """Nothing, if the file fits the model.
 
@@ -30,6 +31,7 @@ def require_match(
         missing: tensors of the model that the file lacks.
         unexpected: tensors of the file that the model has no place for.
         mismatched: name -> (shape in the file, shape in the model).
+        advice: a last sentence.
 
     Raises:
         ModelError: with the three lists.
@@ -43,6 +45,7 @@ def require_match(
         raise ModelError(
             f"{ref.uri}: its tensors do not fit {architecture}: {found}. "
             "The file is incomplete, or its configuration describes another model."
+            f"{advice and f' {advice}'}"
         )
 
 

@@ -73,6 +73,9 @@ def test_one_checkpoint_by_its_folder_or_its_shards(tmp_path, llama, given):
     llama.config.save_pretrained(tmp_path / "checkpoint-3")
     source, ref = _only(tmp_path / "checkpoint-3" / given)
     assert (ref.step, source.run) == (3, "checkpoint-3")
+    same = source.header(ref).same_values
+    assert same("lm_head.weight", "lm_head.weight")
+    assert not same("lm_head.weight", "model.embed_tokens.weight")
     assert state_digest(source.open(ref)) == state_digest(llama.state_dict())
 
 

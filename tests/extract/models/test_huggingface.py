@@ -34,8 +34,11 @@ def test_missing_tensors_fail_with_the_list(write):
 def test_a_missing_untied_head_fails(write):
     written = write("llama")
     state = {n: t for n, t in written.state.items() if n != "lm_head.weight"}
-    with pytest.raises(ModelError, match=r"1 missing: lm_head\.weight"):
+    advice = r"Where the model ties lm_head\.weight to its embedding, --set model\.tie_word_embeddings=true"
+    with pytest.raises(ModelError, match=rf"1 missing: lm_head\.weight\. .* {advice} says so"):
         build(written, state)
+    tied = build(written, state, tie_word_embeddings=True)
+    assert tied.lm_head.weight is tied.model.embed_tokens.weight
 
 
 def test_a_missing_tied_pair_fails(write):
