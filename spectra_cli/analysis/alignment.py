@@ -182,9 +182,14 @@ def _values(run: Trajectory, axis: Axis, kind: Loss | None) -> FloatArray:
 
 
 def _targets(runs: Sequence[Trajectory], values: Sequence[FloatArray], axis: Axis, number: int) -> FloatArray:
-    known = [one[np.isfinite(one)].tolist() for one in values]
+    finite = [np.isfinite(one) for one in values]
+    known = [one[here].tolist() for one, here in zip(values, finite, strict=True)]
     try:
-        found = loss_targets(known, number) if axis is Axis.LOSS else position_targets(known, number)
+        if axis is Axis.LOSS:
+            untrained = [bool(run.steps[here][0] == 0) for run, here in zip(runs, finite, strict=True)]
+            found = loss_targets(known, number, untrained=untrained)
+        else:
+            found = position_targets(known, number)
     except DataError as error:
         raise DataError(f"{', '.join(run.name for run in runs)}: {error}") from error
     return np.unique(found)

@@ -283,10 +283,20 @@ def benjamini_hochberg(p_values: FloatArray) -> FloatArray:
     return adjusted
 
 
+def exceeds_floor(found: Difference) -> bool:
+    """Whether the difference is at least its noise floor; False without one."""
+    return found.delta != 0.0 and abs(found.delta) >= found.floor
+
+
+def survives_correction(found: Difference) -> bool:
+    """Whether chance on this probe is ruled out, whatever else was compared; False if unknown."""
+    return found.adjusted <= FALSE_DISCOVERY_RATE
+
+
 def _verdict(found: Difference, adjusted: float) -> Verdict:
     if math.isnan(adjusted):
         return Verdict.INCONCLUSIVE
-    if adjusted <= FALSE_DISCOVERY_RATE and abs(found.delta) >= found.floor and found.delta != 0.0:
+    if adjusted <= FALSE_DISCOVERY_RATE and exceeds_floor(found):
         return Verdict.DIFFERENT
     return Verdict.EQUAL if reach(found) < found.margin else Verdict.INCONCLUSIVE
 

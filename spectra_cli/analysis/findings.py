@@ -13,6 +13,7 @@ from itertools import groupby
 
 import numpy as np
 
+from spectra_cli.analysis.decisions import exceeds_floor, survives_correction
 from spectra_cli.analysis.differences import SiteDifference
 from spectra_cli.analysis.quantities import is_distance
 
@@ -42,13 +43,22 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How the numbers that can be decided came out; `exact`: those without a noise floor."""
+    """How the numbers that can be decided came out.
+
+    Attributes:
+        different, equal, inconclusive: by their verdicts.
+        exact: those without a noise floor; missing: those without a number.
+        floor_alone: not different, though at least the noise floor: chance may explain as many.
+        correction_alone: not different, though no chance on this probe: below the noise floor.
+    """
 
     different: int
     equal: int
     inconclusive: int
     exact: int
     missing: int
+    floor_alone: int
+    correction_alone: int
 
     @property
     def judged(self) -> int:
@@ -59,13 +69,17 @@ class Counts:
 def counts(differences: Iterable[SiteDifference]) -> Counts:
     """The verdicts, counted."""
     found = {"different": 0, "equal": 0, "inconclusive": 0, "exact": 0, "missing": 0}
+    floor_alone = correction_alone = 0
     for one in differences:
         found[one.standing] += 1
-    return Counts(**found)
+        if one.standing in ("equal", "inconclusive") and math.isfinite(one.found.p_value):
+            floor_alone += exceeds_floor(one.found)
+            correction_alone += survives_correction(one.found)
+    return Counts(**found, floor_alone=floor_alone, correction_alone=correction_alone)
 
 
 def strongest_first(differences: Iterable[SiteDifference]) -> list[SiteDifference]:
-    """What exceeds the noise floor, by how little chance explains it; then the rest likewise."""
+    """What is different, by how little chance explains it; then the rest likewise."""
 
     def order(one: SiteDifference) -> tuple[bool, float, float]:
         p_value = one.found.p_value
@@ -79,7 +93,7 @@ def strongest_first(differences: Iterable[SiteDifference]) -> list[SiteDifferenc
 
 
 def findings(differences: Sequence[SiteDifference]) -> list[list[Finding]]:
-    """What exceeds the noise floor, layers next to each other together; one list for the same layers.
+    """What is different, layers next to each other together; one list for the same layers.
 
     A component is told at the aligned point at which most of its numbers differ, of several the last one.
     The strongest come first, distances last.

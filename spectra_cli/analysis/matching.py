@@ -16,6 +16,8 @@ from spectra_cli.core.types import FloatArray
 
 # Targets end this share of the common range of losses above the worst of the best losses.
 COMMON_SHARE = 0.6
+# Runs whose first losses are this close, in nats, start alike.
+START_ALIKE = 0.01
 # A third checkpoint this share of the bracket away, or further, tells how a number bends.
 APART = 0.5
 
@@ -125,42 +127,61 @@ def with_third(bracket: Bracket, values: FloatArray, preferred: Sequence[int]) -
     return bracket
 
 
-def loss_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray:
+def loss_targets(
+    runs: Sequence[Sequence[float]], number: int = 5, *, untrained: Sequence[bool] | None = None
+) -> FloatArray:
     """Losses at which all runs can be compared, from the last one they all reach upwards.
 
+    A start that the runs share tells nothing of their difference: the first checkpoint of a run is left out
+    where it is the untrained model, and of all runs where they start at the same loss.
+
     Args:
-        runs: losses of each run in order; the first checkpoint, where all runs stand alike, is left out.
+        runs: losses of each run in order.
         number: of targets; fewer than two checkpoints in a run leave one target, where they end.
+        untrained: of each run, whether its first checkpoint is that of step 0; None for no run.
 
     Returns:
         (number,) ascending, equally spaced.
 
     Raises:
-        DataError: the runs' losses do not overlap, with how far apart they are.
+        DataError: the runs' losses do not overlap, with how far apart they are, and where `--at` would do.
     """
     known = [[loss for loss in run if np.isfinite(loss)] for run in runs]
     if not all(known):
         raise DataError(
             "a run has no finite loss: align by --align step or tokens, or give --loss another kind"
         )
+    firsts = [run[0] for run in known]
+    alike = max(firsts) - min(firsts) <= START_ALIKE
+    left_out = [alike or one for one in untrained or [False] * len(known)]
     worst_end = max(min(run) for run in known)
-    lowest_start = min(map(_start, runs))
-    if lowest_start < worst_end:
-        ends = zip(runs, known, strict=True)
-        spans = "; ".join(f"{min(own):.4f} to {_start(run):.4f}" for run, own in ends)
-        raise DataError(
-            f"the runs have no loss in common: after their first checkpoint they span {spans}, "
-            f"{worst_end - lowest_start:.4f} nats apart; scan more checkpoints, or align by --align step or "
-            "tokens"
-        )
-    return np.linspace(worst_end, worst_end + COMMON_SHARE * (lowest_start - worst_end), number)
+    starts = [_start(run, begun=begun) for run, begun in zip(known, left_out, strict=True)]
+    if min(starts) < worst_end:
+        raise DataError(_no_common_loss(known, starts, left_out, worst_end))
+    return np.linspace(worst_end, worst_end + COMMON_SHARE * (min(starts) - worst_end), number)
 
 
-def _start(losses: Sequence[float]) -> float:
-    """The best loss once a run has begun: of its second checkpoint, or of the first that has a loss."""
-    envelope = best_so_far(losses)
-    begun = envelope[1:][np.isfinite(envelope[1:])]
-    return float(begun[0] if begun.size else envelope[0])
+def _start(losses: Sequence[float], *, begun: bool) -> float:
+    """The highest loss at which a run can be compared; `begun`: without its first checkpoint, if it can."""
+    return float(best_so_far(losses)[1]) if begun and len(losses) > 1 else losses[0]
+
+
+def _no_common_loss(
+    known: Sequence[Sequence[float]], starts: Sequence[float], left_out: Sequence[bool], worst_end: float
+) -> str:
+    spans = "; ".join(f"{min(run):.4f} to {start:.4f}" for run, start in zip(known, starts, strict=True))
+    after = ", without the start that they share," if any(left_out) else ""
+    highest = min(run[0] for run in known)
+    shared = (
+        f"; with it they share {worst_end:.4f} to {highest:.4f}: --at {worst_end:.4f} compares them there, "
+        "between their start and what follows"
+        if highest >= worst_end
+        else ""
+    )
+    return (
+        f"the runs have no loss in common: they span{after} {spans}, {worst_end - min(starts):.4f} nats apart"
+        f"{shared}; scan more checkpoints, or align by --align step or tokens"
+    )
 
 
 def position_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray:

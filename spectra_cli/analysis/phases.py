@@ -107,14 +107,14 @@ def find_phases(
         tokens: seen at each checkpoint (or its step), ascending.
         log_rank: natural logarithm of RankMe; alpha: decay exponent.
         warmup_until: tokens at which the learning rate has risen to its peak, where known; a contraction
-            that ends by then is warm-up, as is one that ends in the first tenth.
+            that ends by then is warm-up, as is one that ends in the first tenth of training, counted from 0.
 
     Returns:
         In order; a single `flat` segment where nothing moved. A change without a standard error has no
         sign. At least two checkpoints are needed.
     """
     turns = turning_points(log_rank.values, turn_height(log_rank.noise(), log_rank.values.size))
-    until = max(tokens[0] + WARMUP_SHARE * (tokens[-1] - tokens[0]), warmup_until or 0.0)
+    until = max(WARMUP_SHARE * tokens[-1], warmup_until or 0.0)
     segments: list[Segment] = []
     for place, (first, last) in enumerate(pairwise(turns), 1):
         earliest, latest = boundary(log_rank, turns, place)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from spectra_cli.analysis.decisions import FALSE_DISCOVERY_RATE
 from spectra_cli.analysis.differences import SiteDifference
-from spectra_cli.analysis.findings import Finding, counts, findings
+from spectra_cli.analysis.findings import Counts, Finding, counts, findings
 from spectra_cli.analysis.quantities import FRACTIONAL, is_distance, plain_name
 from spectra_cli.core.numbers import with_error
 from spectra_cli.core.wording import component_words, measurement_words
@@ -182,18 +183,36 @@ def _summary(differences: Sequence[SiteDifference], other: str) -> list[str]:
     lines = []
     if tally.judged:
         unknown = sum(d.standing == "inconclusive" and math.isnan(d.found.p_value) for d in differences)
+        numbers = f"{tally.judged} number{'s' * (tally.judged != 1)}"
         start = (
-            f"{tally.different} of {tally.judged} differences above the noise floor"
+            f"{tally.different} of {numbers} differ"
             if tally.different
-            else f"no difference found: none of {tally.judged} numbers exceeds the noise floor"
+            else f"no difference found among {numbers}"
         )
         rest = f"{tally.equal} equal within their margins, {tally.inconclusive - unknown} not shown to differ"
-        lines.append(f"{start}; {rest}{f', {unknown} unknown: no standard error' if unknown else ''}")
+        told = f"{start}; {rest}{f', {unknown} unknown: no standard error' if unknown else ''}"
+        lines.append(
+            f"none of {numbers} can be judged: no standard error" if unknown == tally.judged else told
+        )
+        lines += _one_bound_alone(tally)
     if tally.exact:
         lines.append(_exact_line([d for d in differences if d.standing == "exact"], other))
     if tally.missing:
         lines.append(f"{tally.missing} numbers could not be compared; --format csv has the reasons")
     return lines
+
+
+def _one_bound_alone(tally: Counts) -> list[str]:
+    """What passed one of the two bounds that a difference must pass, and not the other one."""
+    told = []
+    if tally.floor_alone:
+        told.append(
+            f"{tally.floor_alone} at or above the noise floor, but not beyond chance among so many "
+            f"(false discovery rate {FALSE_DISCOVERY_RATE:.0%})".replace("%", " %")
+        )
+    if tally.correction_alone:
+        told.append(f"{tally.correction_alone} beyond chance on this probe, but below the noise floor")
+    return [f"of those that do not count as different, {'; '.join(told)}"] if told else []
 
 
 def _exact_line(exact: Sequence[SiteDifference], other: str) -> str:

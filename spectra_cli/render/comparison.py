@@ -113,7 +113,7 @@ def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
     judged = [d for d in pair.differences if d.standing not in ("exact", "missing")]
     if any(one.found.delta != 0.0 for one in judged):
         above = any(one.is_different for one in judged)
-        title = "Strongest differences" if above else "Largest differences; none is above a noise floor"
+        title = "Strongest differences" if above else "Largest differences; none counts as different"
         legend = [Text(fill(_LEGEND, WIDTH), style="dim")] if pair is comparison.pairs[-1] else []
         yield _differences(comparison, pair, judged, title, legend)
         return
@@ -125,8 +125,10 @@ def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
 
 _LEGEND = (
     "≠ different, = equal within its margin, ? neither shown, ~ no more than interpolation between "
-    "checkpoints may have added; n/m: different at n of m points; floor: what another probe of this size "
-    "may show between equal models"
+    "checkpoints may have added; n/m: different at n of m points. Different: at least the floor, and beyond "
+    "chance among all numbers compared (false discovery rate 5 %). The floor is what two probes of this size "
+    "may show: of a number one standard error (1 SE), of a distance what equal models stay below in 95 % of "
+    "cases"
 )
 
 
@@ -246,7 +248,14 @@ def _row(points: Sequence[SiteDifference]) -> list[str]:
     mark = _MARKS[one.standing]
     mark += "~" * (one.standing == "inconclusive" and one.interpolated >= abs(found.delta) > 0)
     often = f"{sum(other.is_different for other in points)}/{len(points)}"
-    return [*cells, "" if finite(found.floor) is None else f"{found.floor:.2g}", f"{mark} {often}"]
+    return [*cells, _floor(one), f"{mark} {often}"]
+
+
+def _floor(one: SiteDifference) -> str:
+    """The noise floor with what it is: a standard error of a number, a quantile of a distance."""
+    if finite(one.found.floor) is None:
+        return ""
+    return f"{one.found.floor:.2g} {'95 %' if one.is_distance else '1 SE'}"
 
 
 def _plain(value: float) -> str:

@@ -233,12 +233,14 @@ def _conditions(
             f"{SEQUENCES_A_DIMENSION * width} are asked for: the bias by finite samples may change "
             "with training"
         )
-    early = points[0].position + EARLY_SHARE * (points[-1].position - points[0].position)
-    num_early = sum(point.position <= early for point in points)
+    # of training, which starts at 0, wherever the scan does
+    num_early = sum(point.position <= EARLY_SHARE * points[-1].position for point in points)
     if num_early < EARLY_CHECKPOINTS:
+        share = points[0].position / points[-1].position if points[-1].position else 0.0
+        begins = f"; the first one is {100 * share:.0f} % of the way to the last" if not num_early else ""
         yield (
             f"{num_early} checkpoint(s) in the first tenth of training, at least {EARLY_CHECKPOINTS} are "
-            "needed to see a warm-up"
+            f"needed to see a warm-up{begins}"
         )
     rows = f"{settings.get('normalize')}/{settings.get('pool')}"
     if rows != "final/last":

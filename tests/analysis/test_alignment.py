@@ -92,6 +92,16 @@ def test_losses_that_do_not_overlap_say_how_far_apart_they_are():
         align([high, low], Axis.LOSS)
 
 
+def test_runs_that_begin_trained_are_compared_from_their_first_checkpoint_on():
+    losses = [2.95, 2.6, 2.11], [3.0, 2.9, 2.82]
+    begun = [run("a", losses[0], steps=[500, 600, 700]), run("b", losses[1], steps=[500, 600, 700])]
+    assert align(begun, Axis.LOSS).points[-1].target == 2.82
+    new = [run("a", losses[0], steps=[0, 600, 700]), run("b", losses[1], steps=[0, 600, 700])]
+    with pytest.raises(DataError, match=r"a, b: .* --at 2\.8200"):
+        align(new, Axis.LOSS)
+    assert align(new, Axis.LOSS, at=[2.82]).points[0].places[0].bracket.before == 0
+
+
 def test_the_loss_is_the_first_that_all_runs_have():
     a = run("a", [10.0, 5.0, 4.0], validation=[10.0, 5.1, 4.1])
     b = run("b", [NAN, NAN, NAN], validation=[10.0, 5.2, 4.2])

@@ -96,8 +96,26 @@ def test_runs_without_a_common_loss_are_refused_with_their_distance():
         loss_targets([[np.nan], [1.0]])
 
 
+def test_the_first_checkpoint_is_left_out_only_where_it_is_a_start_that_the_runs_share():
+    runs = [[2.95, 2.6, 2.11], [3.0, 2.9, 2.82]]
+    # trained already, and not alike: both have been through 2.82 to 2.95
+    np.testing.assert_allclose(loss_targets(runs, 2), [2.82, 2.82 + 0.6 * 0.13])
+    with pytest.raises(DataError, match=r"without the start.*2\.1100 to 2\.6000; 2\.8200 to 2\.9000") as told:
+        loss_targets(runs, untrained=[True, True])
+    assert "with it they share 2.8200 to 2.9500: --at 2.8200" in str(told.value)
+    with pytest.raises(DataError, match="no loss in common"):
+        loss_targets([[2.95, 2.6, 2.11], [2.951, 2.9, 2.82]])
+    # the untrained start of one run alone
+    np.testing.assert_allclose(
+        loss_targets([[9.0, 4.0, 3.0], [3.8, 3.2]], 2, untrained=[True, False])[0], 3.2
+    )
+    with pytest.raises(DataError) as apart:
+        loss_targets([[3.0, 2.0], [5.0, 4.0]])
+    assert "--at" not in str(apart.value)
+
+
 def test_a_spike_does_not_raise_the_targets():
     # between its second checkpoint and its end the first run's best loss goes from 3 to 2.5
-    targets = loss_targets([[4.0, 3.0, 9.0, 2.5], [11.0, 10.0, 5.0, 2.5]])
+    targets = loss_targets([[4.0, 3.0, 9.0, 2.5], [11.0, 10.0, 5.0, 2.5]], untrained=[True, True])
     assert targets.max() == pytest.approx(2.5 + 0.6 * 0.5)
     assert all(at_loss([4.0, 3.0, 9.0, 2.5], target) is not None for target in targets)

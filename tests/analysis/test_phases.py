@@ -58,6 +58,18 @@ def test_rank_and_alpha_that_rise_together_are_discordant():
     assert [s.name for s in phases_of(tokens, path, alpha=path)] == ["discordant"]
 
 
+def test_a_contraction_at_the_start_of_what_was_scanned_is_no_warmup_late_in_training():
+    path = np.array([5.0, 4.0, *np.linspace(4.0, 5.0, 8)])
+    names = {start: [s.name for s in phases_of(np.linspace(start, 100.0, 10), path)] for start in (0.0, 25.0)}
+    # the turn is at the second checkpoint: at 11 % and at 33 % of training
+    assert names == {0.0: ["compression-seeking", "entropy-seeking"], 25.0: names[0.0]}
+    early = [s.name for s in phases_of(np.array([0.0, 5.0, *np.linspace(12.0, 100.0, 8)]), path)]
+    assert early == ["warmup", "entropy-seeking"]
+    # 7 % of what was scanned, but 30 % of training
+    late = [s.name for s in phases_of(np.array([25.0, 30.0, *np.linspace(37.0, 100.0, 8)]), path)]
+    assert late == names[0.0]
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_turning_points_of_a_zigzag(sign):
     path = sign * np.array([0.0, 2.0, 1.8, 4.0, 1.0, 1.2, 0.5, 3.0])

@@ -23,7 +23,7 @@ def one(layer, statistic, delta, verdict=Verdict.DIFFERENT, *, stderr=0.02, targ
         paired=True,
         margin=0.05,
         p_value=1e-6,
-        adjusted=1e-5,
+        adjusted=1e-5 if verdict is Verdict.DIFFERENT else 0.4,
         verdict=verdict,
     )
     fields = {"measurement": "gradient_covariance", "statistic": statistic, "target": target}
@@ -42,7 +42,7 @@ def test_the_sentence_of_the_issue():
     where = "gradients of attention output of layers 6-11"
     assert found == [
         f"{where}: tail steeper in muon by 0.110 ± 0.020 at loss 3.2800; head equal within 0.05",
-        "6 of 24 differences above the noise floor; 12 equal within their margins, 6 not shown to differ",
+        "6 of 24 numbers differ; 12 equal within their margins, 6 not shown to differ",
     ]
 
 
@@ -79,11 +79,28 @@ def test_a_ratio_is_told_in_percent_both_ways():
 
 def test_no_difference_is_said():
     (line,) = lines([one(0, "head_exponent_1_10", 0.0, Verdict.EQUAL)])
-    assert line.startswith("no difference found: none of 1 numbers exceeds the noise floor; ")
+    assert line.startswith("no difference found among 1 number; ")
     assert line.endswith("1 equal within their margins, 0 not shown to differ")
-    unsure = one(1, "head_exponent_1_10", 0.1, Verdict.INCONCLUSIVE)
+    unsure = one(1, "head_exponent_1_10", 0.01, Verdict.INCONCLUSIVE)
     unknown = replace(unsure, found=replace(unsure.found, p_value=math.nan))
     assert lines([unsure, unknown])[0].endswith("1 not shown to differ, 1 unknown: no standard error")
+    assert lines([unknown]) == ["none of 1 number can be judged: no standard error"]
+
+
+def test_which_of_the_two_bounds_was_passed_is_said():
+    """35 above a floor of one standard error are no contradiction to a single one that differs."""
+    far = [one(layer, "top1_share", 0.05, Verdict.INCONCLUSIVE) for layer in range(35)]
+    near = [one(layer, "top1_share", 0.02, Verdict.INCONCLUSIVE) for layer in range(35, 40)]
+    sure = replace(near[0], found=replace(near[0].found, adjusted=0.01))
+    none, bounds = lines([*far, *near[1:], sure])
+    assert (
+        none == "no difference found among 40 numbers; 0 equal within their margins, 40 not shown to differ"
+    )
+    assert bounds == (
+        "of those that do not count as different, 35 at or above the noise floor, but not beyond chance "
+        "among so many (false discovery rate 5 %); 1 beyond chance on this probe, but below the noise floor"
+    )
+    assert len(lines(near)) == 1
 
 
 def test_a_distance_is_told_where_nothing_with_a_sign_moved():

@@ -29,7 +29,7 @@ def test_the_tables_say_where_what_and_at_which_loss(spectra, runs):
         "- residual stream of layers 0-2: ",
         " in b by ",
         "at loss",
-        "above the noise floor",
+        " numbers differ; ",
         "taxonomy: ",
     ):
         assert word in found.out

@@ -148,6 +148,16 @@ def test_why_there_is_no_trend(comparison, printed):
     assert "no trend with batch size: two sizes" in printed(*trend_tables(without))
 
 
+def test_the_floor_of_each_number_says_which_bound_it_is(comparison, printed):
+    pair = comparison.pairs[0]
+    numbers, distances = ([d for d in pair.differences if d.is_distance is one] for one in (False, True))
+    for kind, of_kind in (("1 SE", numbers), ("95 %", distances)):
+        text = printed(*pair_tables(comparison, replace(pair, differences=tuple(of_kind))))
+        rows = [line for line in text.splitlines() if line.rstrip().endswith("/5")]
+        assert rows
+        assert all(f" {kind} " in row for row in rows)
+
+
 def test_weights_are_listed_by_their_margins_without_a_verdict(comparison, printed):
     pair = comparison.pairs[0]
     exact = tuple(replace(d, measurement="weight") for d in pair.differences if not d.is_distance)
@@ -169,8 +179,8 @@ def test_without_blocks_the_largest_differences_are_listed_without_a_verdict(wri
     ]
     unknown = compare(CompareRequest(runs=tuple(names)))
     text = printed(*pair_tables(unknown, unknown.pairs[0]))
-    assert "Largest differences; none is above a noise floor" in text
+    assert "Largest differences; none counts as different" in text
     assert "? 0/5" in text
-    assert "unknown: no standard error" in " ".join(text.split())
+    assert "none of 110 numbers can be judged: no standard error" in " ".join(text.split())
     same = compare(CompareRequest(runs=(names[0], names[0])))
     assert "differences;" not in printed(*pair_tables(same, same.pairs[0]))

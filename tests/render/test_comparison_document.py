@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 
 import pytest
 
@@ -37,7 +38,11 @@ def test_the_document_is_json_without_nan(comparison):
     assert document["schema"] == SCHEMA == "spectra.compare/1"
     assert [run["name"] for run in document["runs"]] == ["a", "b"]
     (pair,) = document["pairs"]
-    assert sum(pair["counts"].values()) == len(pair["differences"])
+    counts = pair["counts"]
+    verdicts = [one["verdict"] for one in pair["differences"]]
+    assert {verdict: counts[verdict] for verdict in set(verdicts)} == Counter(verdicts)
+    above = [one for one in pair["differences"] if one["delta"] and abs(one["delta"]) >= one["floor"]]
+    assert counts["floor_alone"] == len(above) - counts["different"]
     assert pair["verdict"]
     assert len(document["alignment"]["points"]) == 2
 

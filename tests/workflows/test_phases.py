@@ -98,6 +98,13 @@ def test_the_conditions_of_the_method_are_checked(run):
     assert phases(run(**fine)).warnings == ()
 
 
+def test_the_first_tenth_is_of_training_not_of_what_was_scanned(run):
+    steps = [2500, 2600, 2700, *range(3000, 10001, 1000)]
+    (warned,) = (w for w in phases(run(1.0, steps=steps)).warnings if "first tenth" in w)
+    assert warned.startswith("0 checkpoint(s) in the first tenth of training, at least 3 are needed")
+    assert warned.endswith("; the first one is 25 % of the way to the last")
+
+
 def test_no_warmup_at_the_start_is_said(run):
     assert any("warm-up not observed" in w for w in phases(run(1.0)).warnings)
 
