@@ -10,7 +10,7 @@ from spectra_cli.core.errors import CheckpointError, ModelError, UsageError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.digest import state_digest
-from spectra_cli.extract.checkpoints.unchanged import check_unchanged
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.measurements import weights
 from spectra_cli.extract.measurements.reference import Reference, reference_of
 from spectra_cli.extract.memory import room_for
@@ -27,13 +27,13 @@ def reference_name(ref: CheckpointRef) -> str:
 def read_reference(series: Series, settings: ScanSettings) -> Reference:
     """The weights to compare with; where they cannot be read, why, since all else can be measured."""
     try:
-        header = series.reference_source.header(series.reference)
         cpu = torch.device("cpu")
-        with room_for(header, cpu):
-            state = series.reference_source.open(series.reference)
-            digest = state_digest(state)
-            model = family_of(header, series.builder).build(header, state, device=cpu)
-        check_unchanged(series.reference_source, header)
+        with one_reading():
+            header = series.reference_source.header(series.reference)
+            with room_for(header, cpu):
+                state = series.reference_source.open(series.reference)
+                digest = state_digest(state)
+                model = family_of(header, series.builder).build(header, state, device=cpu)
         return keep_reference(model, settings, digest, archived=series.names_reference)
     except (CheckpointError, ModelError) as error:
         name = reference_name(series.reference)

@@ -28,7 +28,7 @@ from spectra_cli.extract.checkpoints.annotated import METADATA
 from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.non_finite import non_finite
 from spectra_cli.extract.checkpoints.stored_precision import precision_notices
-from spectra_cli.extract.checkpoints.unchanged import check_unchanged
+from spectra_cli.extract.checkpoints.unchanged import Reading, one_reading
 from spectra_cli.extract.device import choose_device, device_name
 from spectra_cli.extract.engine import Progress, measure
 from spectra_cli.extract.measurements.measurement import Measured
@@ -66,6 +66,7 @@ class Resources:
 class _Opened:
     """A checkpoint read and digested, before it is a model; `damage` names its non-finite weights."""
 
+    files: Reading
     header: CheckpointHeader
     state: dict[str, Tensor]
     digest: str
@@ -114,14 +115,14 @@ class Session:
         )
 
     def _open(self, ref: CheckpointRef) -> _Opened:
-        header = self.series.source.header(ref)
-        with room_for(header, self.device):
-            state = self.series.source.open(ref)
-            damage = non_finite(state)
-            digest = state_digest(state)
-        check_unchanged(self.series.source, header)
+        with one_reading() as files:
+            header = self.series.source.header(ref)
+            with room_for(header, self.device):
+                state = self.series.source.open(ref)
+                damage = non_finite(state)
+                digest = state_digest(state)
         damage = f"{ref.key}: non-finite weights: {damage}" if damage else ""
-        return _Opened(header=header, state=state, digest=digest, damage=damage)
+        return _Opened(files=files, header=header, state=state, digest=digest, damage=damage)
 
     def __enter__(self) -> Self:
         return self
@@ -164,10 +165,10 @@ class Session:
         if twin and self._is_same_model(header, twin[0]) and self._is_same_drift(ref, twin[1]):
             self._read_ahead(following)
             return self._taken_over(opened, twin, started)
-        with room_for(header, self.device):
-            model = family_of(header, self.series.builder).build(header, opened.state, device=self.device)
-        model = replace(model, updates=header.updates())
-        check_unchanged(self.series.source, header)
+        with opened.files.going_on():
+            with room_for(header, self.device):
+                model = family_of(header, self.series.builder).build(header, opened.state, device=self.device)
+            model = replace(model, updates=header.updates())
         if self._settings.measures_drift and self._reference is None:
             archived = self.series.names_reference
             self._reference = keep_reference(model, self._settings, digest, archived=archived)

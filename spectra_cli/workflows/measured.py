@@ -55,7 +55,9 @@ class Measured:
             other = self._headers.get(name)
             if other is None or other.ref == header.ref or other.config != header.config:
                 continue
-            if (twin := self._read(name)) is not None and twin.info.digest == digest:
+            twin = self._read(name)
+            # of the files whose header this is: they may have been replaced before they were measured
+            if twin and (twin.info.digest, twin.info.fingerprint) == (digest, other.fingerprint):
                 return other, twin
         return None
 

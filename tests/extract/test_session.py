@@ -9,6 +9,7 @@ import torch
 
 from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.checkpoints import digest
 from spectra_cli.extract.probe_of_series import read_probe
 from spectra_cli.extract.series import open_series
 from spectra_cli.extract.session import Resources, Session
@@ -169,3 +170,20 @@ def test_a_session_that_ends_gives_its_memory_back(run_folder, monkeypatch):
         session.measure(series.refs[0], quiet)
         given_back.clear()
     assert given_back == ["arena", "heap"]
+
+
+def test_a_checkpoint_replaced_while_it_is_read_is_an_error_of_its_own(run_folder, monkeypatch):
+    series = open_series(str(run_folder))
+    session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
+    reading = digest.state_digest
+
+    def replaced_meanwhile(state):
+        found = reading(state)
+        (run_folder / "checkpoint-2" / "model.safetensors").replace(
+            run_folder / "checkpoint-1" / "model.safetensors"
+        )
+        return found
+
+    monkeypatch.setattr("spectra_cli.extract.session.state_digest", replaced_meanwhile)
+    with pytest.raises(CheckpointError, match=r"checkpoint-1\S*: it changed while it was being read"):
+        session.measure(series.refs[0], quiet)

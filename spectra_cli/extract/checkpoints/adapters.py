@@ -27,6 +27,7 @@ from spectra_cli.extract.checkpoints.adapter_placement import Placement, is_embe
 from spectra_cli.extract.checkpoints.run_folder import find_run, step_notices, training_values
 from spectra_cli.extract.checkpoints.series import fingerprint, parse_step
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, read_trainer_state
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.weight_files import WeightFiles, open_tensors, read_headers
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader, WeightUpdate
 
@@ -99,6 +100,7 @@ class AdapterSource:
         """The adapters, ordered by step."""
         return self.checkpoints
 
+    @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
         """What the merged model of `ref` is, from the headers of the adapter and of its base.
 
@@ -127,6 +129,7 @@ class AdapterSource:
             same_values=found.header.same_values,
         )
 
+    @one_reading()
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
         """The base's tensors with the adapter merged in; adapted ones in float32, the others as stored.
 

@@ -17,6 +17,7 @@ from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.run_file import RunFile, read_run_file
 from spectra_cli.extract.checkpoints.training_log import TrainingLog, nearest_step, read_training_log
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.protocols import CheckpointHeader, CheckpointSource
 
 # Training metadata: fields of a header, and of `CheckpointInfo`.
@@ -69,6 +70,7 @@ class AnnotatedSource:
         self._own = dict(zip(renamed, own, strict=True))
         return tuple(renamed)
 
+    @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
         """What `ref` says, and what the user says about it.
 
@@ -97,6 +99,7 @@ class AnnotatedSource:
         )
         return _counted(header)
 
+    @one_reading()
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
         """The tensors of `ref`, as the source itself.
 

@@ -26,6 +26,7 @@ from spectra_cli.extract.checkpoints.distributed_tensors import check_shards, re
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.torchtitan import with_halves_rotated
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, read_trainer_state
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
@@ -88,6 +89,7 @@ class DistributedSource:
         """The checkpoints, ordered by step."""
         return self.checkpoints
 
+    @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
         """What `ref` says in its metadata and the JSON files beside it.
 
@@ -135,6 +137,7 @@ class DistributedSource:
             same_values=partial(_same_values, payload, model, described),
         )
 
+    @one_reading()
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
         """The model's tensors, put together from their shards one after another.
 

@@ -19,8 +19,10 @@ import torch
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
 from spectra_cli.extract.checkpoints.pickle_opcodes import HostilePickle, check_pickle
 from spectra_cli.extract.checkpoints.stated_shape import is_possible
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
 
 METADATA = ".metadata"
+_MOST_BYTES = 1 << 28
 
 Shape = tuple[int, ...]
 
@@ -165,7 +167,10 @@ class _MetadataUnpickler(pickle.Unpickler):
 
 
 def _unpickled(path: Path) -> Any:
-    content = path.read_bytes()
+    with StoredFile(path) as file:
+        if file.size > _MOST_BYTES:
+            raise CheckpointError(f"{path}: {file.size} bytes; expected at most {_MOST_BYTES} of metadata")
+        content = file.read(0, file.size)
     unpickler = _MetadataUnpickler(content)
     try:
         check_pickle(content)

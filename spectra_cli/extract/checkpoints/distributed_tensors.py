@@ -6,12 +6,10 @@ shard (read weights-only) or, in the newer form, an entry of safetensors inside 
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +18,7 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.distributed_metadata import Chunk, ShardedTensor
 from spectra_cli.extract.checkpoints.pickles import load_record
 from spectra_cli.extract.checkpoints.safetensors_header import DTYPES
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
 
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -74,10 +73,9 @@ def _read_chunk(folder: Path, name: str, stored: ShardedTensor, chunk: Chunk) ->
     path = folder / chunk.file
     where = f"{path}: the chunk of {name} at byte {chunk.begin}"
     try:
-        with path.open("rb") as file:
-            file.seek(chunk.begin)
-            if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
-                found = load_record(io.BufferedReader(_Part(file, chunk.begin, chunk.length)), where)
+        with StoredFile(path) as file:
+            if file.read(chunk.begin, len(_ZIP_MAGIC)) == _ZIP_MAGIC:
+                found = load_record(file, chunk.begin, chunk.length, where)
             else:
                 found = _read_safetensors(file, name, stored, chunk)
     except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
@@ -92,48 +90,18 @@ def _read_chunk(folder: Path, name: str, stored: ShardedTensor, chunk: Chunk) ->
     return found.detach()
 
 
-class _Part(io.RawIOBase):
-    """Bytes `begin` to `begin + length` of an open file, as a file."""
-
-    def __init__(self, file: IO[bytes], begin: int, length: int) -> None:
-        self._file, self._begin, self._length = file, begin, length
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        wanted = memoryview(buffer)[: max(0, self._length - self._at)]
-        self._file.seek(self._begin + self._at)
-        num_read = self._file.readinto(wanted)  # type: ignore[attr-defined]
-        self._at += num_read
-        return int(num_read)
-
-
-def _read_safetensors(file: IO[bytes], name: str, stored: ShardedTensor, chunk: Chunk) -> Tensor:
+def _read_safetensors(file: StoredFile, name: str, stored: ShardedTensor, chunk: Chunk) -> Tensor:
     """The entry of `name` in the safetensors block that starts at `chunk.begin`.
 
     Raises:
         ValueError, LookupError, TypeError: anything that does not fit.
     """
     # the chunk's length is that of its numbers alone; one block at the end of the file holds all chunks
-    size = file.seek(0, io.SEEK_END)
-    file.seek(chunk.begin)
-    length = int.from_bytes(file.read(8), "little")
+    size = file.size
+    length = int.from_bytes(file.read(chunk.begin, 8), "little")
     if length > size - chunk.begin - 8:
         raise ValueError(f"a header of {length} bytes is claimed in a file of {size}")
-    header = json.loads(file.read(length))
+    header = json.loads(file.read(chunk.begin + 8, length))
     entry = header[name]
     begin, end = entry["data_offsets"]
     if (entry["shape"], DTYPES.get(entry["dtype"])) != (list(chunk.sizes), stored.dtype):
@@ -149,7 +117,5 @@ def _read_safetensors(file: IO[bytes], name: str, stored: ShardedTensor, chunk: 
     if end - begin != num_bytes or begin < 0 or chunk.begin + 8 + length + end > size:
         raise ValueError(f"bytes {begin} to {end} are claimed where {num_bytes} are needed")
     tensor = torch.empty(chunk.sizes, dtype=stored.dtype)
-    file.seek(chunk.begin + 8 + length + begin)
-    if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy()) != num_bytes:  # type: ignore[attr-defined]
-        raise ValueError("it ends too early")
+    file.read_into(tensor.reshape(-1).view(torch.uint8).numpy().data, chunk.begin + 8 + length + begin)
     return tensor

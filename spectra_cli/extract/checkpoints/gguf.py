@@ -18,9 +18,13 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.gguf_header import check_gguf_header
+from spectra_cli.extract.checkpoints.gguf_header import read_gguf_head
+from spectra_cli.extract.checkpoints.gguf_in_memory import gguf_in_memory
 from spectra_cli.extract.checkpoints.gguf_rope import is_rope_table, stored_rope
+from spectra_cli.extract.checkpoints.pages import Range
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
 _FORMAT = "gguf"
@@ -67,6 +71,7 @@ class GgufSource:
         """The checkpoints, ordered by step."""
         return self.checkpoints
 
+    @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
         """What `ref` says before any tensor is dequantised.
 
@@ -75,7 +80,7 @@ class GgufSource:
                 not read from GGUF.
         """
         file = Path(ref.uri)
-        with _reading(file) as num_tensors:
+        with _reading(file, with_values=False) as num_tensors:
             types = _stored_types(file)
             config = _config(file, num_tensors)
             parameters = _skeleton(config).named_parameters()
@@ -91,6 +96,7 @@ class GgufSource:
             notices=_notices(types),
         )
 
+    @one_reading()
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
         """The tensors in float32, under transformers' names.
 
@@ -98,15 +104,17 @@ class GgufSource:
             CheckpointError: as `header`; or a tensor of the file that has no place in the model.
         """
         file = Path(ref.uri)
-        with _reading(file) as num_tensors:
+        with _reading(file, with_values=True) as num_tensors:
             state = _load(file, _skeleton(_config(file, num_tensors)))
             _check_complete(file, state)
             return state
 
 
 @contextlib.contextmanager
-def _reading(file: Path) -> Iterator[int]:
-    """The number of tensors; errors of the gguf package and of transformers' loader are told as ours.
+def _reading(file: Path, *, with_values: bool) -> Iterator[int]:
+    """The number of tensors; inside, the gguf package reads the file, its tensors only `with_values`.
+
+    Errors of the package and of transformers' loader are told as ours.
 
     Raises:
         CheckpointError: see `GgufSource.header`.
@@ -120,7 +128,12 @@ def _reading(file: Path) -> Iterator[int]:
             "`llama-gguf-split --merge`"
         )
     try:
-        yield check_gguf_header(file)
+        with StoredFile(file) as stored:
+            head = read_gguf_head(stored)
+            with gguf_in_memory(stored, stored.size if with_values else head.num_bytes) as pages:
+                if not with_values:
+                    pages.fill(_rope_tables(file))
+                yield head.num_tensors
     except NotImplementedError as error:
         raise CheckpointError(f"{file}: {error}") from error
     except (
@@ -136,6 +149,14 @@ def _reading(file: Path) -> Iterator[int]:
             f"{file}: cannot be read as GGUF: {error}; it is damaged or half-written, or transformers reads "
             "no such model from GGUF"
         ) from error
+
+
+def _rope_tables(file: Path) -> list[Range]:
+    """The tensors that belong to the configuration."""
+    from gguf import GGUFReader
+
+    tables = [tensor for tensor in GGUFReader(str(file)).tensors if is_rope_table(tensor.name)]
+    return [Range(begin=int(t.data_offset), end=int(t.data_offset + t.n_bytes)) for t in tables]
 
 
 def _stored_types(file: Path) -> Counter[str]:

@@ -7,13 +7,15 @@ Source: the GGUF specification of ggml (magic, version, counts, metadata, tensor
 
 from __future__ import annotations
 
+import io
 import math
-import mmap
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.stated_shape import is_possible
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
 
 MAGIC = b"GGUF"
 # value type -> bytes, of those with a fixed size
@@ -22,19 +24,38 @@ _STRING, _ARRAY = 8, 9
 _MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GgufHead:
+    """How many tensors a file has, and the byte at which the list of them ends."""
+
+    num_tensors: int
+    num_bytes: int
+
+
 def check_gguf_header(path: Path) -> int:
     """The number of tensors, where all that the head claims fits into the file.
 
     Raises:
         CheckpointError: it does not, or is no GGUF file.
     """
-    if path.stat().st_size < 24:
-        raise CheckpointError(f"{path}: {path.stat().st_size} bytes: no GGUF file, or half-written")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content[:4] != MAGIC:
+    with StoredFile(path) as file:
+        return read_gguf_head(file).num_tensors
+
+
+def read_gguf_head(file: StoredFile) -> GgufHead:
+    """The head of an open file, where all that it claims fits into the file.
+
+    Raises:
+        CheckpointError: as `check_gguf_header`.
+    """
+    path = file.path
+    if file.size < 24:
+        raise CheckpointError(f"{path}: {file.size} bytes: no GGUF file, or half-written")
+    with file.as_stream() as content:
+        if content.peek(6)[:4] != MAGIC:
             raise CheckpointError(f"{path}: does not begin with {MAGIC.decode()}: no GGUF file, or damaged")
         try:
-            return _Walk(content).to_the_end()
+            return _Walk(content, file.size).to_the_end()
         except (struct.error, ValueError) as error:
             raise CheckpointError(
                 f"{path}: cannot be read as GGUF: {error}; it is damaged or half-written"
@@ -44,31 +65,32 @@ def check_gguf_header(path: Path) -> int:
 class _Walk:
     """A position in the head that moves on, and never beyond the end of the file."""
 
-    def __init__(self, content: mmap.mmap) -> None:
-        self._content, self._at = content, 4
+    def __init__(self, content: io.BufferedReader, size: int) -> None:
+        self._content, self._size, self._at = content, size, 4
         # a version of 0 in its lower half is that of the other byte order
-        self._order = ">" if content[4:6] == b"\0\0" else "<"
+        self._order = ">" if content.peek(6)[4:6] == b"\0\0" else "<"
         self._number(4)
 
-    def to_the_end(self) -> int:
-        """The number of tensors; raises ValueError for what is not there."""
+    def to_the_end(self) -> GgufHead:
+        """The whole head; raises ValueError for what is not there."""
         num_tensors, num_values = self._number(8), self._number(8)
         for _ in range(self._that_fit(num_values, 12, "metadata entries")):
             self._string()
             self._value(self._number(4))
         for _ in range(self._that_fit(num_tensors, 24, "tensors")):
             self._tensor()
-        return num_tensors
+        return GgufHead(num_tensors=num_tensors, num_bytes=self._at)
 
     def _number(self, size: int) -> int:
-        taken = self._content[self._at : self._at + size]
+        self._content.seek(self._at)
+        taken = self._content.read(size)
         self._at += size
         number: int = struct.unpack(self._order + {4: "I", 8: "Q"}[size], taken)[0]
         return number
 
     def _that_fit(self, count: int, size: int, what: str) -> int:
         """`count`, if so many of at least `size` bytes each are left."""
-        left = len(self._content) - self._at
+        left = self._size - self._at
         if count * size > left:
             raise ValueError(f"{count} {what} are claimed where {left} bytes are left")
         return count

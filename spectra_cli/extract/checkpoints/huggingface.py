@@ -17,6 +17,7 @@ from spectra_cli.extract.checkpoints.json_object import read_json_object
 from spectra_cli.extract.checkpoints.run_folder import FINAL, find_run, step_notices, training_values
 from spectra_cli.extract.checkpoints.series import fingerprint, parse_step
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, TrainerState, read_trainer_state
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.weight_files import (
     WEIGHT_NAMES,
     find_weights,
@@ -72,6 +73,7 @@ class HuggingFaceSource:
         """The checkpoints, ordered by step."""
         return self.checkpoints
 
+    @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
         """What `ref` says, from its JSON files and the headers of its weight files.
 
@@ -107,8 +109,9 @@ class HuggingFaceSource:
             same_values=partial(_same_values, folder),
         )
 
+    @one_reading()
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
-        """The tensors as stored, mapped from their files.
+        """The tensors as stored.
 
         Raises:
             CheckpointError, UnsafePickleError: as `header`.

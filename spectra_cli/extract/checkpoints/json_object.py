@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
 
 _MAX_BYTES = 1 << 30
 
@@ -19,13 +19,14 @@ def read_json_object(path: Path) -> dict[str, Any]:
         CheckpointError: missing, no regular file, not JSON, or JSON of another kind.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_BYTES:
-            raise CheckpointError(
-                f"{path}: expected a JSON file of at most {_MAX_BYTES} bytes, found {found.st_size} bytes of "
-                f"mode {stat.filemode(found.st_mode)}; replace it or move it away"
-            )
-        content = json.loads(path.read_text(encoding="utf-8"), parse_int=_number)
+        with StoredFile(path) as file:
+            if file.size > _MAX_BYTES:
+                raise CheckpointError(
+                    f"{path}: expected a JSON file of at most {_MAX_BYTES} bytes, found {file.size} bytes; "
+                    "replace it or move it away"
+                )
+            text = file.read(0, file.size).decode()
+        content = json.loads(text, parse_int=_number)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):

@@ -22,8 +22,11 @@ from torch import Tensor
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.llmc_log import read_losses
+from spectra_cli.extract.checkpoints.pages import Pages, Range
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.state_dicts import header_of
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "llmc"
@@ -83,6 +86,7 @@ class LlmcSource:
         """The checkpoints, ordered by step."""
         return self.checkpoints
 
+    @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
         """What `ref` says in its first kilobyte, and the losses of `main.log` beside it.
 
@@ -90,8 +94,9 @@ class LlmcSource:
             CheckpointError: half-written, of an older version, or sizes that make no GPT-2.
         """
         file = Path(ref.uri)
-        sizes = _read_sizes(file)
-        state = self.open(ref)
+        with StoredFile(file) as stored:
+            sizes = _read_sizes(stored)
+        state = _state(torch.empty(sizes.num_values, dtype=sizes.dtype, device="meta"), sizes)
         losses = read_losses(file.parent, ref.step)
         num_padding = sizes.padded_vocab_size - sizes.vocab_size
         padding = f"{num_padding} rows of the embedding pad its vocabulary: left out, as llm.c's softmax does"
@@ -111,17 +116,18 @@ class LlmcSource:
             ),
         )
 
+    @one_reading()
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
-        """The tensors under the names of transformers' GPT-2, mapped from the file.
+        """The tensors under the names of transformers' GPT-2.
 
         Raises:
             CheckpointError: as `header`.
         """
-        file = Path(ref.uri)
-        sizes = _read_sizes(file)
-        count = file.stat().st_size // sizes.dtype.itemsize
-        flat = torch.from_file(str(file), shared=False, size=count, dtype=sizes.dtype)
-        return _state(flat[_HEADER_BYTES // sizes.dtype.itemsize :], sizes)
+        with StoredFile(Path(ref.uri)) as file:
+            sizes = _read_sizes(file)
+            pages = Pages(file, _HEADER_BYTES, file.size - _HEADER_BYTES)
+            pages.fill([Range(begin=0, end=file.size - _HEADER_BYTES)])
+        return _state(pages.content.view(sizes.dtype), sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +164,11 @@ class _Sizes:
             "ln_f.bias": (C,),
         }
 
+    @property
+    def num_values(self) -> int:
+        """Numbers of all parameters together."""
+        return sum(map(math.prod, self.shapes().values()))
+
     def config(self) -> Mapping[str, Any]:
         """As transformers' GPT-2 wants it; llm.c's GELU is the tanh approximation."""
         return {
@@ -173,15 +184,11 @@ class _Sizes:
         }
 
 
-def _read_sizes(file: Path) -> _Sizes:
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(_HEADER_BYTES)
-        num_bytes = file.stat().st_size
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read: {error}") from error
-    if len(start) < _HEADER_BYTES:
+def _read_sizes(stored: StoredFile) -> _Sizes:
+    file, num_bytes = stored.path, stored.size
+    if num_bytes < _HEADER_BYTES:
         raise CheckpointError(f"{file}: {num_bytes} bytes, less than llm.c's header of {_HEADER_BYTES}")
+    start = stored.read(0, _HEADER_BYTES)
     magic, version, positions, vocab, layers, heads, width, padded = np.frombuffer(start, "<i4")[:8].tolist()
     if magic != _MAGIC or version not in _DTYPES:
         raise CheckpointError(
@@ -199,7 +206,7 @@ def _read_sizes(file: Path) -> _Sizes:
     )
     if min(positions, vocab, layers, heads, width) < 1 or width % heads or padded < vocab:
         raise CheckpointError(f"{file}: a header that makes no GPT-2: {sizes}; copy or save it again")
-    expected = _HEADER_BYTES + sizes.dtype.itemsize * sum(map(math.prod, sizes.shapes().values()))
+    expected = _HEADER_BYTES + sizes.dtype.itemsize * sizes.num_values
     if num_bytes != expected:
         raise CheckpointError(
             f"{file}: {num_bytes} bytes, its header claims {expected}: half-written or damaged; "

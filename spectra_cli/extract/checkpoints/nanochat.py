@@ -14,9 +14,10 @@ from torch import Tensor
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.json_object import read_json_object
-from spectra_cli.extract.checkpoints.pickles import load_pickle
+from spectra_cli.extract.checkpoints.pickles import open_pickle
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order
 from spectra_cli.extract.checkpoints.state_dicts import header_of, tensor_bytes, tensors_of
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.wrappers import unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -79,6 +80,7 @@ class NanochatSource:
         """The checkpoints, ordered by step."""
         return self.checkpoints
 
+    @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
         """What `ref` says: the headers of its tensors, and its meta file.
 
@@ -99,7 +101,8 @@ class NanochatSource:
                 f"{meta_file}: no model_config in it; found {', '.join(meta) or 'nothing'}. "
                 "It is half-written or of another program"
             )
-        state, removed = unwrapped(tensors_of(load_pickle(file), file))
+        with open_pickle(file) as stored:
+            state, removed = unwrapped(tensors_of(stored.content, file))
         batch = _batch_tokens(meta)
         loss = meta.get("val_loss")
         sources = {
@@ -122,14 +125,18 @@ class NanochatSource:
             notices=(*removed, *_notices(ref, meta, batch)),
         )
 
+    @one_reading()
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
-        """The tensors as stored, mapped from the file.
+        """The tensors as stored.
 
         Raises:
             CheckpointError, UnsafePickleError: as `header`.
         """
         file = Path(ref.uri)
-        return unwrapped(tensors_of(load_pickle(file), file))[0]
+        with open_pickle(file) as stored:
+            state = tensors_of(stored.content, file)
+            stored.read(state.values())
+        return unwrapped(state)[0]
 
 
 def _batch_tokens(meta: Mapping[str, Any]) -> int | None:

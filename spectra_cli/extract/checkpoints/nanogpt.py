@@ -36,6 +36,7 @@ from spectra_cli.extract.checkpoints.training_arguments import (
     nanogpt_tokens_per_step,
     tokens_per_step,
 )
+from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.wrappers import COMPILE_AND_DDP, unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -92,7 +93,7 @@ def _source(folder: Path, files: Sequence[Path], *, notices: tuple[str, ...]) ->
 def _ref(file: Path, *, run: str) -> CheckpointRef:
     name = _FILE_NAME.fullmatch(file.name)
     step = parse_step(file.stem)
-    if name is None or not name["stepped"] or step is None:
+    if not _states_step(file):
         # nanoGPT numbers its files as it likes; the count of its updates is inside. A damaged file
         # must not hide the other checkpoints: `header` says what is wrong with it.
         try:
@@ -102,6 +103,12 @@ def _ref(file: Path, *, run: str) -> CheckpointRef:
         step = step if inside is None else inside
     label = (name["label"] or "") if name else ""
     return CheckpointRef(run=run, step=step, uri=str(file), format=_FORMAT, label=label)
+
+
+def _states_step(file: Path) -> bool:
+    """Whether the name gives the step; the content does where it can, if not."""
+    name = _FILE_NAME.fullmatch(file.name)
+    return name is not None and bool(name["stepped"]) and parse_step(file.stem) is not None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -123,6 +130,7 @@ class NanoGPTSource:
         """The checkpoints, ordered by step."""
         return self.checkpoints
 
+    @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
         """What `ref` says, from its pickle and `args.json`; tensor data is not read.
 
@@ -132,6 +140,12 @@ class NanoGPTSource:
         """
         file = Path(ref.uri)
         payload = read_payload(file)
+        if not _states_step(file) and payload.step not in (None, ref.step):
+            raise CheckpointError(
+                f"{file}: it was of step {ref.step} when the series was listed, and is of step "
+                f"{payload.step} now: it changed while it was being read; scan it again once nothing writes "
+                "to it"
+            )
         state, removed = unwrapped(payload.state, leading=_LEADING)
         arguments = _arguments(file, payload)
         batch = _tokens_per_step(file, payload, arguments)
@@ -168,13 +182,14 @@ class NanoGPTSource:
             ),
         )
 
+    @one_reading()
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
-        """The model's tensors as stored, mapped from the file.
+        """The model's tensors as stored.
 
         Raises:
             CheckpointError, UnsafePickleError: as `header`.
         """
-        return unwrapped(read_payload(Path(ref.uri)).state, leading=_LEADING)[0]
+        return unwrapped(read_payload(Path(ref.uri), with_values=True).state, leading=_LEADING)[0]
 
 
 def _arguments(file: Path, payload: Payload) -> TrainingArguments:

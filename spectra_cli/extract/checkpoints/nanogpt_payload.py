@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.pickles import load_pickle
+from spectra_cli.extract.checkpoints.pickles import open_pickle
 from spectra_cli.extract.checkpoints.state_dicts import tensors_of
 
 _STATE_KEYS = ("model", "model_state_dict", "state_dict")
@@ -40,14 +40,26 @@ class Payload:
         return value if isinstance(value, Mapping) else {}
 
 
-def read_payload(path: Path) -> Payload:
+def read_payload(path: Path, *, with_values: bool = False) -> Payload:
     """The state dict in `path` and what stands beside it.
+
+    Args:
+        path: the file.
+        with_values: whether the state's tensors are read; without, they have shapes and zeros. Single numbers
+            that stand beside it as tensors are always read.
 
     Raises:
         CheckpointError: damaged, or without a state dict.
         UnsafePickleError: it needs types outside the allow-list.
     """
-    content = load_pickle(path)
+    with open_pickle(path) as stored:
+        payload = _payload(stored.content, path)
+        numbers = [v for v in payload.content.values() if isinstance(v, Tensor) and v.numel() == 1]
+        stored.read([*numbers, *(payload.state.values() if with_values else ())])
+    return payload
+
+
+def _payload(content: Any, path: Path) -> Payload:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: expected a dict, found {type(content).__name__}")
     key = next((key for key in _STATE_KEYS if isinstance(content.get(key), Mapping)), None)

@@ -13,16 +13,20 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 import numpy as np
 import torch
+from torch import Tensor, _weights_only_unpickler
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
 from spectra_cli.extract.checkpoints.pickle_opcodes import HostilePickle, check_pickle
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
+from spectra_cli.extract.checkpoints.torch_archive import TorchArchive
 
 
 class StoredDtype:
@@ -120,53 +124,132 @@ _DAMAGE = (
 )
 
 
-def load_pickle(path: Path) -> Any:
-    """What `torch.save` wrote to `path`, on the CPU, its tensors mapped from the file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPickle:
+    """What `torch.save` wrote, its tensors without values until they are read.
 
-    Mapped tensors are read when they are used, so that asking for shapes costs milliseconds. Only
-    files of the format before PyTorch 1.6 cannot be mapped: they are read into memory.
+    Attributes:
+        content: the object; tensors have shape and dtype, and zeros for values.
+    """
+
+    content: Any
+    _archive: TorchArchive | None
+
+    def read(self, tensors: Iterable[Tensor]) -> None:
+        """Put the values into these tensors, and into whatever shares their memory.
+
+        Raises:
+            CheckpointError: damaged, or truncated meanwhile.
+        """
+        if self._archive is not None:
+            self._archive.fill(tensors)
+
+    def read_all(self) -> Any:
+        """The object with all values of all tensors.
+
+        Raises:
+            CheckpointError: as `read`.
+        """
+        self.read(_tensors_in(self.content))
+        return self.content
+
+
+def _tensors_in(content: Any) -> Iterator[Tensor]:
+    """Every tensor of nested plain containers, each container once."""
+    waiting, seen = [content], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, argparse.Namespace):
+            waiting.append(vars(value))
+        elif isinstance(value, (Mapping, list, tuple, set, frozenset)) and id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value)
+            waiting.extend(value.values() if isinstance(value, Mapping) else ())
+
+
+def load_pickle(path: Path) -> Any:
+    """What `torch.save` wrote to `path`, on the CPU, with all its values.
 
     Raises:
         UnsafePickleError: it needs types outside the allow-list; they are named, nothing was run.
         CheckpointError: not a PyTorch file, or a damaged one.
     """
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path}: no regular file; expected one of torch.save")
+    with open_pickle(path) as stored:
+        return stored.read_all()
+
+
+@contextmanager
+def open_pickle(path: Path) -> Iterator[StoredPickle]:
+    """What `torch.save` wrote to `path`, on the CPU; inside, values are read as they are asked for.
+
+    Asking for shapes costs milliseconds. Only files of the format before PyTorch 1.6 are read at once; they
+    have no checksums.
+
+    Raises:
+        UnsafePickleError: it needs types outside the allow-list; they are named, nothing was run.
+        CheckpointError: not a PyTorch file, or a damaged one.
+    """
+    with _opened(path) as file:
+        zipped = file.size >= len(_ZIP_MAGIC) and file.read(0, len(_ZIP_MAGIC)) == _ZIP_MAGIC
+        try:
+            stored = _unpickled(file, 0, file.size, str(path)) if zipped else _legacy(file)
+        except pickle.UnpicklingError as error:
+            raise _refusal(file, error, zipped=zipped) from error
+        except _DAMAGE as error:
+            raise CheckpointError(
+                f"{path}: cannot be read as a PyTorch file ({file.size} bytes): {_reason(error)}. "
+                "It is damaged, half-written or of another kind: copy or save it again"
+            ) from error
+        yield stored
+
+
+def _opened(path: Path) -> StoredFile:
     try:
-        with path.open("rb") as file:
-            zipped = file.read(4) == _ZIP_MAGIC
-        if zipped:
-            _check_archive(path, path)
-        else:
-            _check_legacy(path)
-        with warnings.catch_warnings(), _harmless_types_only():
-            # Said in the error where it matters: another pickle protocol fails on its first new opcode.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-            return torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _refusal(path, error, zipped=zipped) from error
-    except _DAMAGE as error:
+        return StoredFile(path)
+    except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be read as a PyTorch file ({_size(path)}): {_reason(error)}. "
-            "It is damaged, half-written or of another kind: copy or save it again"
+            f"{path}: cannot be read as a PyTorch file: {error.strerror}; copy or save it again"
         ) from error
 
 
-def load_record(stream: IO[bytes], where: str) -> Any:
+def _unpickled(file: StoredFile, begin: int, length: int, where: str) -> StoredPickle:
+    archive = TorchArchive(file, begin, length, where)
+    with warnings.catch_warnings(), _harmless_types_only():
+        # Said in the error where it matters: another pickle protocol fails on its first new opcode.
+        warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+        # What `torch.load` does with its own reader in place of ours, which checks sums and maps nothing.
+        content = torch.serialization._load(
+            archive, "cpu", _weights_only_unpickler, overall_storage=archive.room, encoding="utf-8"
+        )
+    return StoredPickle(content=content, _archive=archive)
+
+
+def _legacy(file: StoredFile) -> StoredPickle:
+    with file.as_stream() as stream:
+        _check_legacy(stream)
+        stream.seek(0)
+        with warnings.catch_warnings(), _harmless_types_only():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+            return StoredPickle(
+                content=torch.load(stream, map_location="cpu", weights_only=True), _archive=None
+            )
+
+
+def load_record(file: StoredFile, begin: int, length: int, where: str) -> Any:
     """What `torch.save` wrote to a part of a larger file, read into memory on the CPU.
 
     Args:
-        stream: that part alone, a zip archive; `where`: its name in messages.
+        file: the larger file; `begin`, `length`: that part alone, a zip archive.
+        where: its name in messages.
 
     Raises:
         UnsafePickleError: it needs types outside the allow-list; nothing was run.
         CheckpointError: damaged.
     """
     try:
-        _check_archive(stream, where)
-        stream.seek(0)
-        with _harmless_types_only():
-            return torch.load(stream, map_location="cpu", weights_only=True)
+        return _unpickled(file, begin, length, where).read_all()
     except pickle.UnpicklingError as error:
         needed = ", ".join(_refused_types(error)) or f"what weights-only loading refuses ({_reason(error)})"
         raise UnsafePickleError(
@@ -177,42 +260,22 @@ def load_record(stream: IO[bytes], where: str) -> Any:
         raise CheckpointError(f"{where}: cannot be read: {_reason(error)}; copy or save it again") from error
 
 
-def _check_archive(archived: Path | IO[bytes], path: Path | str) -> None:
-    """Refuse archives that `torch.load` would misread: TorchScript, or compressed by another tool."""
-    with zipfile.ZipFile(archived) as archive:
-        records = archive.infolist()
-        if any(record.filename.endswith("/constants.pkl") for record in records):
-            raise CheckpointError(
-                f"{path}: a TorchScript program, not a state dict; expected a file of torch.save"
-            )
-        for record in records:
-            if record.compress_type != zipfile.ZIP_STORED:
-                raise CheckpointError(
-                    f"{path}: {record.filename} is compressed; torch.save stores its records plainly, "
-                    "so another tool rewrote this file: save it again with torch.save"
-                )
-            # whichever of several, and in whatever case, PyTorch's own reader would take
-            if record.filename.lower().endswith("/data.pkl"):
-                record.CRC = None  # type: ignore[assignment]  # torch.save can be told to leave it out
-                check_pickle(archive.read(record))
-
-
-def _check_legacy(path: Path) -> None:
+def _check_legacy(stream: IO[bytes]) -> None:
     """The pickles of the format before PyTorch 1.6: magic number, version, system, content, storage keys.
 
     Raises:
         pickle.UnpicklingError: hostile, or no such pickles.
     """
-    with path.open("rb") as file:
-        for _ in range(_NUM_LEGACY_PICKLES):
-            try:
-                check_pickle(file)
-            except ValueError as error:
-                raise pickle.UnpicklingError(str(error)) from error
+    for _ in range(_NUM_LEGACY_PICKLES):
+        try:
+            check_pickle(stream)
+        except ValueError as error:
+            raise pickle.UnpicklingError(str(error)) from error
 
 
-def _refusal(path: Path, error: pickle.UnpicklingError, *, zipped: bool) -> CheckpointError:
-    needed = _needed_types(path, zipped=zipped) or _refused_types(error)
+def _refusal(file: StoredFile, error: pickle.UnpicklingError, *, zipped: bool) -> CheckpointError:
+    path = file.path
+    needed = _needed_types(file, zipped=zipped) or _refused_types(error)
     if needed:
         return UnsafePickleError(
             f"{path}: needs types outside the allow-list: {', '.join(sorted(set(needed)))}. Nothing of it "
@@ -225,7 +288,7 @@ def _refusal(path: Path, error: pickle.UnpicklingError, *, zipped: bool) -> Chec
             "Expected tensors, numbers and plain containers in the pickle protocol of torch.save (2)"
         )
     return CheckpointError(
-        f"{path}: not a PyTorch file, or a damaged one ({_size(path)}): {_reason(error)}. "
+        f"{path}: not a PyTorch file, or a damaged one ({file.size} bytes): {_reason(error)}. "
         "Copy or save it again"
     )
 
@@ -234,12 +297,12 @@ def _refused_types(error: pickle.UnpicklingError) -> list[str]:
     return re.findall(r"GLOBAL (\S+) (?:was not an allowed|whose module)", str(error))
 
 
-def _needed_types(path: Path, *, zipped: bool) -> list[str]:
+def _needed_types(file: StoredFile, *, zipped: bool) -> list[str]:
     if not zipped:
         return []
     try:
-        with _harmless_types_only():
-            return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        with _harmless_types_only(), file.as_stream() as stream:
+            return torch.serialization.get_unsafe_globals_in_checkpoint(stream)
     except (pickle.UnpicklingError, *_DAMAGE):
         return []  # an opcode that PyTorch does not know; the caller tells the first refusal
 
@@ -249,7 +312,3 @@ def _reason(error: BaseException) -> str:
     paragraphs = [part for part in str(error).split("\n\n") if "documentation of torch.load" not in part]
     lines = paragraphs[-1].strip().splitlines() if paragraphs else []
     return lines[0].split(". This is an internal")[0] if lines else type(error).__name__
-
-
-def _size(path: Path) -> str:
-    return f"{path.stat().st_size} bytes" if path.is_file() else "no such file"

@@ -1,16 +1,20 @@
-"""The header of a safetensors file: names, shapes and dtypes without the data."""
+"""Safetensors files: names, shapes and dtypes from the header, and the tensors."""
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.pages import Pages, Range
 from spectra_cli.extract.checkpoints.stated_shape import is_possible
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
 from spectra_cli.extract.protocols import TensorHeader
 
 # The limit of the reference implementation.
@@ -36,6 +40,15 @@ DTYPES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    """A tensor, and the bytes of the data that are its own."""
+
+    header: TensorHeader
+    begin: int
+    end: int
+
+
 def read_safetensors_header(path: Path) -> dict[str, TensorHeader]:
     """The tensors that a safetensors file holds, from its first bytes alone.
 
@@ -47,35 +60,66 @@ def read_safetensors_header(path: Path) -> dict[str, TensorHeader]:
 
     Source: the safetensors format description (8-byte length, JSON header, data offsets).
     """
+    with _opened(path) as file:
+        return {name: placed.header for name, placed in _placed(file)[0].items()}
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, with room for the data taken once.
+
+    Raises:
+        CheckpointError: as `read_safetensors_header`, or truncated meanwhile.
+    """
+    with _opened(path) as file:
+        tensors, begin = _placed(file)
+        pages = Pages(file, begin, file.size - begin)
+        pages.fill(Range(begin=tensor.begin, end=tensor.end) for tensor in tensors.values())
+    return {name: _tensor(pages.content[t.begin : t.end], t.header) for name, t in tensors.items()}
+
+
+def _tensor(content: Tensor, header: TensorHeader) -> Tensor:
+    if content.data_ptr() % header.dtype.itemsize:
+        content = content.clone()  # bytes of another tensor's size lie before it
+    return content.view(header.dtype).view(header.shape)
+
+
+def _opened(path: Path) -> StoredFile:
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
-                raise CheckpointError(
-                    f"{path}: header of {length} bytes claimed in a file of {size}: half-written or not "
-                    "a safetensors file; copy or save it again"
-                )
-            entries = json.loads(file.read(length))
-    except (OSError, ValueError, RecursionError) as error:
+        return StoredFile(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: its safetensors header cannot be read: {error}") from error
+
+
+def _placed(file: StoredFile) -> tuple[dict[str, _Placed], int]:
+    """The tensors of an open file, and the byte at which its data begin."""
+    path, size = file.path, file.size
+    length = int.from_bytes(file.read(0, min(size, 8)), "little")
+    if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+        raise CheckpointError(
+            f"{path}: header of {length} bytes claimed in a file of {size}: half-written or not "
+            "a safetensors file; copy or save it again"
+        )
+    try:
+        entries = json.loads(file.read(8, length))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its safetensors header cannot be read: {error}") from error
     if not isinstance(entries, dict):
         raise CheckpointError(f"{path}: the safetensors header is not a JSON object")
     data_bytes = size - 8 - length
-    headers = {
-        name: _tensor_header(path, name, entry, data_bytes)
+    tensors = {
+        name: _placed_tensor(path, name, entry, data_bytes)
         for name, entry in entries.items()
         if name != "__metadata__"
     }
-    claimed = sum(math.prod(header.shape) * header.dtype.itemsize for header in headers.values())
+    claimed = sum(tensor.end - tensor.begin for tensor in tensors.values())
     if claimed != data_bytes:
         raise CheckpointError(
             f"{path}: {claimed} bytes of tensors claimed, {data_bytes} in the file; copy or save it again"
         )
-    return headers
+    return tensors, 8 + length
 
 
-def _tensor_header(path: Path, name: str, entry: Any, data_bytes: int) -> TensorHeader:
+def _placed_tensor(path: Path, name: str, entry: Any, data_bytes: int) -> _Placed:
     try:
         dtype, shape = entry["dtype"], tuple(entry["shape"])
         begin, end = entry["data_offsets"]
@@ -96,4 +140,4 @@ def _tensor_header(path: Path, name: str, entry: Any, data_bytes: int) -> Tensor
             f"{path}: tensor {name!r} of shape {shape} and dtype {dtype} needs {expected} bytes, but "
             f"claims bytes {begin} to {end} of {data_bytes}; copy or save it again"
         )
-    return header
+    return _Placed(header=header, begin=begin, end=end)

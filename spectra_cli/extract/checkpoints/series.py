@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.unchanged import state_as_read
 
 # `10k` and `1.5B` are abbreviations, not integers: what follows the digits must end them.
 _STEP_WORDS = tuple(
@@ -63,9 +64,14 @@ def in_series_order(refs: Iterable[CheckpointRef]) -> tuple[CheckpointRef, ...]:
 
 
 def fingerprint(folder: Path, files: Iterable[Path]) -> str:
-    """Cheap identity of a checkpoint: sha256 over relative names, sizes and modification times."""
+    """Cheap identity of a checkpoint: sha256 over relative names, sizes and modification times, of the files
+    as they were when they were opened.
+
+    Raises:
+        CheckpointError: one was opened in another state before.
+    """
     digest = hashlib.sha256()
     for name, file in sorted((Path(os.path.relpath(file, folder)).as_posix(), file) for file in files):
-        stat = file.stat()
-        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        state = state_as_read(file)
+        digest.update(f"{name}\0{state.size}\0{state.modified_ns}\n".encode())
     return digest.hexdigest()

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.json_object import read_json_object
-from spectra_cli.extract.checkpoints.pickles import load_pickle
-from spectra_cli.extract.checkpoints.safetensors_header import read_safetensors_header
+from spectra_cli.extract.checkpoints.pickles import open_pickle
+from spectra_cli.extract.checkpoints.safetensors_header import read_safetensors, read_safetensors_header
 from spectra_cli.extract.checkpoints.state_dicts import header_of, tensor_bytes, tensors_of
 from spectra_cli.extract.protocols import TensorHeader
 
@@ -130,7 +129,8 @@ def read_headers(weights: WeightFiles) -> WeightHeaders:
             found = read_safetensors_header(path)
             sizes.extend(math.prod(h.shape) * h.dtype.itemsize for h in found.values())
             return found
-        state = tensors_of(load_pickle(path), path)
+        with open_pickle(path) as stored:
+            state = tensors_of(stored.content, path)
         sizes.append(tensor_bytes(state))
         return {name: header_of(tensor) for name, tensor in state.items()}
 
@@ -139,21 +139,19 @@ def read_headers(weights: WeightFiles) -> WeightHeaders:
 
 
 def open_tensors(weights: WeightFiles) -> dict[str, Tensor]:
-    """All tensors as stored, mapped from their files where the format allows.
+    """All tensors as stored.
 
     Raises:
         CheckpointError, UnsafePickleError: as `read_headers`.
     """
 
     def tensors(path: Path) -> Mapping[str, Tensor]:
-        if path.suffix != ".safetensors":
-            return tensors_of(load_pickle(path), path)
-        read_safetensors_header(path)
-        try:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path}: {error}; copy or save it again") from error
+        if path.suffix == ".safetensors":
+            return read_safetensors(path)
+        with open_pickle(path) as stored:
+            state = tensors_of(stored.content, path)
+            stored.read(state.values())
+        return state
 
     return _merged(weights, tensors)[0]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError, ProbeError
+from spectra_cli.extract.checkpoints import safetensors_header as stored
 from spectra_cli.extract.checkpoints.pickles import load_pickle
 from spectra_cli.extract.probes.source import ProbeSource, TokenArray, each_file
 
@@ -64,10 +64,9 @@ def read_safetensors(path: Path) -> TokenArray:
         ProbeError: other content, by name; a damaged file.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            content = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise ProbeError(f"{path} cannot be read as a .safetensors file: {error}") from error
+        content = stored.read_safetensors(path)
+    except CheckpointError as error:
+        raise ProbeError(f"the probe {error}") from error
     array: TokenArray = _token_tensor(content, path).numpy()
     return array
 
