@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def command(
     checkpoints: options.CheckpointsArgument,
     *,
+    probe: options.ProbeOption = "",
     steps: series.StepsOption = "",
     every: series.EveryOption = None,
     last: series.LastOption = None,
@@ -24,14 +25,20 @@ def command(
     layers: options.LayersOption = None,
     matrices: options.MatricesOption = None,
     measure: options.MeasureOption = None,
+    normalize: options.NormalizeOption = None,
     sequences: options.SequencesOption = None,
     gradient_sequences: options.GradientSequencesOption = None,
     sequence_length: options.LengthOption = None,
     dtype: options.DtypeOption = None,
+    seed: options.SeedOption = None,
     vectors: options.VectorsOption = None,
     config: options.ConfigOption = None,
+    tokenizer: options.TokenizerOption = None,
+    probe_format: options.ProbeFormatOption = None,
     device: options.DeviceOption = "auto",
     memory: options.MemoryOption = None,
+    batch_size: options.BatchSizeOption = None,
+    on_error: options.OnErrorOption = "fail",
     log: series.LogOption = "",
     facts: series.SetOption = None,
     base: series.BaseOption = "",
@@ -41,7 +48,8 @@ def command(
 ) -> None:
     """Show what a scan would measure, and how.
 
-    Checkpoints, model, matrices, passes and memory, from headers alone: no weight is read.
+    Checkpoints, model, matrices, passes and memory, from headers alone: no weight is read. What headers and
+    probe tell against a scan is refused as the scan would, with its exit code.
     """
     from spectra_cli.render import inspection
     from spectra_cli.render.console import print_results
@@ -49,6 +57,7 @@ def command(
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.inspect import inspect, least_seconds
 
+    skip_errors = options.skips_errors(on_error)
     settings = options.settings_from(
         preset,
         config,
@@ -56,10 +65,12 @@ def command(
             "layers": layers,
             "matrices": matrices,
             "measurements": measure,
+            "normalize": normalize,
             "num_sequences": sequences,
             "num_gradient_sequences": gradient_sequences,
             "sequence_length": sequence_length,
             "dtype": dtype,
+            "seed": seed,
             "num_vectors": vectors,
         },
     )
@@ -68,6 +79,10 @@ def command(
         settings,
         device=device,
         memory_bytes=options.memory_bytes(memory),
+        batch_size=batch_size,
+        probe=probe,
+        probe_format=probe_format,
+        tokenizer=tokenizer,
         series_options=series.series_options(
             steps=steps,
             every=every,
@@ -83,12 +98,27 @@ def command(
     document = _document(found, least_seconds(found, settings))
     if as_json:
         sys.stdout.write(json_text(document))
-        return
-    print_results(*inspection.model(document | {"matrices": _kinds(found)}))
-    print_results(inspection.series(document["checkpoints"]), *inspection.findings(document))
-    print_results(*inspection.plan(document))
-    if found.skipped:
-        print_results(skipped_lines(found.skipped))
+    else:
+        print_results(*inspection.model(document | {"matrices": _kinds(found)}))
+        print_results(inspection.series(document["checkpoints"]), *inspection.findings(document))
+        print_results(*inspection.plan(document))
+        if found.skipped:
+            print_results(skipped_lines(found.skipped))
+    _end_as_a_scan_would(found, skip_errors=skip_errors)
+
+
+def _end_as_a_scan_would(found: Inspection, *, skip_errors: bool) -> None:
+    """The error or the exit code with which a scan of these checkpoints would end."""
+    from spectra_cli.render.console import messages
+
+    refusal = found.refusal(skip_errors=skip_errors)
+    if refusal is not None:
+        sys.stdout.flush()
+        raise refusal
+    for ref, reason in found.failed:
+        messages().print(f"left out: {ref.key}: {reason}", markup=False)
+    if found.failed:
+        sys.exit(options.DONE_IN_PART)
 
 
 def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
@@ -132,6 +162,7 @@ def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
         "plan": {
             "device": found.device,
             "sites": list(found.sites_measured),
+            "sequence_length": found.sequence_length,
             "passes": [list(members) for members in found.passes],
             "batch_size": found.batch_size,
             "sequences_to_run": found.sequences_to_run,

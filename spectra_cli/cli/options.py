@@ -71,7 +71,25 @@ MemoryOption = Annotated[
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="A TOML run file with any of the settings; flags win.")
 ]
+ProbeOption = Annotated[
+    str, typer.Option("--probe", help="Tokens for every checkpoint: .bin, .npy, .pt, text; or synthetic.")
+]
+TokenizerOption = Annotated[
+    str | None, typer.Option("--tokenizer", help="For text probes: a tokenizer's folder or file.")
+]
+ProbeFormatOption = Annotated[
+    str | None, typer.Option("--probe-format", help="Overrules the suffix: text, jsonl, bin-uint16, ...")
+]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", "-b", min=1, help="Sequences a batch; by itself if unset.")
+]
+OnErrorOption = Annotated[
+    str, typer.Option("--on-error", help="A checkpoint that cannot be measured: fail, or skip it.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+# Exit code where some checkpoints were left out.
+DONE_IN_PART = 4
 
 _MEASURES = {
     "activations": "activation_covariance",
@@ -139,6 +157,17 @@ def memory_bytes(words: str | None) -> int | None:
     base = _UNITS[unit.upper()]
     power = {1: 0, 10**3: 10, 10**6: 20, 10**9: 30, 10**12: 40}[base]
     return int(float(number) * (2**power if binary else base))
+
+
+def skips_errors(words: str) -> bool:
+    """Whether `--on-error` asks to leave out what cannot be measured.
+
+    >>> skips_errors("skip"), skips_errors("fail")
+    (True, False)
+    """
+    if words not in ("fail", "skip"):
+        raise UsageError(f"--on-error {words}: expected fail or skip")
+    return words == "skip"
 
 
 def output_form(form: str | None, *, as_json: bool) -> str:

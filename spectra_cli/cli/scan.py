@@ -14,15 +14,11 @@ from spectra_cli.cli import series_options as series
 if TYPE_CHECKING:
     from spectra_cli.workflows.scan import ScanResult
 
-DONE_IN_PART = 4
-
 
 def command(
     checkpoints: options.CheckpointsArgument,
     *,
-    probe: Annotated[
-        str, typer.Option("--probe", help="Tokens for every checkpoint: .bin, .npy, .pt, text; or synthetic.")
-    ] = "",
+    probe: options.ProbeOption = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The archive to write.")] = None,
     steps: series.StepsOption = "",
     every: series.EveryOption = None,
@@ -40,20 +36,12 @@ def command(
     seed: options.SeedOption = None,
     vectors: options.VectorsOption = None,
     config: options.ConfigOption = None,
-    tokenizer: Annotated[
-        str | None, typer.Option("--tokenizer", help="For text probes: a tokenizer's folder or file.")
-    ] = None,
-    probe_format: Annotated[
-        str | None, typer.Option("--probe-format", help="Overrules the suffix: text, jsonl, bin-uint16, ...")
-    ] = None,
+    tokenizer: options.TokenizerOption = None,
+    probe_format: options.ProbeFormatOption = None,
     device: options.DeviceOption = "auto",
     memory: options.MemoryOption = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", "-b", min=1, help="Sequences a batch; by itself if unset.")
-    ] = None,
-    on_error: Annotated[
-        str, typer.Option("--on-error", help="A checkpoint that cannot be measured: fail, or skip it.")
-    ] = "fail",
+    batch_size: options.BatchSizeOption = None,
+    on_error: options.OnErrorOption = "fail",
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Keep what an earlier scan finished.")
     ] = True,
@@ -72,13 +60,11 @@ def command(
     The same tokens run through each checkpoint; activation, gradient and weight spectra of all layers
     come out of one pass. A scan that was stopped continues when the same command runs again.
     """
-    from spectra_cli.core.errors import UsageError
     from spectra_cli.render.console import messages
     from spectra_cli.render.progress import scan_progress
     from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
 
-    if on_error not in ("fail", "skip"):
-        raise UsageError(f"--on-error {on_error}: expected fail or skip")
+    skip_errors = options.skips_errors(on_error)
     settings = options.settings_from(
         preset,
         config,
@@ -117,7 +103,7 @@ def command(
         device=device,
         memory_bytes=options.memory_bytes(memory),
         batch_size=batch_size,
-        skip_errors=on_error == "skip",
+        skip_errors=skip_errors,
         resume=resume,
         overwrite=overwrite,
     )
@@ -130,7 +116,7 @@ def command(
         result = scan(request, progress, lambda notice: messages().print(notice, markup=False))
     _print_result(result, as_json=as_json)
     if result.failed:
-        sys.exit(DONE_IN_PART)
+        sys.exit(options.DONE_IN_PART)
 
 
 def _print_result(result: ScanResult, *, as_json: bool) -> None:

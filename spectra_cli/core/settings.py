@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -10,6 +10,15 @@ from spectra_cli.core.errors import UsageError
 
 # Raised whenever the same checkpoint and settings would give other numbers than before (beyond rounding).
 NUMERICS_VERSION = "1"
+
+
+class ByDefault(int):
+    """A number that stands because nobody asked for another: where it does not fit, what fits is taken.
+
+    >>> ByDefault(1024), ByDefault(1024) == 1024
+    (1024, True)
+    """
+
 
 PAPER_MATRICES = ("attn.o", "mlp.down", "attn.q", "attn.v")
 
@@ -27,7 +36,8 @@ class ScanSettings:
             (the model's own last norm with its gain).
         pool: rows of the covariance: every `token`, the `last` position, or the `mean` of a sequence.
         num_sequences: of the covariance probe; num_gradient_sequences: of the gradient probe, its
-            first sequences; sequence_length: T, predicted tokens a sequence.
+            first sequences; sequence_length: T, predicted tokens a sequence. Of these three, what is a
+            default and does not fit the model or the probe gives way to what fits.
         targets: `next_token` (T real targets) or `ignore_last` (T - 1, as the paper's baseline).
         order: `seeded` choice of sequences, or `file` order; seed: of that choice.
         num_blocks: jackknife blocks that the sequences are dealt into, in order.
@@ -42,9 +52,9 @@ class ScanSettings:
     matrices: tuple[str, ...] = PAPER_MATRICES
     normalize: str = "rms"
     pool: str = "token"
-    num_sequences: int = 256
-    num_gradient_sequences: int = 512
-    sequence_length: int = 1024
+    num_sequences: int = ByDefault(256)
+    num_gradient_sequences: int = ByDefault(512)
+    sequence_length: int = ByDefault(1024)
     targets: str = "next_token"
     order: str = "seeded"
     seed: int = 0
@@ -55,9 +65,10 @@ class ScanSettings:
     def __post_init__(self) -> None:
         for setting in fields(self):
             value, default = getattr(self, setting.name), setting.default
-            if type(value) is not type(default):
+            kind = int if isinstance(default, ByDefault) else type(default)
+            if type(value) is not kind and not (kind is int and isinstance(value, ByDefault)):
                 raise UsageError(
-                    f"{setting.name} is {value!r}; expected {_TYPE_NAMES[type(default)]}, such as {default!r}"
+                    f"{setting.name} is {value!r}; expected {_TYPE_NAMES[kind]}, such as {default!r}"
                 )
             if isinstance(value, tuple) and not all(isinstance(word, str) for word in value):
                 raise UsageError(f"{setting.name} is {list(value)!r}; expected a list of names")
@@ -74,7 +85,8 @@ class ScanSettings:
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        plain: dict[type, Callable[[Any], Any]] = {tuple: list, ByDefault: int}
+        return {key: plain.get(type(v), lambda same: same)(v) for key, v in asdict(self).items()}
 
     @property
     def measures_drift(self) -> bool:
@@ -84,12 +96,21 @@ class ScanSettings:
     @property
     def probe_sequences(self) -> int:
         """Sequences that the probe must hold: the covariance's, or the gradients' if more."""
+        return max(self._counts())
+
+    @property
+    def least_sequences(self) -> int:
+        """Sequences that the probe may not go below: those asked for, and one a jackknife block."""
+        asked = [count for count in self._counts() if not isinstance(count, ByDefault)]
+        return max([*asked, min(self.num_blocks, self.probe_sequences)])
+
+    def _counts(self) -> list[int]:
         counts = []
         if "activation_covariance" in self.measurements:
             counts.append(self.num_sequences)
         if "gradient" in self.measurements:
             counts.append(self.num_gradient_sequences)
-        return max(counts, default=self.num_sequences)
+        return counts or [self.num_sequences]
 
 
 _TYPE_NAMES = {str: "text", int: "a whole number", tuple: "a list of names"}
@@ -111,13 +132,17 @@ _SMALLEST = {
 PRESETS: Mapping[str, ScanSettings] = {
     "default": ScanSettings(),
     "quick": ScanSettings(
-        preset="quick", layers="five", num_sequences=64, num_gradient_sequences=64, sequence_length=256
+        preset="quick",
+        layers="five",
+        num_sequences=ByDefault(64),
+        num_gradient_sequences=ByDefault(64),
+        sequence_length=ByDefault(256),
     ),
     "paper-compat": ScanSettings(
         preset="paper-compat",
         layers="paper-d12",
-        num_sequences=32_768,
-        num_gradient_sequences=512,
+        num_sequences=ByDefault(32_768),
+        num_gradient_sequences=ByDefault(512),
         targets="ignore_last",
         order="file",
     ),

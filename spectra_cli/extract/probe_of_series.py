@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 
 import torch
 
-from spectra_cli.core.errors import ProbeError, UsageError
-from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.settings import ByDefault, ScanSettings
 from spectra_cli.core.types import ProbeInfo
-from spectra_cli.extract.measurements import weight_update, weights
+from spectra_cli.extract.fitted_settings import fitted_to_model, fitted_to_probe, needs_tokens
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest
 from spectra_cli.extract.protocols import Probe
 from spectra_cli.extract.series import Series
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadyProbe:
+    """The tokens of a scan, and the settings that fit them and the model.
+
+    Attributes:
+        probe: what is shown to every checkpoint; its `info` holds the notices, too.
+        settings: as asked for, with defaults that did not fit in their place.
+        notices: what the user must know of these.
+    """
+
+    probe: Probe
+    settings: ScanSettings
+    notices: tuple[str, ...]
+
+
 def read_probe(
     series: Series, settings: ScanSettings, *, source: str, tokenizer: str | None, form: str | None
-) -> Probe:
+) -> ReadyProbe:
     """The probe's tokens, checked against the model's vocabulary and longest sequence.
 
     A scan of weights alone needs no tokens: without a source it gets a probe of none.
@@ -28,34 +44,39 @@ def read_probe(
         ProbeError: see `load_probe`; or sequences longer than the model's positions.
     """
     model = series.skeleton
-    if not source and set(settings.measurements) <= {weights.NAME, weight_update.NAME}:
-        return _no_tokens()
+    if not source and not needs_tokens(settings):
+        return ReadyProbe(probe=_no_tokens(), settings=settings, notices=())
     if not source:
         raise UsageError(
             "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
             ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
         )
-    if model.max_length is not None and settings.sequence_length > model.max_length:
-        raise ProbeError(
-            f"sequences of {settings.sequence_length} tokens were asked for; this {model.architecture} model "
-            f"has {model.max_length} positions: use --sequence-length {model.max_length} or less"
-        )
+    fitting, notices = fitted_to_model(settings, model)
     folder = series.first.ref.uri
-    return load_probe(
-        ProbeRequest(
-            source=source,
-            num_sequences=settings.probe_sequences,
-            sequence_length=settings.sequence_length,
-            seed=settings.seed,
-            order=settings.order,
-            targets=settings.targets,
-            tokenizer=tokenizer,
-            format=form,
-        ),
+    request = ProbeRequest(
+        source=source,
+        num_sequences=int(fitting.probe_sequences),
+        sequence_length=int(fitting.sequence_length),
+        least_sequences=fitting.least_sequences,
+        narrows=isinstance(settings.sequence_length, ByDefault),
+        seed=fitting.seed,
+        order=fitting.order,
+        targets=fitting.targets,
+        tokenizer=tokenizer,
+        format=form,
+    )
+    probe = load_probe(
+        request,
         vocab_size=model.vocab_size,
         checkpoint_folder=folder if os.path.isdir(folder) else os.path.dirname(folder),
         base_folder=series.first.base_uri,
     )
+    if probe.info.sequence_length < fitting.sequence_length:
+        fitting, notices = settings, ()  # the probe's sequences are shorter than the model's positions
+    fitted, more = fitted_to_probe(fitting, probe.info)
+    notices += more
+    info = replace(probe.info, notices=(*notices, *probe.info.notices))
+    return ReadyProbe(probe=replace(probe, info=info), settings=fitted, notices=notices)
 
 
 def _no_tokens() -> Probe:

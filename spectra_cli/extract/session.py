@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from spectra_cli.core.errors import CheckpointError, ModelError
+from spectra_cli.core.errors import ModelError
 from spectra_cli.core.heap import give_back_heap
 from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
 from spectra_cli.core.types import (
@@ -31,6 +31,7 @@ from spectra_cli.extract.checkpoints.stored_precision import precision_notices
 from spectra_cli.extract.checkpoints.unchanged import Reading, one_reading
 from spectra_cli.extract.device import choose_device, device_name
 from spectra_cli.extract.engine import Progress, measure
+from spectra_cli.extract.fit import require_fit, skeleton_of
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.memory import is_out_of_memory, resident_bytes, room_for
@@ -40,7 +41,6 @@ from spectra_cli.extract.onednn_linear import linear_library
 from spectra_cli.extract.plan import ScanPlan, plan_scan
 from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
 from spectra_cli.extract.reference import keep_reference, read_reference, reference_name
-from spectra_cli.extract.selection import select_layers
 from spectra_cli.extract.series import Series, build_skeleton, family_of
 from spectra_cli.extract.verification import Verified, verify_gradients
 
@@ -301,14 +301,16 @@ class Session:
             notices += (f"gradients were measured one sequence a batch: tokens pass mixed through {through}",)
         return replace(model, untappable=taps.untappable, alone=taps.alone, notices=notices)
 
+    def check_header(self, header: CheckpointHeader) -> None:
+        """Refuse a checkpoint whose header tells that it cannot be measured, before its weights are read.
+
+        Raises:
+            CheckpointError, ModelError, BudgetError: why.
+        """
+        self._check_fits(header.ref, skeleton_of(self.series, header))
+
     def _check_fits(self, ref: CheckpointRef, model: Model) -> None:
-        """The probe's tokens and length fit this checkpoint as they fitted the first one."""
-        if self._probe.info.vocab_size > model.vocab_size:
-            raise CheckpointError(
-                f"{ref.uri}: its vocabulary has {model.vocab_size} ids and the probe needs "
-                f"{self._probe.info.vocab_size}: this is another model than the first of the series"
-            )
-        select_layers(self._settings.layers, len(model.blocks))
+        require_fit(ref, model, self._settings, probe_ids=self._probe.info.vocab_size, plan=self._plan)
 
 
 def versions() -> dict[str, str]:

@@ -106,13 +106,13 @@ def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     if found["problem"]:
         yield Text(f"no plan: {found['problem']}", style="yellow")
         return
-    sites = len(found["sites"])
+    passes, sequences = len(found["passes"]), found["sequences_to_run"]
+    of_length = f" of {found['sequence_length']} tokens" if sequences else ""
     yield Text()
     yield Text(
-        f"Plan for each checkpoint on {found['device']}: {len(found['passes'])} pass"
-        f"{'es' * (len(found['passes']) != 1)}, {found['sequences_to_run']} sequences in batches of "
-        f"{found['batch_size']}; {sites} residual-stream sites; gradients of "
-        f"{sum(len(p) for p in found['passes'])} matrices"
+        f"Plan for each checkpoint on {found['device']}: {passes} pass{'es' * (passes != 1)}, {sequences} "
+        f"sequences{of_length} in batches of {found['batch_size']}; {len(found['sites'])} residual-stream "
+        f"sites; gradients of {sum(len(members) for members in found['passes'])} matrices"
     )
     operations = found["operations"]
     total = sum(operations.values())

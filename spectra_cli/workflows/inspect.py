@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.errors import BudgetError, SpectraError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.types import CheckpointRef, Skipped
+from spectra_cli.core.types import CheckpointRef, ProbeInfo, Skipped
+from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:
     from spectra_cli.extract.cost import ScanCost
@@ -47,6 +49,8 @@ class Inspection:
         sites_measured: canonical addresses of the residual-stream sites that would be measured.
         passes: for each pass, the matrices whose gradients it collects.
         batch_size, sequences_to_run: of the plan; plan_problem: why there is none.
+        sequence_length: T that a scan would take.
+        probe: the tokens of the probe, if one was named.
         skipped: matrices asked for whose gradients would not be measured, and why.
         cost: of one checkpoint; None without a plan.
         memory_bytes: estimated, by part; budget_bytes: what they must fit into.
@@ -76,6 +80,23 @@ class Inspection:
     notices: tuple[str, ...]
     series_notices: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    sequence_length: int = 0
+    probe: ProbeInfo | None = None
+
+    @property
+    def failed(self) -> tuple[tuple[CheckpointRef, str], ...]:
+        """(checkpoint, why) of those that a scan would leave out."""
+        return tuple((outline.ref, outline.problem) for outline in self.checkpoints if outline.problem)
+
+    def refusal(self, *, skip_errors: bool) -> SpectraError | None:
+        """The error that a scan would end with; None where it would measure all, or (with `skip_errors`)
+        some of the checkpoints.
+        """
+        if self.plan_problem:
+            return BudgetError(self.plan_problem)
+        if self.failed and not (skip_errors and len(self.failed) < len(self.checkpoints)):
+            return not_measured(*self.failed[0])
+        return None
 
 
 def inspect(
@@ -84,51 +105,75 @@ def inspect(
     *,
     device: str = "auto",
     memory_bytes: int | None = None,
+    batch_size: int | None = None,
     series_options: SeriesOptions | None = None,
+    probe: str = "",
+    probe_format: str | None = None,
+    tokenizer: str | None = None,
 ) -> Inspection:
     """Outline the series at `path` and plan its scan.
+
+    Args:
+        path, settings, device, memory_bytes, batch_size, series_options: as of a scan.
+        probe, probe_format, tokenizer: likewise; without a probe none is looked at.
 
     Raises:
         CheckpointError: no checkpoint there can be read.
         ModelError: no family reads them.
+        ProbeError: the probe cannot be read, or does not fit the model.
         UsageError: layers, matrices, steps or a device that do not exist.
     """
     from spectra_cli.extract.cost import scan_cost
     from spectra_cli.extract.device import choose_device
+    from spectra_cli.extract.fit import require_fit, skeleton_of
+    from spectra_cli.extract.fitted_settings import fitted_to_model, needs_tokens
     from spectra_cli.extract.hygiene import read_headers, series_notices
     from spectra_cli.extract.memory import resident_bytes
     from spectra_cli.extract.outline import outline_header
     from spectra_cli.extract.plan import plan_scan
+    from spectra_cli.extract.probe_of_series import read_probe
     from spectra_cli.extract.selection import select_layers
     from spectra_cli.extract.series import open_series
 
     series = open_series(path, series_options)
     model = series.skeleton
+    tokens: ProbeInfo | None = None
+    fitted: tuple[str, ...] = ()
+    if probe:
+        ready = read_probe(series, settings, source=probe, tokenizer=tokenizer, form=probe_format)
+        settings, fitted, tokens = ready.settings, ready.notices, ready.probe.info
+    elif needs_tokens(settings):
+        settings, fitted = fitted_to_model(settings, model)
     where = choose_device(device)
+    plan_of = partial(
+        plan_scan,
+        settings=settings,
+        device=where,
+        budget_bytes=memory_bytes,
+        batch_size=batch_size,
+        checkpoint_bytes=series.first.num_bytes,
+        process_bytes=resident_bytes() if where.type == "cpu" else 0,
+    )
+    plan, problem = None, ""
+    try:
+        plan = plan_of(model)
+    except BudgetError as error:
+        problem = str(error)
     layers = select_layers(settings.layers, len(model.blocks))
+    probe_ids = 0 if tokens is None else tokens.vocab_size
     checkpoints = []
     headers = read_headers(series)
     for ref, header in headers.items():
         try:
             if isinstance(header, SpectraError):
                 raise header
-            checkpoints.append(
-                CheckpointOutline(**outline_header(series, header, compute_dtype=settings.dtype))
-            )
+            own = skeleton_of(series, header, heeds_ties=True)
+            if plan is not None:
+                require_fit(ref, own, settings, probe_ids=probe_ids, plan=plan_of)
+            outline = outline_header(series, header, own, compute_dtype=settings.dtype)
+            checkpoints.append(CheckpointOutline(**outline))
         except SpectraError as error:
             checkpoints.append(CheckpointOutline(ref=ref, problem=str(error)))
-    try:
-        plan = plan_scan(
-            model,
-            settings,
-            device=where,
-            budget_bytes=memory_bytes,
-            checkpoint_bytes=series.first.num_bytes,
-            process_bytes=resident_bytes() if where.type == "cpu" else 0,
-        )
-        problem = ""
-    except SpectraError as error:
-        plan, problem = None, str(error)
     return Inspection(
         run=series.source.run,
         format=series.source.format,
@@ -149,9 +194,11 @@ def inspect(
         budget_bytes=0 if plan is None else plan.budget_bytes,
         device=str(where),
         plan_problem=problem,
-        notices=model.notices,
+        notices=model.notices + fitted,
         series_notices=series.notices + series_notices(headers),
         skipped=() if plan is None else plan.skipped,
+        sequence_length=int(settings.sequence_length),
+        probe=tokens,
     )
 
 

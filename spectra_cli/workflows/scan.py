@@ -12,13 +12,15 @@ from spectra_cli.archive.layout import default_archive_path, list_parts
 from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.reader import Finished, finished
 from spectra_cli.archive.writer import consolidate, write_part
-from spectra_cli.core.errors import ArchiveError, CheckpointError, DataError, SpectraError, UsageError
+from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.workflows.measured import Measured, found_in
+from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:
+    from spectra_cli.extract.hygiene import Headers
     from spectra_cli.extract.series import Series
     from spectra_cli.extract.session import Session
 
@@ -108,7 +110,7 @@ def scan(
     series = open_series(request.checkpoints, request.series)
     archive = request.output or default_archive_path(request.checkpoints, Path.cwd())
     _check_output(archive, request)
-    probe = read_probe(
+    ready = read_probe(
         series,
         request.settings,
         source=request.probe,
@@ -118,15 +120,15 @@ def scan(
     resources = Resources(
         device=request.device, memory_bytes=request.memory_bytes, batch_size=request.batch_size
     )
-    with Session(series, probe, request.settings, resources) as session:
+    with Session(series, ready.probe, ready.settings, resources) as session:
         done = Finished() if request.overwrite else _reusable(archive, request, session.provenance)
         headers = read_headers(series)
-        before = series.notices + series_notices(headers)
+        before = series.notices + ready.notices + series_notices(headers)
         for notice in before:
             notify(notice)
         if request.overwrite:
             _remove(archive)
-        tally = _measure_series(session, archive, done, request, progress, Measured(archive, headers))
+        tally = _measure_series(session, archive, done, request, progress, headers)
     if tally.measured or tally.kept:
         consolidate(archive)
     if tally.failed and (not request.skip_errors or not (tally.measured or tally.kept)):
@@ -155,10 +157,10 @@ def _measure_series(
     done: Finished,
     request: ScanRequest,
     progress: Callable[[ScanProgress], None],
-    measured: Measured,
+    headers: Headers,
 ) -> _Tally:
     """One part file a checkpoint; the session is told which one follows, to read it ahead if it can."""
-    tally = _Tally()
+    tally, measured = _Tally(), Measured(archive, headers)
     waiting = _not_done(session.series, done, tally)
     tally.restated += [ref for ref in tally.kept if measured.restate(ref, session.series.source)]
     count = len(session.series.refs)
@@ -173,12 +175,15 @@ def _measure_series(
 
         try:
             following = waiting[position + 1][1] if position + 1 < len(waiting) else None
+            known = headers[ref]
+            if not isinstance(known, SpectraError):
+                session.check_header(known)
             found = session.measure(ref, report, following=following, find_twin=measured.find_twin)
             measured.add(found, write_part(archive, found))
         except ArchiveError:
             raise
         except SpectraError as error:
-            if not (isinstance(error, DataError) or request.skip_errors):
+            if isinstance(error, UsageError) and not request.skip_errors:
                 raise
             tally.failed.append((ref, str(error)))
             if not request.skip_errors:
@@ -212,7 +217,7 @@ def _stopped(tally: _Tally, archive: Path, count: int) -> SpectraError:
     ref, reason = tally.failed[0]
     done = len(tally.measured) + len(tally.kept)
     kept = f" {done} of {count} checkpoints are kept in {archive}." if done else ""
-    return DataError(f"{ref.key} could not be measured: {reason}.{kept} --on-error skip leaves such ones out")
+    return not_measured(ref, reason, kept)
 
 
 def _check_output(archive: Path, request: ScanRequest) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
@@ -98,8 +99,87 @@ def test_matrices_that_do_not_exist_are_named(spectra, place):
     assert found.code in (0, 2)
 
 
-def test_a_plan_that_does_not_fit_is_shown_as_such(spectra, place):
+def test_a_plan_that_does_not_fit_is_shown_and_ends_as_the_scan_does(spectra, place):
     found = spectra("inspect", "run", "--memory", "1KB", *SMALL)
-    assert found.code == 0
     assert "no plan" in found.out
     assert "step4" in found.out
+    scanned = spectra("scan", "run", "--probe", "synthetic", "--memory", "1KB", *SMALL)
+    assert found.code == scanned.code == 3
+    assert found.err.startswith("spectra: the memory budget is 0 MiB; the smallest plan")
+
+
+def test_the_plan_names_the_length_of_a_sequence(spectra, place):
+    assert "8 sequences of 8 tokens in batches of" in " ".join(spectra("inspect", "run", *SMALL).out.split())
+
+
+PROBED = ("--probe", "synthetic", *SMALL)
+
+
+def ends(spectra, *words):
+    """Exit code and last message of `inspect` and of `scan` with the same words."""
+    inspected, scanned = spectra("inspect", *words), spectra("scan", *words, "-o", "new.h5")
+    last = [(found.err.strip().splitlines() or [""])[-1] for found in (inspected, scanned)]
+    return (inspected.code, last[0]), (scanned.code, last[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--probe", "synthetic", "-T", "4096"), 3, "positions: use --sequence-length"),
+        (("--probe", "nowhere.bin"), 3, "there is no probe at nowhere.bin"),
+        (("--probe", "foreign.npy", *SMALL), 3, "foreign.npy has id 99999 at token"),
+        (("--probe", "short.npy", *SMALL), 3, "4 sequences of 9 ids; 8 sequences of length 8 need 72 tokens"),
+        (("--probe", "text.txt", "--tokenizer", "nowhere", *SMALL), 3, "nowhere"),
+        (("--probe", "synthetic", "--probe-format", "x"), 2, "there is no probe format 'x'"),
+        ((*PROBED, "--matrices", "nonsense"), 2, "no matrix 'nonsense'"),
+        ((*PROBED, "--layers", "7"), 2, "outside this model's layers"),
+        ((*PROBED, "--on-error", "perhaps"), 2, "expected fail or skip"),
+    ],
+)
+def test_what_a_scan_refuses_is_refused_in_its_words(spectra, place, words, code, said):
+    np.save("foreign.npy", np.full(200, 99_999, dtype=np.int32))
+    np.save("short.npy", np.ones(40, dtype=np.int32))
+    Path("text.txt").write_text("a b c")
+    inspected, scanned = ends(spectra, "run", *words)
+    assert inspected == scanned
+    assert inspected[0] == code
+    assert said in inspected[1]
+
+
+@pytest.mark.parametrize(("on_error", "code"), [("fail", 3), ("skip", 4)])
+def test_one_bad_checkpoint_ends_as_a_scan_does(spectra, place, on_error, code):
+    config = place / "run" / "checkpoint-4" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"intermediate_size": 40}))
+    found = spectra("inspect", "run", *PROBED, "--on-error", on_error)
+    scanned = spectra("scan", "run", *PROBED, "--on-error", on_error, "-o", "new.h5")
+    assert found.code == scanned.code == code
+    document = json.loads(spectra("inspect", "run", "--json").out)
+    problem = next(row["problem"] for row in document["checkpoints"] if row["step"] == 4)
+    _, _, misfit = problem.partition(": its tensors do not fit ")
+    assert misfit.startswith("LlamaForCausalLM: 6 of another shape: model.layers.0.mlp.down_proj.weight")
+    for said in (found.err, scanned.err):
+        assert misfit in " ".join(said.split())
+
+
+def test_skipping_every_checkpoint_is_an_error(spectra, place):
+    for config in (place / "run").glob("*/config.json"):
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"intermediate_size": 40}))
+    inspected, scanned = ends(spectra, "run", *PROBED, "--on-error", "skip")
+    assert inspected == scanned
+    assert inspected[0] == 3
+
+
+def test_a_default_that_does_not_fit_gives_way_and_says_so(spectra, place):
+    """The model has fewer positions than the 1024 tokens that are the default."""
+    config = json.loads((place / "run" / "checkpoint-4" / "config.json").read_text())
+    positions = config["max_position_embeddings"]
+    counts = ("--sequences", "4", "--gradient-sequences", "4")
+    said = f"sequences are of {positions} tokens, where 1024 is the default"
+    plan = spectra("inspect", "run", *counts)
+    assert (plan.code, said in " ".join(plan.out.split())) == (0, True)
+    assert f"4 sequences of {positions} tokens" in " ".join(plan.out.split())
+    for _ in range(2):  # and continues with the same words
+        done = spectra("scan", "run", "--probe", "synthetic", *counts, "--limit", "1", "-o", "new.h5")
+        assert (done.code, said in " ".join(done.err.split())) == (0, True)
+    refused = spectra("inspect", "run", *counts, "-T", "1024")
+    assert (refused.code, "were asked for" in refused.err) == (3, True)

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.settings import PAPER_MATRICES, PRESETS, ScanSettings, resolve_settings
+from spectra_cli.core.settings import PAPER_MATRICES, PRESETS, ByDefault, ScanSettings, resolve_settings
 
 
 def test_presets_carry_their_own_name():
@@ -84,3 +84,27 @@ def test_json_values_make_the_same_settings_again():
 def test_the_probe_holds_what_the_measurements_need(measurements, expected):
     settings = ScanSettings(measurements=measurements, num_sequences=5, num_gradient_sequences=9)
     assert settings.probe_sequences == expected
+
+
+def test_what_was_asked_for_is_told_from_defaults():
+    settings = resolve_settings("quick", {"sequence_length": 256})
+    assert not isinstance(settings.sequence_length, ByDefault)
+    assert isinstance(settings.num_sequences, ByDefault)
+    assert isinstance(ScanSettings().sequence_length, ByDefault)
+    assert not isinstance(ScanSettings(sequence_length=1024).sequence_length, ByDefault)
+    assert settings == PRESETS["quick"]
+    assert {type(value) for value in settings.as_json().values()} == {str, list, int}
+
+
+@pytest.mark.parametrize(
+    ("asked", "least"),
+    [
+        ({}, 16),
+        ({"num_sequences": 40}, 40),
+        ({"num_sequences": 40, "num_gradient_sequences": 8}, 40),
+        ({"num_sequences": 40, "measurements": ["gradient"]}, 16),
+        ({"num_blocks": 4}, 4),
+    ],
+)
+def test_the_least_sequences_are_those_asked_for_and_one_a_block(asked, least):
+    assert resolve_settings("default", asked).least_sequences == least

@@ -1,9 +1,14 @@
 import pytest
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract import outline
-from spectra_cli.extract.outline import outline_checkpoint
+from spectra_cli.extract import fit
+from spectra_cli.extract.outline import outline_header
 from spectra_cli.extract.series import open_series
+
+
+def outline_checkpoint(series, ref, **settings):
+    header = series.source.header(ref)
+    return outline_header(series, header, fit.skeleton_of(series, header, heeds_ties=True), **settings)
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def test_what_the_header_says(series):
 def test_checkpoints_of_one_shape_share_a_skeleton(series, monkeypatch):
     opened, _ = series
     built = []
-    monkeypatch.setattr(outline, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
+    monkeypatch.setattr(fit, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
     for ref in opened.refs:
         outline_checkpoint(opened, ref, compute_dtype="float32")
     assert built == []
@@ -51,6 +56,6 @@ def test_the_configuration_counts_as_much_as_the_shapes(series, monkeypatch):
     path = folder / "checkpoint-2" / "config.json"
     path.write_text(path.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-05'))
     built = []
-    monkeypatch.setattr(outline, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
+    monkeypatch.setattr(fit, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
     outline_checkpoint(opened, opened.refs[1], compute_dtype="float32")
     assert [header.ref.step for header in built] == [2]

@@ -1,5 +1,6 @@
 """A probe is held against the model that it is for, before anything is measured."""
 
+import numpy as np
 import pytest
 
 from spectra_cli.core.errors import ProbeError, UsageError
@@ -17,7 +18,7 @@ def series(write, tmp_path):
 
 
 def test_as_many_sequences_as_the_settings_need(series):
-    probe = read_probe(series, SHORT, source="synthetic", tokenizer=None, form=None)
+    probe = read_probe(series, SHORT, source="synthetic", tokenizer=None, form=None).probe
     assert probe.tokens.shape == probe.targets.shape == (8, 10)
     assert probe.info.vocab_size <= series.skeleton.vocab_size
 
@@ -29,6 +30,42 @@ def test_a_probe_longer_than_the_models_positions(series):
 
 def test_weights_alone_need_no_tokens(series):
     alone = ScanSettings(measurements=("weight",))
-    assert read_probe(series, alone, source="", tokenizer=None, form=None).info.num_sequences == 0
+    assert read_probe(series, alone, source="", tokenizer=None, form=None).probe.info.num_sequences == 0
     with pytest.raises(UsageError, match="no probe"):
         read_probe(series, SHORT, source="", tokenizer=None, form=None)
+
+
+def test_a_default_longer_than_the_models_positions_gives_way(series):
+    counts = ScanSettings(num_sequences=6, num_gradient_sequences=8)
+    ready = read_probe(series, counts, source="synthetic", tokenizer=None, form=None)
+    assert ready.probe.tokens.shape == (8, 64)
+    assert ready.settings.sequence_length == ready.probe.info.sequence_length == 64
+    (notice,) = ready.notices
+    assert notice.startswith("sequences are of 64 tokens, where 1024 is the default: this LlamaForCausalLM")
+    assert notice in ready.probe.info.notices
+
+
+def test_defaults_take_the_sequences_that_the_probe_has(series, tmp_path):
+    np.save(tmp_path / "probe.npy", np.zeros((40, 11), dtype=np.int32))
+    source = {"source": str(tmp_path / "probe.npy"), "tokenizer": None, "form": None}
+    ready = read_probe(series, ScanSettings(), **source)
+    assert ready.probe.tokens.shape == (40, 10)
+    settings = ready.settings
+    assert (settings.num_sequences, settings.num_gradient_sequences, settings.sequence_length) == (40, 40, 10)
+    assert [notice.partition(":")[0] for notice in ready.notices] == [
+        "sequences are of 10 tokens, where 1024 is the default",
+        "40 sequences are measured, where 512 is the default",
+    ]
+    few = read_probe(series, ScanSettings(num_sequences=20, sequence_length=10), **source).settings
+    assert (few.num_sequences, few.num_gradient_sequences) == (20, 40)
+    alone = ScanSettings(measurements=("activation_covariance",))
+    assert read_probe(series, alone, **source).settings.num_gradient_sequences == 512
+
+
+@pytest.mark.parametrize("name", ["num_sequences", "num_gradient_sequences", "num_blocks", "sequence_length"])
+def test_what_was_asked_for_is_refused(series, tmp_path, name):
+    np.save(tmp_path / "probe.npy", np.zeros((40, 11), dtype=np.int32))
+    with pytest.raises(ProbeError):
+        read_probe(
+            series, ScanSettings(**{name: 41}), source=str(tmp_path / "probe.npy"), tokenizer=None, form=None
+        )

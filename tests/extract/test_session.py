@@ -33,7 +33,7 @@ def run_folder(write, tmp_path):
 
 
 def synthetic(series, settings=SETTINGS):
-    return read_probe(series, settings, source="synthetic", tokenizer=None, form=None)
+    return read_probe(series, settings, source="synthetic", tokenizer=None, form=None).probe
 
 
 def quiet(*_):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spectra_cli.core.errors import ProbeError, UsageError
 from spectra_cli.core.types import ProbeInfo
+from spectra_cli.extract.probes.fitted import fitted_count, fitted_length
 from spectra_cli.extract.probes.registry import PROBES
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
 from spectra_cli.extract.probes.windows import Windows, choose_windows, cut_windows, gather_windows
@@ -55,7 +56,9 @@ def load_probe(
             base_folder=Path(base_folder) if base_folder else None,
         )
     )
+    spec = fitted_length(found.files, spec)
     windows = cut_windows(found.files, spec)
+    spec = fitted_count(windows, spec)
     chosen = np.arange(spec.num_sequences) if found.synthetic else choose_windows(windows, spec)
     ids, starts = gather_windows(windows, chosen, vocab_size=vocab_size)
     tokens, targets = _inputs_and_targets(ids, spec)

@@ -20,6 +20,8 @@ class ProbeRequest:
     Attributes:
         source: path of a file, a folder of shards or a glob; or `synthetic`.
         num_sequences: N; sequence_length: T, in tokens.
+        least_sequences: how many will do where the source has fewer than N; None for all of them.
+        narrows: whether ready sequences shorter than T will do.
         seed: of the choice of sequences (and of synthetic tokens); None only in file order.
         order: `seeded`, a random choice without replacement; or `file`, the first N.
         targets: `next_token`, T real targets read from T + 1 ids; or `ignore_last`, T ids whose last
@@ -31,6 +33,8 @@ class ProbeRequest:
     source: str
     num_sequences: int
     sequence_length: int
+    least_sequences: int | None = None
+    narrows: bool = False
     seed: int | None = 0
     order: str = "seeded"
     targets: str = "next_token"

@@ -68,7 +68,7 @@ settings = ScanSettings(
     num_gradient_sequences=4, sequence_length=8, num_blocks=2,
 )
 series = open_series(sys.argv[1])
-probe = read_probe(series, settings, source="synthetic", tokenizer=None, form=None)
+probe = read_probe(series, settings, source="synthetic", tokenizer=None, form=None).probe
 peaks, left = [], []
 with Session(series, probe, settings, Resources(device="cpu", batch_size=2)) as session:
     for ref in series.refs:

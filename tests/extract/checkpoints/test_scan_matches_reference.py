@@ -49,7 +49,7 @@ def test_a_scan_is_the_slow_reference(cell, variant, tmp_path, hub_cache):
         num_blocks=2,
         dtype="float64",
     )
-    probe = read_probe(series, settings, source="synthetic", tokenizer=None, form=None)
+    probe = read_probe(series, settings, source="synthetic", tokenizer=None, form=None).probe
     truth = Truth(written.model, probe.tokens, probe.targets, num_gradients=NUM_GRADIENTS)
 
     assert logit_error(series.source, ref, probe.tokens, truth.logits) <= written.logit_error
