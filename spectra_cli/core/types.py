@@ -71,6 +71,10 @@ class CheckpointRef:
         return f"{step}-{self.label}" if self.label else step
 
 
+# Begins the names of facts about the model, among those about the run.
+MODEL_FACT = "model."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointInfo:
     """What a checkpoint says about itself.
@@ -83,8 +87,9 @@ class CheckpointInfo:
         family: model family that read it; `architecture`: the class or variant named by its files.
         digest: sha256 of the tensors' names, shapes, dtypes and content; empty before loading.
         fingerprint: cheap identity of the files (names, sizes, modification times).
-        facts: what the user says about the run (`dataset`, `notes`, `sequence_length`), as text.
-        sources: where each of the values above was read, name -> file.
+        facts: what the user says about the run (`dataset`, `notes`, `sequence_length`), and under
+            `model.NAME` what the model's numbers depend on, of families that work it out; as text.
+        sources: where each of the values above was read, name -> file, or what says it.
         notices: what the user must know about how it was read.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spectra_cli.extract.checkpoints.stored_precision import precision_notices
+from spectra_cli.extract.models.facts import facts_of, sources_of
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.protocols import CheckpointHeader, Model
 from spectra_cli.extract.series import Series
@@ -27,7 +28,7 @@ def outline_header(
         "eval_loss": header.eval_loss,
         "batch_size_tokens": header.batch_size_tokens,
         "learning_rate": header.learning_rate,
-        "facts": dict(header.facts),
-        "sources": dict(header.sources),
+        "facts": {**header.facts, **facts_of(model)},
+        "sources": {**header.sources, **sources_of(model)},
         "notices": header.notices + own + precision_notices(header.tensors, compute_dtype=compute_dtype),
     }

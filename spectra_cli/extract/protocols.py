@@ -73,6 +73,16 @@ class WeightUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something that a model's numbers depend on: its value in words, and what says so (a file, `--set`, the
+    tensors, the code of a variant, or what it was inferred from).
+    """
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointHeader:
     """What a checkpoint says without its weights being read.
 
@@ -93,6 +103,7 @@ class CheckpointHeader:
         base_uri: path of the model under an adapter; empty for all other checkpoints.
         updates: reads what an adapter did: path of a parameter in the model -> its update.
         same_values: reads as much of two tensors, by name, as shows whether they are equal.
+        value_weights: layer -> weight of its value embedding (`nanogpt_values`); empty elsewhere.
     """
 
     ref: CheckpointRef
@@ -113,6 +124,7 @@ class CheckpointHeader:
     base_uri: str = ""
     updates: Callable[[], Mapping[str, WeightUpdate]] = field(default=dict, compare=False)
     same_values: Callable[[str, str], bool] = field(default=lambda one, other: True, compare=False)
+    value_weights: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def named_as(self) -> str:
@@ -233,6 +245,7 @@ class Model:
         alone: components that see tokens of several sequences mixed (experts that are modules of their
             own): right only with one sequence a batch. Found likewise.
         notices: what the user must know.
+        facts: name -> fact, of families that work such things out; names are those that `--set` takes.
         updates: path of a parameter -> what an adapter did to it; empty for all other checkpoints.
     """
 
@@ -255,6 +268,7 @@ class Model:
     untappable: Mapping[str, str] = field(default_factory=dict)
     alone: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict)
     updates: Mapping[str, WeightUpdate] = field(default_factory=dict)
 
 

@@ -35,6 +35,7 @@ from spectra_cli.extract.fit import require_fit, skeleton_of
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.memory import is_out_of_memory, resident_bytes, room_for
+from spectra_cli.extract.models.facts import facts_of, sources_of
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.onednn_linear import linear_library
@@ -206,7 +207,7 @@ class Session:
         if header.updates():
             return False
         models = [build_skeleton(h, self.series.builder) for h in (header, other)]
-        first, second = ((model.architecture, model.notices) for model in models)
+        first, second = ((model.architecture, model.notices, model.facts) for model in models)
         return first == second
 
     def _is_same_drift(self, ref: CheckpointRef, measured: CheckpointSpectra) -> bool:
@@ -251,7 +252,11 @@ class Session:
         return replace(
             measured,
             ref=ref,
-            info=replace(measured.info, **_said_by(opened.header), notices=notices),
+            info=replace(
+                measured.info,
+                **_said_by(opened.header, build_skeleton(opened.header, self.series.builder)),
+                notices=notices,
+            ),
             provenance=replace(self.provenance, execution=execution | {"taken_from": measured.ref.key}),
         )
 
@@ -332,11 +337,13 @@ def _info(header: CheckpointHeader, model: Model, digest: str, notices: tuple[st
         architecture=model.architecture,
         digest=digest,
         notices=header.notices + model.notices + notices,
-        **_said_by(header),
+        **_said_by(header, model),
     )
 
 
-def _said_by(header: CheckpointHeader) -> dict[str, Any]:
-    """What a header says, by field of `CheckpointInfo`; its notices apart."""
-    names = ("fingerprint", "sources", "facts", *METADATA)
-    return {name: getattr(header, name) for name in names}
+def _said_by(header: CheckpointHeader, model: Model) -> dict[str, Any]:
+    """What a header says, and the facts of its model, by field of `CheckpointInfo`; notices apart."""
+    return {name: getattr(header, name) for name in ("fingerprint", *METADATA)} | {
+        "facts": {**header.facts, **facts_of(model)},
+        "sources": {**header.sources, **sources_of(model)},
+    }

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from spectra_cli.core.numbers import count, duration, loss, rate, size
+from spectra_cli.core.types import MODEL_FACT
 from spectra_cli.render.tables import plain_table, titled
 
 
@@ -67,12 +68,29 @@ def findings(document: Mapping[str, Any]) -> Iterator[Text]:
     if sources:
         words = (f"{name} from {_first(list(found))}" for name, found in sources.items())
         yield Text("; ".join(words), style="dim")
-    for fact in dict.fromkeys(f"{name}: {text}" for row in rows for name, text in row["facts"].items()):
+    of_run = (
+        (name, text) for row in rows for name, text in row["facts"].items() if not name.startswith(MODEL_FACT)
+    )
+    for fact in dict.fromkeys(f"{name}: {text}" for name, text in of_run):
         yield Text(fact)
+    yield from _model_facts(rows)
     known = {f"{row['key']} cannot be read: {row['problem']}" for row in rows}
     for notice in document["series_notices"]:
         if notice not in known:
             yield Text(notice, style="yellow")
+
+
+def _model_facts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    """What the model's numbers depend on, one line for each thing that says so; all values of a series."""
+    said: dict[str, dict[str, dict[str, None]]] = {}
+    for row in rows:
+        for name, text in row["facts"].items():
+            if name.startswith(MODEL_FACT):
+                facts = said.setdefault(row["sources"][name], {})
+                facts.setdefault(name.removeprefix(MODEL_FACT), {})[text] = None
+    for source, facts in said.items():
+        words = ", ".join(f"{name} {' then '.join(values)}" for name, values in facts.items())
+        yield Text(f"model: {words}: by {source}")
 
 
 def _first(sources: Sequence[str]) -> str:

@@ -9,7 +9,15 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from spectra_cli.core.numbers import count, loss, rate, with_error
-from spectra_cli.core.types import CheckpointInfo, CheckpointRef, Provenance, Skipped, StatisticValue, Status
+from spectra_cli.core.types import (
+    MODEL_FACT,
+    CheckpointInfo,
+    CheckpointRef,
+    Provenance,
+    Skipped,
+    StatisticValue,
+    Status,
+)
 from spectra_cli.render.console import WIDTH
 from spectra_cli.render.tables import plain_table, titled
 from spectra_cli.render.tidy import tidy_rows
@@ -94,7 +102,10 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
         if name in settings["measurements"]
     )
     for fact in dict.fromkeys(
-        f"{name}: {text}" for _, i, *_ in checkpoints for name, text in i.facts.items()
+        f"{name}: {text}"
+        for _, i, *_ in checkpoints
+        for name, text in i.facts.items()
+        if not name.startswith(MODEL_FACT)
     ):
         lines.append(f"{fact}\n")
     if not probe.num_sequences:

@@ -12,7 +12,7 @@ from spectra_cli.archive.layout import identity, list_parts
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.writer import write_part
 from spectra_cli.core.errors import ArchiveError, SpectraError
-from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra
+from spectra_cli.core.types import MODEL_FACT, CheckpointInfo, CheckpointRef, CheckpointSpectra
 
 if TYPE_CHECKING:
     from spectra_cli.extract.checkpoints.annotated import AnnotatedSource, Given
@@ -90,8 +90,9 @@ def _opened(path: Path) -> Archive | None:
 
 def _as_given(info: CheckpointInfo, given: Given, facts: Mapping[str, str]) -> CheckpointInfo:
     values: dict[str, Any] = {n: v for n, v in given.values.items() if getattr(info, n) != v}
-    if facts and dict(facts) != dict(info.facts):
-        values["facts"] = dict(facts)
+    of_model = {name: text for name, text in info.facts.items() if name.startswith(MODEL_FACT)}
+    if facts and {**facts, **of_model} != dict(info.facts):
+        values["facts"] = {**facts, **of_model}
     if not values:
         return info
     stale = "tokens seen unknown" if "tokens_seen" in values else None

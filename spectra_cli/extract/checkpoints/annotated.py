@@ -84,7 +84,7 @@ class AnnotatedSource:
             config[TRUST] = True
         given = self.given(ref)
         notices = [n for n in stored.notices if "tokens_seen" not in given.values or _TOKENS_UNKNOWN not in n]
-        notices += _contradictions(stored, given)
+        notices += (*_contradictions(stored, given), *self._overruled(stored))
         known = set(given.values) | {n for n in METADATA if getattr(stored, n) is not None}
         notices += self._not_logged(ref, known)
         values: dict[str, Any] = dict(given.values)
@@ -124,6 +124,20 @@ class AnnotatedSource:
             values |= logged
             sources |= {name: self.log.source(name) for name in logged}
         return Given(values=values, sources=sources)
+
+    def _overruled(self, stored: CheckpointHeader) -> list[str]:
+        """Facts about the model that files state otherwise than the user, or `run.toml` than `--set`."""
+        own = stored.sources.get("config", "its files")
+        said = [
+            (name, value, stored.sources.get(f"config.{name}", own)) for name, value in stored.config.items()
+        ]
+        said += [(name, value, str(self.run_file.path)) for name, value in self.run_file.model.items()]
+        return [
+            f"{name} is {self.model[name]!r} by {self.model_sources[f'config.{name}']}, and {value!r} by "
+            f"{source}: the former is taken"
+            for name, value, source in said
+            if name in self.model and name != TRUST and self.model[name] != value
+        ]
 
     def _not_logged(self, ref: CheckpointRef, known: set[str]) -> list[str]:
         """The columns of the log that say nothing at this step, where nothing else does either."""

@@ -23,6 +23,7 @@ from spectra_cli.extract.checkpoints.distributed_entries import ModelEntries, To
 from spectra_cli.extract.checkpoints.distributed_folder import FSDP_PREFIX, distributed_payload
 from spectra_cli.extract.checkpoints.distributed_metadata import METADATA, read_metadata
 from spectra_cli.extract.checkpoints.distributed_tensors import check_shards, read_tensor
+from spectra_cli.extract.checkpoints.nanogpt_values import ENDING, value_weights
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.torchtitan import with_halves_rotated
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, read_trainer_state
@@ -135,6 +136,13 @@ class DistributedSource:
                 *(state.notices if state and tokens is None else ()),
             ),
             same_values=partial(_same_values, payload, model, described),
+            value_weights=value_weights(
+                {
+                    name: read_tensor(payload, model.keys[own], model.tensors[own])
+                    for name, own in described.names.items()
+                    if name.endswith(ENDING)
+                }
+            ),
         )
 
     @one_reading()

@@ -12,10 +12,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,16 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files
 from spectra_cli.extract.checkpoints.nanogpt_learning_rate import stored_learning_rate
 from spectra_cli.extract.checkpoints.nanogpt_losses import states_own_step, stored_losses
 from spectra_cli.extract.checkpoints.nanogpt_payload import Payload, read_payload
+from spectra_cli.extract.checkpoints.nanogpt_values import ENDING, value_weights
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.state_dicts import header_of, tensor_bytes
 from spectra_cli.extract.checkpoints.training_arguments import (
-    ARGS,
+    RUN_FILES,
     TrainingArguments,
     find_arguments,
     nanogpt_tokens_per_step,
@@ -49,6 +53,7 @@ _FILE_NAME = re.compile(
     re.IGNORECASE,
 )
 _CHECKPOINTS = "checkpoints"
+_ARGUMENT_ENTRIES = ("args", "hparams", "hyper_parameters", "config")
 
 
 class NanoGPTFormat:
@@ -139,7 +144,7 @@ class NanoGPTSource:
             UnsafePickleError: it needs types outside the allow-list.
         """
         file = Path(ref.uri)
-        payload = read_payload(file)
+        payload = read_payload(file, ending=(ENDING,))
         if not _states_step(file) and payload.step not in (None, ref.step):
             raise CheckpointError(
                 f"{file}: it was of step {ref.step} when the series was listed, and is of step "
@@ -154,17 +159,18 @@ class NanoGPTSource:
         rate = stored_learning_rate(payload)
         sources = {
             "config": _relative(arguments.file, file),
+            **{f"config.{name}": _relative(origin, file) for name, origin in arguments.origins.items()},
             "tokens_seen": f"{batch.origin}: step x {batch.rule}" if batch and tokens is not None else "",
             "batch_size_tokens": f"{batch.origin}: {batch.rule}" if batch else "",
             "learning_rate": f"{file.name}: optimizer" if rate is not None else "",
             "eval_loss": file.name if losses.eval_loss is not None else "",
         }
-        beside = [file] if arguments.file in (None, file) else [file, arguments.file]
+        beside = dict.fromkeys((file, *arguments.files))
         return CheckpointHeader(
             ref=ref,
             tensors={name: header_of(tensor) for name, tensor in state.items()},
             config={**arguments.values, "layout": payload.layout, "file_family": payload.file_family},
-            fingerprint=fingerprint(file.parent, [path for path in beside if path is not None]),
+            fingerprint=fingerprint(file.parent, list(beside)),
             num_bytes=tensor_bytes(state),
             tokens_seen=tokens,
             eval_loss=losses.eval_loss,
@@ -172,11 +178,14 @@ class NanoGPTSource:
             batch_size_tokens=batch.tokens if batch else None,
             stated_step=payload.step,
             sources={name: source for name, source in sources.items() if source},
+            value_weights=value_weights(state),
+            same_values=partial(_same_values, file),
             notices=(
                 *self.notices,
                 *removed,
                 *_step_notices(file, payload),
                 *_argument_notices(payload, arguments),
+                *arguments.notices,
                 *token_notices,
                 *losses.notices,
             ),
@@ -192,16 +201,24 @@ class NanoGPTSource:
         return unwrapped(read_payload(Path(ref.uri), with_values=True).state, leading=_LEADING)[0]
 
 
+def _same_values(file: Path, one: str, other: str) -> bool:
+    state = unwrapped(read_payload(file, ending=(one, other)).state, leading=_LEADING)[0]
+    return same_content(state[one], state[other])
+
+
 def _arguments(file: Path, payload: Payload) -> TrainingArguments:
     if payload.layout == "nanogpt":
         return TrainingArguments(values=payload.mapping("model_args"), file=file)
-    return find_arguments(file, payload.content.get("args"))
+    entries = (payload.content.get(name) for name in _ARGUMENT_ENTRIES)
+    kinds = (Mapping, argparse.Namespace)
+    return find_arguments(file, next((e for e in entries if isinstance(e, kinds) and e), None))
 
 
 def _argument_notices(payload: Payload, arguments: TrainingArguments) -> tuple[str, ...]:
     if payload.layout == "nanogpt" or arguments.file is not None:
         return ()
-    return (f"no training arguments: none in the file, no {ARGS} beside it, above it or in logs/ above",)
+    names = f"{', '.join(RUN_FILES[:-1])} or {RUN_FILES[-1]}"
+    return (f"no training arguments: none in the file, no {names} beside it, above it or in logs/ above",)
 
 
 def _step_notices(file: Path, payload: Payload) -> tuple[str, ...]:

@@ -40,13 +40,14 @@ class Payload:
         return value if isinstance(value, Mapping) else {}
 
 
-def read_payload(path: Path, *, with_values: bool = False) -> Payload:
+def read_payload(path: Path, *, with_values: bool = False, ending: tuple[str, ...] = ()) -> Payload:
     """The state dict in `path` and what stands beside it.
 
     Args:
         path: the file.
         with_values: whether the state's tensors are read; without, they have shapes and zeros. Single numbers
             that stand beside it as tensors are always read.
+        ending: how the names of tensors end that are read even so.
 
     Raises:
         CheckpointError: damaged, or without a state dict.
@@ -55,7 +56,8 @@ def read_payload(path: Path, *, with_values: bool = False) -> Payload:
     with open_pickle(path) as stored:
         payload = _payload(stored.content, path)
         numbers = [v for v in payload.content.values() if isinstance(v, Tensor) and v.numel() == 1]
-        stored.read([*numbers, *(payload.state.values() if with_values else ())])
+        wanted = (t for name, t in payload.state.items() if with_values or name.endswith(ending))
+        stored.read([*numbers, *wanted])
     return payload
 
 

@@ -4,44 +4,82 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 
 ARGS = "args.json"
+# what runs write beside their checkpoints; the toy runner writes run_config.json
+RUN_FILES = (ARGS, "run_config.json", "hparams.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingArguments:
-    """Arguments by name, and the file they were read from (None where there are none)."""
+    """Arguments by name, and where they were read from.
+
+    Attributes:
+        values: by name.
+        file: the first file that states any; None where there are none.
+        origins: name -> its file, for those of a second or third file.
+        notices: two files that state different values.
+    """
 
     values: Mapping[str, Any]
     file: Path | None
+    origins: Mapping[str, Path] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that were read, the first one first."""
+        return () if self.file is None else tuple(dict.fromkeys((self.file, *self.origins.values())))
 
 
 def find_arguments(checkpoint: Path, stored: object) -> TrainingArguments:
-    """The arguments stored inside a checkpoint, else those of the nearest `args.json`.
+    """The arguments stored inside a checkpoint, else those of the nearest of each of `RUN_FILES`.
 
-    Looked for beside the checkpoint, in the folder above, and in `logs/` there.
+    Looked for beside the checkpoint, in the folder above, and in `logs/` there. Of two files that state the
+    same name the former in that list counts.
 
     Args:
         checkpoint: the `.pt` file.
         stored: its `args` entry: a mapping, a Namespace, or anything else for none.
 
     Raises:
-        CheckpointError: an `args.json` that is not a JSON object.
+        CheckpointError: one of these files is not a JSON object.
     """
     if isinstance(stored, argparse.Namespace):
         stored = vars(stored)
     if isinstance(stored, Mapping) and stored:
         return TrainingArguments(values=_plain(stored), file=checkpoint)
     folder = checkpoint.parent
-    for candidate in (folder / ARGS, folder.parent / ARGS, folder.parent / "logs" / ARGS):
-        if candidate.is_file():
-            return TrainingArguments(values=read_json_object(candidate), file=candidate)
-    return TrainingArguments(values={}, file=None)
+    places = (folder, folder.parent, folder.parent / "logs")
+    nearest = (next((p / name for p in places if (p / name).is_file()), None) for name in RUN_FILES)
+    values: dict[str, Any] = {}
+    origins: dict[str, Path] = {}
+    notices: list[str] = []
+    first: Path | None = None
+    for file in nearest:
+        if file is None:
+            continue
+        first = first or file
+        for name, value in read_json_object(file).items():
+            if name not in values:
+                values[name] = value
+                origins[name] = file
+            elif values[name] != value:
+                notices.append(
+                    f"{name} is {values[name]!r} by {origins[name].name}, and {value!r} by {file.name}: the "
+                    "former is taken"
+                )
+    return TrainingArguments(
+        values=values,
+        file=first,
+        origins={name: file for name, file in origins.items() if file != first},
+        notices=tuple(notices),
+    )
 
 
 def _plain(values: Mapping[Any, Any]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with a squared ReLU or an exact GELU between them."""
+    """Two linear maps with a squared ReLU or a GELU, exact or in its tanh form, between them."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -134,7 +134,10 @@ class MLP(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         hidden: Tensor = self.c_fc(u)
-        hidden = functional.gelu(hidden) if self.activation == "gelu" else functional.relu(hidden).square()
+        if self.activation == "relu_squared":
+            hidden = functional.relu(hidden).square()
+        else:
+            hidden = functional.gelu(hidden, approximate="tanh" if self.activation == "gelu_tanh" else "none")
         out: Tensor = self.c_proj(hidden)
         return out
 

@@ -12,6 +12,8 @@ from spectra_cli.extract.models.decoder_masks import MaskRule
 from spectra_cli.extract.models.decoder_rope import Direction, RopeKind
 from spectra_cli.extract.models.decoder_values import ValueMix, value_partner
 
+Activation = Literal["relu_squared", "gelu", "gelu_tanh"]
+
 # torch's own default for float32 input; the family calls its norm without an epsilon
 FLOAT32_EPS = 2.0**-23
 
@@ -59,7 +61,7 @@ class DecoderConfig:
     qkv_bias: bool
     attn_proj_bias: bool
     mlp_bias: bool
-    activation: Literal["relu_squared", "gelu"]
+    activation: Activation
     tied: bool
     embed_norm: bool
     norm_eps: float

@@ -1,7 +1,9 @@
-"""Which decoder a checkpoint holds: from its tensors' names, shapes and values, then its arguments.
+"""Which decoder a checkpoint holds: from its tensors' names and shapes, what is stated, and a few values.
 
-What tensors show is taken from them. What they do not show comes from the variant, and any of it may be
-stated under the names below, in the training arguments or by the user:
+What tensors show is taken from them. For the rest the order is: what the user states, what the run's own
+files state (`decoder_arguments`), the code of the variant (`decoder_variants`), and what values or names
+suggest, which is a notice with its evidence. Any of this may be stated, in the training arguments or by the
+user:
 
     variant                      one of VARIANTS, where several have the same tensors
     n_head
@@ -10,6 +12,7 @@ stated under the names below, in the training arguments or by the user:
     rope_table_dtype             bfloat16 | activations
     qk_norm, embed_norm          true | false
     norm_eps, qk_norm_eps
+    activation                   relu_squared | gelu | gelu_tanh
     attn_scale
     mask                         causal | token | doc_token | doc_token_block | doc_block |
                                  doc_block_long_short
@@ -19,17 +22,23 @@ stated under the names below, in the training arguments or by the user:
     head                         plain | fp8
     value_reach
 
-Whatever else of the structure is stated (fused_qkv, attn_proj_bias, tied, x0_mix, value_mix, unet,
-skip_attn_layer) has to agree with the tensors. Sizes are taken from the tensors whatever is stated: one
-trainer accepts sizes and ignores them.
+Whatever else of the structure is stated (sizes, fused_qkv, attn_proj_bias, tied, x0_mix, value_mix, unet,
+skip_attn_layer) has to agree with the tensors; sizes only where the user states them, since one trainer
+accepts them and ignores them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.decoder_config import FLOAT32_EPS, DecoderConfig
+from spectra_cli.extract.models.decoder_arguments import SCHEDULE, Stated, settled
+from spectra_cli.extract.models.decoder_config import FLOAT32_EPS, Activation, DecoderConfig
+from spectra_cli.extract.models.decoder_facts import decoder_facts
+from spectra_cli.extract.models.decoder_heads import num_heads
+from spectra_cli.extract.models.decoder_reach import value_reach
 from spectra_cli.extract.models.decoder_settings import (
     attention_scale,
     attention_window,
@@ -40,14 +49,12 @@ from spectra_cli.extract.models.decoder_settings import (
     rope_settings,
     soft_cap_settings,
 )
-from spectra_cli.extract.models.decoder_stated import count, flag, unstated
+from spectra_cli.extract.models.decoder_stated import flag, one_of, unstated
 from spectra_cli.extract.models.decoder_structure import Seen, check_stated, shown_by_tensors
-from spectra_cli.extract.models.decoder_values import default_reach
-from spectra_cli.extract.models.decoder_variants import VARIANTS, Variant, find_variant
+from spectra_cli.extract.models.decoder_variants import VARIANTS, Variant, find_variant, names_early_variant
 from spectra_cli.extract.models.decoder_windows import Window
+from spectra_cli.extract.protocols import Fact
 
-_HEADS_BY_WIDTH = {768: 6, 1024: 16, 1280: 20, 1600: 25}
-_NUM_HEADS_ARGUMENTS = ("n_head", "n_heads", "num_heads")
 _TOY_STAGES = ("toy unet", "toy fixed_window", "toy attn_scale")
 _SPARSE = ("13", "14", "15", "16", "16adj", "17", "18", "19")
 
@@ -61,11 +68,22 @@ _NEEDED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferredDecoder:
-    """A configuration with the variant it amounts to, and what had to be looked up or assumed."""
+    """A configuration with the variant it amounts to, what says each part of it, and what to know."""
 
     config: DecoderConfig
     variant: str
     notices: tuple[str, ...]
+    facts: Mapping[str, Fact] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    """A variant: its key, what it adds, what says so, and notices."""
+
+    key: str | None
+    variant: Variant
+    source: str
+    notices: tuple[str, ...] = ()
 
 
 def infer_decoder(seen: Seen) -> InferredDecoder:
@@ -76,32 +94,35 @@ def infer_decoder(seen: Seen) -> InferredDecoder:
             its name.
     """
     shown, tie_notices = shown_by_tensors(seen)
-    check_stated(seen, shown)
-    key, variant, notices = _variant(seen, shown)
-    n_head, head_notices = _num_heads(seen, shown, key)
-    arguments, where = seen.arguments, seen.where
+    stated = settled(seen.arguments, seen.sources, toy=seen.toy)
+    check_stated(seen, stated, shown)
+    named = _variant(seen, stated, shown)
+    variant, arguments, where = named.variant, stated.values, seen.where
+    n_head, head_source, head_notices = num_heads(seen, stated, shown, named.key)
     learned = shown.num_positions is not None
     default_eps = variant.eps or (1e-5 if shown.norm == "layer" else FLOAT32_EPS)
-    if not learned and variant.eps is None and "qk_norm_eps" not in arguments:
-        notices += ("QK norm epsilon 2^-23; a bfloat16 run under torch 2.5 or 2.6 was trained with 2^-7",)
     rope, rope_dir, table_dtype = rope_settings(arguments, variant, where)
-    softcap, constant = soft_cap_settings(arguments, variant, where)
+    softcap, constant = soft_cap_settings(
+        arguments, variant, where, said_by_user="lm_head_softcap" in stated.by_user
+    )
     mask = mask_kind(arguments, variant, where)
     window = attention_window(arguments, variant, mask, step=seen.step, where=where)
     long_rule, short_rule = mask_rules(arguments, mask, window, vocab_size=shown.vocab_size, where=where)
-    reach, reach_notices = _value_reach(seen, shown)
+    reach = value_reach(seen, stated, shown)
+    activation = one_of(arguments, "activation", ("relu_squared", "gelu", "gelu_tanh"), where)
     config = replace(
         shown,
         n_head=n_head,
         qk_norm=flag(arguments, "qk_norm", shown.qk_norm, where),
         embed_norm=flag(arguments, "embed_norm", shown.embed_norm, where),
+        activation=shown.activation if activation is None else cast("Activation", activation),
         rope=rope,
         rope_dir=rope_dir,
         rope_table_dtype=table_dtype,
         norm_eps=epsilon(arguments, "norm_eps", default_eps, where),
         qk_norm_eps=epsilon(arguments, "qk_norm_eps", variant.eps or FLOAT32_EPS, where),
         norm_float32=variant.norm_float32,
-        value_reach=reach,
+        value_reach=reach.layers,
         attn_scale=attention_scale(arguments, variant, where),
         mask=long_rule,
         short_mask=short_rule,
@@ -111,17 +132,29 @@ def infer_decoder(seen: Seen) -> InferredDecoder:
     )
     if not learned and config.head_width % (4 if rope == "truncated" else 2):
         raise ModelError(f"{where}: heads are {config.head_width} wide, which {rope} RoPE cannot halve")
-    windows = () if window is None else (f"attention window {_in_words(window, config)}, {window.source}",)
+    windows = () if window is None else (f"attention window {_in_words(window, config)}",)
     fp8 = ("FP8 head: operands rounded to e4m3 and e5m2, multiplied in the dtype of the pass",)
+    worked_out = {"n_head": head_source, "value_reach": reach.source, "variant": named.source}
+    if window is not None and not window.is_stated:
+        worked_out |= dict.fromkeys(("window_tokens", "window_blocks"), window.source)
+    if seen.tied is not None:
+        worked_out["tied"] = "the values of head and embedding"
+    facts = decoder_facts(
+        config, stated, mask=mask, window=window, code=f"the code of {variant.name}", sources=worked_out
+    )
     return InferredDecoder(
         config=config,
         variant=variant.name,
+        facts={"variant": Fact(value=variant.name, source=named.source or "its tensors"), **facts},
         notices=(
+            *stated.notices,
             *head_notices,
             *tie_notices,
-            *notices,
+            *named.notices,
+            *_assumed(seen, stated, config, variant),
             *windows,
-            *reach_notices,
+            *reach.notices,
+            *_idle(stated, config, mask, window),
             *(fp8 if config.head == "fp8" else ()),
         ),
     )
@@ -132,7 +165,9 @@ def _candidates(config: DecoderConfig, *, toy: bool) -> tuple[str, ...]:
     if config.value_mix == "sparse":
         return _SPARSE
     if config.value_mix == "first_v":
-        return ("7",) if not config.unet else _TOY_STAGES if toy else ("8", "9", "10")
+        if toy:
+            return _TOY_STAGES if config.unet else ("toy value_mix",)
+        return ("8", "9", "10") if config.unet else ("7",)
     if config.value_mix != "none":
         return ("11",) if config.value_mix == "vte_full" else ("12",)
     if config.norm == "layer":
@@ -142,98 +177,90 @@ def _candidates(config: DecoderConfig, *, toy: bool) -> tuple[str, ...]:
     return ("4",) if config.attn_proj_bias else ("5",) if config.tied else ("6",)
 
 
-def _variant(seen: Seen, shown: DecoderConfig) -> tuple[str | None, Variant, tuple[str, ...]]:
+def _variant(seen: Seen, stated: Stated, shown: DecoderConfig) -> _Named:
     """Its key, what it adds, and what says so."""
     candidates = _candidates(shown, toy=seen.toy)
-    key, evidence = find_variant(candidates, seen.arguments, uri=seen.where)
-    if key is not None:
-        return key, VARIANTS[key], (f"{VARIANTS[key].name} by its {evidence}",) if evidence else ()
+    found = find_variant(candidates, stated, uri=seen.where, toy=seen.toy)
+    if found.key is not None:
+        variant = VARIANTS[found.key]
+        evidence = (
+            (f"{variant.name} by its {found.source}; --set model.variant says otherwise",)
+            if found.inferred
+            else ()
+        )
+        source = f"inferred: {found.source}" if found.inferred else found.source
+        return _Named(key=found.key, variant=variant, source=source, notices=(*found.notices, *evidence))
     needed = _NEEDED[candidates]
-    missing = [name for name in needed if seen.arguments.get(name) is None]
+    missing = [name for name in needed if name not in stated.values]
     named = ", ".join(candidates)
     if missing:
         raise unstated(
             f"{seen.where}: variants {named} of the paper's family have the same tensors, and neither "
-            "arguments nor names tell which this is",
+            f"arguments nor names tell which this is: variant, or all of {', '.join(missing)}, would"
+            + "".join(f"; {notice}" for notice in found.notices),
             "variant",
-            f"all of {', '.join(missing)}",
         )
-    if candidates == ("8", "9", "10") and seen.arguments["mask"] == "causal":
-        return "8", VARIANTS["8"], ()
+    if candidates == ("8", "9", "10") and stated.values["mask"] == "causal":
+        return _Named(key="8", variant=VARIANTS["8"], source=f"mask in {stated.source('mask')}")
     # its window has to be stated, since only a variant has a schedule
     name = f"one of variants {named}, by its stated fields"
-    return None, replace(VARIANTS[candidates[-1]], name=name, schedule=None), ()
+    return _Named(
+        key=None,
+        variant=replace(VARIANTS[candidates[-1]], name=name, schedule=None),
+        source="its stated fields",
+        notices=found.notices,
+    )
 
 
-def _num_heads(seen: Seen, shown: DecoderConfig, key: str | None) -> tuple[int, tuple[str, ...]]:
-    """Heads and a notice if they were looked up: no tensor shows them."""
-    width, even = shown.n_embd, shown.num_positions is None
-    notices: tuple[str, ...] = ()
-    stated = next((seen.arguments[n] for n in _NUM_HEADS_ARGUMENTS if seen.arguments.get(n)), None)
-    table = _HEADS_BY_WIDTH if shown.norm != "layer" else {}
-    if key == "9" and width in table and stated not in (None, table[width]):
-        notices = (f"{table[width]} heads: variant 9 ignores its argument n_head = {stated}",)
-        stated = table[width]
-    elif stated is None and width in table:
-        stated = table[width]
-        notices = (f"{stated} heads, the paper's number at width {width}: no argument states n_head",)
-    if stated is None:
-        raise unstated(
-            f"{seen.where}: the number of attention heads shows in no tensor, and no argument states it",
-            "n_head",
+def _assumed(seen: Seen, stated: Stated, config: DecoderConfig, variant: Variant) -> tuple[str, ...]:
+    """Notices of what neither tensors nor anybody says, and the variant's code leaves open."""
+    notices = []
+    if config.qk_norm and variant.eps is None and not seen.toy and "qk_norm_eps" not in stated.values:
+        notices.append(
+            "QK norm epsilon 2^-23; a bfloat16 run under torch 2.5 or 2.6 was trained with 2^-7: "
+            "--set model.qk_norm_eps=0.0078125"
         )
-    if type(stated) is not int:
-        raise ModelError(f"{seen.where}: n_head is {stated!r:.40}; expected a whole number of heads")
-    n_head = stated
-    if n_head < 1 or width % n_head or (even and width // n_head % 2):
-        kind = "even heads" if even else "heads"
-        raise ModelError(
-            f"{seen.where}: n_head is {n_head}, which does not divide the width {width} into {kind}"
+    if config.norm == "layer" and "activation" not in stated.values:
+        notices.append(
+            "activation gelu, as in nanoGPT's present code; its older code, and GPT-2, have the tanh form: "
+            "--set model.activation=gelu_tanh"
         )
-    return n_head, notices
-
-
-def _value_reach(seen: Seen, shown: DecoderConfig) -> tuple[int, tuple[str, ...]]:
-    """Layers at each end with a sparse value embedding: stated, else shown by values, else the rule.
-
-    mix[1] of a layer without one never gets a gradient and stays at exactly 0.5.
-    """
-    if shown.value_mix != "sparse":
-        return 0, ()
-    num_layers, stated = shown.n_layer, count(seen.arguments, "value_reach", seen.where)
-    moved = {layer for layer, weight in seen.value_weights.items() if weight != 0.5}
-    by_values = [
-        reach
-        for reach in range(1, num_layers // 2 + 1)
-        if moved and {i for i in seen.value_weights if i < reach or i >= num_layers - reach} == moved
-    ]
-    endpoint = count(seen.arguments, "vte_endpoint_k", seen.where)
-    notices: tuple[str, ...] = ()
-    if stated is not None:
-        reach = stated
-    elif by_values:
-        reach = by_values[0]
-        if endpoint is not None and endpoint not in by_values:
-            raise unstated(
-                f"{seen.where}: vte_endpoint_k is {endpoint}, but attn.mix moved from its start in the "
-                f"first and last {reach} layers and nowhere else",
-                "value_reach",
-            )
-        reach = reach if endpoint is None else endpoint
-        notices = (f"value embeddings in the first and last {reach} layers: their weights have moved",)
-    elif endpoint is not None:
-        reach = endpoint
-    else:
-        reach = default_reach(num_layers)
-        notices = (f"value embeddings in the first and last {reach} layers, the paper's rule: not stated",)
-    if not 1 <= reach <= num_layers // 2:
-        raise ModelError(
-            f"{seen.where}: value embeddings reach {reach} layers; expected 1 to {num_layers // 2}"
+    by_values = seen.tied is not None and not config.x0_mix and config.num_positions is None
+    is_open = by_values and not config.attn_proj_bias and "embed_norm" not in stated.values
+    if is_open and not names_early_variant(stated.values, seen.where):
+        relation = "the same" if config.tied else "different"
+        norm = "no norm" if config.tied else "a norm"
+        notices.append(
+            f"{norm} after the embedding, as in {variant.name}: head and embedding hold {relation} values; "
+            "--set model.embed_norm says otherwise"
         )
-    return reach, notices
+    return tuple(notices)
+
+
+def _idle(stated: Stated, config: DecoderConfig, mask: str, window: Window | None) -> tuple[str, ...]:
+    """Notices of what the user states and this decoder has no place for."""
+    idle: dict[str, str] = {}
+    if config.num_positions is not None:
+        idle |= dict.fromkeys(("pos", "rope_dir", "rope_table_dtype"), "its positions are learned")
+    if not config.qk_norm:
+        idle["qk_norm_eps"] = "it has no QK norm"
+    if window is None:
+        names = ("window_tokens", "window_blocks", *SCHEDULE, "mask_block", "eot")
+        idle |= dict.fromkeys(names, f"its mask is {mask}")
+    elif window.source in ("fixed",) or window.is_stated:
+        idle |= dict.fromkeys(SCHEDULE, "its window follows no schedule")
+    if config.value_mix != "sparse":
+        idle["value_reach"] = "it has no sparse value embeddings"
+    if "softcap" in stated.values:
+        idle["lm_head_softcap"] = "softcap is stated"
+    return tuple(
+        f"{name} by {stated.source(name)} changes nothing: {why}"
+        for name, why in idle.items()
+        if name in stated.by_user
+    )
 
 
 def _in_words(window: Window, config: DecoderConfig) -> str:
-    if not window.in_blocks:
-        return f"{window.size} tokens"
-    return f"{window.size} blocks of {config.mask.block if config.mask else 0} tokens"
+    blocks = f"blocks of {config.mask.block if config.mask else 0} tokens"
+    at = "" if window.step is None else f"at step {window.step} of "
+    return f"{window.size} {blocks if window.in_blocks else 'tokens'}, {at}{window.source}"

@@ -36,12 +36,21 @@ def rope_settings(
     )
 
 
-def soft_cap_settings(arguments: Arguments, variant: Variant, where: str) -> tuple[SoftCapKind, float]:
-    """Kind and constant: `softcap` = "tanh 15", else the trainer's `lm_head_softcap`, else the variant's."""
+def soft_cap_settings(
+    arguments: Arguments, variant: Variant, where: str, *, said_by_user: bool = False
+) -> tuple[SoftCapKind, float]:
+    """Kind and constant: `softcap` = "tanh 15", else `lm_head_softcap` where the trainer has it or the user
+    says it, else the variant's.
+    """
     stated = arguments.get("softcap")
     if stated is None:
-        if not variant.softcap_argument:
+        if not variant.softcap_argument and not said_by_user:
             return variant.softcap, variant.softcap_constant
+        if variant.softcap == "none":
+            raise ModelError(
+                f"{where}: lm_head_softcap is stated, and {variant.name} has no soft cap; if it has one "
+                'after all, say which with --set model.softcap="tanh 15"'
+            )
         return variant.softcap, number(arguments, "lm_head_softcap", variant.softcap_constant, where)
     kind, _, constant_text = str(stated).partition(" ")
     if kind == "none" and not constant_text:
@@ -101,7 +110,7 @@ def attention_window(
             )
         size = size // block if in_blocks and not stated_in_blocks else size
         size = size * block if stated_in_blocks and not in_blocks else size
-        return Window(size=size, in_blocks=in_blocks, source=f"{name} stated")
+        return Window(size=size, in_blocks=in_blocks, source=f"{name} stated", is_stated=True)
     if variant.schedule is None or variant.schedule.in_blocks != in_blocks:
         raise unstated(f"{where}: mask {kind} needs a window that its variant does not give", "window_tokens")
     return window_at(variant.schedule, arguments, step=step, where=where)
@@ -139,8 +148,9 @@ def _end_of_text(arguments: Arguments, vocab_size: int, where: str) -> int | Non
     if stated is None and vocab_size <= GPT2_END_OF_TEXT:
         raise unstated(
             f"{where}: its attention stays inside a document, and its vocabulary of {vocab_size} ids does "
-            f"not hold the GPT-2 end of text {GPT2_END_OF_TEXT} that would separate documents",
-            "eot (an id, or none)",
+            f"not hold the GPT-2 end of text {GPT2_END_OF_TEXT} that would separate documents; eot is an id, "
+            "or none",
+            "eot",
         )
     eot = GPT2_END_OF_TEXT if stated is None else stated
     if isinstance(eot, bool) or not isinstance(eot, int) or not 0 <= eot < vocab_size:

@@ -10,8 +10,6 @@ from spectra_cli.core.errors import ModelError
 
 Arguments = Mapping[str, Any]
 
-_PLACES = "in args.json beside the checkpoints, or under [model] in run.toml"
-
 
 def unstated(problem: str, *names: str) -> ModelError:
     """The error for something that nothing says: what to state, by its name, and where.
@@ -20,7 +18,11 @@ def unstated(problem: str, *names: str) -> ModelError:
         problem: what was found, with the checkpoint it was found in.
         names: of the entries, any of which would settle it.
     """
-    return ModelError(f"{problem}; state {' or '.join(names)} {_PLACES}")
+    words = [f"--set model.{name}=VALUE" for name in names]
+    return ModelError(
+        f"{problem}; say it with {' or '.join(words)}, in the table [model] of run.toml, or in args.json "
+        "beside the checkpoints"
+    )
 
 
 def one_of(arguments: Arguments, name: str, allowed: tuple[str, ...], where: str) -> str | None:

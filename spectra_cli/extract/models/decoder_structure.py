@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.models.decoder_arguments import Stated
 from spectra_cli.extract.models.decoder_config import FLOAT32_EPS, DecoderConfig
 from spectra_cli.extract.models.decoder_values import ValueMix
 
 Shape = tuple[int, ...]
 
+_SIZES = ("n_layer", "n_embd", "vocab_size")
 _SHOWN = ("fused_qkv", "attn_proj_bias", "x0_mix", "value_mix", "unet")
 
 
@@ -23,6 +25,7 @@ class Seen:
     Attributes:
         shapes: name -> shape, names as in the paper's state dicts (`transformer.h.0.attn.c_q.weight`).
         arguments: `args` or `model_args`, and what the user states.
+        sources: of the header: what says each argument.
         where: the checkpoint, for messages and for the names of its folders.
         step: its label.
         tied: whether head and embedding hold the same values; None where the weights are unread.
@@ -37,6 +40,7 @@ class Seen:
     tied: bool | None = None
     value_weights: Mapping[int, float] = field(default_factory=dict)
     toy: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether there is such a tensor."""
@@ -104,8 +108,8 @@ def shown_by_tensors(seen: Seen) -> tuple[DecoderConfig, tuple[str, ...]]:
     return config, notices
 
 
-def check_stated(seen: Seen, shown: DecoderConfig) -> None:
-    """Nothing, if what is stated of the structure is what the tensors show.
+def check_stated(seen: Seen, stated: Stated, shown: DecoderConfig) -> None:
+    """Nothing, if what is stated of the structure is what the tensors show; of sizes, what the user states.
 
     Raises:
         ModelError: it is not; tensors cannot be overruled.
@@ -115,12 +119,17 @@ def check_stated(seen: Seen, shown: DecoderConfig) -> None:
         found["tied"] = shown.tied
     if shown.value_mix == "sparse":
         found["skip_attn_layer"] = min(shown.attention_free, default=None)
+    if shown.num_positions is not None:
+        found["pos"] = "learned"
+    elif stated.values.get("pos") == "learned":
+        found["pos"] = "rope"
+    found |= {name: getattr(shown, name) for name in _SIZES if name in stated.by_user}
     for name, value in found.items():
-        stated = seen.arguments.get(name)
-        if stated is not None and stated != value:
+        said = stated.values.get(name)
+        if said is not None and said != value:
             raise ModelError(
-                f"{seen.where}: {name} is {stated!r}, but its tensors are those of {name} = {value!r}; "
-                f"leave {name} out, or give the checkpoint that it describes"
+                f"{seen.where}: {name} is {said!r} by {stated.source(name)}, but its tensors are those of "
+                f"{name} = {value!r}; leave {name} out, or give the checkpoint that it describes"
             )
 
 

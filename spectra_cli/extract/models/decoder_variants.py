@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import islice
+from typing import Any, Literal
 
 import torch
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.models.decoder_arguments import Stated
 from spectra_cli.extract.models.decoder_head import SoftCapKind
 from spectra_cli.extract.models.decoder_rope import Direction, RopeKind
-from spectra_cli.extract.models.decoder_stated import Arguments, unstated
+from spectra_cli.extract.models.decoder_stated import unstated
 from spectra_cli.extract.models.decoder_windows import WindowSchedule
 
 MaskKind = Literal["causal", "token", "doc_token", "doc_token_block", "doc_block", "doc_block_long_short"]
@@ -97,9 +99,19 @@ _17 = replace(
 )
 _18 = replace(_17, name="variant 18 (attention scale)", attn_scale=0.12)
 _19 = replace(_18, name="variant 19 (sub learning rates)", softcap="sigmoid")
-_TOY_UNET = replace(_7, name="toy unet")
+# the toy runner takes the cap's constant, the window and the attention scale from its arguments
+_TOY_MIX = replace(_7, softcap_argument=True)
+_TOY_UNET = replace(_TOY_MIX, name="toy unet")
 _TOY_WINDOW = replace(
-    _7, name="toy fixed window", mask="token", schedule=WindowSchedule(rule="fixed", window=8)
+    _TOY_MIX,
+    name="toy fixed window",
+    mask="token",
+    schedule=WindowSchedule(
+        rule="fixed",
+        window=8,
+        fixed_by="inferred: the toy ablation's usual one, no argument states window_size; "
+        "--set model.window_tokens says otherwise",
+    ),
 )
 
 VARIANTS: Mapping[str, Variant] = {
@@ -122,6 +134,7 @@ VARIANTS: Mapping[str, Variant] = {
     "17": _17,
     "18": _18,
     "19": _19,
+    "toy value_mix": _TOY_MIX,
     "toy unet": _TOY_UNET,
     "toy fixed_window": _TOY_WINDOW,
     "toy attn_scale": replace(_TOY_WINDOW, name="toy attention scale", attn_scale=0.12),
@@ -145,6 +158,17 @@ _NAMES = (
     ("toy unet", r"unet"),
 )
 
+# The toy runner takes the architecture of the last of these that its `variant` names.
+_TOY_STAGES = (
+    ("baseline", "3"),
+    ("rope", "5"),
+    ("untie_embed", "6"),
+    ("value_mix", "toy value_mix"),
+    ("unet", "toy unet"),
+    ("fixed_window", "toy fixed_window"),
+    ("attn_scale", "toy attn_scale"),
+)
+
 # arguments that one trainer alone has (10's warm-up among 8, 9 and 10 only)
 _ARGUMENTS = (
     ("8", "max_device_batch_size"),
@@ -156,53 +180,103 @@ _ARGUMENTS = (
 )
 
 
-def find_variant(candidates: Sequence[str], arguments: Arguments, *, uri: str) -> tuple[str | None, str]:
-    """Which of several variants with the same tensors a checkpoint is, and what says so.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Which variant a checkpoint is, and what says so.
 
-    The user's `variant` settles it; else the run's name, the folders' names and telling arguments,
-    if they agree.
+    Attributes:
+        key: one of `VARIANTS`; None where nothing tells.
+        source: what says so; inferred: whether that is no statement but a name or a telling argument.
+        notices: what says otherwise and does not count.
+    """
 
-    Returns:
-        One of `candidates` and its evidence, "" if there is no doubt; None if nothing tells.
+    key: str | None
+    source: str = ""
+    inferred: bool = False
+    notices: tuple[str, ...] = ()
+
+
+def find_variant(candidates: Sequence[str], stated: Stated, *, uri: str, toy: bool = False) -> Found:
+    """Which of the variants with the checkpoint's tensors it is.
+
+    The user's `variant` settles it; then what the run's own files state (a variant, the name of the run or
+    its script, arguments that one trainer alone has); then the names of its folders.
 
     Raises:
-        ModelError: `variant` is none of the candidates, or the evidence contradicts itself.
+        ModelError: the user's `variant` is none of the candidates, or the files contradict themselves.
     """
+    notices: list[str] = []
+    if (said := stated.values.get("variant")) is not None:
+        source, key = stated.source("variant") or "", _key(said, candidates, toy=toy)
+        if key is not None:
+            return Found(key=key, source=source)
+        if "variant" in stated.by_user:
+            raise ModelError(
+                f"{uri}: variant is {said!r} by {source}; its tensors are those of {_or(candidates)}"
+            )
+        notices.append(f"variant is {said!r} by {source}; its tensors are those of {_or(candidates)}")
     if len(candidates) == 1:
-        return candidates[0], ""
-    stated = arguments.get("variant")
-    if stated is not None:
-        if str(stated) not in candidates:
-            raise ModelError(f"{uri}: variant is {stated!r}; its tensors are those of {_or(candidates)}")
-        return str(stated), ""
+        return Found(key=candidates[0], source="its tensors", notices=tuple(notices))
     found: dict[str, str] = {}
-    for name, value in (*_texts(arguments), *_folders(uri)):
-        variant = _named(value, candidates)
-        if variant is not None:
-            found.setdefault(variant, f"{name} {value!r}")
-    for variant, argument in _ARGUMENTS:
-        if variant in candidates and argument in arguments:
-            found.setdefault(variant, f"argument {argument}")
+    for name, value in _texts(stated.values):
+        if (key := _key(value, candidates, toy=toy)) is not None:
+            found.setdefault(key, f"{name} {value!r} in {stated.source(name)}")
+    for key, argument in _ARGUMENTS:
+        if key in candidates and argument in stated.values and argument not in stated.by_user:
+            found.setdefault(key, f"argument {argument} in {stated.source(argument)}")
     if len(found) > 1:
-        evidence = ", ".join(f"{variant} ({source})" for variant, source in found.items())
+        evidence = ", ".join(f"{key} ({source})" for key, source in found.items())
         raise unstated(f"{uri}: it seems to be more than one variant: {evidence}", "variant")
-    return next(iter(found.items()), (None, ""))
+    named = {key: part for part in _folders(uri) if (key := _named(part, candidates)) is not None}
+    if not found:
+        source = f"path {next(iter(named.values()))!r}" if named else ""
+        return Found(key=next(iter(named), None), source=source, inferred=True, notices=tuple(notices))
+    key, source = next(iter(found.items()))
+    for other, part in named.items():
+        if other != key:
+            notices.append(
+                f"variant {key} by {source}, and {other} by the path {part!r}: the former is taken"
+            )
+    return Found(key=key, source=source, inferred=True, notices=tuple(notices))
 
 
-def _texts(arguments: Arguments) -> list[tuple[str, str]]:
-    """Arguments that name a run, or a toy model's stages."""
-    names = ("wandb_run_name", "run_name", "model", "stack", "stages", "stage", "features")
+def _key(said: object, candidates: Sequence[str], *, toy: bool) -> str | None:
+    """The candidate that a statement means: its key, a name that a run goes by, or a stack of toy stages."""
+    text = str(said)
+    if text in candidates:
+        return text
+    if toy:
+        words = re.split(r"[+,\s]+", text)
+        latest = [key for stage, key in _TOY_STAGES if stage in words][-1:]
+        return latest[0] if latest and latest[0] in candidates else None
+    if text == "4s" and "5" in candidates:
+        return "5"
+    return _named(text, candidates)
+
+
+def names_early_variant(arguments: Mapping[str, Any], uri: str) -> bool:
+    """Whether a name of the run or of its folders says which of variants 4s, 5 and 6 it is."""
+    texts = (*(text for _, text in _texts(arguments)), str(arguments.get("variant", "")), uri)
+    return any(
+        re.search(r"(?<!\d)(?:4_run_rope|5_muon|6_untie_embed)|untie_embed|^(?:4s|5|6)$", t) for t in texts
+    )
+
+
+def _texts(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Arguments that name a run, its script, or a toy model's stages."""
+    names = (
+        *("wandb_run_name", "run_name", "model", "stack", "stages", "stage", "features"),
+        *("script", "trainer", "code", "code_version"),
+    )
     found = [(name, arguments.get(name)) for name in names]
     joined = [(name, "+".join(map(str, v)) if isinstance(v, (list, tuple)) else v) for name, v in found]
     return [(name, value) for name, value in joined if isinstance(value, str)]
 
 
-def _folders(uri: str) -> list[tuple[str, str]]:
+def _folders(uri: str) -> list[str]:
     """The innermost folder or file whose name names a variant at all."""
-    for part in reversed(re.split(r"[/\\]+", uri)):
-        if _named(part, tuple(VARIANTS)) is not None:
-            return [("path", part)]
-    return []
+    parts = reversed(re.split(r"[/\\]+", uri))
+    return list(islice((part for part in parts if _named(part, tuple(VARIANTS)) is not None), 1))
 
 
 def _named(text: str, candidates: Sequence[str]) -> str | None:
@@ -211,4 +285,4 @@ def _named(text: str, candidates: Sequence[str]) -> str | None:
 
 
 def _or(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + f" or {names[-1]}"
+    return ", ".join(names[:-1]) + (" or " if names[1:] else "") + names[-1]

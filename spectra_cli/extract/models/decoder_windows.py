@@ -25,13 +25,14 @@ class WindowSchedule:
     Attributes:
         rule: tokens: 64 floor((min + f (max - min)) / 64) tokens. blocks: max(1, floor(int(min + f (max -
             min)) / 128)) blocks. ceiling: ceil(1728 f / 128) blocks, within 1 and 14. fixed: `window`.
-        window: tokens, of a fixed one.
+        window: tokens, of a fixed one; fixed_by: what fixes it.
         warmup_steps: the trainer's default.
         by_epochs: whether the trainer knows `window_warmup_epochs`, which goes before steps.
     """
 
     rule: Literal["fixed", "tokens", "blocks", "ceiling"]
     window: int = 0
+    fixed_by: str = "fixed"
     warmup_steps: int = 0
     by_epochs: bool = False
 
@@ -43,11 +44,18 @@ class WindowSchedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A window in tokens or blocks, and where it comes from."""
+    """A window in tokens or blocks.
+
+    Attributes:
+        source: where it comes from; step: what a schedule was read at, None where there is none.
+        is_stated: whether it was stated as it is.
+    """
 
     size: int
     in_blocks: bool
     source: str
+    step: int | None = None
+    is_stated: bool = False
 
 
 def window_at(schedule: WindowSchedule, arguments: Arguments, *, step: int | None, where: str) -> Window:
@@ -62,7 +70,7 @@ def window_at(schedule: WindowSchedule, arguments: Arguments, *, step: int | Non
         ModelError: what the schedule needs is not known, or its numbers give no window.
     """
     if schedule.rule == "fixed":
-        return Window(size=schedule.window, in_blocks=False, source="fixed")
+        return Window(size=schedule.window, in_blocks=False, source=schedule.fixed_by)
     progress, source = _progress(schedule, arguments, step, where)
     if schedule.rule == "ceiling":
         size = min(max(math.ceil(_CEILING_SPAN * progress / _BLOCK), 1), _MOST_BLOCKS)
@@ -77,7 +85,7 @@ def window_at(schedule: WindowSchedule, arguments: Arguments, *, step: int | Non
             f"{where}: window_min and window_max give a window of {size} tokens at step {step}",
             "window_tokens",
         )
-    return Window(size=size, in_blocks=schedule.in_blocks, source=source)
+    return Window(size=size, in_blocks=schedule.in_blocks, source=source, step=step)
 
 
 def _progress(
@@ -102,14 +110,14 @@ def _progress(
         steps = number(arguments, "epoch_steps", 0, where) * number(
             arguments, "window_warmup_epochs", 0, where
         )
-        source = f"at step {step} of a warm-up over {epochs} epochs of {epoch_steps} steps"
+        source = f"a warm-up over {epochs} epochs of {epoch_steps} steps"
     elif arguments.get("window_warmup_steps") is not None:
         steps = number(arguments, "window_warmup_steps", 0, where)
-        source = f"at step {step} of a warm-up over {steps:g}"
+        source = f"a warm-up over {steps:g}"
     else:
         steps = schedule.warmup_steps
         source = (
-            f"at step {step} of a warm-up over {steps}, the trainer's default: no argument states "
-            "window_warmup_steps"
+            f"a warm-up over {steps}, the trainer's default: no argument states window_warmup_steps; "
+            "--set model.window_warmup_steps says otherwise"
         )
     return (min(step / steps, 1.0) if steps > 0 else 1.0), source

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
+from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
 from spectra_cli.extract.models.decoder import Decoder
 from spectra_cli.extract.models.decoder_inference import InferredDecoder, infer_decoder
@@ -21,12 +22,13 @@ from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
 
 _EMBEDDING, _HEAD = "transformer.wte.weight", "lm_head.weight"
 _TOY_EMBEDDING = "tok_embed.weight"
+# of the variants from 7 on, whose heads are never tied
+_LATE = "transformer.h.0.lambdas"
 _NO_ATTENTION = "this block has no attention"
 
 # nanoGPT stores its causal mask where fused attention was not available
 _MASK_BUFFER = re.compile(r"transformer\.h\.\d+\.attn\.bias")
 
-_MIX = re.compile(r"transformer\.h\.(\d+)\.attn\.mix")
 _TOY_NAMES = (
     (re.compile(r"^tok_embed\."), "transformer.wte."),
     (re.compile(r"^pos_embed$"), "transformer.wpe.weight"),
@@ -57,15 +59,15 @@ class NanoGPTFamily:
         tensors = header.tensors if state is None else state
         stored = _own_names(tensors, where)
         shapes = {name: _shape(name, tensors[own].shape) for name, own in stored.items()}
-        tied = _shares_storage(stored, header) if state is None else _holds_same_values(stored, state)
         inferred = infer_decoder(
             Seen(
                 shapes=shapes,
                 arguments=header.config,
                 where=where,
+                sources=header.sources,
                 step=header.ref.step,
-                tied=tied,
-                value_weights={} if state is None else _value_weights(stored, state),
+                tied=_is_tied(stored, header, state),
+                value_weights=header.value_weights,
                 toy=stored.get(_EMBEDDING) == _TOY_EMBEDDING,
             )
         )
@@ -114,24 +116,24 @@ def _shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return () if name.endswith(".attn.lamb") and tuple(shape) == (1,) else tuple(shape)
 
 
-def _value_weights(stored: Mapping[str, str], state: Mapping[str, Tensor]) -> dict[int, float]:
-    """Layer -> the weight of its value embedding, where there are such."""
-    layers = {int(m[1]): own for name, own in stored.items() if (m := _MIX.fullmatch(name))}
-    return {layer: float(state[own][1]) for layer, own in layers.items() if state[own].shape == (2,)}
+def _is_tied(
+    stored: Mapping[str, str], header: CheckpointHeader, state: Mapping[str, Tensor] | None
+) -> bool | None:
+    """Whether head and embedding are the same matrix, element for element; None where it does not matter.
 
-
-def _holds_same_values(stored: Mapping[str, str], state: Mapping[str, Tensor]) -> bool:
-    """Whether head and embedding are the same matrix, element for element; an absent head is."""
-    if _HEAD not in stored or _EMBEDDING not in stored:
-        return _HEAD not in stored
-    return torch.equal(state[stored[_HEAD]], state[stored[_EMBEDDING]])
-
-
-def _shares_storage(stored: Mapping[str, str], header: CheckpointHeader) -> bool | None:
-    """True where head and embedding are stored once; else None, since copies may hold equal values."""
+    Variants 4s, 5 and 6 differ in nothing else. An absent head is the embedding.
+    """
+    if _EMBEDDING not in stored or _LATE in stored:
+        return None
+    if _HEAD not in stored:
+        return True
+    head, embedding = stored[_HEAD], stored[_EMBEDDING]
+    if state is not None:
+        return same_content(state[head], state[embedding])
     sizes = {n: math.prod(t.shape) * t.dtype.itemsize for n, t in header.tensors.items()}
-    saved = sum(sizes.values()) - header.num_bytes
-    return True if _HEAD in stored and saved == sizes[stored[_HEAD]] else None
+    if sum(sizes.values()) - header.num_bytes == sizes[head]:
+        return True
+    return header.tensors[head] == header.tensors[embedding] and header.same_values(head, embedding)
 
 
 def _measurable(module: Decoder, family: str, inferred: InferredDecoder, stored: Mapping[str, str]) -> Model:
@@ -167,6 +169,7 @@ def _measurable(module: Decoder, family: str, inferred: InferredDecoder, stored:
         kernels=module.kernels,
         absent=absent,
         notices=inferred.notices,
+        facts=inferred.facts,
     )
 
 

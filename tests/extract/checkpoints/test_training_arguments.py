@@ -45,6 +45,24 @@ def test_stored_arguments_come_first(tmp_path):
     assert (found.values, found.file) == ({"n_head": 6, "out": "a/b"}, checkpoint)
 
 
+def test_run_config_and_hparams_count_where_args_says_nothing(tmp_path):
+    for name, values in {
+        "args.json": {"n_head": 6, "lr": 1},
+        "run_config.json": {"n_head": 8, "window_size": 3},
+        "hparams.json": {"window_size": 3, "attn_scale": 0.12},
+    }.items():
+        (tmp_path / name).write_text(json.dumps(values))
+    found = find_arguments(tmp_path / "checkpoints" / "ckpt.pt", None)
+    assert found.values == {"n_head": 6, "lr": 1, "window_size": 3, "attn_scale": 0.12}
+    assert found.file == tmp_path / "args.json"
+    assert {name: file.name for name, file in found.origins.items()} == {
+        "window_size": "run_config.json",
+        "attn_scale": "hparams.json",
+    }
+    assert [file.name for file in found.files] == ["args.json", "run_config.json", "hparams.json"]
+    assert found.notices == ("n_head is 6 by args.json, and 8 by run_config.json: the former is taken",)
+
+
 def test_no_arguments_and_damaged_arguments(tmp_path):
     folder = tmp_path / "run" / "checkpoints"
     folder.mkdir(parents=True)

@@ -33,6 +33,7 @@ def make_header(config: Mapping[str, Any], state: Mapping[str, Tensor], *, forma
         config=config,
         fingerprint="",
         num_bytes=sum({t.data_ptr(): t.nbytes for t in state.values()}.values()),
+        same_values=lambda one, other: torch.equal(state[one], state[other]),
     )
 
 

@@ -7,15 +7,17 @@ from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.decoder_inference import infer_decoder
 from spectra_cli.extract.models.decoder_masks import MaskRule
 from spectra_cli.extract.models.decoder_structure import Seen
+from spectra_cli.extract.protocols import Fact
 
 
 def shapes_of(state):
     return {n: tuple(t.shape) for n, t in state.items()}
 
 
-def infer(shapes, *, tied=True, where="/runs/a.pt", step=1000, values=None, toy=False, **arguments):
+def infer(shapes, *, tied=True, where="/runs/a.pt", step=1000, values=None, toy=False, by=None, **arguments):
     return infer_decoder(
         Seen(
+            sources={f"config.{name}": source for name, source in (by or {}).items()},
             shapes=shapes,
             arguments={"n_head": 4, **arguments},
             where=where,
@@ -82,7 +84,7 @@ def test_heads_are_looked_up_by_width_with_a_notice(decoder_state, width, heads)
 @pytest.mark.parametrize(("variant", "width"), [("3", 32), ("n", 768)])
 def test_unknown_heads_are_asked_for_by_name(decoder_state, variant, width):
     # nanoGPT has 12 heads at 768, the paper 6: no guess
-    with pytest.raises(ModelError, match=r"state n_head in args\.json"):
+    with pytest.raises(ModelError, match=r"--set model\.n_head=VALUE, .* args\.json"):
         infer(shapes_of(decoder_state(variant, num_layers=1, width=width)), n_head=None)
 
 
@@ -208,8 +210,14 @@ def test_folders_name_a_variant_too(group):
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        ("8", r"variants 8, 9, 10 .*state variant or all of mask in args\.json .* run\.toml"),
-        ("13", r"variants 13, .*19 .*variant or all of pos, rope_dir, mask, softcap, head, attn_scale in"),
+        (
+            "8",
+            r"variants 8, 9, 10 .*variant, or all of mask, would; say it with --set model\.variant=",
+        ),
+        (
+            "13",
+            r"variants 13, .*19 .*variant, or all of pos, rope_dir, mask, softcap, head, attn_scale, would",
+        ),
     ],
 )
 def test_a_variant_that_nothing_tells_is_asked_for(group, message):
@@ -226,7 +234,7 @@ def test_fields_can_stand_in_for_the_variant():
         "head": "plain",
         "attn_scale": "default",
     }
-    with pytest.raises(ModelError, match="state window_tokens"):
+    with pytest.raises(ModelError, match=r"--set model\.window_tokens="):
         infer(shapes_like("13", **BIG), **stated)
     config = infer(shapes_like("13", **BIG), **stated, window_blocks=5).config
     assert (config.rope, config.rope_dir, config.attn_scale, config.head) == ("truncated", "-", None, "plain")
@@ -261,22 +269,37 @@ def test_variant_9_has_the_paper_s_heads_whatever_its_arguments_say():
 MOVED = {layer: 0.5 + 0.1 * (layer < 4 or layer >= 8) for layer in range(12) if layer != 7}
 
 
-def test_the_reach_of_value_embeddings_shows_in_weights_that_moved():
+def test_the_reach_of_value_embeddings_shows_in_weights_that_stood_still():
     shapes = shapes_like("13", **BIG)
     shown = infer(shapes, variant="14", values=MOVED)
     assert shown.config.value_reach == 4
-    assert any("first and last 4 layers: their weights have moved" in n for n in shown.notices)
+    assert any("first and last 4 layers: attn.mix has moved" in n for n in shown.notices)
     assert infer(shapes, variant="14", values=MOVED, vte_endpoint_k=4).config.value_reach == 4
-    with pytest.raises(ModelError, match=r"vte_endpoint_k is 3, .* first and last 4 .*state value_reach"):
+    with pytest.raises(
+        ModelError, match=r"reach 3 layers by vte_endpoint_k in .*first and last 4 .*value_reach="
+    ):
         infer(shapes, variant="14", values=MOVED, vte_endpoint_k=3)
-    assert infer(shapes, variant="14", values=MOVED, value_reach=2).config.value_reach == 2
+    said = infer(shapes, variant="14", values=MOVED, value_reach=2, by={"value_reach": "--set"})
+    assert said.config.value_reach == 2
+    assert any("not 0.5 in layers 2, 3, 8, 9 too" in n for n in said.notices)
+
+
+@pytest.mark.parametrize("stated", [{}, {"vte_endpoint_k": 3}])
+def test_weights_that_moved_everywhere_show_no_reach(stated):
+    # weight decay moves all of them; the paper's d12 code fixes the reach at 3
+    values = {layer: 0.4 + 0.01 * layer for layer in MOVED}
+    inferred = infer(shapes_like("13", **BIG), variant="14", values=values, **stated)
+    assert inferred.config.value_reach == 3
+    assert any("not 0.5 in layers 3, 4, 5, 6, 8 too" in n for n in inferred.notices)
+    said = "vte_endpoint_k in its arguments" if stated else "inferred: the paper's code at 12 layers"
+    assert inferred.facts["value_reach"] == Fact(value="3", source=said)
 
 
 def test_an_untrained_reach_is_stated_or_the_paper_s():
     shapes, still = shapes_like("13", **BIG), dict.fromkeys(MOVED, 0.5)
     assumed = infer(shapes, variant="14", values=still)
     assert assumed.config.value_reach == 3
-    assert any("the paper's rule" in n for n in assumed.notices)
+    assert any("the paper's code at 12 layers; --set model.value_reach" in n for n in assumed.notices)
     assert infer(shapes, variant="14", values=still, vte_endpoint_k=5).config.value_reach == 5
     with pytest.raises(ModelError, match="reach 7 layers; expected 1 to 6"):
         infer(shapes, variant="14", value_reach=7)
@@ -288,15 +311,18 @@ def test_windows_follow_the_step_and_say_so():
     assert sizes == {0: 1, 1500: 7, 3000: 14, 9999: 14}
     notices = infer(shapes, variant="14", step=1500).notices
     assert any("window 7 blocks of 128 tokens, at step 1500 of a warm-up over 3000" in n for n in notices)
-    with pytest.raises(ModelError, match=r"grows with the step.*state window_tokens"):
+    with pytest.raises(ModelError, match=r"grows with the step.*--set model\.window_tokens="):
         infer(shapes, variant="14", step=None)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"variant": "12"}, "variant is '12'; its tensors are those of 13, 14"),
-        ({"adam_lr": 1, "wandb_run_name": "14_truncated_rope"}, "more than one variant: 14 .*state variant"),
+        ({"variant": "12"}, "; variant is '12' by its arguments; its tensors are those of 13, 14"),
+        (
+            {"adam_lr": 1, "wandb_run_name": "14_truncated_rope"},
+            r"more than one variant: 14 .*--set model\.variant=",
+        ),
         ({"variant": "14", "rope_dir": "minus"}, r"rope_dir is 'minus'; expected \+, -"),
         ({"variant": "14", "n_head": 16}, "heads are 2 wide, which truncated RoPE cannot halve"),
     ],
@@ -308,7 +334,9 @@ def test_contradictions_are_refused(arguments, message):
 
 @pytest.mark.parametrize(("name", "stated"), [("unet", False), ("value_mix", "none"), ("skip_attn_layer", 5)])
 def test_what_the_tensors_show_cannot_be_overruled(name, stated):
-    with pytest.raises(ModelError, match=rf"{name} is {stated!r}, but its tensors are those of {name} = "):
+    with pytest.raises(
+        ModelError, match=rf"{name} is {stated!r} by its arguments, but its tensors are those of {name} = "
+    ):
         infer(shapes_like("13", **BIG), tied=False, variant="14", **{name: stated})
     assert infer(shapes_like("13", **BIG), tied=False, variant="14", skip_attn_layer=7, unet=True)
 
@@ -319,7 +347,9 @@ def test_norms_that_no_tensor_shows_can_be_stated(decoder_state):
 
 
 def test_documents_need_an_end_of_text():
-    with pytest.raises(ModelError, match=r"vocabulary of 61 ids .*state eot \(an id, or none\)"):
+    with pytest.raises(
+        ModelError, match=r"vocabulary of 61 ids .*eot is an id, or none; .*--set model\.eot="
+    ):
         infer(shapes_like("11"))
     assert infer(shapes_like("11"), eot=3).config.mask.eot == 3
     assert infer(shapes_like("11"), eot="none").config.mask.eot is None
@@ -361,3 +391,98 @@ def test_epsilons_are_settings_and_the_assumed_one_is_said(decoder_state):
     stated = infer(shapes, qk_norm_eps=2.0**-7)
     assert stated.config.qk_norm_eps == 2.0**-7
     assert stated.notices == ()
+
+
+def test_what_the_user_says_wins_over_files_under_whatever_name():
+    shapes = shapes_like("8", **BIG)
+    files = {"n_heads": 2, "softcap": "tanh 20", "window_warmup_epochs": 1, "variant": "10"}
+    said = {"num_heads": 8, "lm_head_softcap": 15, "window_warmup_steps": 1000}
+    inferred = infer(
+        shapes,
+        **{"n_head": None, **files, **said},
+        by=dict.fromkeys(files, "args.json") | dict.fromkeys(said, "--set"),
+    )
+    config = inferred.config
+    assert (config.n_head, config.softcap_constant, config.mask.window_tokens) == (8, 15.0, 1792)
+    for lost in (
+        "n_heads 2 by args.json",
+        "softcap 'tanh 20' by args.json",
+        "window_warmup_epochs 1 by args.json",
+    ):
+        assert any(lost in n and "the former is taken" in n for n in inferred.notices), lost
+    facts = inferred.facts
+    assert facts["n_head"] == Fact(value="8", source="num_heads in --set")
+    assert facts["softcap"] == Fact(value="tanh 15", source="--set")
+    assert facts["window_tokens"].source == "a warm-up over 1000"
+    assert facts["variant"] == Fact(value="variant 10 (flex window)", source="args.json")
+    assert facts["norm_eps"].source == "the code of variant 10 (flex window)"
+
+
+def test_what_the_user_says_and_the_decoder_has_no_place_for_is_noticed(decoder_state):
+    said = {"window_tokens": 8, "rope_dir": "-", "value_reach": 3}
+    notices = infer(shapes_of(decoder_state("3")), **said, by=dict.fromkeys(said, "--set")).notices
+    assert [n for n in notices if "changes nothing" in n] == [
+        "rope_dir by --set changes nothing: its positions are learned",
+        "window_tokens by --set changes nothing: its mask is causal",
+        "value_reach by --set changes nothing: it has no sparse value embeddings",
+    ]
+    with pytest.raises(ModelError, match=r"n_layer is 3 by --set, but its tensors are those of n_layer = 2"):
+        infer(shapes_of(decoder_state("3")), n_layer=3, by={"n_layer": "--set"})
+    with pytest.raises(ModelError, match=r"variant 3 \(baseline\) has no soft cap.* --set model\.softcap="):
+        infer(shapes_of(decoder_state("3")), lm_head_softcap=15, by={"lm_head_softcap": "--set"})
+
+
+def test_variant_9_ignores_the_heads_of_its_arguments_and_not_the_user_s():
+    shapes = shapes_like("8", width=768, **BIG)
+    assert infer(shapes, variant="9", n_head=12, by={"n_head": "--set"}).config.n_head == 12
+
+
+@pytest.mark.parametrize(
+    ("stage", "window", "size", "scale", "expected"),
+    [
+        ("fixed_window", 16, 16, None, None),
+        ("fixed_window", 0, 1, None, None),  # a token sees at least itself
+        ("attn_scale", 4, 4, 0.25, 0.25),
+        ("attn_scale", 4, 4, None, None),  # null: the usual scale, not 0.12
+    ],
+)
+def test_a_toy_run_s_own_arguments_go_before_the_names_of_its_folders(stage, window, size, scale, expected):
+    inferred = infer(
+        shapes_like("8"),
+        toy=True,
+        where="/runs/toy__var-baseline+unet+fixed_window__win-8/a.pt",
+        n_head=None,
+        n_heads=2,
+        variant=f"baseline+unet+{stage}",
+        window_size=window,
+        attention_scale=scale,
+        lm_head_softcap=20.0,
+    )
+    assert inferred.config.mask == MaskRule(window_tokens=size)
+    assert (inferred.config.attn_scale, inferred.config.softcap_constant) == (expected, 20.0)
+    assert inferred.facts["window_tokens"] == Fact(value=str(size), source="window_size in its arguments")
+    assert not any("by its path" in n for n in inferred.notices)
+
+
+def test_a_toy_window_that_nothing_states_is_an_assumption_with_its_way_out():
+    inferred = infer(shapes_like("8"), toy=True, where="/runs/unet+fixed_window/a.pt")
+    assert inferred.config.mask == MaskRule(window_tokens=8)
+    assert any("8 tokens, inferred: " in n and "--set model.window_tokens" in n for n in inferred.notices)
+    assert any("toy fixed window by its path" in n and "--set model.variant" in n for n in inferred.notices)
+
+
+def test_a_norm_that_only_the_values_of_the_head_speak_for_is_said(decoder_state):
+    for variant, tied, words in (("4s", True, "no norm"), ("6", False, "a norm")):
+        shapes = shapes_of(decoder_state(variant))
+        notice = f"{words} after the embedding, "
+        assert any(n.startswith(notice) for n in infer(shapes, tied=tied).notices)
+        named = infer(shapes, tied=tied, wandb_run_name="6_untie_embed_gpt2").notices
+        assert not any("after the embedding" in n for n in named)
+
+
+def test_the_gelu_of_nanogpt_is_an_assumption(decoder_state):
+    shapes = shapes_of(decoder_state("n"))
+    assert any("--set model.activation=gelu_tanh" in n for n in infer(shapes).notices)
+    stated = infer(shapes, activation="gelu_tanh")
+    assert stated.config.activation == "gelu_tanh"
+    assert not any("activation" in n for n in stated.notices)

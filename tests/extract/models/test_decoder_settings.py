@@ -81,7 +81,7 @@ def test_stated_windows_are_counted_as_the_mask_counts():
     assert size("doc_token", "10", window_blocks=5) == 640
     with pytest.raises(ModelError, match="window_tokens is 600, but windows are counted in blocks of 128"):
         size("doc_block", "13", window_tokens=600)
-    with pytest.raises(ModelError, match=r"mask doc_token needs a window.*state window_tokens"):
+    with pytest.raises(ModelError, match=r"mask doc_token needs a window.*--set model\.window_tokens="):
         size("doc_token", "13")
     assert attention_window({}, VARIANTS["7"], "causal", step=None, where=WHERE) is None
 

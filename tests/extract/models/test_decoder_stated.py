@@ -41,6 +41,7 @@ def test_other_kinds_are_refused_by_name(read, value):
 def test_the_way_out_is_named():
     message = str(unstated("x.pt: nothing says how many heads", "n_head", "num_heads"))
     assert message == (
-        "x.pt: nothing says how many heads; state n_head or num_heads in args.json beside the checkpoints, "
-        "or under [model] in run.toml"
+        "x.pt: nothing says how many heads; say it with --set model.n_head=VALUE or "
+        "--set model.num_heads=VALUE, in the table [model] of run.toml, or in args.json "
+        "beside the checkpoints"
     )

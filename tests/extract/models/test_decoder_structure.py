@@ -1,6 +1,7 @@
 import pytest
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.models.decoder_arguments import settled
 from spectra_cli.extract.models.decoder_structure import Seen, check_stated, shown_by_tensors
 
 
@@ -63,8 +64,11 @@ def test_a_stated_tie_is_checked_once_the_weights_are_read(decoder_state):
     for tied, ok in ((None, True), (True, True), (False, False)):
         known = Seen(shapes=shapes, arguments={"tied": True}, where="x.pt", tied=tied)
         shown, _ = shown_by_tensors(known)
+        said = settled(known.arguments, {"config": "args.json"}, toy=False)
         if ok:
-            check_stated(known, shown)
+            check_stated(known, said, shown)
         else:
-            with pytest.raises(ModelError, match="tied is True, but its tensors are those of tied = False"):
-                check_stated(known, shown)
+            with pytest.raises(
+                ModelError, match=r"tied is True by args\.json, but its tensors are those of tied = False"
+            ):
+                check_stated(known, said, shown)

@@ -1,7 +1,15 @@
 import pytest
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.models.decoder_arguments import settled
 from spectra_cli.extract.models.decoder_variants import VARIANTS, find_variant
+
+
+def find(candidates, arguments, *, uri, by=None, toy=False):
+    """Key and source; `by`: what says the arguments, a file unless it is the user."""
+    sources = {"config": "args.json"} | {f"config.{name}": by for name in arguments if by}
+    return find_variant(candidates, settled(arguments, sources, toy=toy), uri=uri, toy=toy)
+
 
 SPARSE = ("13", "14", "15", "16", "16adj", "17", "18", "19")
 
@@ -74,33 +82,69 @@ def test_warm_ups_of_the_schedules():
     ],
 )
 def test_names_tell_variants(name, variant):
-    found, source = find_variant(SPARSE, {"wandb_run_name": name}, uri="/a.pt")
-    assert found == variant
-    assert source == ("" if variant is None else f"wandb_run_name {name!r}")
-    assert find_variant(SPARSE, {}, uri=f"/runs/{name}/checkpoints/a.pt")[0] == variant
+    found = find(SPARSE, {"wandb_run_name": name}, uri="/a.pt")
+    assert (found.key, found.inferred) == (variant, True)
+    assert found.source == ("" if variant is None else f"wandb_run_name {name!r} in args.json")
+    assert find(SPARSE, {}, uri=f"/runs/{name}/checkpoints/a.pt").key == variant
+    assert find(SPARSE, {"script": f"/code/{name}.py"}, uri="/a.pt").key == variant
 
 
 def test_the_innermost_folder_counts_and_other_groups_names_do_not():
-    assert find_variant(SPARSE, {}, uri="/14_truncated_rope/15_softcap/a.pt")[0] == "15"
+    assert find(SPARSE, {}, uri="/14_truncated_rope/15_softcap/a.pt").key == "15"
     # variant 11's default name says 10
-    assert find_variant(("8", "9", "10"), {"wandb_run_name": "10_vte_gpt2"}, uri="/a.pt") == (None, "")
+    assert find(("8", "9", "10"), {"wandb_run_name": "10_vte_gpt2"}, uri="/a.pt").key is None
 
 
-def test_telling_arguments():
+def test_telling_arguments_count_in_files_alone():
     arguments = {"window_warmup_steps": 3000, "adam_lr": 0.1}
-    assert find_variant(SPARSE, arguments, uri="/a.pt") == ("19", "argument adam_lr")
-    assert find_variant(("8", "9", "10"), {"window_warmup_steps": 1}, uri="/a.pt")[0] == "10"
+    found = find(SPARSE, arguments, uri="/a.pt")
+    assert (found.key, found.source) == ("19", "argument adam_lr in args.json")
+    assert find(("8", "9", "10"), {"window_warmup_steps": 1}, uri="/a.pt").key == "10"
+    assert find(("8", "9", "10"), {"window_warmup_steps": 1}, uri="/a.pt", by="--set").key is None
 
 
-def test_one_candidate_needs_no_evidence_and_a_stated_one_no_agreement():
-    assert find_variant(("7",), {"variant": "12"}, uri="/8_unet/a.pt") == ("7", "")
-    assert find_variant(SPARSE, {"variant": 17, "adam_lr": 1}, uri="/a.pt") == ("17", "")
+def test_a_stated_variant_needs_no_agreement():
+    found = find(SPARSE, {"variant": 17, "adam_lr": 1}, uri="/a.pt")
+    assert (found.key, found.source, found.inferred, found.notices) == ("17", "args.json", False, ())
+    assert find(SPARSE, {"variant": "14_truncated_rope"}, uri="/15_softcap/a.pt", by="--set").key == "14"
 
 
-def test_contradictions_are_errors():
+@pytest.mark.parametrize("candidates", [("7",), SPARSE])
+def test_a_variant_of_other_tensors_is_refused_from_the_user_and_noticed_in_a_file(candidates):
     with pytest.raises(
-        ModelError, match=r"14 \(wandb_run_name '14_truncated_rope'\), 15 \(path '15_softcap'\)"
+        ModelError, match=r"variant is '12' by --set; its tensors are those of (7|13, .* 18 or 19)"
     ):
-        find_variant(SPARSE, {"wandb_run_name": "14_truncated_rope"}, uri="/15_softcap/a.pt")
-    with pytest.raises(ModelError, match=r"variant is '20'; its tensors are those of 13, .* 18 or 19"):
-        find_variant(SPARSE, {"variant": "20"}, uri="/a.pt")
+        find(candidates, {"variant": "12"}, uri="/14_truncated_rope/a.pt", by="--set")
+    found = find(candidates, {"variant": "12"}, uri="/14_truncated_rope/a.pt")
+    assert found.key == ("7" if candidates == ("7",) else "14")
+    assert any("variant is '12' by args.json; its tensors are those of" in n for n in found.notices)
+
+
+def test_files_go_before_folders_and_contradictions_among_files_are_errors():
+    arguments = {"wandb_run_name": "14_truncated_rope"}
+    found = find(SPARSE, arguments, uri="/15_softcap/a.pt")
+    assert found.key == "14"
+    assert any("and 15 by the path '15_softcap': the former is taken" in n for n in found.notices)
+    with pytest.raises(
+        ModelError, match=r"14 \(wandb_run_name .*\), 19 \(argument adam_lr .*--set model\.variant="
+    ):
+        find(SPARSE, arguments | {"adam_lr": 0.1}, uri="/a.pt")
+
+
+@pytest.mark.parametrize(
+    ("stack", "key"),
+    [
+        ("baseline+rope+muon+untie_embed+value_mix+unet", "toy unet"),
+        ("baseline+unet+fixed_window+rope", "toy fixed_window"),
+        ("attn_scale+unet", "toy attn_scale"),
+        ("baseline+rope+value_mix", None),
+    ],
+)
+def test_the_toy_runner_takes_the_latest_stage_of_its_variant(stack, key):
+    toys = ("toy unet", "toy fixed_window", "toy attn_scale")
+    found = find(toys, {"variant": stack}, uri="/runs/var-baseline", toy=True)
+    assert found.key == key
+    assert any("its tensors are those of" in n for n in found.notices) == (key is None)
+    # the folder says fixed_window, the run's own file unet
+    if key is not None:
+        assert find(toys, {"variant": stack}, uri="/var-baseline+unet+fixed_window/a.pt", toy=True).key == key
