@@ -18,8 +18,8 @@ from spectra_cli.extract.protocols import TensorHeader
 
 _PREFIX = "base_model.model."
 _LORA = re.compile(
-    r"(?P<module>.+)\.lora_(?:(?P<embedding>embedding_)?(?P<role>[AB])(?P<of>\.weight|\.bias)?"
-    r"|magnitude_vector(?:\.weight)?)"
+    r"(?P<module>.+)\.lora_(?:(?P<embedding>embedding_)?(?P<role>[AB])(?:\.default)?(?P<of>\.weight|\.bias)?"
+    r"|magnitude_vector(?:\.default)?(?:\.weight)?)"
 )
 _WRAPPED = re.compile(r"\.base_layer(?=\.)|\.modules_to_save(?:\.default)?(?=\.)")
 # transformers' models whose blocks store weights (fan_in, fan_out): `Conv1D`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,17 +23,24 @@ from spectra_cli.extract.checkpoints.adapter_base import (
     name_of_base,
 )
 from spectra_cli.extract.checkpoints.adapter_config import ADAPTER_CONFIG, AdapterConfig, read_adapter_config
+from spectra_cli.extract.checkpoints.adapter_folders import (
+    ADAPTER_WEIGHTS,
+    every_adapter,
+    has_adapter_file,
+    home_of,
+    is_checkpoint_of_adapters,
+)
 from spectra_cli.extract.checkpoints.adapter_merge import merge, merged_headers, update_of
 from spectra_cli.extract.checkpoints.adapter_placement import Placement, is_embedding, listed, place
+from spectra_cli.extract.checkpoints.gathered import require_gathered
 from spectra_cli.extract.checkpoints.run_folder import find_run, step_notices, training_values
-from spectra_cli.extract.checkpoints.series import fingerprint, parse_step
+from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, read_trainer_state
 from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.weight_files import WeightFiles, open_tensors, read_headers
+from spectra_cli.extract.checkpoints.wrappers import unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader, WeightUpdate
 
-# In the order in which PEFT looks for them.
-ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 MARKER = "adapter"
 _FORMAT = "adapter"
 
@@ -43,21 +51,32 @@ class AdapterFormat:
     name = _FORMAT
     summary = (
         f"a folder with {ADAPTER_CONFIG} and {' or '.join(ADAPTER_WEIGHTS)} (LoRA, DoRA, rsLoRA), or a run "
-        "folder with such children; over the base model that it names, or that --base gives"
+        "folder with such children (checkpoint-500, checkpoint-500/adapter); over the base model that it "
+        "names, or that --base gives"
     )
 
     def find(self, path: str) -> AdapterSource | None:
         """The adapters in `path` or directly below it, None if there are none."""
+        folder = Path(os.path.abspath(path))
+        if is_checkpoint_of_adapters(folder):
+            ref = CheckpointRef(
+                run=folder.name, step=parse_step(folder.name), uri=str(folder), format=_FORMAT
+            )
+            refs, notices = every_adapter([ref])
+            return AdapterSource(run=folder.name, checkpoints=in_series_order(refs), notices=notices)
         found = find_run(
             path,
             format_name=_FORMAT,
             is_child=_is_child,
-            has_a_part=has_adapter_file,
+            has_a_part=_has_an_adapter,
             is_checkpoint=has_adapter_file,
         )
         if found is None:
             return None
-        return AdapterSource(run=found.run, checkpoints=found.checkpoints, notices=found.notices)
+        refs, notices = every_adapter(found.checkpoints)
+        return AdapterSource(
+            run=found.run, checkpoints=in_series_order(refs), notices=found.notices + notices
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +89,7 @@ class _Read:
     base: Base
     header: CheckpointHeader
     placement: Placement
+    removed: tuple[str, ...]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -109,9 +129,10 @@ class AdapterSource:
             UnsafePickleError: an `adapter_model.bin` that needs types outside the allow-list.
         """
         found, folder = self._read(ref), Path(ref.uri)
-        state = read_trainer_state(folder)
+        home = home_of(folder)
+        state = read_trainer_state(home)
         values, sources = training_values(state)
-        beside = [p for name in (ADAPTER_CONFIG, TRAINER_STATE) if (p := folder / name).is_file()]
+        beside = [p for p in (folder / ADAPTER_CONFIG, home / TRAINER_STATE) if p.is_file()]
         own = fingerprint(folder, [*found.weights.files, *beside])
         tensors = merged_headers(found.placement, found.tensors, found.header.tensors)
         return CheckpointHeader(
@@ -122,7 +143,7 @@ class AdapterSource:
             num_bytes=found.header.num_bytes + _grown(tensors, found.header.tensors),
             **values,
             sources={"config": found.base.ref.uri, "adapter": ADAPTER_CONFIG, **sources},
-            notices=(*self.notices, *_notices(found), *step_notices(ref, state)),
+            notices=(*self.notices, *_notices(found), *step_notices(replace(ref, uri=str(home)), state)),
             layout=found.header.named_as,
             base_uri=found.base.ref.uri,
             updates=partial(self._updates, found),
@@ -137,10 +158,10 @@ class AdapterSource:
             CheckpointError, UnsafePickleError: as `header`.
         """
         found = self._read(ref)
-        return merge(found.placement, open_tensors(found.weights), found.base.source.open(found.base.ref))
+        return merge(found.placement, _open(found.weights), found.base.source.open(found.base.ref))
 
     def _updates(self, found: _Read) -> dict[str, WeightUpdate]:
-        tensors = open_tensors(found.weights)
+        tensors = _open(found.weights)
         base: dict[str, Tensor] = {}
         if found.config.has_magnitudes:
             bare = replace(found.placement, adapted=())
@@ -151,7 +172,8 @@ class AdapterSource:
         folder = Path(ref.uri)
         config = read_adapter_config(folder)
         weights = _weights(folder)
-        tensors = read_headers(weights).tensors
+        tensors, removed = unwrapped(read_headers(weights).tensors)
+        require_gathered(tensors, where=str(folder))
         base = self._base_of(config)
         header = base.source.header(base.ref)
         model_type = str(header.config.get("model_type") or "")
@@ -163,6 +185,7 @@ class AdapterSource:
             base=base,
             header=header,
             placement=_still_tied(placement, weights),
+            removed=removed,
         )
 
     def _base_of(self, config: AdapterConfig) -> Base:
@@ -181,13 +204,17 @@ def _weights(folder: Path) -> WeightFiles:
     return WeightFiles(folder=folder, index=None, files=(present[0],), placed={}, notices=())
 
 
+def _open(weights: WeightFiles) -> dict[str, Tensor]:
+    return unwrapped(open_tensors(weights))[0]
+
+
 def _still_tied(placement: Placement, weights: WeightFiles) -> Placement:
     """Without the copy of a tied matrix, where the adapter does the same under both names: PEFT saves a
     resized embedding so, and adapts both under `ensure_weight_tying`.
     """
     if not placement.copies:
         return placement
-    tensors = open_tensors(weights)
+    tensors = _open(weights)
     same = {
         name
         for name, source in placement.copies.items()
@@ -247,7 +274,11 @@ def _notices(found: _Read) -> tuple[str, ...]:
     size = f"{len(placement.adapted)} matrices, rank {listed([str(rank) for rank in ranks]) or 'none'}"
     # The base's tokens are not the adapter's.
     of_base = [f"base: {notice}" for notice in found.header.notices if "tokens seen" not in notice]
-    notices = [*of_base, f"{config.method} adapter merged in float32 into {found.base.ref.uri}: {size}"]
+    notices = [
+        *of_base,
+        *found.removed,
+        f"{config.method} adapter merged in float32 into {found.base.ref.uri}: {size}",
+    ]
     if placement.replaced:
         notices.append(f"taken from the adapter whole: {listed(sorted(placement.replaced))}")
     if placement.copies:
@@ -265,6 +296,5 @@ def _is_child(folder: Path) -> bool:
     return parse_step(folder.name) is not None or has_adapter_file(folder)
 
 
-def has_adapter_file(folder: Path) -> bool:
-    """Whether any file of an adapter is there."""
-    return any((folder / name).is_file() for name in (ADAPTER_CONFIG, *ADAPTER_WEIGHTS))
+def _has_an_adapter(folder: Path) -> bool:
+    return has_adapter_file(folder) or is_checkpoint_of_adapters(folder)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.adapter_folders import adapters_inside, has_adapter_file
 from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES
 
 _CONVERTER = "zero_to_fp32.py"
@@ -36,6 +37,8 @@ class DeepSpeedFormat:
         if any(_has_weights(folder) for folder in (given, *children)) and not _converted(given, children):
             return
         for folder in (given, *children):
+            if has_adapter_file(folder) or adapters_inside(folder):
+                continue  # of a frozen base: what was trained lies beside the shards, whole
             if problem := deepspeed_problem(folder):
                 raise CheckpointError(problem)
 

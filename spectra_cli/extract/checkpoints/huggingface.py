@@ -13,6 +13,7 @@ from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.checkpoints.distributed_folder import distributed_payload
 from spectra_cli.extract.checkpoints.float8 import dequantised, with_float8_dequantised
+from spectra_cli.extract.checkpoints.gathered import require_gathered
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 from spectra_cli.extract.checkpoints.run_folder import FINAL, find_run, step_notices, training_values
 from spectra_cli.extract.checkpoints.series import fingerprint, parse_step
@@ -86,6 +87,7 @@ class HuggingFaceSource:
         weights = find_weights(folder)
         headers = read_headers(weights)
         tensors, removed = unwrapped(headers.tensors)
+        require_gathered(tensors, where=str(folder))
         described = with_float8_dequantised(tensors, config, headers.num_bytes, where=str(folder))
         state = read_trainer_state(folder)
         values, sources = training_values(state)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.gathered import require_gathered
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 from spectra_cli.extract.checkpoints.pickles import open_pickle
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order
@@ -103,6 +104,7 @@ class NanochatSource:
             )
         with open_pickle(file) as stored:
             state, removed = unwrapped(tensors_of(stored.content, file))
+        require_gathered({name: header_of(tensor) for name, tensor in state.items()}, where=str(file))
         batch = _batch_tokens(meta)
         loss = meta.get("val_loss")
         sources = {

@@ -26,6 +26,7 @@ from torch import Tensor
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.digest import same_content
+from spectra_cli.extract.checkpoints.gathered import require_gathered
 from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files
 from spectra_cli.extract.checkpoints.nanogpt_learning_rate import stored_learning_rate
 from spectra_cli.extract.checkpoints.nanogpt_losses import states_own_step, stored_losses
@@ -152,6 +153,7 @@ class NanoGPTSource:
                 "to it"
             )
         state, removed = unwrapped(payload.state, leading=_LEADING)
+        require_gathered({name: header_of(tensor) for name, tensor in state.items()}, where=str(file))
         arguments = _arguments(file, payload)
         batch = _tokens_per_step(file, payload, arguments)
         tokens, token_notices = _tokens(ref, payload, batch)

@@ -71,13 +71,23 @@ def find_run(
 def _ref(folder: Path, *, run: str, format_name: str, label: str = "") -> CheckpointRef:
     step = None if label == FINAL else parse_step(folder.name)
     if step is None:
-        # A damaged file must not hide the other checkpoints; `header` says what is wrong with it.
-        try:
-            state = read_trainer_state(folder)
-        except CheckpointError:
-            state = None
-        step = state.step if state else None
+        step = _stated_step(folder)
     return CheckpointRef(run=run, step=step, uri=str(folder), format=format_name, label=label)
+
+
+def training_step(folder: Path) -> int | None:
+    """The step of a checkpoint by its name, else by its trainer's account."""
+    named = parse_step(folder.name)
+    return _stated_step(folder) if named is None else named
+
+
+def _stated_step(folder: Path) -> int | None:
+    # A damaged file must not hide the other checkpoints; `header` says what is wrong with it.
+    try:
+        state = read_trainer_state(folder)
+    except CheckpointError:
+        state = None
+    return state.step if state else None
 
 
 def training_values(state: TrainerState | None) -> tuple[dict[str, Any], dict[str, str]]:

@@ -10,16 +10,27 @@ from spectra_cli.core.errors import CheckpointError
 Stored = TypeVar("Stored")
 
 COMPILE_AND_DDP = ("_orig_mod", "module")
-_ANYWHERE = ("_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+# of FSDP (its first form too), activation checkpointing, torch.compile, Lightning Fabric
+_ANYWHERE = (
+    "_fsdp_wrapped_module",
+    "_fpw_module",
+    "_checkpoint_wrapped_module",
+    "_orig_mod",
+    "_forward_module",
+)
+# what a wrapper may stand behind: the first part of a model, and of PEFT's names
+_ANCHORS = ("base_model", "model")
+# what torch.optim.swa_utils.AveragedModel keeps beside its `module`: how many models were averaged
+_COUNT = "n_averaged"
 
 
 def unwrapped(
     state: Mapping[str, Stored], *, leading: tuple[str, ...] = COMPILE_AND_DDP
 ) -> tuple[dict[str, Stored], tuple[str, ...]]:
-    """The state under its genuine names, and a notice that says what was taken off.
+    """The state under its genuine names, and notices that say what was taken off.
 
-    Leading components go in any order and as often as they occur; those of FSDP and activation
-    checkpointing, which no genuine name contains, go anywhere.
+    Leading components go in any order and as often as they occur, also behind `model` or PEFT's
+    `base_model.model`; those that no genuine name contains go anywhere.
 
     Args:
         state: stored name -> anything.
@@ -32,29 +43,39 @@ def unwrapped(
     ({'lm_head.weight': 0}, ('wrapper names removed from 1 of 1 tensors: _orig_mod, module',))
     """
     renamed: dict[str, Stored] = {}
+    stored_as: dict[str, str] = {}
     removed: set[str] = set()
     num_renamed = 0
     for name, value in state.items():
         genuine, taken = _split(name, leading)
         if genuine in renamed:
             raise CheckpointError(
-                f"two tensors are called {genuine!r} once wrapper names are removed; one is stored as "
-                f"{name!r}; expected one copy of the model"
+                f"two tensors are called {genuine!r} once wrapper names are removed, stored as "
+                f"{stored_as[genuine]!r} and {name!r}; expected one copy of the model: save the one that is "
+                "meant by itself"
             )
-        renamed[genuine] = value
+        renamed[genuine], stored_as[genuine] = value, name
         removed |= taken
         num_renamed += bool(taken)
-    if not removed:
-        return renamed, ()
-    names = ", ".join(sorted(removed))
-    return renamed, (f"wrapper names removed from {num_renamed} of {len(renamed)} tensors: {names}",)
+    notices: tuple[str, ...] = ()
+    if removed:
+        names = ", ".join(sorted(removed))
+        notices = (f"wrapper names removed from {num_renamed} of {len(renamed)} tensors: {names}",)
+    if len(renamed) > 1 and renamed.pop(_COUNT, None) is not None:
+        notices += (f"averaged weights (AveragedModel); their count {_COUNT} is no part of the model",)
+    return renamed, notices
 
 
 def _split(name: str, leading: tuple[str, ...]) -> tuple[str, set[str]]:
     components = name.split(".")
+    kept: list[str] = []
     start = 0
-    while start < len(components) - 1 and components[start] in (*leading, *_ANYWHERE):
+    while start < len(components) - 1:
+        part = components[start]
+        if part in _ANCHORS and part not in leading:
+            kept.append(part)
+        elif part not in (*leading, *_ANYWHERE):
+            break
         start += 1
-    kept = [part for part in components[start:] if part not in _ANYWHERE]
-    taken = set(components[:start]) | (set(components[start:]) & set(_ANYWHERE))
-    return ".".join(kept), taken
+    kept += [part for part in components[start:] if part not in _ANYWHERE]
+    return ".".join(kept), set(components) - set(kept)

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.extract.checkpoints.adapters import AdapterFormat
+from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.registry import find_family
 from tests.extract.writers.adapters import adapt, bare_gpt2, bare_llama, lora, randomise
@@ -303,3 +304,28 @@ def test_the_bare_format_reads_huggingface_bases(run):
     assert source.header(source.refs()[0]).named_as == "huggingface"
     assert AdapterFormat().find(str(run / "checkpoint-20" / "adapter_config.json")) is None
     assert AdapterFormat().find(str(run.parent)) is None
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda name: f"module.{name}",
+        lambda name: name.replace("base_model.model.", "base_model.model._orig_mod."),
+        lambda name: name.replace("layers.0.", "layers.0._checkpoint_wrapped_module."),
+        lambda name: name.replace(".weight", ".default.weight"),
+    ],
+)
+def test_names_that_wrappers_leave_on_an_adapter(tmp_path, wrapped):
+    adapt(bare_llama, lora(use_dora=True), tmp_path / "base", tmp_path / "plain")
+    weights = load_file(tmp_path / "plain" / "adapter_model.safetensors")
+    shutil.copytree(tmp_path / "plain", tmp_path / "wrapped")
+    renamed = {wrapped(name): tensor for name, tensor in weights.items()}
+    assert renamed.keys() != weights.keys()
+    save_file(renamed, tmp_path / "wrapped" / "adapter_model.safetensors")
+    states = []
+    for folder in ("plain", "wrapped"):
+        source = find_source(str(tmp_path / folder))
+        (ref,) = source.refs()
+        states.append(source.open(ref))
+        assert source.header(ref).updates().keys()
+    assert state_digest(states[0]) == state_digest(states[1])
