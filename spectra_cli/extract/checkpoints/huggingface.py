@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,9 @@ from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, Trainer
 from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.weight_files import (
     WEIGHT_NAMES,
+    WeightFiles,
     find_weights,
+    open_some,
     open_tensors,
     read_headers,
 )
@@ -108,7 +110,7 @@ class HuggingFaceSource:
                 *described.notices,
                 *self._step_notices(ref, state),
             ),
-            same_values=partial(_same_values, folder),
+            same_values=partial(_same_values, weights, unwrapped({n: n for n in headers.tensors})[0]),
         )
 
     @one_reading()
@@ -138,9 +140,11 @@ class HuggingFaceSource:
         return tuple(notices)
 
 
-def _same_values(folder: Path, one: str, other: str) -> bool:
-    state = unwrapped(open_tensors(find_weights(folder)))[0]
-    return same_content(state[one], state[other])
+def _same_values(weights: WeightFiles, stored: Mapping[str, str], one: str, other: str) -> bool:
+    names = stored[one], stored[other]
+    state = open_some(weights, names)
+    first, second = (state[name] for name in names)
+    return same_content(first, second)
 
 
 def _is_child(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,15 @@ def read_safetensors_header(path: Path) -> dict[str, TensorHeader]:
         return {name: placed.header for name, placed in _placed(file)[0].items()}
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, with room for the data taken once.
+def read_safetensors(path: Path, *, only: Collection[str] | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or only some of them, with room for the data taken once.
 
     Raises:
         CheckpointError: as `read_safetensors_header`, or truncated meanwhile.
     """
     with _opened(path) as file:
-        tensors, begin = _placed(file)
+        placed, begin = _placed(file)
+        tensors = {name: tensor for name, tensor in placed.items() if only is None or name in only}
         pages = Pages(file, begin, file.size - begin)
         pages.fill(Range(begin=tensor.begin, end=tensor.end) for tensor in tensors.values())
     return {name: _tensor(pages.content[t.begin : t.end], t.header) for name, t in tensors.items()}

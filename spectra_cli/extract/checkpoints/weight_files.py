@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -154,6 +154,24 @@ def open_tensors(weights: WeightFiles) -> dict[str, Tensor]:
         return state
 
     return _merged(weights, tensors)[0]
+
+
+def open_some(weights: WeightFiles, names: Collection[str]) -> dict[str, Tensor]:
+    """A few tensors as stored, and nothing else of the files read.
+
+    Raises:
+        CheckpointError, UnsafePickleError: as `read_headers`.
+    """
+    found: dict[str, Tensor] = {}
+    for path in weights.files:
+        if path.suffix == ".safetensors":
+            found |= read_safetensors(path, only=names)
+            continue
+        with open_pickle(path) as stored:
+            own = {name: t for name, t in tensors_of(stored.content, path).items() if name in names}
+            stored.read(own.values())
+        found |= own
+    return found
 
 
 def _merged(

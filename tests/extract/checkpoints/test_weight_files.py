@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
-from spectra_cli.extract.checkpoints.weight_files import find_weights, open_tensors, read_headers
+from spectra_cli.extract.checkpoints.weight_files import find_weights, open_some, open_tensors, read_headers
 
 
 @pytest.fixture
@@ -143,3 +143,15 @@ def test_a_link_to_itself_is_a_missing_shard(sharded):
     (sharded / "two.safetensors").symlink_to("two.safetensors")
     with pytest.raises(CheckpointError, match=r"1 of 2 shards.*two\.safetensors"):
         find_weights(sharded)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_some_tensors_and_no_others(tmp_path, form):
+    state = {name: torch.full((2, 3), float(number)) for number, name in enumerate("abc")}
+    if form == "bin":
+        torch.save(state, tmp_path / "pytorch_model.bin")
+    else:
+        save_file(state, tmp_path / "model.safetensors")
+    found = open_some(find_weights(tmp_path), ("a", "c"))
+    assert found.keys() == {"a", "c"}
+    assert all(torch.equal(tensor, state[name]) for name, tensor in found.items())
