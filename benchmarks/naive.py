@@ -2,8 +2,7 @@
 
 Every layer costs a forward pass from the embedding up to it, with float32 products on the host. Every
 (layer, matrix) costs one forward and backward pass a sequence, with that matrix alone asking for a
-gradient, a dense stack of all gradients, and a singular value decomposition on the CPU
-(specs/measurements.md, section K, rows 1 and 3).
+gradient, a dense stack of all gradients, and a singular value decomposition on the CPU.
 """
 
 from __future__ import annotations

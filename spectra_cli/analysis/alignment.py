@@ -1,6 +1,6 @@
 """At which points runs are compared: equal loss, step or tokens, and where each run stands there.
 
-Source: specs E1.
+See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

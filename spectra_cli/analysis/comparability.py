@@ -1,6 +1,6 @@
 """May two archives be compared? Only what was measured in the same way; every other way has a name.
 
-Source: specs section 0 (compare only if probe, normalisation, pooling, T, dtype and n agree).
+See docs/explanation/estimators.md (compare only if probe, normalisation, pooling, T, dtype and n agree).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Association of two numbers over runs, inside families: Pearson, Kendall, partial ranks, attenuation.
 
-Source: specs F5. Spearman's correlation with its permutation p-value is in `forecasting`.
+See docs/how-to/forecast-tokens.md. Spearman's correlation with its permutation p-value is in `forecasting`.
 """
 
 from __future__ import annotations

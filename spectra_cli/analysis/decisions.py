@@ -6,9 +6,10 @@ shown, never presumed: the 90 % interval of the difference must lie inside a mar
 between checkpoints may have got wrong counts against both: the difference is judged less that much, and the
 interval is as much wider.
 
-Source: specs E5, E6, with two changes. The threshold is that of the correction, not a fixed |z| >= 3: three
-standard errors would be found only half of the time. The probe floor is the standard error of an
-unpaired difference from the block jackknife, where the specs take ten random halves: the same number,
+See docs/explanation/comparing.md.
+The threshold is that of the correction, not a fixed |z| >= 3: three standard
+errors would be found only half of the time. The probe floor is the standard error of an
+unpaired difference from the block jackknife, not from ten random halves: the same number,
 with less scatter.
 """
 

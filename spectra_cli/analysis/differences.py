@@ -1,6 +1,6 @@
 """All differences of two runs at one aligned point: numbers, and distances between whole spectra.
 
-Source: specs E2, E3, E5, E6.
+See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

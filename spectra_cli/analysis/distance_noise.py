@@ -9,7 +9,7 @@ with S the jackknife covariance of the gaps and nu its degrees of freedom: a dis
 number is the t-test of that number.
 
 Source: G. Box (1954), "Some theorems on quadratic forms", Annals of Mathematical Statistics 25; h without
-the bias of few blocks: specs E5, E6 ask for the 95 % quantile, there from random halves of the probe.
+the bias of few blocks. See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Distances between two spectra of equal size: shape as a distribution over ranks, shape on a log scale.
 
 Eigenvalues come descending, (rank,) or (rows, rank) for several spectra at once; all functions work on
-the last axis. Source: specs E2, E3.
+the last axis. See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def log_spectral_distance(first: FloatArray, second: FloatArray, low: int, high:
 
 
 def head_movement(first: FloatArray, second: FloatArray, num_ranks: int = 10) -> FloatArray:
-    """Root mean square log ratio of the first `num_ranks` shares of the trace (HM of specs E3)."""
+    """Root mean square log ratio of the first `num_ranks` shares of the trace (head movement)."""
     ratio = _log_ratio(trace_normalised(first), trace_normalised(second), 1, num_ranks)
     movement: FloatArray = np.sqrt((ratio**2).mean(-1))
     return movement

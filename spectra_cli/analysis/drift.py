@@ -3,7 +3,7 @@
 Three pieces of evidence, each against what a random change of the same size would do, in units of how far
 chance scatters: how far the leading subspaces have turned, how much of the change lies inside them, and
 where its visible entries lie. Each votes on the principals, off them, or neither.
-Source: specs I1-I6; Zhu et al., arXiv 2511.08567 (the off-principal reading).
+See docs/how-to/measure-drift.md; Zhu et al., arXiv 2511.08567 (the off-principal reading).
 """
 
 from __future__ import annotations

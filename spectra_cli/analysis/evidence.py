@@ -6,7 +6,7 @@ if two of its statistics have (its one, where it has one); it is equal if in thr
 its statistics passed equivalence. Anything else is inconclusive, with the floor that was not beaten and the
 size of a probe that would decide.
 
-Source: specs G.
+See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

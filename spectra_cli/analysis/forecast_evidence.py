@@ -1,6 +1,6 @@
 """Does the early number forecast the tokens? Everything that is said about it, from one row a run.
 
-Source: specs F3, F5, F6.
+See docs/how-to/forecast-tokens.md.
 """
 
 from __future__ import annotations

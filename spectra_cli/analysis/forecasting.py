@@ -1,6 +1,6 @@
 """Does an early number of a run tell how many tokens it will need? Ranks, and leave-one-out regression.
 
-Source: specs F; prediction intervals: R. Foygel Barber, E. Candes, A. Ramdas and R. Tibshirani,
+See docs/how-to/forecast-tokens.md. Intervals: R. Foygel Barber, E. Candes, A. Ramdas and R. Tibshirani,
 "Predictive inference with the jackknife+", Annals of Statistics 49 (2021).
 """
 

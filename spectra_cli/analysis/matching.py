@@ -1,6 +1,6 @@
 """Where runs stand at equal loss, step or tokens: between which two checkpoints, and how far along.
 
-Source: specs E1.
+See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

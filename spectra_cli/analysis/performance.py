@@ -1,6 +1,6 @@
 """What an intervention is good for: tokens to equal loss, and throughput.
 
-Source: specs E1, G.
+See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Phases of training from effective rank and alpha over tokens: turning points of a noisy path.
 
-Source: specs H; the phases and their signs: arXiv 2509.23024; where an extreme may lie: S. Gupta, "On some
+See docs/how-to/find-phases.md.
+The phases and their signs: arXiv 2509.23024; where an extreme may lie: S. Gupta, "On some
 multiple decision (selection and ranking) rules", Technometrics 7 (1965).
 """
 

@@ -2,9 +2,9 @@
 
 Everything comes with its delete-one-block values, so that a difference of two points has the standard
 error of a single one. Where the runs are aligned on a loss that was measured on the same probe, that loss
-has the probe's noise too: without a block the point itself moves, and every number with it. Source: specs E1,
-with the bend of a number through a third checkpoint as what interpolation may have got wrong: the specs'
-distance to the nearer checkpoint is the slope of the number, which interpolation takes off.
+has the probe's noise too: without a block the point itself moves, and every number with it. See
+docs/explanation/comparing.md. What interpolation may have got wrong is the bend of a number through a third
+checkpoint, not the distance to the nearer one: that is the slope, which interpolation takes off.
 """
 
 from __future__ import annotations

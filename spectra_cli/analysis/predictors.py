@@ -1,4 +1,7 @@
-"""What a predictor adds to the baselines: leave-one-out errors side by side. Source: specs F5, F6."""
+"""What a predictor adds to the baselines: leave-one-out errors side by side.
+
+See docs/how-to/forecast-tokens.md.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum
 
 WEIGHT, CHANGE, ACTIVATION = "weight", "weight_drift", "activation_covariance"
 REFERENCE = "weight_reference"
-# Of the subspaces whose overlap with the last checkpoint's is followed (specs I5).
+# Of the subspaces whose overlap with the last checkpoint's is followed (docs/how-to/measure-drift.md).
 TRAJECTORY_RANK = 16
 
 

@@ -2,7 +2,7 @@
 
 Sizes (ranks, norms, noise scales) are compared by their logarithm and then called `log_...`: a difference
 is a ratio. Between models of different width the names end in `_frac` where ranks are taken relative to
-the width. Source: specs E2, E3, E6, G (R).
+the width. See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How far the leading subspaces of two models are apart, where their bases can be compared at all.
 
 Two models share a basis if they share an ancestor: the same run, or a checkpoint from which both started.
-An equal bulk says nothing about equal directions, nor the other way round. Source: specs E4.
+An equal bulk says nothing about equal directions, nor the other way round. See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Without it a difference is one between checkpoints. With it, a difference counts
 
 of k seeds, and equality asks that the interval, with the seeds' noise in it, lies inside the margin.
 
-Source: specs E5 (3), E6, with one change. The specs' 2 SD forgets that both runs have a seed, and how
+See docs/explanation/comparing.md, for why it is not 2 SD: that forgets that both runs have a seed, and how
 uncertain the SD of three seeds is: where sites move together, it lets three in ten seeds pass as a change
 (`tests/analysis/test_seed_noise.py`).
 """

@@ -1,7 +1,7 @@
 """Distances between two whole spectra, each with its standard error and its noise floor.
 
 The floor is the distance that two independent probes of this size stay below in 95 % of cases if the
-models' spectra are equal. Source: specs E2, E5; the noise of a norm: `distance_noise`.
+models' spectra are equal. See docs/explanation/comparing.md; the noise of a norm: `distance_noise`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 There are thousands: sites whose spectra are alike are worked out together.
 Dimensions in the descriptions: S sites, K ranks, B blocks of the probe, L of the loss.
 
-Source: specs E2; the noise of a norm: `distance_noise`.
+See docs/explanation/comparing.md; the noise of a norm: `distance_noise`.
 """
 
 from __future__ import annotations

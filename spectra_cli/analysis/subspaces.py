@@ -2,7 +2,7 @@
 
 Two subspaces are comparable only in one basis: the same run, or runs with a common ancestor.
 Subspaces are given by orthonormal vectors, one a row, in the order of their values: (k, d).
-Source: specs E4, I2.
+See docs/explanation/comparing.md.
 """
 
 from __future__ import annotations

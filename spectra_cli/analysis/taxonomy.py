@@ -4,7 +4,8 @@ Two kinds of evidence decide at one aligned point, the head of the activation sp
 tail is printed beside them. Execution-side asks for equality that was shown: what was not found, or not
 measured, is never taken as equal.
 
-Source: specs G; the taxonomy: "Spectral Lens", arXiv 2605.05683, with thresholds in units of the measured
+See docs/explanation/comparing.md.
+The taxonomy: "Spectral Lens", arXiv 2605.05683, with thresholds in units of the measured
 noise in place of quantiles of the analysed set.
 """
 

@@ -9,7 +9,8 @@ The interval `sqrt((t_scatter SE_scatter)^2 + (t_noise SE_noise)^2)` covers at l
 also with one degree of freedom; the scatter holds part of the measurement noise already, which widens it.
 What interpolation between checkpoints may have added to the slope widens it again, whatever the p-value.
 
-Source: specs E5, E6; the interval: S. K. Banerjee, "Approximate confidence interval for linear functions
+See docs/explanation/comparing.md.
+The interval: S. K. Banerjee, "Approximate confidence interval for linear functions
 of means of k populations when the population variances are not equal", Sankhya 22 (1960).
 """
 

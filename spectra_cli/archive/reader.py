@@ -153,7 +153,9 @@ def open_archive(path: Path) -> Archive:
         return archive
     if damaged:
         reasons = "; ".join(f"{part.path}: {part.reason}" for part in damaged)
-        raise ArchiveError(f"no archive at {path}, and none of its parts can be read: {reasons}. Scan again.")
+        raise ArchiveError(
+            f"no archive at {path}, and none of its parts can be read: {reasons.rstrip('.')}. Scan again."
+        )
     raise ArchiveError(f"no archive at {path}, and no parts beside it. Make one with `spectra scan`.")
 
 

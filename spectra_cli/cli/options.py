@@ -98,6 +98,8 @@ _MEASURES = {
     "updates": "weight_update",
 }
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+# A number without a unit below this forgot its unit: no model fits into it.
+_FEWEST_BYTES = 10**6
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
@@ -145,6 +147,8 @@ def memory_bytes(words: str | None) -> int | None:
 
     >>> memory_bytes("1.5GiB")
     1610612736
+    >>> memory_bytes("8000000000")
+    8000000000
     >>> memory_bytes("2GB")
     2000000000
     """
@@ -154,6 +158,8 @@ def memory_bytes(words: str | None) -> int | None:
     if match is None:
         raise UsageError(f"--memory {words}: expected a size such as 8GiB, 500MB or 8000000000")
     number, unit, binary = match.groups()
+    if not unit and float(number) < _FEWEST_BYTES:
+        raise UsageError(f"--memory {words}: {number} bytes hold no model; expected a unit too, as in 8GiB")
     base = _UNITS[unit.upper()]
     power = {1: 0, 10**3: 10, 10**6: 20, 10**9: 30, 10**12: 40}[base]
     return int(float(number) * (2**power if binary else base))

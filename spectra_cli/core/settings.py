@@ -25,7 +25,7 @@ PAPER_MATRICES = ("attn.o", "mlp.down", "attn.q", "attn.v")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanSettings:
-    """A scan's resolved configuration (specs/measurements.md, section 0.1).
+    """A scan's resolved configuration (docs/explanation/estimators.md).
 
     Attributes:
         preset: name of the preset that the others started from.

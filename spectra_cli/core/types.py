@@ -26,7 +26,7 @@ class SpectrumKind(StrEnum):
 
 
 class Status(StrEnum):
-    """Why a number is, or is not, there (specs/measurements.md, section 0).
+    """Why a number is, or is not, there (docs/explanation/estimators.md).
 
     The first group comes with a value, the second always with NaN.
     """
@@ -193,7 +193,7 @@ class Spectrum:
         zero_threshold: values at or below it are numerically zero: kept, excluded from fits.
         block_profile: (num_blocks, rank) float32 in *eigenvalue* units whatever the kind, or None:
             the variance that block b alone puts on the j-th principal direction of the whole
-            (specs/measurements.md D6b). Its mean over blocks, weighted by `block_sizes`, is the
+            (docs/explanation/estimators.md). Its mean over blocks, weighted by `block_sizes`, is the
             j-th eigenvalue.
         block_sizes: (num_blocks,) rows in each block; empty without a profile.
         vectors: leading directions, where the scan kept them and whoever read the archive asked for them.

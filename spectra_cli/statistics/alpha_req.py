@@ -1,4 +1,7 @@
-"""alpha-ReQ: a decay exponent that weighs early ranks more. Source: specs D8; arXiv 2509.23024."""
+"""alpha-ReQ: a decay exponent that weighs early ranks more. Source: arXiv 2509.23024.
+
+See docs/explanation/estimators.md.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ ALPHA_REQ_11_100 = Statistic(
     title="alpha-ReQ, ranks 11-100",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 11-100, fitted with weights 1/rank.",
-    source="Agrawal et al. 2022; ranks of the reptrix library, near those of arXiv 2509.23024; specs D8",
+    source="Agrawal et al. 2022; ranks of the reptrix library, near those of arXiv 2509.23024",
     measurements=(ACTIVATIONS,),
     function=_alpha_req,
     by_default=never,

@@ -3,7 +3,7 @@
 A matrix of independent entries of scale s has its singular values inside a known bulk; those above
 the cut carry structure, provided that the rest looks like the bulk at all, which is checked.
 Source: V. Marchenko and L. Pastur 1967; I. Johnstone, "On the distribution of the largest
-eigenvalue" (2001); specs C3.
+eigenvalue" (2001); docs/explanation/estimators.md.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ NUM_OUTLIERS = Statistic(
     title="singular values outside the bulk",
     unit="",
     summary="Singular values above the 99 % quantile of the largest one of a Marchenko-Pastur bulk.",
-    source="Johnstone 2001; specs C3",
+    source="Johnstone 2001",
     measurements=(WEIGHTS,),
     function=_num_outliers,
 )
@@ -163,7 +163,7 @@ MP_SOFTRANK = Statistic(
     title="bulk edge over largest value",
     unit="",
     summary="Squared edge of the Marchenko-Pastur bulk over the largest eigenvalue: 1 for pure noise.",
-    source="Martin and Mahoney 2021 (arXiv 1810.01075); specs C3",
+    source="Martin and Mahoney 2021 (arXiv 1810.01075)",
     measurements=(WEIGHTS,),
     function=_soft_rank,
 )

@@ -2,7 +2,8 @@
 
 Not the rank-decay exponent: `a = 1 + 1 / rank_decay_exponent`. A fit always returns a number, so its
 distance from the data is part of the result. Source: A. Clauset, C. Shalizi and M. Newman, "Power-law
-distributions in empirical data" (2009), eq. 3.1 and section 3.3; C. Martin and M. Mahoney; specs C4.
+distributions in empirical data" (2009), eq. 3.1 and section 3.3; C. Martin and M. Mahoney;
+docs/explanation/estimators.md.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ DENSITY_EXPONENT = Statistic(
     title="density exponent of the largest eigenvalues",
     unit="",
     summary="Exponent a of p(eigenvalue) ~ eigenvalue^-a by maximum likelihood; 1 + 1 / rank-decay exponent.",
-    source="Clauset, Shalizi and Newman 2009 (arXiv 0706.1062); specs C4",
+    source="Clauset, Shalizi and Newman 2009 (arXiv 0706.1062)",
     measurements=(WEIGHTS,),
     function=_density_exponent,
     by_default=never,  # a fit for every start: 40 ms at 768 values

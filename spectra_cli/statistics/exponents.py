@@ -1,7 +1,7 @@
 """Rank-decay exponents over named windows, and whether the samples suffice for them.
 
 Every exponent is one of eigenvalues. A window that does not fit is `unresolved`: it is never clipped.
-Source: specs A7, B6, D1 to D5; A. Clauset, C. Shalizi and M. Newman (2009) on what R^2 cannot show.
+See docs/explanation/estimators.md; A. Clauset, C. Shalizi and M. Newman (2009) on what R^2 cannot show.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _scaled_tail(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimat
 
 
 def _too_wide(spectrum: Spectrum, lo: int, hi: int) -> Estimate | None:
-    # hi <= n_eff / 4 (specs D3) follows: n_eff >= 4 width is asked of every tail.
+    # hi <= n_eff / 4 (docs/explanation/estimators.md) follows: n_eff >= 4 width is asked of every tail.
     if hi <= 0.6 * spectrum.ambient_dim:
         return None
     reason = f"ranks {lo}-{hi} are more than 0.6 of the {spectrum.ambient_dim} dimensions"
@@ -216,7 +216,7 @@ HEAD_EXPONENT_1_10 = Statistic(
     title="head exponent, ranks 1-10",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 1-10; doubling the first alone adds 0.22.",
-    source="Spectral Lens (arXiv 2605.05683); specs D2",
+    source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
     function=Stacked(partial(_head, lo=1, hi=10)),
 )
@@ -225,7 +225,7 @@ HEAD_EXPONENT_2_10 = Statistic(
     title="head exponent, ranks 2-10",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 2-10: the head without its first direction.",
-    source="specs D2",
+    source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
     function=Stacked(partial(_head, lo=2, hi=10)),
 )
@@ -234,7 +234,7 @@ TAIL_EXPONENT_30_150 = Statistic(
     title="tail exponent, ranks 30-150",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150, the paper's on language models.",
-    source="Spectral Lens (arXiv 2605.05683); specs D3",
+    source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
     function=Stacked(partial(_tail, lo=30, hi=150)),
     by_default=_shows_30_150,
@@ -244,7 +244,7 @@ TAIL_EXPONENT_50_200 = Statistic(
     title="tail exponent, ranks 50-200",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 50-200, the paper's on its toy task.",
-    source="Spectral Lens (arXiv 2605.05683); specs D3",
+    source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
     function=Stacked(partial(_tail, lo=50, hi=200)),
     by_default=never,
@@ -254,7 +254,7 @@ TAIL_EXPONENT_SCALED = Statistic(
     title="tail exponent, scaled by width",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150 of width 768, scaled to this width.",
-    source="specs D3",
+    source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS,),
     function=Stacked(_scaled_tail),
 )
@@ -263,7 +263,7 @@ TAIL_EXPONENT_SAMPLE_SCALED = Statistic(
     title="tail exponent, scaled by samples",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 0.06 n to 0.3 n of n gradient samples.",
-    source="specs B6",
+    source="docs/explanation/estimators.md, exponents",
     measurements=_GRADIENT_SPECTRA,
     function=Stacked(_sample_scaled_tail),
 )
@@ -275,7 +275,7 @@ N_EFF_OVER_D = Statistic(
         "min(n, 2 / (SE^2 S_xx)) / d: independent Gaussian rows that would scatter the tail exponent "
         "as much as the correlated tokens do. From 16 on (64 for exponents below 0.7) its bias is negligible."
     ),
-    source="specs A7",
+    source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS,),
     function=_effective_samples_per_dimension,
 )

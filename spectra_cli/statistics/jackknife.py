@@ -1,6 +1,6 @@
 """Standard errors from blocks of the probe: the delete-one-block jackknife.
 
-Source: specs D6 and D6b; unequal blocks: F. Busing, E. Meijer and R. van der Leeden, "Delete-m
+See docs/explanation/estimators.md; unequal blocks: F. Busing, E. Meijer and R. van der Leeden, "Delete-m
 jackknife for unequal m", Statistics and Computing 9 (1999), equations 5 to 7.
 """
 

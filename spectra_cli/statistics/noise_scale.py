@@ -3,7 +3,8 @@
     B_simple = tr(Sigma) / |G|^2
 
 Both come without bias from the Gram matrix of per-sequence gradients; their ratio is taken once, of
-sums, never averaged over ratios. Source: McCandlish et al. 2018 (arXiv 1812.06162), eq. 2.9; specs B7.
+sums, never averaged over ratios. Source: McCandlish et al. 2018 (arXiv 1812.06162), eq. 2.9;
+docs/explanation/estimators.md.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ GRADIENT_NOISE_SCALE = Definition(
         "Trace of the gradient covariance over the squared mean gradient, in sequences: far smaller "
         "batches are mostly noise, far larger ones waste. Standard error: that of its log, times itself."
     ),
-    source="McCandlish et al. 2018 (arXiv 1812.06162); specs B7",
+    source="McCandlish et al. 2018 (arXiv 1812.06162)",
 )
 
 Pair = tuple[Scalar, Scalar]

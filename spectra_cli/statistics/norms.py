@@ -1,4 +1,4 @@
-"""Norms and conditioning of a matrix from its singular values. Source: specs C2."""
+"""Norms and conditioning of a matrix from its singular values. See docs/explanation/estimators.md."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FROBENIUS_NORM = Statistic(
     title="Frobenius norm",
     unit="weight",
     summary="Square root of the sum of squared singular values, in the unit of the weights.",
-    source="specs C2",
+    source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
     function=Stacked(_frobenius),
 )
@@ -47,7 +47,7 @@ SPECTRAL_NORM = Statistic(
     title="spectral norm",
     unit="weight",
     summary="Largest singular value, in the unit of the weights.",
-    source="specs C2",
+    source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
     function=_spectral,
 )
@@ -56,7 +56,7 @@ CONDITION = Statistic(
     title="condition number",
     unit="",
     summary="Largest singular value over the smallest that is not numerically zero.",
-    source="specs C2",
+    source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
     function=_condition,
 )

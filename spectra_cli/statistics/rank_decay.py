@@ -1,6 +1,7 @@
 """The rank-decay exponent: how fast eigenvalues fall with rank, `lambda_j ~ j^-a`.
 
-Always an exponent of *eigenvalues*; that of the singular values is half of it. Source: specs D1, D4.
+Always an exponent of *eigenvalues*; that of the singular values is half of it.
+See docs/explanation/estimators.md.
 """
 
 from __future__ import annotations

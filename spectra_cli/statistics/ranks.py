@@ -1,4 +1,7 @@
-"""Effective ranks and shares: over how many directions the variance is spread. Source: specs D7."""
+"""Effective ranks and shares: over how many directions the variance is spread.
+
+See docs/explanation/estimators.md.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +137,7 @@ RANKME_COV = Statistic(
     title="RankMe of eigenvalues",
     unit="dimensions",
     summary="exp(-sum p ln p), p = eigenvalues over their sum: effective number of directions.",
-    source="Tracing the Representation Geometry (arXiv 2509.23024); specs D7",
+    source="Tracing the Representation Geometry (arXiv 2509.23024)",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
     function=Stacked(_rankme_cov),
 )
@@ -143,7 +146,7 @@ RANKME_SV = Statistic(
     title="RankMe of singular values",
     unit="dimensions",
     summary="exp(-sum q ln q), q = singular values over their sum; not comparable with rankme_cov.",
-    source="Garrido et al. 2023 (arXiv 2210.02885); specs D7",
+    source="Garrido et al. 2023 (arXiv 2210.02885)",
     measurements=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
     function=Stacked(_rankme_sv),
 )
@@ -152,7 +155,7 @@ PARTICIPATION_RATIO = Statistic(
     title="participation ratio",
     unit="dimensions",
     summary="(sum of eigenvalues)^2 / sum of squared eigenvalues.",
-    source="specs D7",
+    source="a standard definition",
     measurements=_ALL,
     function=_participation,
 )
@@ -161,7 +164,7 @@ STABLE_RANK = Statistic(
     title="stable rank",
     unit="dimensions",
     summary="Sum of eigenvalues over the largest; of a matrix, squared Frobenius over spectral norm.",
-    source="Rudelson and Vershynin 2007; specs C2, D7",
+    source="Rudelson and Vershynin 2007",
     measurements=_ALL,
     function=Stacked(_stable),
 )
@@ -170,7 +173,7 @@ TOP1_SHARE = Statistic(
     title="share of the first direction",
     unit="",
     summary="Largest eigenvalue over the sum of all.",
-    source="specs D2, D7",
+    source="a standard definition",
     measurements=_ALL,
     function=Stacked(partial(_top_share, k=1)),
 )
@@ -179,7 +182,7 @@ TOP10_SHARE = Statistic(
     title="share of the first 10 directions",
     unit="",
     summary="Sum of the 10 largest eigenvalues over the sum of all.",
-    source="specs D2, D7",
+    source="a standard definition",
     measurements=_ALL,
     function=Stacked(partial(_top_share, k=10)),
 )
@@ -188,7 +191,7 @@ TOP50_SHARE = Statistic(
     title="share of the first 50 directions",
     unit="",
     summary="Sum of the 50 largest eigenvalues over the sum of all.",
-    source="specs D7",
+    source="a standard definition",
     measurements=_ALL,
     function=Stacked(partial(_top_share, k=50)),
 )
@@ -197,7 +200,7 @@ RANK_90 = Statistic(
     title="directions with 90 % of the variance",
     unit="dimensions",
     summary="Fewest leading directions that hold 90 % of the variance (standard error: interpolated).",
-    source="specs D7",
+    source="a standard definition",
     measurements=_ALL,
     function=partial(_rank_at, share=0.90),
 )
@@ -206,7 +209,7 @@ RANK_99 = Statistic(
     title="directions with 99 % of the variance",
     unit="dimensions",
     summary="Fewest leading directions that hold 99 % of the variance (standard error: interpolated).",
-    source="specs D7",
+    source="a standard definition",
     measurements=_ALL,
     function=partial(_rank_at, share=0.99),
 )
@@ -215,7 +218,7 @@ SPECTRAL_ENTROPY_NORMALIZED = Statistic(
     title="normalised spectral entropy",
     unit="",
     summary="Entropy of the eigenvalues' shares over the log of their number: 1 if all are equal.",
-    source="specs D7",
+    source="a standard definition",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
     function=_normalized_entropy,
 )

@@ -17,7 +17,7 @@ GRADIENT_MATRIX = "gradient_matrix"
 WEIGHTS = "weight"
 WEIGHT_UPDATES = "weight_update"
 
-ZERO_TRACE = 1e-30  # specs section 0
+ZERO_TRACE = 1e-30  # docs/explanation/estimators.md
 LARGEST = 1e140  # its square, summed over any spectrum, is still finite
 
 
@@ -72,7 +72,7 @@ class Definition:
         title: a few words for a table's head.
         unit: empty for pure numbers.
         summary: formula and reading, in one or two sentences.
-        source: author, year; section of the specs.
+        source: author, year, or the page that defines it.
     """
 
     name: str

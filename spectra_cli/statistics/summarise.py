@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointSpectra, Scalar, Spectrum, StatisticValue, Status
 from spectra_cli.statistics.jackknife import scalar_standard_error, with_replicates
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE, noise_scales
@@ -78,6 +78,5 @@ def _check_names(names: Sequence[str], checkpoint: CheckpointSpectra) -> None:
     known = [*DEFINITIONS, *dict.fromkeys(s.name for s in checkpoint.scalars)]
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise UsageError(f"no statistic is called {name!r}{hint}. Known: {', '.join(known)}")
+            meant = did_you_mean(name, known)
+            raise UsageError(f"no statistic is called {name!r}{meant}. Known: {', '.join(known)}")

@@ -24,6 +24,7 @@ from spectra_cli.analysis.taxonomy import Taxonomy
 from spectra_cli.analysis.verdicts import relative_notes, verdict_lines
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.heap import kept_heap
+from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.workflows.batch_size_trend import BatchSizeTrend, batch_size_trend
 from spectra_cli.workflows.classified import loss_stderr, taxonomies, why_no_taxonomy
@@ -207,7 +208,8 @@ def _check(request: CompareRequest) -> None:
     known = known_names()
     unknown = [n for n in request.choice.statistics or () if plain_name(n) not in known]
     if unknown:
-        raise UsageError(f"nothing to compare is called {', '.join(unknown)}. Known: {', '.join(known)}")
+        named = ", ".join(f"{name}{did_you_mean(plain_name(name), known)}" for name in unknown)
+        raise UsageError(f"nothing to compare is called {named}. Known: {', '.join(known)}")
     ratio = request.throughput_ratio
     if ratio is not None and not 0.0 < ratio < math.inf:
         raise UsageError(f"--throughput-ratio {ratio:g}: expected a ratio above 0, 1 for equal throughput")

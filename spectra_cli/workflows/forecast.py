@@ -47,7 +47,7 @@ from spectra_cli.workflows.run_series import (
 )
 
 EARLY_SHARE = 0.2
-# Early checkpoints further apart than this are not of the same moment (specs F2).
+# Early checkpoints further apart than this are not of the same moment (docs/how-to/forecast-tokens.md).
 SAME_MOMENT = 0.02
 
 
@@ -279,10 +279,10 @@ def _about_predictions(rows: Sequence[RunRow], table: RunTable, unit: str) -> It
     for row in rows:
         wanted = row.outcome != EXCLUDED and (row.outcome != REACHED or row.role == "new")
         if wanted and row.prediction is None and fitted and row.family not in fitted:
-            yield (
-                f"{row.name}: no forecast, since no two known runs of its family, {row.family}, reached the "
-                "target; --family none takes all runs together"
-            )
+            reason = f"no two known runs of its family, {row.family}, reached the target"
+            if any(family != row.family for family in fitted):
+                reason += "; --family none takes all runs together"
+            yield f"{row.name}: no forecast, since {reason}"
         if row.outcome == CENSORED and row.prediction is not None and row.prediction.value < row.seen:
             predicted, seen = count(round(row.prediction.value)), count(round(row.seen))
             yield (

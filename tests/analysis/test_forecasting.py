@@ -1,4 +1,4 @@
-"""Forecasting against enumeration and the planted truths of specs F8."""
+"""Forecasting against enumeration and the planted truths."""
 
 import math
 from itertools import permutations

@@ -1,4 +1,4 @@
-"""Matching at equal loss against the closed forms of specs E7."""
+"""Matching at equal loss against the closed forms."""
 
 import numpy as np
 import pytest

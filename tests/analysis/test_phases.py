@@ -1,4 +1,4 @@
-"""Phases planted in noisy paths (specs H)."""
+"""Phases planted in noisy paths."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_three_planted_phases_and_their_boundaries():
         names = [s.name for s in found]
         near = [abs(s.last - where) <= 2 for s, where in zip(found, (3.9, 25.35), strict=False)]
         good += names == ["warmup", "entropy-seeking", "compression-seeking"] and all(near)
-    # specs H: at least 99 %; one standard error of 400 trials is 0.5 %
+    # at least 99 %; one standard error of 400 trials is 0.5 %
     assert good / TRIALS >= 0.985
 
 

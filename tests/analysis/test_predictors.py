@@ -1,4 +1,4 @@
-"""What the spectrum adds to the baselines, on planted tables (specs F8)."""
+"""What the spectrum adds to the baselines, on planted tables."""
 
 import math
 

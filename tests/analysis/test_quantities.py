@@ -62,7 +62,7 @@ def test_everything_known_is_a_statistic_the_noise_scale_or_a_distance():
     assert [is_distance(n) for n in ("jensen_shannon_frac", "rankme_cov")] == [True, False]
 
 
-def test_margins_are_those_of_the_specs():
+def test_margins_are_those_of_the_docs():
     assert [margin_of(n) for n in ("head_exponent_1_10", "log_rankme_cov", "top10_share")] == [
         0.05,
         0.05,

@@ -21,7 +21,7 @@ def test_runs_without_a_common_checkpoint_have_different_bases():
 
 
 def test_a_planted_rotation_of_one_direction(weight):
-    """O_k = 1 - sin^2 theta / k (specs E7)."""
+    """O_k = 1 - sin^2 theta / k."""
     d, theta = 32, 0.3
     values = 2.0 ** -np.arange(d)
     turned = np.eye(d)

@@ -77,7 +77,7 @@ def test_a_number_that_no_replicate_has_is_inconclusive():
 
 
 def test_another_seed_seldom_passes_for_a_change():
-    """Sites move together. Twice the standard deviation of three seeds (specs E6) is passed much oftener."""
+    """Sites move together. Twice the standard deviation of three seeds is passed much oftener."""
     trials = 2000
     generator = np.random.default_rng(0)
     ours = theirs = 0

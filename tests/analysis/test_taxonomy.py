@@ -1,4 +1,4 @@
-"""The table row by row, and the oracles of specs G on spectra with planted changes and known noise."""
+"""The table row by row, and the oracles on spectra with planted changes and known noise."""
 
 import math
 from dataclasses import replace

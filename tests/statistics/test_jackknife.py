@@ -127,7 +127,7 @@ def test_the_error_is_the_spread_over_fresh_samples(measured, block_sizes):
     for name in STATISTICS:
         ratio = np.sqrt(np.mean(np.square(errors[name]))) / np.std(values[name], ddof=1)
         # A spread over 200 draws is known to 1/sqrt(2 * 199) = 5 %, the mean of 200 squared errors with
-        # 15 degrees of freedom each to 1.3 %: 3 sigma is 16 %. Around 0.97-1.31, specs D6.
+        # 15 degrees of freedom each to 1.3 %: 3 sigma is 16 %.
         assert 0.97 * 0.84 <= ratio <= 1.31 * 1.16, (name, ratio)
 
 

@@ -38,7 +38,7 @@ def scalars_of(gradients, num_blocks=16, address="blocks.0.attn.q"):
 
 
 def regression_gradients(rng, num_samples=1600, width=20, slope=1.0, noise=2.0):
-    """g = x (x . Delta - epsilon), whose noise scale is known (specs B11 v)."""
+    """g = x (x . Delta - epsilon), whose noise scale is known."""
     delta = np.full(width, slope / np.sqrt(width))
     x = rng.standard_normal((num_samples, width))
     residual = x @ delta - noise * rng.standard_normal(num_samples)
@@ -74,7 +74,7 @@ def test_the_standard_error_is_the_spread_over_fresh_samples():
     draws = [noise_scales(scalars_of(regression_gradients(rng, 320, 5)[0]), step=0)[0] for _ in range(200)]
     spread = np.std([np.log(d.value) for d in draws], ddof=1)
     typical = np.sqrt(np.mean([d.details["log_stderr"] ** 2 for d in draws]))
-    # The spread is known to 5 %, a jackknife of a skewed ratio to somewhat less: specs D6 saw 0.97-1.31.
+    # The spread is known to 5 %, a jackknife of a skewed ratio to somewhat less.
     assert 0.97 * 0.84 <= typical / spread <= 1.31 * 1.16
 
 

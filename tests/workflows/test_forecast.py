@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.workflows.forecast import ForecastRequest, forecast
+from spectra_cli.workflows.forecast_rows import EXCLUDED, REACHED, RunRow, without_lonely
 
 STEPS = [0, 10, 20, 50, 100, 200, 500, 1000]
 
@@ -131,6 +133,36 @@ def test_families_are_compared_within(runs):
     )
     with pytest.raises(UsageError, match=r"--family optimizer.*recipe"):
         forecast(ForecastRequest(archives=names, family="optimizer"))
+
+
+def test_another_grouping_is_advised_only_where_the_grouping_is_the_reason():
+    def row(name, family, outcome=REACHED, reason=""):
+        return RunRow(
+            name=name,
+            path=Path(name),
+            role="known",
+            family=family,
+            outcome=outcome,
+            seen=1.0,
+            batch_tokens=math.nan,
+            learning_rate=math.nan,
+            reason=reason,
+        )
+
+    def reasons(*rows):
+        return [one.reason for one in without_lonely(rows)]
+
+    x = [row("a", "x"), row("b", "x")]
+    unusable = row("d", "y", EXCLUDED, "no early checkpoint")
+    assert (
+        reasons(*x, row("c", "y"))[-1]
+        == "the only usable run of family y; --family none ranks all runs together"
+    )
+    assert reasons(*x, row("c", "y"), unusable)[-2:] == [
+        "the only usable run of family y: 1 other of it left out, for the reasons beside them",
+        "no early checkpoint",
+    ]
+    assert reasons(row("c", "all")) == ["the only usable run of family all"]
 
 
 def test_batch_and_learning_rate_are_baselines_where_they_are_known(runs):

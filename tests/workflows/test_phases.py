@@ -1,4 +1,4 @@
-"""Phases of planted runs (specs H)."""
+"""Phases of planted runs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Spectrum of the centred covariance of the residual stream after each block.
 
-Source: specs A1-A10; Liu, Paquette & Sous, arXiv 2605.05683 (site and normalisation).
+See docs/explanation/estimators.md; Liu, Paquette & Sous, arXiv 2605.05683 (site and normalisation).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ class ShiftedSums:
     """Sums of `x - shift` and of its outer products, for rows that arrive in batches.
 
     The shift (a pilot mean) is taken off before the product is formed, so that a mean much larger
-    than the spread costs no digits (specs/measurements.md A9). Sums about the same shift add up.
+    than the spread costs no digits (docs/explanation/estimators.md). Sums about the same shift add up.
     """
 
     def __init__(self, shift: Tensor) -> None:

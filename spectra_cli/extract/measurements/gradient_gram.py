@@ -4,7 +4,7 @@ Row i of G is d(mean token loss of sequence i)/dW. Two spectra and the gradient 
 sums come out of one K: `gradient_covariance` (centred, eigenvalues of H K H / (n - 1)) and
 `gradient_matrix` (singular values of G as it is, the public protocol).
 
-Source: specs B1-B7; McCandlish et al., arXiv 1812.06162, appendix A (noise scale).
+See docs/explanation/estimators.md; McCandlish et al., arXiv 1812.06162, appendix A (noise scale).
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _spectrum(
     values = np.clip(raw[:rank], 0.0, None)
     n = len(raw)
     # Share of each eigenvector on each block's sequences, scaled so that the mean weighted by block
-    # sizes is the eigenvalue itself (specs D6b).
+    # sizes is the eigenvalue itself (docs/explanation/estimators.md).
     shares = members @ vectors[:, :rank].square().numpy()
     occupied = np.array(sizes, dtype=float)
     weights = np.divide(n, occupied, out=np.zeros_like(occupied), where=occupied > 0)
@@ -178,7 +178,7 @@ def _noise_sums(
     members: FloatArray,
     sizes: tuple[int, ...],
 ) -> tuple[Scalar, Scalar]:
-    """|G|^2 (unbiased) and tr Sigma of one matrix (specs B7), with their delete-one-block values.
+    """|G|^2 (unbiased) and tr Sigma of one matrix, with their delete-one-block values.
 
     `members` is (num_blocks, n): 1 where a sequence is of a block.
     """

@@ -2,7 +2,7 @@
 
 `D = W - W_0`, with the leading singular directions U_k, V_k of W_0. Everything here needs both weights
 entry by entry; rotation of subspaces does not, and is read from the archive later (`spectra drift`).
-Shape suffixes: O fan_out, I fan_in. Source: specs I3-I5.
+Shape suffixes: O fan_out, I fan_in. See docs/how-to/measure-drift.md.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _size_scalars(before: Tensor, after: Tensor, change: Tensor) -> Iterator[Nam
 
 
 def visible(before: Tensor, after: Tensor) -> Mask:
-    """Entries that differ once both weights are rounded to bfloat16 (specs I3)."""
+    """Entries that differ once both weights are rounded to bfloat16 (docs/how-to/measure-drift.md)."""
     return _differs(before.bfloat16().float(), after.bfloat16().float())
 
 
@@ -93,7 +93,7 @@ def ladder(num_vectors: int) -> tuple[int, ...]:
 
 
 def _energy_scalars(change: Tensor, principal: Principal, num_vectors: int) -> Iterator[Named]:
-    """`|U_k U_k^T D V_k V_k^T|_F^2 / |D|_F^2` along the ladder of ranks (specs I5)."""
+    """`|U_k U_k^T D V_k V_k^T|_F^2 / |D|_F^2` along the ladder of ranks (docs/how-to/measure-drift.md)."""
     squares = (principal.left.T @ change.numpy() @ principal.right) ** 2
     total = float((change**2).sum())
     for k in ladder(num_vectors):
@@ -127,7 +127,7 @@ def mask_lift(mask: Mask, moved: Mask) -> tuple[float, float]:
         Var |mask & moved| = n^2 |a|^2 |r|^2 / (m - 1) + m^2 |b|^2 |s|^2 / (n - 1)
                              + |c|^2 |t|^2 / ((m - 1)(n - 1))
 
-    (the specs sample 50 shuffles instead; this is what they estimate).
+    (what sampled shuffles would estimate).
 
     Args:
         mask, moved: (m, n).

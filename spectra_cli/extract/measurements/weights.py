@@ -1,4 +1,7 @@
-"""Singular values of weight matrices (specs C1), with leading vectors where the scan keeps them."""
+"""Singular values of weight matrices, with leading vectors where the scan keeps them.
+
+See docs/explanation/estimators.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The change of a weight since the reference: closed forms, and what chance does (specs I7)."""
+"""The change of a weight since the reference: closed forms, and what chance does."""
 
 import numpy as np
 import pytest

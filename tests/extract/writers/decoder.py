@@ -12,7 +12,7 @@ NUM_HEADS = 4
 
 
 def _blocks(num_layers: int, width: int, *, fused: bool, mlp: int) -> dict[str, tuple[int, ...]]:
-    """Block tensors of specs section 2.1, written out."""
+    """Block tensors of these decoders, written out."""
     attention = {"c_attn": (3 * width, width)} if fused else {f"c_{c}": (width, width) for c in "qkv"}
     shapes = {f"attn.{n}.weight": s for n, s in attention.items()}
     shapes |= {"attn.c_proj.weight": (width, width)}
