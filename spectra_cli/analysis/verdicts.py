@@ -9,7 +9,7 @@ from spectra_cli.analysis.decisions import FALSE_DISCOVERY_RATE
 from spectra_cli.analysis.differences import SiteDifference
 from spectra_cli.analysis.findings import Counts, Finding, counts, findings
 from spectra_cli.analysis.quantities import FRACTIONAL, is_distance, plain_name
-from spectra_cli.core.numbers import with_error
+from spectra_cli.core.numbers import target_words, with_error
 from spectra_cli.core.wording import component_words, measurement_words
 from spectra_cli.statistics.statistic import ACTIVATIONS
 
@@ -76,7 +76,7 @@ def _sentence(
     phrases = [_moved(one, f" in {other}" if i == 0 else "") for i, one in enumerate(kept)]
     left = len(found) - len(phrases)
     more = f" (and {left} more number{'s' * (left > 1)})" if left else ""
-    at = f"{axis} {_number(found[0].target)}"
+    at = f"{axis} {target_words(found[0].target, axis)}"
     beside = _elsewhere(kept, here, targets) + _head(found, here)
     return f"{where(found[0])}: {', '.join(phrases)}{more} at {at}{beside}"
 
@@ -151,10 +151,6 @@ def _moved(one: Finding, in_other: str) -> str:
 
 def _spaced(value: float, stderr: float) -> str:
     return with_error(value, stderr, digits=3).replace("±", " ± ")
-
-
-def _number(target: float) -> str:
-    return f"{target:.0f}" if target == round(target) else f"{target:.4f}"
 
 
 def _head(found: Sequence[Finding], here: Sequence[SiteDifference]) -> str:

@@ -24,6 +24,7 @@ from spectra_cli.cli import (
     validate,
 )
 from spectra_cli.core.errors import SpectraError
+from spectra_cli.render.neutral import for_terminal
 
 INTERRUPTED = 130
 # What typer's own errors are made of: click's, or those of the copy of click that it carries.
@@ -82,11 +83,12 @@ def main() -> NoReturn:
         code = _run()
         sys.stdout.flush()
     except SpectraError as error:
-        sys.stderr.write(f"spectra: {error}\n")
+        sys.stderr.write(f"spectra: {_harmless(str(error))}\n")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except _CommandLineError as error:
+        error.message = _harmless(error.message)
         error.show()
         code = error.exit_code
     except _ReaderLeft:
@@ -97,6 +99,12 @@ def main() -> NoReturn:
         sys.stderr.write("\nspectra: interrupted; run the same command again to continue where it stopped\n")
     gc.freeze()  # nor is there any to look for before the process ends
     sys.exit(code)
+
+
+def _harmless(message: str) -> str:
+    """A message in which no name acts on the terminal; what a line end in a name begins stands indented."""
+    first, *others = for_terminal(message, keep="\n").split("\n")
+    return "\n".join([first, *(each if each.startswith("  ") else f"  {each}" for each in others)])
 
 
 class _ReaderLeft(Exception):  # noqa: N818 - not an error

@@ -142,7 +142,7 @@ def print_comparison(comparison: Comparison, *, taxonomy: bool = False) -> None:
     )
     from spectra_cli.render.console import print_results
 
-    print_results(heading(comparison), alignment_table(comparison))
+    print_results(*heading(comparison), alignment_table(comparison))
     for pair in comparison.pairs:
         labels = taxonomy_tables if taxonomy else taxonomy_line
         print_results(*pair_tables(comparison, pair), *rotation_table(pair), *labels(comparison, pair))

@@ -22,11 +22,10 @@ def command(
     Two decoders, one trained with AdamW and one with Muon, in ordinary checkpoint folders to try the
     other commands on. The task is next-token prediction of modular arithmetic in bands.
     """
-    from rich.text import Text
-
     from spectra_cli.cli.show import print_summary
-    from spectra_cli.render.console import messages, print_results
+    from spectra_cli.render.console import print_results, say
     from spectra_cli.render.progress import scan_progress
+    from spectra_cli.render.table import line
     from spectra_cli.workflows.demo import RECIPES, demo
     from spectra_cli.workflows.scan import ScanProgress
     from spectra_cli.workflows.show import show
@@ -46,15 +45,14 @@ def command(
         runs = demo(output, training=training, scanning=scanning)
     for run in runs:
         print_summary(show(str(run.scan.archive)))
-        print_results(Text())
-    notes = messages()
-    notes.print("The folders are ordinary ones; go on with, for example:", markup=False)
+        print_results(line(""))
+    say("The folders are ordinary ones; go on with, for example:")
     first = runs[0]
     probe = first.folder / "probe.npy"
-    for line in (
+    for command_line in (
         f"spectra inspect {first.folder} --sequence-length 32",
         f"spectra scan {first.folder} --probe {probe} --sequence-length 32 --layers all",
         f"spectra show {first.scan.archive} --statistic rankme_cov,head_exponent_1_10",
         f"spectra show {first.scan.archive} --format csv",
     ):
-        notes.print(f"  {line}", markup=False)
+        say(f"  {command_line}")

@@ -59,7 +59,7 @@ def _print(document: Mapping[str, Any]) -> None:
 
     path = Path(document["archive"])
     shown = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-    print_results(drift.heading(document, shown), *drift.verdicts(document), drift.series_table(document))
+    print_results(*drift.heading(document, shown), *drift.verdicts(document), drift.series_table(document))
     against = "first" if any(p["against"] == "first" for p in document["pairs"]) else "previous"
     tables = [drift.kinds_table(document, against, place) for place in range(max(len(document["ranks"]), 1))]
     # of the larger subspaces the means only; --format csv and -k have the rest

@@ -102,21 +102,20 @@ def command(
         print_results(*inspection.model(document | {"matrices": _kinds(found)}))
         print_results(inspection.series(document["checkpoints"]), *inspection.findings(document))
         print_results(*inspection.plan(document))
-        if found.skipped:
-            print_results(skipped_lines(found.skipped))
+        print_results(*skipped_lines(found.skipped))
     _end_as_a_scan_would(found, skip_errors=skip_errors)
 
 
 def _end_as_a_scan_would(found: Inspection, *, skip_errors: bool) -> None:
     """The error or the exit code with which a scan of these checkpoints would end."""
-    from spectra_cli.render.console import messages
+    from spectra_cli.render.console import say
 
     refusal = found.refusal(skip_errors=skip_errors)
     if refusal is not None:
         sys.stdout.flush()
         raise refusal
     for ref, reason in found.failed:
-        messages().print(f"left out: {ref.key}: {reason}", markup=False)
+        say(f"left out: {ref.key}: {reason}")
     if found.failed:
         sys.exit(options.DONE_IN_PART)
 

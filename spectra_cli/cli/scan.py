@@ -60,7 +60,7 @@ def command(
     The same tokens run through each checkpoint; activation, gradient and weight spectra of all layers
     come out of one pass. A scan that was stopped continues when the same command runs again.
     """
-    from spectra_cli.render.console import messages
+    from spectra_cli.render.console import say
     from spectra_cli.render.progress import scan_progress
     from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
 
@@ -113,7 +113,7 @@ def command(
             interrupts.check()
             report(now.ref.key, now.number, now.count, now.activity, now.done, now.total)
 
-        result = scan(request, progress, lambda notice: messages().print(notice, markup=False))
+        result = scan(request, progress, say)
     _print_result(result, as_json=as_json)
     if result.failed:
         sys.exit(options.DONE_IN_PART)
@@ -121,15 +121,14 @@ def command(
 
 def _print_result(result: ScanResult, *, as_json: bool) -> None:
     from spectra_cli.cli.show import print_summary
-    from spectra_cli.render.console import messages
+    from spectra_cli.render.console import say
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.show import show
 
-    notes = messages()
     for ref, reason in result.failed:
-        notes.print(f"left out: {ref.key}: {reason}", markup=False)
+        say(f"left out: {ref.key}: {reason}")
     for notice in result.notices:
-        notes.print(notice, markup=False)
+        say(notice)
     if as_json:
         document = {
             "schema": "spectra.scan/1",
@@ -144,7 +143,4 @@ def _print_result(result: ScanResult, *, as_json: bool) -> None:
     summary = show(str(result.archive))
     print_summary(summary)
     kept = f", {len(result.kept)} kept from before" if result.kept else ""
-    notes.print(
-        f"{len(result.measured)} measured{kept}; archive: {result.archive}  (spectra show {result.archive})",
-        markup=False,
-    )
+    say(f"{len(result.measured)} measured{kept}; archive: {result.archive}  (spectra show {result.archive})")

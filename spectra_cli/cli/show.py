@@ -63,8 +63,6 @@ def _document(summary: ArchiveSummary, form: str) -> str:
 
 def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) -> None:
     """The tables of an archive on stdout."""
-    from rich.text import Text
-
     from spectra_cli.render.console import print_results
     from spectra_cli.render.summary import (
         checkpoint_tables,
@@ -73,9 +71,10 @@ def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) ->
         series_table,
         statistic_table,
     )
+    from spectra_cli.render.table import line
 
     checkpoints = _checkpoints(summary)
-    print_results(heading(_shown(summary.path), summary.provenance, checkpoints))
+    print_results(*heading(_shown(summary.path), summary.provenance, checkpoints))
     if summary.asked_for is not None:
         print_results(*(statistic_table(name, checkpoints) for name in summary.asked_for))
         return
@@ -84,7 +83,8 @@ def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) ->
         print_results(*checkpoint_tables(checkpoint, preset=summary.provenance.settings["preset"]))
     print_results(*notices(c.info for c in summary.series))
     if summary.num_parts:
-        print_results(Text(f"unfinished: {summary.num_parts} part file(s) wait beside the archive", "yellow"))
+        waiting = f"unfinished: {summary.num_parts} part file(s) wait beside the archive"
+        print_results(line(waiting, style="yellow"))
 
 
 def _shown(path: Path) -> str:

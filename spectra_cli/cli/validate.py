@@ -15,9 +15,8 @@ def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = F
     Structure, provenance, and that its spectra are spectra. Exit code 3 when anything in it breaks the
     format; warnings alone leave 0.
     """
-    from rich.text import Text
-
     from spectra_cli.render.console import print_results
+    from spectra_cli.render.table import line
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.validate import validate
 
@@ -35,8 +34,8 @@ def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = F
     else:
         for finding in findings:
             style = "red" if finding.severity == "error" else "yellow"
-            print_results(Text(f"{finding.severity}: {finding.where}: {finding.message}", style=style))
+            print_results(line(f"{finding.severity}: {finding.where}: {finding.message}", style=style))
         counts = f"{len(errors)} error(s), {len(findings) - len(errors)} warning(s)"
-        print_results(Text(f"{path} {'is not valid' if errors else 'is valid'}: {counts}"))
+        print_results(line(f"{path} {'is not valid' if errors else 'is valid'}: {counts}"))
     if errors:
         sys.exit(INVALID)

@@ -84,3 +84,12 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.2g} h"
+
+
+def target_words(target: float, axis: str = "loss") -> str:
+    """A target as a reader writes it: counts of steps and tokens whole, losses with four decimals.
+
+    >>> target_words(34406.4, "tokens"), target_words(3.2812), target_words(3.0)
+    ('34406', '3.2812', '3')
+    """
+    return f"{target:.0f}" if axis != "loss" or target == round(target) else f"{target:.4f}"

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
-from spectra_cli.core.numbers import count, with_error
+from spectra_cli.core.numbers import count, target_words, with_error
 from spectra_cli.core.wording import place_words, statistic_words
-from spectra_cli.render.console import WIDTH
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.taxonomy import taxonomy_overview, taxonomy_report
 from spectra_cli.render.tidy import finite
 from spectra_cli.render.trend import trend_report
@@ -24,7 +19,6 @@ if TYPE_CHECKING:
     from spectra_cli.workflows.compared_runs import Run
 
 MOST_ROWS = 15
-_MOST_RUNS = 5
 _LOSS = {
     "probe": "probe loss (measured by the scan on its probe)",
     "validation": "validation loss (as the training stack wrote it)",
@@ -32,17 +26,14 @@ _LOSS = {
 }
 
 
-def heading(comparison: Comparison) -> RenderableType:
+def heading(comparison: Comparison) -> Iterator[Line]:
     """Which runs are compared, and on what they are aligned."""
-    lines = Text()
     for letter, run in zip(_letters(len(comparison.runs)), comparison.runs, strict=True):
-        lines.append(f"{letter}  {run.name}", style="bold")
-        lines.append(f"  {_described(run)}\n")
+        yield line((f"{letter}  {run.name}", "bold"), f"  {_described(run)}", hang=3)
     alignment = comparison.alignment
-    lines.append(f"{_aligned(alignment)}; ± is one standard error")
+    yield line(f"{_aligned(alignment)}; ± is one standard error")
     for note in alignment.notes:
-        lines.append(f"\n{note}", style="yellow")
-    return lines
+        yield line(note, style="yellow")
 
 
 def _letters(number: int) -> list[str]:
@@ -64,30 +55,40 @@ def _aligned(alignment: Alignment) -> str:
     if alignment.is_matched:
         return f"matched on {what}"
     gap = max(point.gap for point in alignment.points)
-    unit = " nats" if alignment.loss is not None else ""
-    return f"compared near equal {what}: not matched, up to {gap:.4g}{unit} apart"
+    words = f"{gap:.4g} nats" if alignment.loss is not None else count(round(gap))
+    return f"compared near equal {what}: not matched, up to {words} apart"
 
 
-def alignment_table(comparison: Comparison) -> RenderableType:
+def alignment_table(comparison: Comparison) -> Table:
     """Between which checkpoints each run stands at each point, and how far from the nearer one."""
-    alignment, runs = comparison.alignment, comparison.runs[:_MOST_RUNS]
+    alignment, runs = comparison.alignment, comparison.runs
     unit = {"loss": "nats", "step": "steps"}.get(alignment.axis.value, alignment.axis.value)
-    table = plain_table()
-    table.add_column(f"{alignment.loss} loss" if alignment.loss is not None else alignment.axis.value)
-    for letter, run in zip(_letters(len(runs)), runs, strict=True):
-        table.add_column(f"{letter} {run.name}"[:18], no_wrap=True)
+    point_title = f"{alignment.loss} loss" if alignment.loss is not None else alignment.axis.value
     gaps = any(point.gap for point in alignment.points)
-    table.add_column(f"to the nearer\n({unit})", justify="right", no_wrap=True)
-    if gaps:
-        table.add_column(f"apart\n({unit})", justify="right", no_wrap=True)
+    rows = []
     for point in alignment.points:
         cells = [_between(run, point, place) for place, run in enumerate(runs)]
-        cells.append(f"{max(place.bracket.gap for place in point.places):.3g}")
-        table.add_row(target_words(point.target), *cells, *([f"{point.gap:.3g}"] if gaps else []))
-    left = len(comparison.runs) - len(runs)
-    notes = [Text(f"{left} more runs; --json has where they stand", style="dim")] if left else []
+        cells.append(_gap(max(place.bracket.gap for place in point.places), alignment.axis.value))
+        rows.append(
+            [
+                target_words(point.target, alignment.axis.value),
+                *cells,
+                *([_gap(point.gap, alignment.axis.value)] if gaps else []),
+            ]
+        )
     legend = "to the nearer: from the point to the nearer of its two checkpoints, in the run where it is most"
-    return titled("Aligned points: between which steps", table, Text(legend, style="dim"), *notes)
+    return Table(
+        title="Aligned points: between which steps",
+        columns=[
+            key(point_title),
+            *(words(f"{letter} {run.name}") for letter, run in zip(_letters(len(runs)), runs, strict=True)),
+            number(f"to the nearer\n({unit})"),
+            *[number(f"apart\n({unit})")] * gaps,
+        ],
+        rows=rows,
+        notes=[line(legend, style="dim")],
+        everything="--json",
+    )
 
 
 def _between(run: Run, point: AlignedPoint, place: int) -> str:
@@ -98,29 +99,35 @@ def _between(run: Run, point: AlignedPoint, place: int) -> str:
     return after if bracket.share == 1.0 else f"{before} - {after}"
 
 
-def target_words(target: float) -> str:
-    """A target as a reader writes it: counts in full, losses with four decimals."""
-    return f"{target:.0f}" if target == round(target) else f"{target:.4f}"
+def _gap(gap: float, axis: str) -> str:
+    return f"{gap:.3g}" if axis == "loss" else count(round(gap))
 
 
-def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
+def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[Line | Table]:
     """The verdict on one pair, its strongest differences, and what to know about them."""
     first, second = (comparison.runs[place].name for place in (pair.first, pair.second))
-    verdict = Text("\n".join(fill(f"- {line}", WIDTH, subsequent_indent="  ") for line in pair.verdict))
-    yield Group(Text(), Text(f"{second} against {first}", style="bold"), verdict)
-    for note in pair.notes:
-        yield Text(fill(note, WIDTH), style="yellow")
-    judged = [d for d in pair.differences if d.standing not in ("exact", "missing")]
-    if any(one.found.delta != 0.0 for one in judged):
+    yield line("")
+    yield line(f"{second} against {first}", style="bold")
+    yield from (line(f"- {sentence}", hang=2) for sentence in pair.verdict)
+    yield from (line(note, style="yellow") for note in pair.notes)
+    judged = _judged(pair)
+    if judged:
         above = any(one.is_different for one in judged)
         title = "Strongest differences" if above else "Largest differences; none counts as different"
-        legend = [Text(fill(_LEGEND, WIDTH), style="dim")] if pair is comparison.pairs[-1] else []
+        last = [other for other in comparison.pairs if _judged(other)][-1]
+        legend = [line(_LEGEND, style="dim")] if pair is last else []
         yield _differences(comparison, pair, judged, title, legend)
         return
     exact = [d for d in pair.differences if d.standing == "exact" and d.found.delta != 0.0]
     if exact:
         exact.sort(key=lambda one: -abs(one.found.delta) / one.found.margin)
         yield _differences(comparison, pair, exact, "Largest differences, exact: there is no noise floor", [])
+
+
+def _judged(pair: Pair) -> list[SiteDifference]:
+    """The differences that were held against a floor, if any is not nil."""
+    judged = [d for d in pair.differences if d.standing not in ("exact", "missing")]
+    return judged if any(one.found.delta != 0.0 for one in judged) else []
 
 
 _LEGEND = (
@@ -137,42 +144,44 @@ def _differences(
     pair: Pair,
     found: Sequence[SiteDifference],
     title: str,
-    legend: Sequence[RenderableType],
-) -> RenderableType:
+    legend: Sequence[Line],
+) -> Table:
     """Each number at the point at which it differs most, the strongest first."""
     by_place: dict[tuple[str, str, str], list[SiteDifference]] = {}
     for one in found:
         by_place.setdefault((one.measurement, one.site.address, one.statistic), []).append(one)
-    table = plain_table(gap=2)
-    for name in ("place", "number"):
-        table.add_column(name, overflow="fold")
     letters = _letters(len(comparison.runs))
     a, b = letters[pair.first], letters[pair.second]
     judged = found[0].standing != "exact"
-    for name in (f"at {comparison.alignment.axis.value}", a, b, f"{b} - {a}", *["floor"] * judged):
-        table.add_column(name, justify="right", no_wrap=True)
-    if judged:
-        table.add_column("≠ at", no_wrap=True)
     shown = list(by_place.values())[:MOST_ROWS]
-    for points in shown:
-        table.add_row(*_row(points))
     left = len(by_place) - len(shown)
-    more = [Text(f"{left} more numbers: --format csv, --json", style="dim")] if left else []
-    return titled(title, table, *more, *legend)
+    more = [line(f"{left} more numbers: --format csv, --json", style="dim")] if left else []
+    return Table(
+        title=title,
+        columns=[
+            key("place"),
+            key("number"),
+            *map(number, (f"at {comparison.alignment.axis.value}", a, b, f"{b} - {a}", *["floor"] * judged)),
+            *[words("≠ at")] * judged,
+        ],
+        rows=[_row(points, comparison.alignment.axis.value) for points in shown],
+        notes=[*more, *legend],
+        everything="--format csv",
+    )
 
 
-def taxonomy_line(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
+def taxonomy_line(comparison: Comparison, pair: Pair) -> Iterator[Line]:
     """The label at the last point, with its reason."""
     if pair.taxonomy:
         last = pair.taxonomy[-1]
-        at = f"{comparison.alignment.axis.value} {target_words(last.target)}"
-        line = (
+        at = target_named(comparison, last.target)
+        told = (
             f"taxonomy: {last.label} ({last.confidence}, at {at}): {last.reason}; --taxonomy has the evidence"
         )
-        yield Text(fill(line, WIDTH, subsequent_indent="  "))
+        yield line(told, hang=2)
 
 
-def taxonomy_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableType]:
+def taxonomy_tables(comparison: Comparison, pair: Pair) -> Iterator[Line | Table]:
     """The label at each point, and what it rests on at the last one."""
     if not pair.taxonomy:
         return
@@ -180,22 +189,17 @@ def taxonomy_tables(comparison: Comparison, pair: Pair) -> Iterator[RenderableTy
     if len(pair.taxonomy) > 1:
         yield taxonomy_overview(pair.taxonomy, axis)
     last = pair.taxonomy[-1]
-    yield from taxonomy_report(last, f"{axis} {target_words(last.target)}")
+    yield from taxonomy_report(last, target_named(comparison, last.target))
 
 
-def rotation_table(pair: Pair) -> Iterator[RenderableType]:
+def rotation_table(pair: Pair) -> Iterator[Line | Table]:
     """How far leading subspaces have turned, or why that cannot be said."""
     if pair.no_rotation:
-        yield Text(fill(f"rotation of leading subspaces: none shown: {pair.no_rotation}", WIDTH), style="dim")
+        yield line(f"rotation of leading subspaces: none shown: {pair.no_rotation}", style="dim")
         return
-    table = plain_table()
-    table.add_column("place", no_wrap=True)
-    for name in ("side", "k", "overlap", "chance", "mean angle", "largest"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
     shown = sorted(pair.rotations, key=lambda one: one.overlap)[:MOST_ROWS]
-    for one in shown:
-        table.add_row(
+    rows = [
+        [
             place_words(one.measurement, one.site),
             one.side,
             str(one.rank),
@@ -204,41 +208,59 @@ def rotation_table(pair: Pair) -> Iterator[RenderableType]:
             f"{one.mean_degrees:.2f}°",
             f"{one.max_degrees:.2f}°",
             "*" if one.reason else "",
-        )
+        ]
+        for one in shown
+    ]
     notes = [
-        Text(f"* {reason}", style="dim") for reason in dict.fromkeys(o.reason for o in shown if o.reason)
+        line(f"* {reason}", style="dim") for reason in dict.fromkeys(o.reason for o in shown if o.reason)
     ]
     left = len(pair.rotations) - len(shown)
-    more = [Text(f"{left} more: --json", style="dim")] if left else []
-    yield titled(
-        "Leading subspaces, most turned first (equal spectra say nothing about them)", table, *notes, *more
+    more = [line(f"{left} more: --json", style="dim")] if left else []
+    yield Table(
+        title="Leading subspaces, most turned first (equal spectra say nothing about them)",
+        columns=[
+            key("place"),
+            words("side"),
+            *map(number, ("k", "overlap", "chance", "mean angle", "largest")),
+            words(""),
+        ],
+        rows=rows,
+        notes=[*notes, *more],
+        everything="--json",
     )
 
 
-def trend_tables(comparison: Comparison) -> Iterator[RenderableType]:
+def target_named(comparison: Comparison, target: float) -> str:
+    """An aligned point in words: `loss 3.2812`, `tokens 34406`."""
+    axis = comparison.alignment.axis.value
+    return f"{axis} {target_words(target, axis)}"
+
+
+def trend_tables(comparison: Comparison) -> Iterator[Line | Table]:
     """The trend with batch size at the last point, or why there is none."""
     trend = comparison.trend
     if trend.reason:
-        yield Text(f"\nno trend with batch size: {trend.reason}", style="dim")
+        yield line("")
+        yield line(f"no trend with batch size: {trend.reason}", style="dim")
     if not trend.trends:
         return
-    axis, target = comparison.alignment.axis.value, comparison.alignment.points[-1].target
+    target = comparison.alignment.points[-1].target
     sizes = {run.name: run.batch_size_tokens or 0 for run in comparison.runs}
     here = [one for one in trend.trends if one.of.target == target]
-    yield from trend_report(here, sizes, f"{axis} {target_words(target)}", trend.caveats)
+    yield from trend_report(here, sizes, target_named(comparison, target), trend.caveats)
 
 
 _MARKS = {"different": "≠", "equal": "=", "inconclusive": "?"}
 
 
-def _row(points: Sequence[SiteDifference]) -> list[str]:
+def _row(points: Sequence[SiteDifference], axis: str) -> list[str]:
     """The number at the first of its points, and at how many it is different."""
     one = points[0]
     found = one.found
     cells = [
         place_words(one.measurement, one.site, one.other),
         statistic_words(one.statistic),
-        target_words(one.target),
+        target_words(one.target, axis),
         _plain(found.first),
         _plain(found.second),
         with_error(found.delta, found.stderr),

@@ -1,4 +1,4 @@
-"""Tables of the drift of an archive, 100 columns wide, from its JSON document."""
+"""Tables of the drift of an archive, from its JSON document."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import RenderableType
-from rich.text import Text
 
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, from_columns, line
 
 Document = Mapping[str, Any]
 _SHORT = {
@@ -22,35 +20,35 @@ _SHORT = {
 _WEIGHT = "weight"
 
 
-def heading(document: Document, shown_path: str) -> RenderableType:
+def heading(document: Document, shown_path: str) -> Iterator[Line]:
     """What was compared, and what the numbers are."""
     keys, kept = document["checkpoints"], document["num_vectors"]
-    text = Text()
-    text.append(shown_path, style="bold")
-    text.append(f"  {len(keys)} checkpoint{'s' * (len(keys) > 1)}, {keys[0]} to {keys[-1]}")
-    text.append(f"; reference {document['reference']}\n" if document["reference"] else "\n")
-    if kept:
-        text.append(f"{kept} vectors a spectrum; k = {', '.join(map(str, document['ranks']))}; ")
-    text.append("weights carry no sampling error: [..] are quartiles over matrices")
+    reference = f"; reference {document['reference']}" if document["reference"] else ""
+    yield line(
+        (shown_path, "bold"),
+        f"  {len(keys)} checkpoint{'s' * (len(keys) > 1)}, {keys[0]} to {keys[-1]}{reference}",
+    )
+    vectors = f"{kept} vectors a spectrum; k = {', '.join(map(str, document['ranks']))}; " if kept else ""
+    yield line(f"{vectors}weights carry no sampling error: [..] are quartiles over matrices")
     for notice in document["notices"]:
-        text.append(f"\n{notice}", style="yellow")
-    return text
+        yield line(notice, style="yellow")
 
 
-def verdicts(document: Document) -> Iterator[RenderableType]:
+def verdicts(document: Document) -> Iterator[Line]:
     """In words, for the last checkpoint against the first: one line a rank."""
     pair = _last(document, "first")
     if pair is None or not any(pair["readings"]):
         return
     for place, (asked, reading) in enumerate(zip(document["ranks"], pair["readings"], strict=True)):
         found = _weights_at(pair, place)
-        line = Text(f"{pair['before']} to {pair['after']}, k = {asked}: ")
-        line.append(str(reading), style="bold")
-        line.append(f" (of {len(found)} matrices: {_common(found)})")
-        yield line
+        yield line(
+            f"{pair['before']} to {pair['after']}, k = {asked}: ",
+            (str(reading), "bold"),
+            f" (of {len(found)} matrices: {_common(found)})",
+        )
 
 
-def series_table(document: Document) -> RenderableType:
+def series_table(document: Document) -> Table:
     """One row a checkpoint: means over matrices, against the first and the previous one."""
     of_last = {
         c["checkpoint"]: [site["overlap"] for site in c["sites"]]
@@ -75,10 +73,11 @@ def series_table(document: Document) -> RenderableType:
     k = f" at k = {document['ranks'][0]}" if document["ranks"] else ""
     rank = document["similarity"]["rank"]
     with_last = f"; overlap of the right subspaces at k = {rank}" if rank else ""
-    return titled(f"Weights over the series: means over matrices{k}{with_last}", _table(columns))
+    title = f"Weights over the series: means over matrices{k}{with_last}"
+    return _table(columns, title, keys_are_numbers=True)
 
 
-def kinds_table(document: Document, against: str, place: int) -> RenderableType | None:
+def kinds_table(document: Document, against: str, place: int) -> Table | None:
     """The last pair by kind of matrix: means and quartiles over layers."""
     pair = _last(document, against)
     if pair is None or not _weights_at(pair, place):
@@ -98,10 +97,10 @@ def kinds_table(document: Document, against: str, place: int) -> RenderableType 
         "reading": [_common(found) for _, found in rows],
     }
     title = f"{pair['after']} against {pair['before']}{_at_k(document, place)}: mean [quartiles] by matrix"
-    return titled(title, _table(columns), *_zeros(pair))
+    return _table(columns, title, *_zeros(pair))
 
 
-def matrices_table(document: Document, against: str, place: int) -> RenderableType | None:
+def matrices_table(document: Document, against: str, place: int) -> Table | None:
     """The last pair, one row a matrix, with the evidence and the scatter of chance behind each reading."""
     pair = _last(document, against)
     found = [] if pair is None else _weights_at(pair, place)
@@ -119,7 +118,7 @@ def matrices_table(document: Document, against: str, place: int) -> RenderableTy
         columns["on small\nlift"] = [_with_noise(s["mask_lift_small"]) for s, _ in found]
         columns["reading"] = [_SHORT[r["reading"]] for _, r in found]
     title = f"{pair['after']} against {pair['before']}{_at_k(document, place)}: every matrix"
-    return titled(title, _table(columns), *_notes(document, place, [r for _, r in found]))
+    return _table(columns, title, *_notes(document, place, [r for _, r in found]))
 
 
 def _at_k(document: Document, place: int) -> str:
@@ -130,16 +129,16 @@ def _cut(rank: Mapping[str, Any]) -> str:
     return f"{rank['rank']}{'' if rank['status'] == 'ok' else '*'}"
 
 
-def _zeros(pair: Mapping[str, Any]) -> Iterator[Text]:
+def _zeros(pair: Mapping[str, Any]) -> Iterator[Line]:
     """Which weights have no direction to turn."""
     sites = [s["site"] for s in pair["sites"] if s["measurement"] == _WEIGHT and s["spectral_shift"] is None]
     if sites:
         named = ", ".join(site.removeprefix("blocks.") for site in sites[:4])
-        more = f" and {len(sites) - 4} more" if len(sites) > 4 else ""
-        yield Text(f"zero at {pair['before']}, so without directions: {named}{more}", style="dim")
+        more = f" and {len(sites) - 4} more (--json names them)" if len(sites) > 4 else ""
+        yield line(f"zero at {pair['before']}, so without directions: {named}{more}", style="dim")
 
 
-def activations_table(document: Document, against: str, place: int) -> RenderableType | None:
+def activations_table(document: Document, against: str, place: int) -> Table | None:
     """The last pair's activations: how far their leading directions turned, and what sampling alone does."""
     pair = _last(document, against)
     sites = [] if pair is None else [s for s in pair["sites"] if s["measurement"] != _WEIGHT]
@@ -157,59 +156,64 @@ def activations_table(document: Document, against: str, place: int) -> Renderabl
         "largest\nangle (°)": [_degrees(r["right"]["max_degrees"]) for _, r in found],
     }
     title = f"{pair['after']} against {pair['before']}{_at_k(document, place)}: activations"
-    note = Text(
-        "turned is 1 - overlap; sampling turns: the same between two independent probes, if all rows were\n"
+    note = line(
+        "turned is 1 - overlap; sampling turns: the same between two independent probes, if all rows were "
         "independent (tokens of a sequence are not): another probe may not show a turning below it",
         style="dim",
     )
-    return titled(title, _table(columns), note, *_cut_notes(document, place, [r for _, r in found]))
+    return _table(columns, title, note, *_cut_notes(document, place, [r for _, r in found]))
 
 
-def _notes(document: Document, place: int, ranks: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+def _notes(document: Document, place: int, ranks: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
     """How to read the columns, and what limits them."""
     if not document["ranks"]:
         return
     yield from _cut_notes(document, place, ranks)
-    yield Text(
-        "left, right: mean principal angles of the singular subspaces; no error: nothing is sampled", "dim"
+    yield line(
+        "left, right: mean principal angles of the singular subspaces; no error: nothing is sampled",
+        style="dim",
     )
     if any(rank["reading"] for rank in ranks):
-        yield Text(
-            "lifts: over chance, ± its scatter by chance. turning: than by a random change of this size;\n"
-            "energy: of the change inside both subspaces; on princ., on small: visible entries on large\n"
+        yield line(
+            "lifts: over chance, ± its scatter by chance. turning: than by a random change of this size; "
+            "energy: of the change inside both subspaces; on princ., on small: visible entries on large "
             "entries of the principal part, and on small weights",
             style="dim",
         )
     if all(rank["rotation_lift"] is None for rank in ranks) and any(rank["reading"] for rank in ranks):
-        yield Text("no turning lift: the change is too large, or the gap too narrow, to tell chance", "dim")
+        yield line(
+            "no turning lift: the change is too large, or the gap too narrow, to tell chance", style="dim"
+        )
     if any(rank["reading"] for rank in ranks) and all(rank["energy_lift"] is None for rank in ranks):
-        yield Text("no energy lift: it is kept at powers of two and at the number of vectors", style="dim")
+        yield line("no energy lift: it is kept at powers of two and at the number of vectors", style="dim")
 
 
-def _cut_notes(document: Document, place: int, ranks: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+def _cut_notes(document: Document, place: int, ranks: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
     asked = document["ranks"][place]
     moved = sum(rank["rank"] != asked for rank in ranks)
     if any(rank["status"] != "ok" for rank in ranks):
-        yield Text(
+        yield line(
             "* the gap behind the last direction is below 5 %: where it is cut is arbitrary", style="dim"
         )
     if moved:
-        yield Text(
+        yield line(
             f"k is not {asked} in {moved} of {len(ranks)}: cut where the gap is 5 % or more, or at the last "
-            "direction there\nis; --format csv has each reason",
+            "direction there is; --format csv has each reason",
             style="dim",
         )
 
 
-def _table(columns: Mapping[str, Sequence[str]]) -> Any:
-    shown = {title: cells for title, cells in columns.items() if set(cells) - {"", "-"}}
-    table = plain_table()
-    for place, title in enumerate(shown):
-        left = place == 0 or title == "reading"
-        table.add_column(title, justify="left" if left else "right", no_wrap=True)
-    for row in zip(*shown.values(), strict=True):
-        table.add_row(*map(Text, row))
-    return table
+def _table(
+    columns: Mapping[str, Sequence[str]], title: str, *notes: Line, keys_are_numbers: bool = False
+) -> Table:
+    return from_columns(
+        columns,
+        title=title,
+        keys_are_numbers=keys_are_numbers,
+        left=("reading",),
+        notes=notes,
+        everything="--format csv",
+    )
 
 
 def _last(document: Document, against: str) -> Mapping[str, Any] | None:

@@ -6,12 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
 from spectra_cli.core.numbers import count
 from spectra_cli.render.forecast import SCHEMA, layers_words
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, key, line, number
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
@@ -36,52 +33,57 @@ MEASURED = "measured"
 BELOW = "below it from its first checkpoint"
 
 
-def extrapolation_tables(found: Extrapolation) -> Iterator[RenderableType]:
-    """Everything there is to say, at most 100 columns wide."""
-    head = Text()
-    head.append(f"{found.name}: {found.loss} loss beyond its end, within-run extrapolation", style="bold")
-    head.append(
-        f"\nL = E + A (t/t_last)^-b through {found.num_points} checkpoints, {_count(found.first)} to "
+def extrapolation_tables(found: Extrapolation) -> Iterator[Line | Table]:
+    """Everything there is to say."""
+    yield line(f"{found.name}: {found.loss} loss beyond its end, within-run extrapolation", style="bold")
+    yield line(
+        f"L = E + A (t/t_last)^-b through {found.num_points} checkpoints, {_count(found.first)} to "
         f"{_count(found.last)} {found.unit} (loss there {found.last_loss:.4f})"
     )
     if len(found.fits) > 1:
-        head.append(f"\nspectrum: + c x {found.statistic}, mean of {layers_words(found.layers)}")
-    yield head
+        yield line(f"spectrum: + c x {found.statistic}, mean of {layers_words(found.layers)}")
     if found.fits:
         yield _table(found)
     if found.test is not None:
         yield _test(found, found.test)
     else:
-        yield Text(
-            f"\n{found.num_points} checkpoints are too few to hold some back: the curve is untested",
+        yield line("")
+        yield line(
+            f"{found.num_points} checkpoints are too few to hold some back: the curve is untested",
             style="yellow",
         )
     for notice in found.notices:
-        yield Text(f"note: {notice}", style="yellow")
-    yield Text("\n" + "\n".join(CAVEATS), style="dim")
+        yield line(f"note: {notice}", style="yellow")
+    yield line("")
+    yield from (line(caveat, style="dim") for caveat in CAVEATS)
 
 
-def _table(found: Extrapolation) -> RenderableType:
-    table = plain_table()
-    table.add_column("")
-    for fit in found.fits:
-        table.add_column(fit.name, justify="right", no_wrap=True)
-    table.add_row("E, A, b", *(Text(_parameters(fit)) for fit in found.fits))
-    table.add_row("residuals", *(f"{fit.spread:.4f} nats" for fit in found.fits))
-    for row, (position, _) in enumerate(found.fits[0].losses):
-        table.add_row(
-            f"loss at {_count(position)} {found.unit}",
-            *(Text(_loss(fit.losses[row][1])) for fit in found.fits),
+def _table(found: Extrapolation) -> Table:
+    rows = [
+        ["E, A, b", *(_parameters(fit) for fit in found.fits)],
+        ["residuals", *(f"{fit.spread:.4f} nats" for fit in found.fits)],
+    ]
+    for place, (position, _) in enumerate(found.fits[0].losses):
+        rows.append(
+            [
+                f"loss at {_count(position)} {found.unit}",
+                *(_loss(fit.losses[place][1]) for fit in found.fits),
+            ]
         )
     if found.target is not None:
         label = f"{found.unit} to loss {found.target:.4f}"
         if math.isfinite(found.reached):
-            table.add_row(label, *(f"{_count(found.reached)} (reached)" for _ in found.fits))
+            rows.append([label, *(f"{_count(found.reached)} (reached)" for _ in found.fits)])
         elif found.started_below:
-            table.add_row(label, *(BELOW for _ in found.fits))
+            rows.append([label, *(BELOW for _ in found.fits)])
         else:
-            table.add_row(label, *(Text(_tokens(fit.to_target)) for fit in found.fits))
-    return titled(f"Continued, with {100 * found.level:g} % intervals", table)
+            rows.append([label, *(_tokens(fit.to_target) for fit in found.fits)])
+    return Table(
+        title=f"Continued, with {100 * found.level:g} % intervals",
+        columns=[key(""), *(number(fit.name) for fit in found.fits)],
+        rows=rows,
+        everything="--format csv",
+    )
 
 
 def _parameters(fit: CurveForecast) -> str:
@@ -105,22 +107,18 @@ def _count(number: float) -> str:
     return count(round(number)) if math.isfinite(number) else "never"
 
 
-def _test(found: Extrapolation, test: BackTest) -> RenderableType:
-    table = plain_table()
-    table.add_column("back-test")
-    table.add_column("error (nats)", justify="right")
+def _test(found: Extrapolation, test: BackTest) -> Table:
     rows = {
         "loss curve": test.curve,
         "loss curve + spectrum": test.with_covariate,
         "last loss, unchanged": test.unchanged,
     }
-    for name, error in rows.items():
-        table.add_row(name, f"{error:.4f}" if math.isfinite(error) else "-")
-    return titled(
-        f"Fitted on the first {test.num_fitted} checkpoints (to {_count(test.last_fitted)} {found.unit}), "
-        f"asked for the last {test.num_held}",
-        table,
-        Text(_verdict(test), style="bold"),
+    return Table(
+        title=f"Fitted on the first {test.num_fitted} checkpoints "
+        f"(to {_count(test.last_fitted)} {found.unit}), asked for the last {test.num_held}",
+        columns=[key("back-test"), number("error (nats)")],
+        rows=[[name, f"{error:.4f}" if math.isfinite(error) else "-"] for name, error in rows.items()],
+        notes=[line(_verdict(test), style="bold")],
     )
 
 

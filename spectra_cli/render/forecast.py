@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from spectra_cli.core.numbers import count, loss, rate, with_error
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, from_columns, key, line, number
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
@@ -58,32 +55,32 @@ COLUMNS = (
 """Columns of the CSV table, one row a run."""
 
 
-def forecast_tables(found: Forecast) -> Iterator[RenderableType]:
-    """Everything there is to say, at most 100 columns wide."""
-    yield _heading(found)
+def forecast_tables(found: Forecast) -> Iterator[Line | Table]:
+    """Everything there is to say."""
+    yield from _heading(found)
     yield _table(found)
     if found.evidence is None:
-        yield Text("\nfewer than two usable runs: nothing can be said", style="yellow")
+        yield line("")
+        yield line("fewer than two usable runs: nothing can be said", style="yellow")
     else:
-        yield _association(found, found.evidence)
+        yield from _association(found, found.evidence)
         if found.evidence.errors:
             yield _errors(found.evidence)
     for notice in found.notices:
-        yield Text(f"note: {notice}", style="yellow")
-    yield Text("\n" + "\n".join(CAVEATS), style="dim")
+        yield line(f"note: {notice}", style="yellow")
+    yield line("")
+    yield from (line(caveat, style="dim") for caveat in CAVEATS)
 
 
-def _heading(found: Forecast) -> Text:
+def _heading(found: Forecast) -> Iterator[Line]:
     how = "given" if found.target_given else "the lowest that all runs reach"
-    lines = Text()
-    lines.append(f"{found.unit} to {found.loss} loss {found.target:.4f} ({how})", style="bold")
+    yield line(f"{found.unit} to {found.loss} loss {found.target:.4f} ({how})", style="bold")
     layers = sorted({row.layers for row in found.rows if row.layers})
-    where = "; ".join(layers_words(one) for one in layers) or "no layer"
-    lines.append(
-        f"\nfrom {found.statistic}, mean of {where}, at the last checkpoint within the first "
+    where = f", mean of {'; '.join(layers_words(one) for one in layers)}," if layers else ""
+    yield line(
+        f"from {found.statistic}{where} at the last checkpoint within the first "
         f"{count(round(found.early))} {found.early_unit}; ± is one standard error"
     )
-    return lines
 
 
 def layers_words(layers: tuple[int, ...]) -> str:
@@ -99,7 +96,7 @@ def layers_words(layers: tuple[int, ...]) -> str:
     return f"layers {','.join(map(str, layers))}"
 
 
-def _table(found: Forecast) -> RenderableType:
+def _table(found: Forecast) -> Table:
     rows = sorted(found.rows, key=_by_outcome)
     columns = {
         "run": [f"{row.name} (new)" if row.role == "new" else row.name for row in rows],
@@ -114,24 +111,30 @@ def _table(found: Forecast) -> RenderableType:
         f"{found.unit}\nto target": [_to_target(row) for row in rows],
         "predicted": [_predicted(row.prediction) for row in rows],
     }
-    table = plain_table()
-    one_family = len({row.family for row in rows}) == 1
-    shown = {
-        title: cells
-        for title, cells in columns.items()
-        if (set(cells) - {"-", ""}) and not (title == "family" and one_family)
-    }
-    for title in shown:
-        words = title in ("run", "family")
-        table.add_column(title, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    for cells in zip(*shown.values(), strict=True):
-        table.add_row(*map(Text, cells))
-    excluded = [f"{row.name}: {row.reason}" for row in rows if row.outcome == "excluded"]
-    return titled(
-        f"{len(rows)} runs, fewest {found.unit} first",
-        table,
-        *(Text(f"excluded: {line}", style="yellow") for line in excluded),
+    if len({row.family for row in rows}) == 1:
+        del columns["family"]
+    notes = [
+        line(f"excluded: {row.name}: {row.reason}", style="yellow")
+        for row in rows
+        if row.outcome == "excluded"
+    ]
+    return from_columns(
+        columns,
+        title=f"{len(rows)} runs, fewest {found.unit} first",
+        left=("family",),
+        notes=[*notes, *_reasons(rows)],
+        everything="--format csv",
     )
+
+
+def _reasons(rows: Sequence[RunRow]) -> Iterator[Line]:
+    """What the marks beside early numbers mean, each with its first reason."""
+    for status, mark in _MARKS.items():
+        marked = [row for row in rows if row.status.value == status and math.isfinite(row.predictor)]
+        if marked:
+            names = ", ".join(row.name for row in marked)
+            reason = next((f": {row.reason}" for row in marked if row.reason), "")
+            yield line(f"{mark} {status} ({names}){reason}", style="dim")
 
 
 _MARKS = {"partial": "*", "below_floor": "!"}
@@ -165,7 +168,7 @@ def _end(number: float) -> str:
     return count(round(number)) if math.isfinite(number) else "∞"
 
 
-def _association(found: Forecast, evidence: Evidence) -> RenderableType:
+def _association(found: Forecast, evidence: Evidence) -> Iterator[Line]:
     censored = sum(row.outcome == "censored" and row.role == "known" for row in found.rows)
     families = f" in {evidence.num_families} families" if evidence.num_families > 1 else ""
     lines = [f"{evidence.num_runs} runs{families}, {censored} censored (last in the ranks)"]
@@ -190,11 +193,13 @@ def _association(found: Forecast, evidence: Evidence) -> RenderableType:
         lines.append(f"slope {with_error(slope.value, slope.stderr)} in log {found.unit}{shrunk}")
     if evidence.why_less:
         lines.append(evidence.why_less)
-    return Group(Text(), Text("Association", style="bold"), Text("\n".join(lines)))
+    yield line("")
+    yield line("Association", style="bold")
+    yield from map(line, lines)
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}" if math.isfinite(value) else "-"
+    return f"{value:+z.2f}" if math.isfinite(value) else "-"
 
 
 def _p(evidence: Evidence) -> str:
@@ -204,26 +209,24 @@ def _p(evidence: Evidence) -> str:
     return f" (p = {evidence.rank.p_value:.2g}, {how} orderings within families)"
 
 
-def _errors(evidence: Evidence) -> RenderableType:
-    table = plain_table()
-    table.add_column("predicted from")
-    table.add_column("Q²", justify="right")
-    table.add_column("typical\nerror", justify="right")
-    for error in evidence.errors:
-        table.add_row(
-            error.name,
-            f"{error.predictive:+.2f}" if math.isfinite(error.predictive) else "-",
-            f"x {math.exp(error.error):.2f}" if math.isfinite(error.error) else "-",
-        )
+def _errors(evidence: Evidence) -> Table:
     missing = dict.fromkeys(error.reason for error in evidence.errors if error.reason)
     notes = [f"-: {reason}" for reason in missing]
     if math.isfinite(evidence.family_left_out):
-        notes.append(f"with the slope of the other families: Q² {evidence.family_left_out:+.2f}")
-    return titled(
-        f"Each run forecast from the other {evidence.num_fitted - 1} (Q² = 1 perfect, 0 as the mean)",
-        table,
-        *map(Text, notes),
-        Text(_headline(evidence), style="bold"),
+        notes.append(f"with the slope of the other families: Q² {evidence.family_left_out:+z.2f}")
+    return Table(
+        title=f"Each run forecast from the other {evidence.num_fitted - 1} (Q² = 1 perfect, 0 as the mean)",
+        columns=[key("predicted from"), number("Q²"), number("typical\nerror")],
+        rows=[
+            [
+                error.name,
+                f"{error.predictive:+z.2f}" if math.isfinite(error.predictive) else "-",
+                f"x {math.exp(error.error):.2f}" if math.isfinite(error.error) else "-",
+            ]
+            for error in evidence.errors
+        ],
+        notes=[*map(line, notes), line(_headline(evidence), style="bold")],
+        everything="--json",
     )
 
 
@@ -232,7 +235,7 @@ def _headline(evidence: Evidence) -> str:
     if gain is None or not math.isfinite(gain.value):
         return "the spectrum cannot be held against a baseline"
     value = "+" * (gain.value > 0) + with_error(gain.value, gain.stderr, digits=2)
-    told = f"{value} in Q² over the best baseline ({gain.baseline}, {gain.without:+.2f})"
+    told = f"{value} in Q² over the best baseline ({gain.baseline}, {gain.without:+z.2f})"
     if not any("early loss" in each.name for each in evidence.errors):
         told += "; early loss was not among them"
     if gain.value <= 0:

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
 from spectra_cli.core.numbers import count, duration, loss, rate, size
 from spectra_cli.core.types import MODEL_FACT
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, key, line, number, words
 
 
-def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
+def series(checkpoints: Sequence[Mapping[str, Any]]) -> Table:
     """One row a checkpoint, in the order of the scan, and below what is noted of it; metadata that no
     checkpoint has is left out.
     """
-    table = plain_table()
     columns: dict[str, list[str]] = {
         "parameters": [count(row["num_parameters"]) for row in checkpoints],
         "size": [size(row["num_bytes"]) for row in checkpoints],
@@ -29,22 +25,24 @@ def series(checkpoints: Sequence[Mapping[str, Any]]) -> RenderableType:
     }
     always = ("parameters", "size", "tokens", "train loss", "eval loss")
     shown = {name: cells for name, cells in columns.items() if name in always or set(cells) - {"-"}}
-    table.add_column("checkpoint", no_wrap=True)
-    for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row, *cells in zip(checkpoints, *shown.values(), strict=True):
-        table.add_row(row["key"], *cells, style="yellow" if row["problem"] else "")
-    return titled("Checkpoints", table, *_own_notices(checkpoints))
+    return Table(
+        title="Checkpoints",
+        columns=[key("checkpoint"), *map(number, shown)],
+        rows=[[row["key"], *cells] for row, *cells in zip(checkpoints, *shown.values(), strict=True)],
+        row_styles={place: "yellow" for place, row in enumerate(checkpoints) if row["problem"]},
+        notes=list(_own_notices(checkpoints)),
+        everything="--json",
+    )
 
 
-def _own_notices(checkpoints: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+def _own_notices(checkpoints: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
     of_all = shared_notices(checkpoints)
     for row in checkpoints:
         own = "; ".join(notice for notice in row["notices"] if notice not in of_all)
         if row["problem"]:
-            yield Text(f"{row['key']} cannot be scanned: {row['problem']}", style="yellow")
+            yield line(f"{row['key']} cannot be scanned: {row['problem']}", style="yellow")
         elif own:
-            yield Text(f"{row['key']}: {own}")
+            yield line(f"{row['key']}: {own}")
 
 
 def shared_notices(checkpoints: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -53,34 +51,34 @@ def shared_notices(checkpoints: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(n for n in rows[0] if all(n in row for row in rows)) if len(rows) > 1 else ()
 
 
-def findings(document: Mapping[str, Any]) -> Iterator[Text]:
+def findings(document: Mapping[str, Any]) -> Iterator[Line]:
     """What holds for every checkpoint, where the metadata comes from, what the user says of the run, what is
     odd about the series.
     """
     rows = document["checkpoints"]
     for notice in shared_notices(rows):
-        yield Text(f"every checkpoint: {notice}", style="yellow")
+        yield line(f"every checkpoint: {notice}", style="yellow")
     sources: dict[str, dict[str, None]] = {}
     for row in rows:
         for name, source in row["sources"].items():
             if row.get(name) is not None or name.startswith("config."):
                 sources.setdefault(name, {})[source] = None
     if sources:
-        words = (f"{name} from {_first(list(found))}" for name, found in sources.items())
-        yield Text("; ".join(words), style="dim")
+        told = (f"{name} from {_first(list(found))}" for name, found in sources.items())
+        yield line("; ".join(told), style="dim")
     of_run = (
         (name, text) for row in rows for name, text in row["facts"].items() if not name.startswith(MODEL_FACT)
     )
     for fact in dict.fromkeys(f"{name}: {text}" for name, text in of_run):
-        yield Text(fact)
+        yield line(fact)
     yield from _model_facts(rows)
     known = {f"{row['key']} cannot be read: {row['problem']}" for row in rows}
     for notice in document["series_notices"]:
         if notice not in known:
-            yield Text(notice, style="yellow")
+            yield line(notice, style="yellow")
 
 
-def _model_facts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+def _model_facts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
     """What the model's numbers depend on, one line for each thing that says so; all values of a series."""
     said: dict[str, dict[str, dict[str, None]]] = {}
     for row in rows:
@@ -89,8 +87,8 @@ def _model_facts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
                 facts = said.setdefault(row["sources"][name], {})
                 facts.setdefault(name.removeprefix(MODEL_FACT), {})[text] = None
     for source, facts in said.items():
-        words = ", ".join(f"{name} {' then '.join(values)}" for name, values in facts.items())
-        yield Text(f"model: {words}: by {source}")
+        told = ", ".join(f"{name} {' then '.join(values)}" for name, values in facts.items())
+        yield line(f"model: {told}: by {source}")
 
 
 def _first(sources: Sequence[str]) -> str:
@@ -99,35 +97,33 @@ def _first(sources: Sequence[str]) -> str:
     return ", ".join(sources[:2]) + (f" and {more} more" if more > 0 else "")
 
 
-def model(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+def model(document: Mapping[str, Any]) -> Iterator[Line | Table]:
     """The architecture, and its matrices: one row a kind of matrix, since layers are alike."""
-    line = Text()
-    line.append(f"{document['run']}", style="bold")
-    line.append(
+    yield line(
+        (document["run"], "bold"),
         f"  {document['format']} checkpoints of {document['architecture']} (family {document['family']}): "
-        f"{document['num_layers']} layers, width {document['width']}, vocabulary {document['vocab_size']}"
+        f"{document['num_layers']} layers, width {document['width']}, vocabulary {document['vocab_size']}",
     )
-    yield line
     for notice in document["notices"]:
-        yield Text(notice, style="yellow")
-    table = plain_table()
-    for name in ("matrix", "fan_out x fan_in", "layers", "name in the checkpoint"):
-        table.add_column(name, overflow="fold")
-    for row in document["matrices"]:
-        table.add_row(row["component"], row["shape"], row["layers"], row["name"])
-    yield titled("Matrices", table)
+        yield line(notice, style="yellow")
+    yield Table(
+        title="Matrices",
+        columns=[key("matrix"), *map(words, ("fan_out x fan_in", "layers", "name in the checkpoint"))],
+        rows=[[row["component"], row["shape"], row["layers"], row["name"]] for row in document["matrices"]],
+        everything="--json",
+    )
 
 
-def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+def plan(document: Mapping[str, Any]) -> Iterator[Line | Table]:
     """Passes, memory and least time of one checkpoint's scan."""
     found = document["plan"]
     if found["problem"]:
-        yield Text(f"no plan: {found['problem']}", style="yellow")
+        yield line(f"no plan: {found['problem']}", style="yellow")
         return
     passes, sequences = len(found["passes"]), found["sequences_to_run"]
     of_length = f" of {found['sequence_length']} tokens" if sequences else ""
-    yield Text()
-    yield Text(
+    yield line("")
+    yield line(
         f"Plan for each checkpoint on {found['device']}: {passes} pass{'es' * (passes != 1)}, {sequences} "
         f"sequences{of_length} in batches of {found['batch_size']}; {len(found['sites'])} residual-stream "
         f"sites; gradients of {sum(len(members) for members in found['passes'])} matrices"
@@ -142,10 +138,10 @@ def plan(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         )
         number = sum(not row["problem"] for row in document["checkpoints"])
         for_all = f", {duration(number * found['seconds_at_least'])} for all {number}" if number > 1 else ""
-        yield Text(
+        yield line(
             f"At least {duration(found['seconds_at_least'])} a checkpoint{for_all}: {count(int(total))} "
             f"floating-point operations ({shares}) at the rate of matrix products measured here just now"
         )
     parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items())
     peak = sum(found["memory_bytes"].values())
-    yield Text(f"Estimated peak memory {size(peak)} of a budget of {size(found['budget_bytes'])}: {parts}")
+    yield line(f"Estimated peak memory {size(peak)} of a budget of {size(found['budget_bytes'])}: {parts}")

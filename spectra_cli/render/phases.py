@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
 from spectra_cli.core.numbers import count, with_error
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, from_columns, line
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
@@ -41,18 +38,16 @@ COLUMNS = (
 """Columns of the CSV table, one row a segment."""
 
 
-def phases_tables(found: Phases) -> Iterator[RenderableType]:
-    """Everything there is to say, at most 100 columns wide."""
-    head = Text()
-    head.append(f"{found.name}: {_verdict(found)}", style="bold")
-    head.append(
-        f"\nRankMe (cov) and alpha ({found.alpha}) of layer {found.layer} over "
+def phases_tables(found: Phases) -> Iterator[Line | Table]:
+    """Everything there is to say."""
+    yield line(f"{found.name}: {_verdict(found)}", style="bold")
+    yield line(
+        f"RankMe (cov) and alpha ({found.alpha}) of layer {found.layer} over "
         f"{len(found.points)} checkpoints; ± is one standard error, of a change paired over the same probe"
     )
-    yield head
     yield _table(found)
     for warning in found.warnings:
-        yield Text(f"warning: {warning}", style="yellow")
+        yield line(f"warning: {warning}", style="yellow")
 
 
 def _verdict(found: Phases) -> str:
@@ -61,7 +56,7 @@ def _verdict(found: Phases) -> str:
     return ", ".join(segment.name for segment in found.segments)
 
 
-def _table(found: Phases) -> RenderableType:
+def _table(found: Phases) -> Table:
     columns: dict[str, list[str]] = {
         "phase": [segment.name for segment in found.segments],
         f"from\n{found.unit}": [count(round(found.points[s.first].position)) for s in found.segments],
@@ -70,13 +65,9 @@ def _table(found: Phases) -> RenderableType:
         "change of\nlog RankMe": [with_error(s.rank_change, s.rank_stderr) for s in found.segments],
         "change of\nalpha": [with_error(s.alpha_change, s.alpha_stderr) for s in found.segments],
     }
-    table = plain_table()
-    for title in columns:
-        table.add_column(title, justify="left" if title == "phase" else "right", no_wrap=True)
-    for cells in zip(*columns.values(), strict=True):
-        table.add_row(*map(Text, cells))
     names = dict.fromkeys(segment.name for segment in found.segments)
-    return titled("Segments", table, *(Text(f"{name}: {MEANING[name]}", style="dim") for name in names))
+    notes = [line(f"{name}: {MEANING[name]}", style="dim") for name in names]
+    return from_columns(columns, title="Segments", notes=notes, everything="--format csv")
 
 
 def _end(found: Phases, segment: Segment) -> str:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from spectra_cli.render.console import messages
+from spectra_cli.render.console import messages, say
+from spectra_cli.render.neutral import for_terminal
 
 Report = Callable[[str, int, int, str, int, int], None]
 
@@ -24,9 +25,9 @@ def scan_progress(*, quiet: bool) -> Iterator[Report]:
         yield _lines()
         return
     columns = (
-        TextColumn("{task.fields[checkpoint]}"),
+        TextColumn("{task.fields[checkpoint]}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[activity]}"),
+        TextColumn("{task.fields[activity]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -37,8 +38,8 @@ def scan_progress(*, quiet: bool) -> Iterator[Report]:
         def report(checkpoint: str, number: int, count: int, activity: str, done: int, total: int) -> None:
             bar.update(
                 task,
-                checkpoint=f"{checkpoint} ({number}/{count})",
-                activity=activity,
+                checkpoint=f"{for_terminal(checkpoint)} ({number}/{count})",
+                activity=for_terminal(activity),
                 total=count,
                 completed=number - 1 + done / max(total, 1),
             )
@@ -59,6 +60,6 @@ def _lines() -> Report:
             started = time.monotonic()
         elapsed = time.monotonic() - started
         left = f", about {elapsed / (number - 1) * (count - number + 1):.0f} s left" if number > 1 else ""
-        messages().print(f"{checkpoint} ({number}/{count}){left}")
+        say(f"{checkpoint} ({number}/{count}){left}")
 
     return report

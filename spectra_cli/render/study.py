@@ -6,17 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
-from spectra_cli.core.numbers import count, loss, rate
+from spectra_cli.core.numbers import count, loss, rate, target_words
 from spectra_cli.core.wording import statistic_words
 from spectra_cli.render import comparison as comparison_rendering
 from spectra_cli.render import comparison_document
 from spectra_cli.render import forecast as forecast_rendering
 from spectra_cli.render import taxonomy as taxonomy_rendering
 from spectra_cli.render import trend as trend_rendering
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
@@ -36,34 +33,33 @@ _SCALE = (
 )
 
 
-def study_tables(found: Study) -> Iterator[RenderableType]:
-    """Everything a study prints, at most 100 columns wide."""
-    yield Text(_TITLES[found.study], style="bold")
+def study_tables(found: Study) -> Iterator[Line | Table]:
+    """Everything a study prints."""
+    yield line(_TITLES[found.study], style="bold")
     yield _runs_table(found)
     if found.forecast is not None:
-        yield Text()
+        yield line("")
         yield from forecast_rendering.forecast_tables(found.forecast)
     elif found.comparison is not None and found.study == "batch-size":
         yield from _batch_size(found, found.comparison)
     elif found.comparison is not None:
         yield from _taxonomy(found, found.comparison)
-    yield Text(f"\n{_SCALE}\narchives: {found.folder}", style="dim")
+    yield line("")
+    yield line(_SCALE, style="dim")
+    yield line(f"archives: {found.folder}", style="dim")
 
 
-def _runs_table(found: Study) -> RenderableType:
-    table = plain_table()
-    table.add_column("run", overflow="fold")
-    table.add_column("optimiser")
-    for column in ("tokens\na step", "learning\nrate", "seed", "steps", "tokens", "validation\nloss"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for run in found.runs:
-        table.add_row(*_run_cells(run))
+def _runs_table(found: Study) -> Table:
     missed = sum(not run.reached for run in found.runs)
     note = f"{missed} did not reach it: marked !" if missed else "all reached it"
-    return titled(
-        f"{len(found.runs)} runs, each trained to validation loss {found.target_loss:g}",
-        table,
-        Text(f"saved four times an octave of tokens, so that the last loss lies below; {note}", style="dim"),
+    told = f"saved four times an octave of tokens, so that the last loss lies below; {note}"
+    titles = ("tokens\na step", "learning\nrate", "seed", "steps", "tokens", "validation\nloss")
+    return Table(
+        title=f"{len(found.runs)} runs, each trained to validation loss {found.target_loss:g}",
+        columns=[key("run"), words("optimiser"), *map(number, titles)],
+        rows=[_run_cells(run) for run in found.runs],
+        notes=[line(told, style="dim")],
+        everything="--json",
     )
 
 
@@ -83,48 +79,57 @@ def _run_cells(run: StudyRun) -> list[str]:
 # ----------------------------------------------------------------------------- batch size
 
 
-def _batch_size(found: Study, comparison: Comparison) -> Iterator[RenderableType]:
+def _batch_size(found: Study, comparison: Comparison) -> Iterator[Line | Table]:
     last = comparison.alignment.points[-1].target
-    at = f"probe loss {comparison_rendering.target_words(last)}"
+    at = f"probe loss {target_words(last)}"
     trend = comparison.trend
     if not trend.trends:
-        yield Text(f"\nno trend: {trend.reason}", style="yellow")
+        yield line("")
+        yield line(f"no trend: {trend.reason}", style="yellow")
         return
     yield _signature_table(found.signature, at)
     for statistic in dict.fromkeys(row.trend.of.statistic for row in found.signature):
-        yield Text(f"- {_in_words(statistic, found.signature)}")
+        yield line(f"- {_in_words(statistic, found.signature)}")
     yield from comparison_rendering.trend_tables(comparison)
     yield _along_the_runs(comparison)
 
 
-def _signature_table(rows: tuple[SignatureRow, ...], at: str) -> RenderableType:
+def _signature_table(rows: tuple[SignatureRow, ...], at: str) -> Table:
     """Means by batch size, beside both floors."""
-    table = plain_table()
-    table.add_column("statistic", no_wrap=True)
-    table.add_column("layer", justify="right", no_wrap=True)
-    for size in rows[0].means if rows else ():
-        table.add_column(f"{count(size)}", justify="right", no_wrap=True)
-    for column in ("probe\nerror", "seed\nspread", "a doubling\n(95 %)"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    cells = []
     for row in rows:
         trend = row.trend
-        table.add_row(
-            statistic_words(trend.of.statistic),
-            str(trend.of.site.layer),
-            *(f"{mean:.3f}" if finite(mean) is not None else "-" for mean in row.means.values()),
-            f"{row.noise:.1g}" if finite(row.noise) is not None else "-",
-            f"{row.seed_spread:.1g}" if finite(row.seed_spread) is not None else "-",
-            f"{trend.low:+.2f} to {trend.high:+.2f}" if finite(trend.low) is not None else "-",
-            "open" if trend.verdict.value == "inconclusive" else trend.verdict.value,
+        cells.append(
+            [
+                statistic_words(trend.of.statistic),
+                str(trend.of.site.layer),
+                *(f"{mean:.3f}" if finite(mean) is not None else "-" for mean in row.means.values()),
+                f"{row.noise:.1g}" if finite(row.noise) is not None else "-",
+                f"{row.seed_spread:.1g}" if finite(row.seed_spread) is not None else "-",
+                f"{trend.low:+.2f} to {trend.high:+.2f}" if finite(trend.low) is not None else "-",
+                "open" if trend.verdict.value == "inconclusive" else trend.verdict.value,
+            ]
         )
-    note = Text(
+    note = line(
         "means over the seeds of each batch size (tokens a step); probe error: standard error of one run; "
         "seed spread: standard deviation over the seeds of one batch size; verdicts are corrected for every "
         "number at every matched loss; open: neither a trend nor shown flat",
         style="dim",
     )
-    return titled(f"Activations at {at}, numbers named beforehand", table, note)
+    sizes = [number(count(size)) for size in (rows[0].means if rows else ())]
+    return Table(
+        title=f"Activations at {at}, numbers named beforehand",
+        columns=[
+            key("statistic"),
+            key("layer", is_number=True),
+            *sizes,
+            *map(number, ("probe\nerror", "seed\nspread", "a doubling\n(95 %)")),
+            words("verdict"),
+        ],
+        rows=cells,
+        notes=[note],
+        everything="--json",
+    )
 
 
 def _in_words(statistic: str, signature: tuple[SignatureRow, ...]) -> str:
@@ -134,27 +139,28 @@ def _in_words(statistic: str, signature: tuple[SignatureRow, ...]) -> str:
     return f"{statistic_words(statistic)} with the batch size: {told}"
 
 
-def _along_the_runs(comparison: Comparison) -> RenderableType:
+def _along_the_runs(comparison: Comparison) -> Table:
     """How many trends there are at each aligned point."""
-    table = plain_table()
-    for column in ("probe loss", "numbers", "rising", "falling", "flat", "inconclusive"):
-        table.add_column(column, justify="right", no_wrap=True)
+    verdicts = ("rising", "falling", "flat", "inconclusive")
+    rows = []
     for point in comparison.alignment.points:
-        verdicts = Counter(t.verdict.value for t in comparison.trend.trends if t.of.target == point.target)
-        table.add_row(
-            comparison_rendering.target_words(point.target),
-            str(verdicts.total()),
-            *(str(verdicts[word]) for word in ("rising", "falling", "flat", "inconclusive")),
-        )
-    return titled("Trends at each matched loss", table)
+        found = Counter(t.verdict.value for t in comparison.trend.trends if t.of.target == point.target)
+        loss_words = target_words(point.target)
+        rows.append([loss_words, str(found.total()), *(str(found[word]) for word in verdicts)])
+    return Table(
+        title="Trends at each matched loss",
+        columns=[key("probe loss", is_number=True), number("numbers"), *map(number, verdicts)],
+        rows=rows,
+        everything="--json",
+    )
 
 
 # ----------------------------------------------------------------------------- taxonomy
 
 
-def _taxonomy(found: Study, comparison: Comparison) -> Iterator[RenderableType]:
+def _taxonomy(found: Study, comparison: Comparison) -> Iterator[Line | Table]:
     last = comparison.alignment.points[-1].target
-    at = f"probe loss {comparison_rendering.target_words(last)}"
+    at = f"probe loss {target_words(last)}"
     pairs, seeds = _by_name(comparison), _by_name(found.over_seeds)
     yield _answers(found, pairs, seeds, at)
     yield _at_each_loss(found, pairs, seeds)
@@ -162,7 +168,8 @@ def _taxonomy(found: Study, comparison: Comparison) -> Iterator[RenderableType]:
         yield _against_seeds({name: seeds[name].taxonomy[-1] for name in found.interventions}, at)
     for name in found.interventions:
         for one in pairs[name].taxonomy[-1:]:
-            yield Text(f"\n{name}", style="bold underline")
+            yield line("")
+            yield line(name, style="bold underline")
             yield from taxonomy_rendering.taxonomy_report(one, at)
 
 
@@ -177,59 +184,76 @@ def _label(pair: Pair | None, place: int) -> str:
     return "-" if pair is None or not pair.taxonomy else pair.taxonomy[place].label.value
 
 
-def _answers(found: Study, pairs: Mapping[str, Pair], seeds: Mapping[str, Pair], at: str) -> RenderableType:
+def _answers(found: Study, pairs: Mapping[str, Pair], seeds: Mapping[str, Pair], at: str) -> Table:
     """One row a run: what is known of it, and what came out."""
-    table = plain_table()
-    table.add_column("run", overflow="fold")
-    for column in ("known to be", "these checkpoints", "over the seeds"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("different", justify="right", no_wrap=True)
+    rows = []
     for name, pair in pairs.items():
         known = found.interventions.get(name)
         labels = (_label(pair, -1), _label(seeds.get(name) if known else None, -1))
         counted = f"{pair.counts.different} of {pair.counts.judged}"
-        table.add_row(name, f"{known}-side" if known else "another seed", *labels, counted)
-    note = Text(
+        rows.append([name, f"{known}-side" if known else "another seed", *labels, counted])
+    note = line(
         "these checkpoints: against the probe's noise alone; over the seeds: against the replicate floor "
         "too; different: numbers beyond the probe's noise, over all matched losses",
         style="dim",
     )
-    return titled(f"Against the first baseline at {at}", table, note)
+    return Table(
+        title=f"Against the first baseline at {at}",
+        columns=[
+            key("run"),
+            *map(words, ("known to be", "these checkpoints", "over the seeds")),
+            number("different"),
+        ],
+        rows=rows,
+        notes=[note],
+        everything="--json",
+    )
 
 
-def _at_each_loss(found: Study, pairs: Mapping[str, Pair], seeds: Mapping[str, Pair]) -> RenderableType:
-    table = plain_table()
-    table.add_column("run", overflow="fold")
-    for column in ("probe loss", "these checkpoints", "over the seeds", "tokens"):
-        table.add_column(column, no_wrap=True)
+def _at_each_loss(found: Study, pairs: Mapping[str, Pair], seeds: Mapping[str, Pair]) -> Table:
+    rows = []
     for name in found.interventions:
         for place, one in enumerate(pairs[name].taxonomy):
-            loss_words = comparison_rendering.target_words(one.target)
-            words = (loss_words, one.label.value, _label(seeds.get(name), place), one.performance.tokens)
-            table.add_row("" if place else name, *words)
-    return titled("At each matched loss", table)
+            loss_words = target_words(one.target)
+            labels = (one.label.value, _label(seeds.get(name), place))
+            rows.append(["" if place else name, loss_words, *labels, one.performance.tokens])
+    return Table(
+        title="At each matched loss",
+        columns=[
+            key("run"),
+            *map(words, ("probe loss", "these checkpoints", "over the seeds", "tokens")),
+        ],
+        rows=rows,
+        everything="--json",
+    )
 
 
-def _against_seeds(found: Mapping[str, Taxonomy], at: str) -> RenderableType:
+def _against_seeds(found: Mapping[str, Taxonomy], at: str) -> Table:
     """How far each intervention moved the numbers, and how far another seed does."""
-    table = plain_table()
-    table.add_column("evidence", no_wrap=True)
-    table.add_column("statistic", no_wrap=True)
-    for name in (*found, "another-seed"):
-        table.add_column(name.replace("-", "\n", 1), justify="right", no_wrap=True)
+    rows = []
     first = next(iter(found.values()))
-    for number, (kind, evidence) in enumerate(taxonomy_rendering.parts(first)):
+    for place, (kind, evidence) in enumerate(taxonomy_rendering.parts(first)):
         for row, counted in enumerate(evidence.statistics):
-            same = [taxonomy_rendering.parts(one)[number][1].statistics[row] for one in found.values()]
+            same = [taxonomy_rendering.parts(one)[place][1].statistics[row] for one in found.values()]
             deltas = [f"{one.delta:+.2g}" if finite(one.delta) is not None else "-" for one in same]
             floor = f"{counted.seed_floor:.2g}" if finite(counted.seed_floor) is not None else "-"
-            table.add_row("" if row else kind, statistic_words(counted.statistic), *deltas, floor)
-    note = Text(
+            rows.append(["" if row else kind, statistic_words(counted.statistic), *deltas, floor])
+    note = line(
         "medians over the sites of the difference from the first baseline; another seed: the replicate "
         "floor, which two seeds of one recipe exceed once in twenty",
         style="dim",
     )
-    return titled(f"Differences at {at}, and what another seed does", table, note)
+    return Table(
+        title=f"Differences at {at}, and what another seed does",
+        columns=[
+            key("evidence"),
+            key("statistic"),
+            *(number(name.replace("-", "\n", 1)) for name in (*found, "another-seed")),
+        ],
+        rows=rows,
+        notes=[note],
+        everything="--json",
+    )
 
 
 # ----------------------------------------------------------------------------- JSON

@@ -1,12 +1,9 @@
-"""Tables of an archive's statistics, 100 columns wide."""
+"""Tables of an archive's statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-
-from rich.console import RenderableType
-from rich.text import Text
 
 from spectra_cli.core.numbers import count, loss, rate, with_error
 from spectra_cli.core.types import (
@@ -18,8 +15,7 @@ from spectra_cli.core.types import (
     StatisticValue,
     Status,
 )
-from spectra_cli.render.console import WIDTH
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Column, Line, Table, from_columns, key, line, number
 from spectra_cli.render.tidy import tidy_rows
 
 SCHEMA = "spectra.show/1"
@@ -81,17 +77,30 @@ _MARKS = {
     Status.NOT_APPLICABLE: "-",
 }
 
+_MOST_SITES = 4
+
 Checkpoint = tuple[CheckpointRef, CheckpointInfo, Sequence[StatisticValue], Sequence[Skipped]]
 
 
-def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> RenderableType:
+def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> Iterator[Line]:
     """What was measured, with which probe, and what to beware of."""
     probe, settings = provenance.probe, provenance.settings
     info = checkpoints[0][1]
-    lines = Text()
-    lines.append(f"{path}", style="bold")
-    lines.append(f"  {info.architecture}, {count(info.num_parameters)} parameters, ")
-    lines.append(f"{len(checkpoints)} checkpoint{'s' * (len(checkpoints) != 1)}\n")
+    yield line(
+        (path, "bold"),
+        f"  {info.architecture}, {count(info.num_parameters)} parameters, "
+        f"{len(checkpoints)} checkpoint{'s' * (len(checkpoints) != 1)}",
+    )
+    for fact in dict.fromkeys(
+        f"{name}: {text}"
+        for _, i, *_ in checkpoints
+        for name, text in i.facts.items()
+        if not name.startswith(MODEL_FACT)
+    ):
+        yield line(fact)
+    if not probe.num_sequences:
+        yield line("no probe: weights alone")
+        return
     counts = {
         "covariance": ("activation_covariance", settings["num_sequences"]),
         "gradients": ("gradient", settings["num_gradient_sequences"]),
@@ -101,29 +110,16 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
         for what, (name, number) in counts.items()
         if name in settings["measurements"]
     )
-    for fact in dict.fromkeys(
-        f"{name}: {text}"
-        for _, i, *_ in checkpoints
-        for name, text in i.facts.items()
-        if not name.startswith(MODEL_FACT)
-    ):
-        lines.append(f"{fact}\n")
-    if not probe.num_sequences:
-        lines.append("no probe: weights alone")
-        return lines
-    lines.append(f"probe {probe.digest[:12]} of {probe.source}\n")
-    lines.append(f"{shares}; {settings['num_blocks']} jackknife blocks; ± is one standard error\n")
-    lines.append(
+    yield line(f"probe {probe.digest[:12]} of {probe.source}")
+    yield line(f"{shares}; {settings['num_blocks']} jackknife blocks; ± is one standard error")
+    yield line(
         f"preset {settings['preset']}, rows {settings['normalize']}/{settings['pool']}, {settings['dtype']}"
     )
     if probe.synthetic:
-        lines.append(
-            "\nsynthetic probe: the tokens are random, these numbers describe no data", style="yellow"
-        )
-    return lines
+        yield line("synthetic probe: the tokens are random, these numbers describe no data", style="yellow")
 
 
-def series_table(checkpoints: Sequence[Checkpoint]) -> RenderableType:
+def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
     """One row a checkpoint: losses, and the spectra of its last measured layer; empty columns left out."""
     columns = {
         "step": [ref.key.removeprefix("step") for ref, *_ in checkpoints],
@@ -133,28 +129,20 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> RenderableType:
         "learning\nrate": [rate(info.learning_rate) for _, info, *_ in checkpoints],
     }
     measured = [_of_last_layer(statistics) for _, _, statistics, _ in checkpoints]
-    for key, title in _SERIES.items():
-        columns[title] = [cell(values.get(key)) for values in measured]
-    shown = {title: cells for title, cells in columns.items() if title == "step" or set(cells) - {"-", ""}}
-    left_out = []
-    for title in ("learning\nrate", "eval\nloss", "train\nloss"):
-        if title in shown and _table_width(shown) > WIDTH:
-            left_out.append(title.replace("\n", " "))
-            del shown[title]
-    table = plain_table()
-    for title in shown:
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in zip(*shown.values(), strict=True):
-        table.add_row(*map(Text, row))
-    about = " (α, RankMe: activations of the last measured layer)" if "RankMe\n(cov)" in shown else ""
-    note = [Text(f"no room here for {', '.join(left_out)}: in --format json")] if left_out else []
-    return titled(f"Checkpoints{about}", table, *note)
-
-
-def _table_width(columns: Mapping[str, Sequence[str]]) -> int:
-    """Characters of a line of `plain_table`, which puts three between two columns."""
-    widths = [max(map(len, (*title.split("\n"), *cells))) for title, cells in columns.items()]
-    return sum(widths) + 3 * (len(widths) - 1)
+    for name, title in _SERIES.items():
+        columns[title] = [cell(values.get(name)) for values in measured]
+    about = ""
+    if set(columns["RankMe\n(cov)"]) - {"-", ""}:
+        about = " (α, RankMe: activations of the last measured layer)"
+    noted = [values[name] for values in measured for name in _SERIES if name in values]
+    return from_columns(
+        columns,
+        title=f"Checkpoints{about}",
+        keys_are_numbers=True,
+        dispensable={"learning\nrate": 1, "eval\nloss": 2, "train\nloss": 3},
+        notes=list(_reasons(noted)),
+        everything="--format json",
+    )
 
 
 def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str], StatisticValue]:
@@ -167,7 +155,7 @@ def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str]
     }
 
 
-def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[RenderableType]:
+def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[Line | Table]:
     """The activation, gradient and weight tables of one checkpoint, with notes on what is missing.
 
     The uncentred gradient spectrum, which the public protocol fits, has its table under `paper-compat`.
@@ -180,46 +168,50 @@ def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[Render
         shown = [name for name in columns if any(v.name == name for v in values)]
         if not shown:
             continue
-        table = plain_table()
-        table.add_column("layer" if measurement == "activation_covariance" else "matrix", overflow="fold")
-        for name in shown:
-            table.add_column(columns[name], justify="right", no_wrap=True)
         by_site: dict[str, dict[str, StatisticValue]] = {}
         for value in values:
             if value.site is not None and value.name in shown:
                 by_site.setdefault(value.site.address, {})[value.name] = value
-        for row in by_site.values():
-            label = _label(next(iter(row.values())))
-            table.add_row(label, *(Text(cell(row.get(name))) for name in shown))
         noted = [value for row in by_site.values() for value in row.values()]
-        yield titled(f"{ref.key}: {title}", table, *_notes(noted))
-    if skipped:
-        yield skipped_lines(skipped)
+        yield Table(
+            title=f"{ref.key}: {title}",
+            columns=[
+                key("layer" if measurement == "activation_covariance" else "matrix"),
+                *(number(columns[name]) for name in shown),
+            ],
+            rows=[
+                [_label(next(iter(row.values()))), *(cell(row.get(name)) for name in shown)]
+                for row in by_site.values()
+            ],
+            notes=[*_windows(noted), *_reasons(noted)],
+            everything="--format csv",
+        )
+    yield from skipped_lines(skipped)
 
 
-def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> RenderableType:
-    """One statistic over the series: a row a site, a column a checkpoint, as many of the last as fit."""
+def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> Table:
+    """One statistic over the series: a row a site, a column a checkpoint.
+
+    Where not all have room, the first, the last and some evenly between stand: what happens at the start of
+    training is as much of a finding as what happens at its end.
+    """
     rows: dict[tuple[str, str], dict[str, str]] = {}
+    noted = []
     for ref, _, statistics, _ in checkpoints:
         for value in statistics:
             if value.name == name:
                 of = value.measurement.removesuffix("_covariance")
                 rows.setdefault((of, _label(value)), {})[ref.key] = cell(value)
+                noted.append(value)
     keys = [ref.key for ref, *_ in checkpoints]
-    widths = [max(len(key), *(len(row.get(key, "")) for row in rows.values())) + 3 for key in keys]
-    room = WIDTH - sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True))
-    while sum(widths) > room and len(keys) > 1:
-        keys, widths = keys[1:], widths[1:]
-    left = len(checkpoints) - len(keys)
-    title = name + (f" (the last {len(keys)} checkpoints; --format csv has {left} more)" if left else "")
-    table = plain_table()
-    table.add_column("of", no_wrap=True)
-    table.add_column("site", no_wrap=True)
-    for key in keys:
-        table.add_column(key.removeprefix("step"), justify="right", no_wrap=True)
-    for (of, site), by_checkpoint in rows.items():
-        table.add_row(of, site, *(Text(by_checkpoint.get(key, "")) for key in keys))
-    return titled(title, table)
+    steps: list[Column] = [number(one.removeprefix("step"), is_of_series=True) for one in keys]
+    return Table(
+        title=name,
+        columns=[key("of"), key("site"), *steps],
+        rows=[[of, site, *(found.get(one, "") for one in keys)] for (of, site), found in rows.items()],
+        notes=list(_reasons(noted)),
+        everything="--format csv",
+    )
 
 
 def cell(value: StatisticValue | None) -> str:
@@ -239,10 +231,10 @@ def _label(value: StatisticValue) -> str:
     return value.site.address.removeprefix("blocks.").removesuffix(".resid_post")
 
 
-def notices(infos: Iterable[CheckpointInfo]) -> Iterator[Text]:
+def notices(infos: Iterable[CheckpointInfo]) -> Iterator[Line]:
     """What readers of the checkpoints had to say, each sentence once."""
     for notice in dict.fromkeys(notice for info in infos for notice in info.notices):
-        yield Text(notice, style="yellow")
+        yield line(notice, style="yellow")
 
 
 def as_document(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
@@ -299,27 +291,32 @@ def _last_layer(statistics: Iterable[StatisticValue]) -> int | None:
     return max((layer for layer in layers if layer is not None), default=None)
 
 
-def _notes(values: Iterable[StatisticValue]) -> Iterator[Text]:
-    """What the fits' windows are, and for each kind of mark: how often, and the first reason."""
-    marked: dict[Status, list[StatisticValue]] = {}
+def _windows(values: Iterable[StatisticValue]) -> Iterator[Line]:
+    """Over which ranks exponents were fitted, and how well."""
     fits: dict[tuple[str, float, float], list[float]] = {}
     for value in values:
         if "r_squared" in value.details:
             window = (value.name, value.details["window_lo"], value.details["window_hi"])
             fits.setdefault(window, []).append(value.details["r_squared"])
-        if value.status is not Status.OK and value.status is not Status.NOT_APPLICABLE:
-            marked.setdefault(value.status, []).append(value)
     if fits:
         windows = (f"{name} {lo:.0f}-{hi:.0f} (R² {_span(found)})" for (name, lo, hi), found in fits.items())
-        yield Text("ranks fitted: " + ", ".join(windows), style="dim")
+        yield line("ranks fitted: " + ", ".join(windows), style="dim")
+
+
+def _reasons(values: Iterable[StatisticValue]) -> Iterator[Line]:
+    """For each kind of mark in a table: how often it stands there, and the first reason."""
+    marked: dict[Status, list[StatisticValue]] = {}
+    for value in values:
+        if value.status is not Status.OK and value.status is not Status.NOT_APPLICABLE:
+            marked.setdefault(value.status, []).append(value)
     for status, found in marked.items():
         mark = _MARKS[status] if status.has_value else f"[{_MARKS[status]}]"
         names = ", ".join(dict.fromkeys(v.name for v in found))
         plural = "value" if len(found) == 1 else "values"
         others = len({value.reason for value in found}) - 1
         more = f" (first of {others + 1} reasons; --format csv has them all)" if others else ""
-        line = f"{mark} {status.value}, {len(found)} {plural} ({names}): {found[0].reason}{more}"
-        yield Text(line, style="dim")
+        told = f"{mark} {status.value}, {len(found)} {plural} ({names}): {found[0].reason}{more}"
+        yield line(told, style="dim")
 
 
 def _span(values: Sequence[float]) -> str:
@@ -327,15 +324,12 @@ def _span(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def skipped_lines(skipped: Sequence[Skipped]) -> Text:
+def skipped_lines(skipped: Sequence[Skipped]) -> Iterator[Line]:
     """What was asked for and not measured: one line a measurement and reason."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for item in skipped:
         grouped.setdefault((item.measurement, item.reason), []).append(item.site.address)
-    lines = [
-        f"not measured ({measurement}): {', '.join(sites[:4])}"
-        + (f" and {len(sites) - 4} more" if len(sites) > 4 else "")
-        + f": {reason}"
-        for (measurement, reason), sites in grouped.items()
-    ]
-    return Text("\n".join(lines), style="yellow")
+    for (measurement, reason), sites in grouped.items():
+        more = f" and {len(sites) - _MOST_SITES} more (--json names them)" if len(sites) > _MOST_SITES else ""
+        named = ", ".join(sites[:_MOST_SITES])
+        yield line(f"not measured ({measurement}): {named}{more}: {reason}", style="yellow")

@@ -7,13 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
-from spectra_cli.core.numbers import with_error
+from spectra_cli.core.numbers import target_words, with_error
 from spectra_cli.core.types import Site
 from spectra_cli.core.wording import statistic_words
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
@@ -22,38 +19,44 @@ if TYPE_CHECKING:
     from spectra_cli.analysis.taxonomy import Taxonomy
 
 
-def taxonomy_report(found: Taxonomy, at: str) -> Iterator[RenderableType]:
+def taxonomy_report(found: Taxonomy, at: str) -> Iterator[Line | Table]:
     """The label at one aligned point with its evidence.
 
     Args:
         found: the taxonomy.
         at: the point in words ("loss 3.2812").
     """
-    heading = Text(f"\n{found.label}", style="bold")
-    heading.append(f"  ({found.confidence}, at {at})\n", style="not bold")
-    heading.append(f"{found.reason}\n", style="not bold")
+    yield line("")
+    yield line((str(found.label), "bold"), f"  ({found.confidence}, at {at})")
+    yield line(found.reason)
     if len(found.possible) > 1:
-        heading.append(f"left: {', '.join(found.possible)}\n", style="not bold")
-    heading.append(f"{_gains(found.performance)}\n", style="not bold")
+        yield line(f"left: {', '.join(found.possible)}")
+    yield line(_gains(found.performance))
     flags = (f"{name}: {part.flag} ({part.num_sites} sites)" for name, part in parts(found))
-    heading.append("; ".join(flags), style="not bold")
-    yield heading
+    yield line("; ".join(flags))
     yield _table(found)
     for name, evidence in parts(found):
         yield from _moved_places(name, evidence)
         yield from _undecided(name, evidence)
-    yield Text("\n".join(f"- {caveat}" for caveat in found.caveats), style="dim")
+    yield from (line(f"- {caveat}", style="dim", hang=2) for caveat in found.caveats)
 
 
-def taxonomy_overview(found: Sequence[Taxonomy], unit: str) -> RenderableType:
+def taxonomy_overview(found: Sequence[Taxonomy], unit: str) -> Table:
     """One row an aligned point: whether the label is the same along the run."""
-    table = plain_table()
-    for column in (unit, "label", "head", "gradients", "tail", "tokens"):
-        table.add_column(column, no_wrap=column != "label")
-    for one in found:
-        flags = [str(evidence.flag) for _, evidence in parts(one)]
-        table.add_row(f"{one.target:.6g}", one.label, *flags, one.performance.tokens)
-    return titled("Taxonomy at each aligned point", table)
+    return Table(
+        title="Taxonomy at each aligned point",
+        columns=[key(unit), *map(words, ("label", "head", "gradients", "tail", "tokens"))],
+        rows=[
+            [
+                target_words(one.target, unit),
+                one.label,
+                *(str(evidence.flag) for _, evidence in parts(one)),
+                one.performance.tokens,
+            ]
+            for one in found
+        ],
+        everything="--json",
+    )
 
 
 def as_document(found: Taxonomy) -> dict[str, Any]:
@@ -90,16 +93,17 @@ def _gains(performance: Performance) -> str:
     return f"gain in tokens: {tokens}; in throughput: {speed}"
 
 
-def _table(found: Taxonomy) -> RenderableType:
-    table = plain_table()
-    table.add_column("evidence", no_wrap=True)
-    table.add_column("statistic", overflow="fold")
-    for column in ("up", "down", "equal", "open", "median\nB - A", "probe\nfloor"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, evidence in parts(found):
-        for number, counted in enumerate(evidence.statistics):
-            table.add_row("" if number else name, statistic_words(counted.statistic), *_cells(counted))
-    return table
+def _table(found: Taxonomy) -> Table:
+    columns = map(number, ("up", "down", "equal", "open", "median\nB - A", "probe\nfloor"))
+    return Table(
+        columns=[key("evidence"), key("statistic"), *columns],
+        rows=[
+            ["" if place else name, statistic_words(counted.statistic), *_cells(counted)]
+            for name, evidence in parts(found)
+            for place, counted in enumerate(evidence.statistics)
+        ],
+        everything="--json",
+    )
 
 
 def _cells(counted: Counted) -> tuple[str, ...]:
@@ -115,20 +119,20 @@ def _cells(counted: Counted) -> tuple[str, ...]:
     )
 
 
-def _moved_places(name: str, evidence: Evidence) -> Iterator[Text]:
+def _moved_places(name: str, evidence: Evidence) -> Iterator[Line]:
     for counted in evidence.statistics:
         what = statistic_words(counted.statistic)
         for word, addresses in (("up", counted.risen), ("down", counted.fallen)):
             if addresses:
-                yield Text(f"{name}: {what} {word} in {places(addresses)}", style="dim")
+                yield line(f"{name}: {what} {word} in {places(addresses)}", style="dim")
 
 
-def _undecided(name: str, evidence: Evidence) -> Iterator[Text]:
+def _undecided(name: str, evidence: Evidence) -> Iterator[Line]:
     """For each statistic that is open somewhere: which floor was not beaten, and what would decide."""
     for counted in evidence.statistics:
         what = statistic_words(counted.statistic)
         if counted.num_missing and evidence.num_sites:
-            yield Text(
+            yield line(
                 f"{name}: {what} has no number in {counted.num_missing} of "
                 f"{counted.num_sites} sites (--json has the reasons)",
                 style="yellow",
@@ -144,9 +148,9 @@ def _undecided(name: str, evidence: Evidence) -> Iterator[Text]:
             )
             if number is not None
         ]
-        line = f"{name}: {what} open in {counted.num_undecided} of {evidence.num_sites} sites; "
-        line += f"not beaten: {floors}"
-        yield Text(line + (f"; needed {', '.join(needed)}" if needed else ""), style="yellow")
+        told = f"{name}: {what} open in {counted.num_undecided} of {evidence.num_sites} sites; "
+        told += f"not beaten: {floors}"
+        yield line(told + (f"; needed {', '.join(needed)}" if needed else ""), style="yellow")
 
 
 def places(addresses: Sequence[str]) -> str:

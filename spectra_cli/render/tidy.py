@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from spectra_cli.core.types import CheckpointRef, StatisticValue
+from spectra_cli.render.neutral import for_csv
 
 COLUMNS = (
     "run",
@@ -66,11 +67,15 @@ def finite(number: float | None) -> float | None:
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
-    """The rows as CSV with a header; numbers in full precision, empty cells for missing ones."""
+    """The rows as CSV with a header; numbers in full precision, empty cells for missing ones.
+
+    No text acts on a terminal or starts a formula (`neutral.for_csv`); JSON has it as it is.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({name: for_csv(v) if isinstance(v, str) else v for name, v in row.items()})
     return text.getvalue()
 
 

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import RenderableType
-from rich.text import Text
 
 from spectra_cli.core.numbers import count
 from spectra_cli.core.wording import measurement_words, place_words, statistic_words
-from spectra_cli.render.tables import plain_table, titled
+from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ SHOWN = 12
 
 def trend_report(
     found: Sequence[BatchTrend], runs: Mapping[str, int], at: str, caveats: Sequence[str]
-) -> Iterator[RenderableType]:
+) -> Iterator[Line | Table]:
     """What rises and falls with the batch size at one aligned point.
 
     Args:
@@ -34,13 +32,12 @@ def trend_report(
     """
     sizes = ", ".join(f"{name} {count(size)}" for name, size in sorted(runs.items(), key=lambda r: r[1]))
     clear = sum(t.verdict in ("rising", "falling") for t in found)
-    yield Text.assemble(
-        (f"\nTrend with batch size at {at}: {clear} of {len(found)} numbers rise or fall\n", "bold"),
-        f"tokens a step: {sizes}; slopes are for a doubling of the batch",
-    )
+    yield line("")
+    yield line(f"Trend with batch size at {at}: {clear} of {len(found)} numbers rise or fall", style="bold")
+    yield line(f"tokens a step: {sizes}; slopes are for a doubling of the batch")
     yield _counts(found)
     yield _clearest(found)
-    yield Text("\n".join(f"- {line}" for line in caveats), style="dim")
+    yield from (line(f"- {caveat}", style="dim", hang=2) for caveat in caveats)
 
 
 def as_document(found: Sequence[BatchTrend]) -> list[dict[str, Any]]:
@@ -71,50 +68,59 @@ def as_document(found: Sequence[BatchTrend]) -> list[dict[str, Any]]:
     ]
 
 
-def _counts(found: Sequence[BatchTrend]) -> RenderableType:
+def _counts(found: Sequence[BatchTrend]) -> Table:
     """One row a statistic: over how many sites it does what."""
-    table = plain_table()
-    table.add_column("of", no_wrap=True)
-    table.add_column("number", overflow="fold")
-    for column in ("sites", "rising", "falling", "flat", "open", "in order", "median\nslope"):
-        table.add_column(column, justify="right", no_wrap=True)
+    rows = []
     groups: dict[tuple[str, str], list[BatchTrend]] = {}
     for t in found:
         groups.setdefault((t.of.measurement, t.of.statistic), []).append(t)
     for (measurement, statistic), trends in groups.items():
         verdicts = [t.verdict.value for t in trends]
         slopes = [t.slope for t in trends if math.isfinite(t.slope)]
-        table.add_row(
-            measurement_words(measurement),
-            statistic_words(statistic),
-            str(len(trends)),
-            *(str(verdicts.count(word)) for word in ("rising", "falling", "flat", "inconclusive")),
-            str(sum(t.order is not None for t in trends)),
-            f"{float(np.median(slopes)):+.3g}" if slopes else "-",
+        rows.append(
+            [
+                measurement_words(measurement),
+                statistic_words(statistic),
+                str(len(trends)),
+                *(str(verdicts.count(word)) for word in ("rising", "falling", "flat", "inconclusive")),
+                str(sum(t.order is not None for t in trends)),
+                f"{float(np.median(slopes)):+.3g}" if slopes else "-",
+            ]
         )
-    note = Text("in order: the means of all sizes rise, or fall, at every step", style="dim")
-    return titled("By number", table, note)
+    counted = ("sites", "rising", "falling", "flat", "open", "in order", "median\nslope")
+    return Table(
+        title="By number",
+        columns=[key("of"), key("number"), *map(number, counted)],
+        rows=rows,
+        notes=[line("in order: the means of all sizes rise, or fall, at every step", style="dim")],
+        everything="--json",
+    )
 
 
-def _clearest(found: Sequence[BatchTrend]) -> RenderableType:
+def _clearest(found: Sequence[BatchTrend]) -> Table:
     """The trends with the smallest p-values."""
     known = sorted((t for t in found if math.isfinite(t.p_value)), key=lambda t: t.p_value)[:SHOWN]
-    table = plain_table(gap=2)
-    for column in ("place", "number"):
-        table.add_column(column, overflow="fold")
-    for column in ("slope", "95 % interval", "p\ncorrected", "probe\nerror"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for t in known:
-        table.add_row(
-            place_words(t.of.measurement, t.of.site),
-            statistic_words(t.of.statistic),
-            f"{t.slope:+.3g}",
-            f"{t.low:+.3g} to {t.high:+.3g}",
-            f"{t.adjusted:.2g}",
-            "-" if math.isnan(t.noise) else f"{t.noise:.1g}",
-            t.verdict.value,
-        )
     left = sum(math.isfinite(t.p_value) for t in found) - len(known)
     more = f" ({left} more in --json)" if left else ""
-    return titled(f"The clearest trends{more}", table)
+    return Table(
+        title=f"The clearest trends{more}",
+        columns=[
+            key("place"),
+            key("number"),
+            *map(number, ("slope", "95 % interval", "p\ncorrected", "probe\nerror")),
+            words("verdict"),
+        ],
+        rows=[
+            [
+                place_words(t.of.measurement, t.of.site),
+                statistic_words(t.of.statistic),
+                f"{t.slope:+.3g}",
+                f"{t.low:+.3g} to {t.high:+.3g}",
+                f"{t.adjusted:.2g}",
+                "-" if math.isnan(t.noise) else f"{t.noise:.1g}",
+                t.verdict.value,
+            ]
+            for t in known
+        ],
+        everything="--json",
+    )

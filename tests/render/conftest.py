@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from spectra_cli.core.types import (
     CheckpointInfo,
@@ -21,7 +19,7 @@ from spectra_cli.core.types import (
     StatisticValue,
     Status,
 )
-from spectra_cli.render.console import WIDTH
+from spectra_cli.render.console import PIPE_WIDTH, printed_lines
 
 GOLDEN = Path(__file__).parent / "golden"
 NAN = float("nan")
@@ -154,14 +152,10 @@ def checkpoints() -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def printed() -> Callable[..., str]:
-    """What a piped results console would write."""
+    """What a results console would write, piped or of a given width."""
 
-    def print_all(*parts: Any) -> str:
-        text = io.StringIO()
-        console = Console(file=text, width=WIDTH, highlight=False)
-        for part in parts:
-            console.print(part)
-        return text.getvalue()
+    def print_all(*parts: Any, room: int = PIPE_WIDTH) -> str:
+        return "".join(f"{text.plain}\n" for part in parts for text in printed_lines(part, room))
 
     return print_all
 

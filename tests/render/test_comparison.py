@@ -48,7 +48,7 @@ def comparison(write_run, tmp_path_factory):
 
 
 def test_everything_fits_the_width(comparison, printed):
-    parts = [heading(comparison), alignment_table(comparison)]
+    parts = [*heading(comparison), alignment_table(comparison)]
     for pair in comparison.pairs:
         parts += [
             *pair_tables(comparison, pair),
@@ -132,14 +132,14 @@ def test_near_is_not_called_matched(comparison, printed):
     first = alignment.points[0]
     apart = replace(first, places=tuple(replace(place, gap=0.25) for place in first.places))
     near = replace(comparison, alignment=replace(alignment, points=(apart,)))
-    text = " ".join(printed(heading(near), alignment_table(near)).split())
+    text = " ".join(printed(*heading(near), alignment_table(near)).split())
     assert "not matched, up to 0.25 nats apart" in text
     assert "to the nearer apart" in text
 
 
 def test_other_axes_and_targets_in_words(comparison, printed):
     by_step = replace(comparison, alignment=replace(comparison.alignment, axis=Axis.STEP, loss=None))
-    assert "matched on step" in printed(heading(by_step))
+    assert "matched on step" in printed(*heading(by_step))
     assert (target_words(30.0), target_words(3.28125)) == ("30", "3.2812")
 
 
@@ -167,7 +167,7 @@ def test_weights_are_listed_by_their_margins_without_a_verdict(comparison, print
     assert len(others) < MOST_ROWS
     assert "/5" not in first
     largest = max(exact, key=lambda d: abs(d.found.delta) / d.found.margin)
-    assert f"layer {largest.site.layer}  {statistic_words(largest.statistic)}" in first
+    assert f"layer {largest.site.layer}   {statistic_words(largest.statistic)}" in first
     same = tuple(replace(d, found=replace(d.found, delta=0.0)) for d in exact)
     assert "Largest" not in printed(*pair_tables(comparison, replace(pair, differences=same)))
 

@@ -1,42 +1,81 @@
+"""Where output goes, how wide it is, and what never reaches a terminal."""
+
 from __future__ import annotations
 
-from rich.table import Table
-from rich.text import Text
+import io
 
-from spectra_cli.render.console import WIDTH, messages, print_results
+import pytest
+
+from spectra_cli.render.console import LEAST_WIDTH, PIPE_WIDTH, print_results, printed_lines, say
+from spectra_cli.render.table import Table, key, line, number
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch, width: int, *parts) -> list[str]:
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    import sys
+
+    print_results(*parts)
+    return sys.stdout.getvalue().splitlines()
 
 
 def test_results_are_100_columns_wide_and_plain_when_piped(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "")
-    print_results(Text("x" * WIDTH, style="bold red"))
+    print_results(line("x" * PIPE_WIDTH, style="bold red"))
     out, err = capsys.readouterr()
     assert (out, err) == ("x" * 100 + "\n", "")
 
 
 def test_no_line_is_padded_with_blanks(capsys):
-    table = Table()
-    table.add_column("a" * 10)
-    table.add_row("b")
-    print_results(Text(), table, Text("after   "))
+    table = Table(title="t", columns=[key("a" * 10), number("n")], rows=[["b", ""]])
+    print_results(line(""), table, line("after   "))
     out = capsys.readouterr().out
     assert out.startswith("\n")
     assert out.endswith("after\n")
-    assert all(line == line.rstrip() for line in out.splitlines())
+    assert all(row == row.rstrip() for row in out.splitlines())
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_prose_is_as_wide_as_the_terminal_and_wrapped_once(monkeypatch, width):
+    told = "one two three four five six seven " * 12
+    lines = on_terminal(monkeypatch, width, line(told.strip(), hang=2))
+    assert " ".join(each.strip() for each in lines) == told.strip()
+    assert all(width - 8 < len(each) <= width for each in lines[:-1])  # wrapped twice, every other is short
+    assert all(each.startswith("  ") for each in lines[1:])
+
+
+def test_a_terminal_below_the_least_width_gets_lines_of_it(monkeypatch):
+    assert max(map(len, on_terminal(monkeypatch, 20, line("word " * 40)))) > LEAST_WIDTH - 5
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[31mred", "\x9b2J", "a\u202eb", "one\r\ntwo", "\x07", "\ud800"])
+def test_nothing_in_a_text_acts_on_the_terminal(hostile):
+    table = Table(title=hostile, columns=[key(hostile)], rows=[[hostile]], notes=[line(hostile)])
+    for part in (line((hostile, "bold")), table):
+        for text in printed_lines(part, 60):
+            assert all(char.isprintable() for char in text.plain)
+
+
+@pytest.mark.parametrize("markup", ["[bold]x[/bold]", "[/]", ":smile:", "[link=http://a]b[/link]"])
+def test_markup_in_a_text_is_text(capsys, markup):
+    print_results(line(markup), Table(columns=[key(markup)], rows=[[markup]]))
+    say(markup)
+    out, err = capsys.readouterr()
+    assert out.splitlines().count(markup) == 3
+    assert err == markup + "\n"
 
 
 def test_messages_go_to_stderr_and_are_not_wrapped(capsys):
-    messages().print("word " * 60, style="yellow")
+    say("word " * 60)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
     assert "\x1b" not in err
-
-
-def test_a_wide_table_is_cut_to_the_width(capsys):
-    table = Table()
-    for i in range(30):
-        table.add_column(f"column {i}")
-    table.add_row(*["value"] * 30)
-    print_results(table)
-    assert all(len(line) <= WIDTH for line in capsys.readouterr().out.splitlines())

@@ -75,7 +75,7 @@ def document(*sites, ranks=(16,)):
 
 def test_the_reading_in_words_with_its_count(printed):
     found = document(site("0.attn.q", rank()), site("1.attn.q", rank(reading="undecided")))
-    text = printed(heading(found, "a.h5"), *verdicts(found), series_table(found))
+    text = printed(*heading(found, "a.h5"), *verdicts(found), series_table(found))
     assert "something to know" in text
     assert "step0 to step10, k = 16: stays off the principals (of 2 matrices: 1 off, 1 undecided)" in text
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from spectra_cli.render.console import WIDTH
+from spectra_cli.render.console import PIPE_WIDTH
 from spectra_cli.render.inspection import findings, model, plan, series
 
 MODEL: dict[str, Any] = {
@@ -48,6 +48,7 @@ PLAN: dict[str, Any] = {
         "passes": [["blocks.0.attn.q"], ["blocks.1.attn.q"]],
         "batch_size": 8,
         "sequences_to_run": 128,
+        "sequence_length": 64,
         "operations": {"forward": 3.0e12, "head": 1.0e12, "profiles": 1.0e9},
         "bytes_moved": 1.0e9,
         "seconds_at_least": 40.0,
@@ -65,7 +66,7 @@ def test_an_inspection_reads_as_agreed(printed, golden):
         "tokens_seen": None,
     }
     text = printed(*model(MODEL), series([CHECKPOINT, damaged]), *plan(PLAN))
-    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert all(len(line) <= PIPE_WIDTH for line in text.splitlines())
     golden("inspection.txt", text)
 
 
@@ -120,7 +121,7 @@ def test_metadata_has_columns_where_any_checkpoint_has_it(printed):
     text = printed(series([CHECKPOINT, known]))
     assert "0.0006" in text
     assert "524k" in text
-    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert all(len(line) <= PIPE_WIDTH for line in text.splitlines())
 
 
 def test_what_is_noted_about_every_checkpoint_is_said_once(printed):

@@ -11,7 +11,7 @@ from spectra_cli.analysis.differences import SiteDifference
 from spectra_cli.analysis.performance import Performance
 from spectra_cli.analysis.taxonomy import GRADIENT, HEAD, classify
 from spectra_cli.core.types import Site
-from spectra_cli.render.console import WIDTH
+from spectra_cli.render.console import PIPE_WIDTH
 from spectra_cli.render.taxonomy import as_document, taxonomy_overview, taxonomy_report
 from spectra_cli.render.tidy import as_json
 
@@ -68,7 +68,7 @@ def moved_and_open():
 
 def test_the_report_says_all_that_the_label_rests_on(moved_and_open, printed):
     text = printed(*taxonomy_report(moved_and_open, "loss 3.2812"))
-    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert all(len(line) <= PIPE_WIDTH for line in text.splitlines())
     words = " ".join(text.split())
     for part in (
         "inconclusive (checkpoint-level, at loss 3.2812)",
@@ -114,5 +114,5 @@ def test_nothing_measured_still_prints(printed):
 
 def test_the_overview_has_a_row_a_point(moved_and_open, printed):
     text = printed(taxonomy_overview([moved_and_open] * 5, "loss"))
-    assert all(len(line) <= WIDTH for line in text.splitlines())
-    assert text.count("3.28125") == 5
+    assert all(len(line) <= PIPE_WIDTH for line in text.splitlines())
+    assert text.count("3.2812") == 5

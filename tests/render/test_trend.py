@@ -9,7 +9,7 @@ from spectra_cli.analysis.across_runs import AcrossRuns
 from spectra_cli.analysis.decisions import Estimated
 from spectra_cli.analysis.trend import batch_trends
 from spectra_cli.core.types import Site
-from spectra_cli.render.console import WIDTH
+from spectra_cli.render.console import PIPE_WIDTH
 from spectra_cli.render.tidy import as_json
 from spectra_cli.render.trend import as_document, trend_report
 
@@ -58,7 +58,7 @@ def trends():
 
 def test_the_report_counts_and_shows_the_clearest(trends, printed):
     text = printed(*trend_report(trends, SIZES, "loss 3.2812", ["four runs are few"]))
-    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert all(len(line) <= PIPE_WIDTH for line in text.splitlines())
     words = " ".join(text.split())
     assert "Trend with batch size at loss 3.2812: 12 of 25 numbers rise or fall" in words
     assert "small 4.1k, middle 8.19k, large 16.4k" in words

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spectra_cli.render.wrapping import spans, width, wrapped
+
+
+@given(st.text(alphabet="ab 1.±模é", max_size=80), st.integers(2, 30), st.integers(0, 1))
+def test_no_line_is_too_wide_and_nothing_but_blanks_is_lost(text, room, hang):
+    lines = [text[start:end] for start, end in spans(text, room, hang)]
+    assert width(lines[0]) <= room
+    assert all(width(each) <= max(room - hang, 2) for each in lines[1:])
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_words_stay_whole_where_they_fit():
+    assert wrapped("12.345±0.006 of 7 layers", 12) == ["12.345±0.006", "of 7 layers"]
+
+
+@pytest.mark.parametrize("text", ["a  b", "", "  indented"])
+def test_a_text_that_fits_stays_as_it_is(text):
+    assert wrapped(text, 20) == [text]
