@@ -29,6 +29,7 @@ from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.non_finite import non_finite
 from spectra_cli.extract.checkpoints.stored_precision import precision_notices
 from spectra_cli.extract.checkpoints.unchanged import Reading, one_reading
+from spectra_cli.extract.checkpoints.zeros import require_some_values
 from spectra_cli.extract.device import choose_device, device_name
 from spectra_cli.extract.engine import Progress, measure
 from spectra_cli.extract.fit import require_fit, skeleton_of
@@ -120,6 +121,7 @@ class Session:
             header = self.series.source.header(ref)
             with room_for(header, self.device):
                 state = self.series.source.open(ref)
+                require_some_values(state, where=ref.uri)
                 damage = non_finite(state)
                 digest = state_digest(state)
         damage = f"{ref.key}: non-finite weights: {damage}" if damage else ""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -242,18 +243,25 @@ def test_a_file_that_may_not_be_read(make, name, healthy, tmp_path, monkeypatch)
     """Refused by hand: tests may run as somebody who may read everything."""
     run = tmp_path / "run"
     shutil.copytree(healthy(make), run)
-    opened = open
+    refused = []
 
-    def refuse(file, *arguments, **settings):
-        if str(file) == str(run / name):
-            raise PermissionError(13, "Permission denied", str(file))
-        return opened(file, *arguments, **settings)
+    def refusing(opened):
+        def refuse(file, *arguments, **settings):
+            if str(file) == str(run / name):
+                refused.append(file)
+                raise PermissionError(13, "Permission denied", str(file))
+            return opened(file, *arguments, **settings)
 
-    for place in ("builtins.open", "io.open"):
-        monkeypatch.setattr(place, refuse)
+        return refuse
+
+    for place in ("builtins.open", "io.open", "os.open"):
+        module, _, function = place.rpartition(".")
+        monkeypatch.setattr(place, refusing(getattr(sys.modules[module], function)))
     with pytest.raises(SpectraError) as caught:
         read(run, tmp_path / "out.h5")
-    assert str(run) in str(caught.value)
+    assert refused
+    assert f"{run / name}: cannot be read: Permission denied; make it readable" in str(caught.value)
+    assert "copy" not in str(caught.value)
 
 
 # ----------------------------------------------------------------------------- half-written and changing sets

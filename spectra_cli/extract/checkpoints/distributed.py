@@ -29,6 +29,7 @@ from spectra_cli.extract.checkpoints.torchtitan import with_halves_rotated
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, read_trainer_state
 from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES
+from spectra_cli.extract.checkpoints.zeros import require_some_values
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
 _FORMAT = "distributed"
@@ -175,6 +176,7 @@ class DistributedSource:
 def _same_values(payload: Path, model: ModelEntries, described: Description, one: str, other: str) -> bool:
     stored = [described.names[name] for name in (one, other)]
     first, second = (read_tensor(payload, model.keys[own], model.tensors[own]) for own in stored)
+    require_some_values({one: first, other: second}, where=str(payload))
     return same_content(first, second)
 
 

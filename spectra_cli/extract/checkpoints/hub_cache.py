@@ -18,7 +18,7 @@ from huggingface_hub.file_download import REGEX_COMMIT_HASH, repo_folder_name
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.adapter_config import ADAPTER_CONFIG
 from spectra_cli.extract.checkpoints.adapter_folders import ADAPTER_WEIGHTS
-from spectra_cli.extract.checkpoints.huggingface import CONFIG
+from spectra_cli.extract.checkpoints.incomplete import CONFIG
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE
 from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES

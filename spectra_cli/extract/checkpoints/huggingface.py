@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,11 +10,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.checkpoints.distributed_folder import distributed_payload
 from spectra_cli.extract.checkpoints.float8 import dequantised, with_float8_dequantised
 from spectra_cli.extract.checkpoints.gathered import require_gathered
+from spectra_cli.extract.checkpoints.incomplete import CONFIG, no_config
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 from spectra_cli.extract.checkpoints.run_folder import FINAL, find_run, step_notices, training_values
 from spectra_cli.extract.checkpoints.series import fingerprint, parse_step
@@ -28,9 +31,9 @@ from spectra_cli.extract.checkpoints.weight_files import (
     read_headers,
 )
 from spectra_cli.extract.checkpoints.wrappers import unwrapped
+from spectra_cli.extract.checkpoints.zeros import require_some_values
 from spectra_cli.extract.protocols import CheckpointHeader
 
-CONFIG = "config.json"
 _FORMAT = "huggingface"
 
 
@@ -85,7 +88,8 @@ class HuggingFaceSource:
             UnsafePickleError: a `.bin` that needs types outside the allow-list.
         """
         folder = Path(ref.uri)
-        config = read_json_object(folder / CONFIG)
+        described_by = _config_file(folder)
+        config = read_json_object(described_by)
         weights = find_weights(folder)
         headers = read_headers(weights)
         tensors, removed = unwrapped(headers.tensors)
@@ -93,7 +97,7 @@ class HuggingFaceSource:
         described = with_float8_dequantised(tensors, config, headers.num_bytes, where=str(folder))
         state = read_trainer_state(folder)
         values, sources = training_values(state)
-        beside = (folder / CONFIG, weights.index, folder / TRAINER_STATE)
+        beside = (described_by, weights.index, folder / TRAINER_STATE)
         files = [*weights.files, *(file for file in beside if file is not None and file.is_file())]
         return CheckpointHeader(
             ref=ref,
@@ -102,9 +106,10 @@ class HuggingFaceSource:
             fingerprint=fingerprint(folder, files),
             num_bytes=described.num_bytes,
             **values,
-            sources={"config": CONFIG, **sources},
+            sources={"config": Path(os.path.relpath(described_by, folder)).as_posix(), **sources},
             notices=(
                 *self.notices,
+                *_outside(folder, described_by),
                 *headers.notices,
                 *removed,
                 *described.notices,
@@ -122,7 +127,7 @@ class HuggingFaceSource:
         """
         folder = Path(ref.uri)
         state = unwrapped(open_tensors(find_weights(folder)))[0]
-        return dequantised(state, read_json_object(folder / CONFIG), where=str(folder))
+        return dequantised(state, read_json_object(_config_file(folder)), where=str(folder))
 
     def _step_notices(self, ref: CheckpointRef, state: TrainerState | None) -> tuple[str, ...]:
         notices = list(step_notices(ref, state))
@@ -143,8 +148,28 @@ class HuggingFaceSource:
 def _same_values(weights: WeightFiles, stored: Mapping[str, str], one: str, other: str) -> bool:
     names = stored[one], stored[other]
     state = open_some(weights, names)
+    require_some_values(state, where=str(weights.folder))
     first, second = (state[name] for name in names)
     return same_content(first, second)
+
+
+def _config_file(folder: Path) -> Path:
+    """What says which model it is: in the folder, or in that of the run.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    own, above = folder / CONFIG, folder.parent / CONFIG
+    if os.path.lexists(own) or not _has_weights(folder):
+        return own
+    if parse_step(folder.name) is None or not above.is_file():
+        raise CheckpointError(no_config(folder))
+    return above
+
+
+def _outside(folder: Path, described_by: Path) -> tuple[str, ...]:
+    inside = described_by.parent == folder
+    return () if inside else (f"described by ../{CONFIG}, outside its own folder",)
 
 
 def _is_child(folder: Path) -> bool:
@@ -159,7 +184,10 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _has_config_and_weights(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() and _has_weights(folder)
+    config = folder / CONFIG
+    # accelerate leaves checkpoints without one
+    by_run = parse_step(folder.name) is not None and not os.path.lexists(config)
+    return _has_weights(folder) and (config.is_file() or (by_run and (folder.parent / CONFIG).is_file()))
 
 
 def _has_config_or_weights(folder: Path) -> bool:

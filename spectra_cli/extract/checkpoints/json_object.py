@@ -27,6 +27,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
                 )
             text = file.read(0, file.size).decode()
         content = json.loads(text, parse_int=_number)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: it is not there; copy it from where the checkpoint was saved"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):

@@ -60,6 +60,8 @@ def _is_model(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
             return int.from_bytes(stream.read(4), "little") == _MAGIC
+    except PermissionError:  # said when it is read
+        return _NUMBERED.fullmatch(file.name) is not None
     except OSError:
         return False
 

@@ -43,6 +43,7 @@ from spectra_cli.extract.checkpoints.training_arguments import (
 )
 from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.wrappers import COMPILE_AND_DDP, unwrapped
+from spectra_cli.extract.checkpoints.zeros import require_some_values
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "nanogpt"
@@ -205,6 +206,7 @@ class NanoGPTSource:
 
 def _same_values(file: Path, one: str, other: str) -> bool:
     state = unwrapped(read_payload(file, ending=(one, other)).state, leading=_LEADING)[0]
+    require_some_values({name: state[name] for name in (one, other)}, where=str(file))
     return same_content(state[one], state[other])
 
 

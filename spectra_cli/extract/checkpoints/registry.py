@@ -14,6 +14,7 @@ from spectra_cli.extract.checkpoints.distributed import DistributedFormat
 from spectra_cli.extract.checkpoints.gguf import GgufFormat
 from spectra_cli.extract.checkpoints.hub import HubFormat, HubSource
 from spectra_cli.extract.checkpoints.huggingface import HuggingFaceFormat
+from spectra_cli.extract.checkpoints.incomplete import why_none
 from spectra_cli.extract.checkpoints.llmc import LlmcFormat
 from spectra_cli.extract.checkpoints.nanochat import NanochatFormat
 from spectra_cli.extract.checkpoints.nanogpt import NanoGPTFormat
@@ -79,6 +80,8 @@ def _only_source(path: str, formats: Mapping[str, CheckpointFormat]) -> Checkpoi
         )
     if elsewhere:
         raise CheckpointError(f"{path}: no checkpoints; found {content}. {elsewhere}")
+    if not sources and (reason := why_none(path)):
+        raise CheckpointError(reason)
     if not sources:
         looked_for = "".join(f"\n  {form.name}: {form.summary}" for form in formats.values())
         raise CheckpointError(f"{path}: no checkpoints; found {content}. Expected one of{looked_for}")

@@ -31,13 +31,16 @@ class StoredFile:
         """Open it; `may_grow`: a log, which may get longer while the checkpoint is read.
 
         Raises:
-            OSError: it is not there, or may not be read.
-            CheckpointError: it is no regular file, or another one than was read before.
+            OSError: it is not there.
+            CheckpointError: it may not be read, is no regular file, or another one than was read before.
         """
         self.path = path
         # without waiting for the other end of a pipe
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+        try:
+            self._descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+        except PermissionError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}; make it readable") from error
         try:
             found = os.fstat(self._descriptor)
             if not stat.S_ISREG(found.st_mode):

@@ -116,9 +116,9 @@ def test_other_files(tmp_path):
 
 
 def test_what_is_no_file_is_said(tmp_path):
-    (tmp_path / "config.json").symlink_to("nowhere")
+    (tmp_path / "args.json").symlink_to("nowhere")
     os.mkfifo(tmp_path / "model.bin")
     with pytest.raises(CheckpointError) as caught:
         find_source(str(tmp_path))
-    found = "found config.json (a link that leads nowhere), model.bin (no regular file). Expected"
+    found = "found args.json (a link that leads nowhere), model.bin (no regular file). Expected"
     assert found in str(caught.value)
