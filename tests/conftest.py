@@ -69,6 +69,7 @@ def write_planted_run(
     probe_digest: str = "d" * 64,
     num_sequences: int = 256,
     seed: int = 0,
+    lies_in: Path | None = None,
     **info: Any,
 ) -> Path:
     """An archive with one checkpoint a step; `info` goes to each `CheckpointInfo`, lists one a checkpoint."""
@@ -98,7 +99,12 @@ def write_planted_run(
         )
         checkpoints.append(
             CheckpointSpectra(
-                ref=CheckpointRef(run=run, step=step, uri=f"/runs/{run}/{place}", format="hf"),
+                ref=CheckpointRef(
+                    run=run,
+                    step=step,
+                    uri=f"{lies_in or path.absolute().parent / run}/step{step}-{place}",
+                    format="hf",
+                ),
                 info=CheckpointInfo(
                     **{
                         "num_parameters": 1000,

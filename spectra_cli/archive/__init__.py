@@ -6,6 +6,9 @@ netcdf.py             dimensions and variables as netCDF-4 wants them
 site_axis.py          the dimension `site`
 checkpoint_table.py   one row a checkpoint
 provenance.py         settings, probe, versions; what may share an archive
+origin.py             where a run lies
+statement.py          of what run a file is, and what is still to be measured
+claims.py             the same of scans under way, beside the archive
 measurement_group.py  spectra along checkpoint, site, block, rank
 scalars_group.py      numbers along checkpoint, site, block
 file_access.py        open for reading; damage becomes ArchiveError

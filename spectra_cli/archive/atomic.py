@@ -19,6 +19,7 @@ import h5py
 
 from spectra_cli.core.errors import ArchiveError
 
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _STALE_AFTER_SECONDS = 24 * 3600.0
 _TEMPORARY = re.compile(r"\..+\.([^.]+)\.(\d+)\.[0-9a-f]{8}\.tmp")
 
@@ -91,10 +92,15 @@ class NewFile:
         self._sink.check()
 
 
+def temporary_beside(path: Path) -> Path:
+    """A new name for what is to become `path`; who wrote it stands in it, so that it can be cleared away."""
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
 def _open_temporary(path: Path) -> tuple[_Sink, Path]:
     # Another process may remove an emptied parts folder between mkdir and open.
     for attempt in range(10):
-        temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+        temporary = temporary_beside(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return _Sink(temporary), temporary
@@ -153,6 +159,56 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_text(path: Path, text: str, *, replace: bool = True) -> bool:
+    """Write a small file, whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        text: its content.
+        replace: False leaves a file that is there alone; of two such writers at once, one comes first.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        ArchiveError: it cannot be.
+    """
+    for attempt in range(10):
+        temporary = temporary_beside(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text)
+            if replace:
+                os.replace(temporary, path)
+            else:
+                _take_the_name(temporary, path)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # another process removed the emptied folder meanwhile
+            if attempt == 9:
+                raise
+        except OSError as error:
+            raise ArchiveError(_why_not_written(path, error)) from error
+        else:
+            return True
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    raise AssertionError("unreachable")
+
+
+def _take_the_name(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with path.open("x") as file:  # a file system without links
+            file.write(temporary.read_text())
 
 
 def remove_stale_temporaries(folder: Path, *, name_prefix: str = "") -> None:

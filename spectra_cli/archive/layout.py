@@ -16,7 +16,7 @@ from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointRef
 
 FORMAT = "spectra-archive"
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "1.3"
 SUFFIX = ".spectra.h5"
 SCALARS_GROUP = "scalars"
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spectra_cli.archive.claims import read_claims
 from spectra_cli.archive.layout import checkpoint_order, identity, list_parts
+from spectra_cli.archive.origin import origins_of
 from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.single_file import (
     Entry,
@@ -19,8 +21,10 @@ from spectra_cli.archive.single_file import (
     read_measurements,
     read_model_scalar,
 )
+from spectra_cli.archive.statement import NOTHING_SAID, Statement, check_one_run, together
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance
+from spectra_cli.core.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,7 @@ class Archive:
         entries: by step, unknown steps last.
         parts: complete part files that are not consolidated yet; their checkpoints are in `entries`.
         damaged: part files that could not be read; their checkpoints are not in `entries`.
+        statement: of which run it is and what that scan still owes it; written: as the archive's file has it.
     """
 
     path: Path
@@ -50,6 +55,25 @@ class Archive:
     entries: tuple[Entry, ...]
     parts: tuple[Path, ...] = ()
     damaged: tuple[DamagedPart, ...] = ()
+    statement: Statement = NOTHING_SAID
+    written: Statement = NOTHING_SAID
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where its run lies; in older archives, where its checkpoints say that they were."""
+        return self.statement.origins or origins_of(self.refs)
+
+    @property
+    def unfinished(self) -> Unfinished | None:
+        """What a scan was asked for and has not measured or merged; None where nothing is."""
+        if not self.statement.waiting and not self.parts:
+            return None
+        return Unfinished(
+            measured=len(self),
+            missing=tuple(name for name in self.statement.waiting if name not in self.statement.failed),
+            failed=dict(self.statement.failed),
+            num_parts=len(self.parts),
+        )
 
     @property
     def refs(self) -> tuple[CheckpointRef, ...]:
@@ -139,8 +163,12 @@ class Finished:
         """Fingerprint of the files `ref` was measured from, or None where it is not finished."""
         return self.fingerprints.get(identity(ref))
 
+    def also(self, fingerprints: Mapping[str, str]) -> Finished:
+        """The same with checkpoints that are finished under another identity."""
+        return replace(self, fingerprints={**self.fingerprints, **fingerprints})
 
-def open_archive(path: Path) -> Archive:
+
+def open_archive(path: Path | str) -> Archive:
     """The archive at `path` as consolidation would leave it: its file, and the parts beside it.
 
     Reads the table of checkpoints and no spectra.
@@ -148,6 +176,7 @@ def open_archive(path: Path) -> Archive:
     Raises:
         ArchiveError: neither file nor readable parts; damaged, incomplete, or of a newer version.
     """
+    path = Path(path)
     archive, damaged = _collect(path)
     if archive is not None:
         return archive
@@ -155,6 +184,12 @@ def open_archive(path: Path) -> Archive:
         reasons = "; ".join(f"{part.path}: {part.reason}" for part in damaged)
         raise ArchiveError(
             f"no archive at {path}, and none of its parts can be read: {reasons.rstrip('.')}. Scan again."
+        )
+    for claim in read_claims(path):
+        said = claim.statement
+        raise ArchiveError(
+            f"no archive at {path} yet, unfinished: 0 of {len(said.waiting)} checkpoints of "
+            f"{', '.join(said.origins)}, scan still running or stopped. Scan, or wait for its first one."
         )
     raise ArchiveError(f"no archive at {path}, and no parts beside it. Make one with `spectra scan`.")
 
@@ -209,21 +244,25 @@ def _collect(path: Path) -> _Collected:
 
 def _merge(path: Path, files: list[Path]) -> _Collected:
     provenances: dict[Path, Provenance] = {}
+    statements: dict[Path, Statement] = {}
+    origins: dict[Path, tuple[str, ...]] = {}
     merged: dict[str, Entry] = {}
     damaged: list[DamagedPart] = []
     # A later file replaces the same checkpoint of an earlier one: the archive first, then parts by age.
     for file in sorted(files, key=lambda f: (f != path, _age(f))):
         try:
-            provenances[file], entries = read_entries(file)
+            provenances[file], entries, statements[file] = read_entries(file)
         except ArchiveError as error:
             if file == path:
                 raise
             damaged.append(DamagedPart(path=file, reason=str(error)))
             continue
+        origins[file] = statements[file].origins or origins_of(entry.row.ref for entry in entries)
         for entry in entries:
-            _check_same_run(path, merged.get(identity(entry.row.ref)), entry)
+            _check_same_run(path, merged.get(identity(entry.row.ref)), entry, origins)
             merged[identity(entry.row.ref)] = entry
     _check_same_scan(provenances)
+    check_one_run(path, statements)
     entries = sorted(merged.values(), key=lambda e: checkpoint_order(e.row.ref))
     if not entries:
         return None, tuple(damaged)
@@ -233,8 +272,19 @@ def _merge(path: Path, files: list[Path]) -> _Collected:
         entries=tuple(entries),
         parts=tuple(file for file in provenances if file != path),
         damaged=tuple(damaged),
+        statement=_stated(path, statements.values(), merged),
+        written=statements.get(path, NOTHING_SAID),
     )
     return archive, archive.damaged
+
+
+def _stated(path: Path, statements: Iterable[Statement], measured: Iterable[str]) -> Statement:
+    """What the files say together, and the scans beside them that are of the same run."""
+    said = together(statements, ())
+    for claim in sorted(read_claims(path), key=lambda claim: _age(claim.path)):
+        if not said.origins or {*claim.statement.origins} & {*said.origins}:
+            said = together([said, claim.statement], claim.gone)
+    return said.without(measured)
 
 
 def _age(path: Path) -> tuple[int, str]:
@@ -253,8 +303,12 @@ def _check_same_scan(provenances: Mapping[Path, Provenance]) -> None:
             )
 
 
-def _check_same_run(path: Path, known: Entry | None, entry: Entry) -> None:
-    if known is not None and known.row.ref.run != entry.row.ref.run:
+def _check_same_run(
+    path: Path, known: Entry | None, entry: Entry, origins: Mapping[Path, tuple[str, ...]]
+) -> None:
+    if known is None or known.row.ref.run == entry.row.ref.run:
+        return
+    if not {*origins[known.file]} & {*origins[entry.file]}:  # else it was moved, under another name
         raise ArchiveError(
             f"{path} would hold {identity(entry.row.ref)} of two runs: {known.row.ref.uri} ({known.file}) "
             f"and {entry.row.ref.uri} ({entry.file}). Scan each run into its own archive with -o, "

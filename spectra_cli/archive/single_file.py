@@ -17,6 +17,7 @@ from spectra_cli.archive.layout import FORMAT, FORMAT_VERSION, SCALARS_GROUP, id
 from spectra_cli.archive.measurement_group import read_spectra
 from spectra_cli.archive.provenance import provenance_fields, read_provenance
 from spectra_cli.archive.scalars_group import model_scalar, read_scalars
+from spectra_cli.archive.statement import Statement, read_statement
 from spectra_cli.archive.vectors import read_digests
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Provenance
@@ -33,8 +34,8 @@ class Entry:
     row: Row
 
 
-def read_entries(path: Path) -> tuple[Provenance, list[Entry]]:
-    """The provenance and the table of checkpoints of one file; no spectra.
+def read_entries(path: Path) -> tuple[Provenance, list[Entry], Statement]:
+    """The provenance and the table of checkpoints of one file, and what it says of its run; no spectra.
 
     Raises:
         ArchiveError: no archive, of a newer version, incomplete or damaged.
@@ -43,18 +44,20 @@ def read_entries(path: Path) -> tuple[Provenance, list[Entry]]:
         check_header(path, root)
         provenance = read_provenance(root)
         rows = read_columns(root)
-        if table_digest(provenance, rows) != root.attrs["table_digest"]:
+        statement = read_statement(root)
+        if table_digest(provenance, rows, statement) != root.attrs["table_digest"]:
             raise damaged(path, "the table of checkpoints does not match its digest")
         entries = [Entry(file=path, index=i, row=row_of(row)) for i, row in enumerate(rows)]
         twice = [name for name, n in Counter(identity(e.row.ref) for e in entries).items() if n > 1]
         if twice:
             raise damaged(path, f"{', '.join(twice)} is there more than once")
-        return provenance, entries
+        return provenance, entries, statement
 
 
-def table_digest(provenance: Provenance, rows: Sequence[dict[str, Any]]) -> str:
-    """sha256 over what `read_entries` reads."""
-    return text_digest([provenance_fields(provenance), list(rows)])
+def table_digest(provenance: Provenance, rows: Sequence[dict[str, Any]], statement: Statement) -> str:
+    """sha256 over what `read_entries` reads; a statement counts where there is one, as since format 1.3."""
+    said = statement.fields()
+    return text_digest([provenance_fields(provenance), list(rows), *([said] if said else [])])
 
 
 def read_checkpoint(entry: Entry, shared: Provenance, *, vectors: bool = True) -> CheckpointSpectra:

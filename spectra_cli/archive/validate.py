@@ -53,11 +53,12 @@ def _warning(where: str, message: str) -> Finding:
     return Finding(severity=Severity.WARNING, where=where, message=message)
 
 
-def validate(path: Path) -> tuple[Finding, ...]:
+def validate(path: Path | str) -> tuple[Finding, ...]:
     """Everything wrong or worth knowing about an archive and its parts; empty if all is well.
 
     Every number is read and every digest computed again.
     """
+    path = Path(path)
     try:
         archive = open_archive(path)
     except ArchiveError as error:
@@ -68,6 +69,7 @@ def validate(path: Path) -> tuple[Finding, ...]:
         *_check_content(archive),
         *_check_series(archive),
         *(_error(str(part.path), part.reason) for part in archive.damaged),
+        *_check_finished(archive),
         *(
             _warning(
                 str(part), "finished but not merged yet; it is read with the archive. Scan again to merge it."
@@ -75,6 +77,12 @@ def validate(path: Path) -> tuple[Finding, ...]:
             for part in archive.parts
         ),
     )
+
+
+def _check_finished(archive: Archive) -> Iterator[Finding]:
+    owed = archive.unfinished
+    if owed is not None and owed.asked > owed.measured:
+        yield _warning(str(archive.path), owed.words())
 
 
 def _check_structure(path: Path) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from spectra_cli.archive.atomic import remove_stale_temporaries, replacing
 from spectra_cli.archive.checkpoint_table import columns_of, write_table
+from spectra_cli.archive.claims import read_claims, remove_claims
 from spectra_cli.archive.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -32,6 +33,7 @@ from spectra_cli.archive.provenance import scan_differences, write_provenance
 from spectra_cli.archive.reader import file_signature, open_archive
 from spectra_cli.archive.scalars_group import Placed, scalar_groups, write_scalars
 from spectra_cli.archive.single_file import table_digest
+from spectra_cli.archive.statement import NOTHING_SAID, Statement, write_statement
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointSpectra, Provenance
 
@@ -42,18 +44,24 @@ class _Series(Protocol):
     def __iter__(self) -> Iterator[CheckpointSpectra]: ...
 
 
-def write_archive(path: Path, checkpoints: Sequence[CheckpointSpectra]) -> None:
+def write_archive(
+    path: Path, checkpoints: Sequence[CheckpointSpectra], statement: Statement = NOTHING_SAID
+) -> None:
     """Write checkpoints of one scan as one archive, in the order of their steps.
+
+    Args:
+        path: of the archive; checkpoints: what it is to hold.
+        statement: of which run it is, and what it lacks of that.
 
     Raises:
         ArchiveError: no checkpoints, two of one identity, of different scans, a value that an
             archive cannot carry, or a file that cannot be written; the old file then stays.
     """
-    _write(path, sorted(checkpoints, key=lambda c: checkpoint_order(c.ref)))
+    _write(path, sorted(checkpoints, key=lambda c: checkpoint_order(c.ref)), statement)
 
 
-def write_part(archive_path: Path, checkpoint: CheckpointSpectra) -> Path:
-    """Commit one finished checkpoint beside its archive; returns the part file.
+def write_part(archive_path: Path, checkpoint: CheckpointSpectra, origins: Sequence[str] = ()) -> Path:
+    """Commit one finished checkpoint of the run at `origins` beside its archive; returns the part file.
 
     Any number of processes may do so at once for different checkpoints, without a lock.
 
@@ -61,7 +69,7 @@ def write_part(archive_path: Path, checkpoint: CheckpointSpectra) -> Path:
         ArchiveError: as `write_archive`.
     """
     path = part_path(archive_path, checkpoint.ref)
-    _write(path, [checkpoint])
+    _write(path, [checkpoint], Statement(origins=tuple(origins)))
     return path
 
 
@@ -86,12 +94,15 @@ def consolidate(archive_path: Path) -> Path:
                 "Scan these checkpoints again, or remove the files. Nothing was changed."
             )
         merged = {part: file_signature(part) for part in archive.parts}
-        if merged:
-            _write(archive_path, archive)
+        claims = {claim: file_signature(claim.path) for claim in read_claims(archive_path)}
+        # a run that was only moved is known by its content: no reason to write everything anew
+        if merged or archive.statement.owed() != archive.written.owed():
+            _write(archive_path, archive, archive.statement)
         for part, signature in merged.items():
             # A part that was written anew meanwhile is not in the archive yet.
             if file_signature(part) == signature:
                 _remove_merged(part, archive_path)
+        remove_claims(archive_path, [c for c, before in claims.items() if file_signature(c.path) == before])
         if folder.is_dir():
             remove_stale_temporaries(folder)
             with suppress(OSError):  # not empty: another writer is at work
@@ -136,7 +147,7 @@ def _is_at(folder: Path, descriptor: int) -> bool:
         return False
 
 
-def _write(path: Path, series: _Series) -> None:
+def _write(path: Path, series: _Series, statement: Statement) -> None:
     """Two passes over the series: the first learns names and shapes, the second copies the arrays."""
     provenance: Provenance | None = None
     rows: list[dict[str, Any]] = []
@@ -157,8 +168,9 @@ def _write(path: Path, series: _Series) -> None:
         root = new.root
         text_attribute(root, "format", FORMAT)
         text_attribute(root, "format_version", FORMAT_VERSION)
-        text_attribute(root, "table_digest", table_digest(provenance, rows))
+        text_attribute(root, "table_digest", table_digest(provenance, rows, statement))
         write_provenance(root, provenance)
+        write_statement(root, statement)
         write_table(root, rows)
         for name in _names(h.measurement for one in headers for h in one):
             create_measurement(

@@ -136,6 +136,7 @@ def _print_result(result: ScanResult, *, as_json: bool) -> None:
             "measured": [ref.key for ref in result.measured],
             "kept": [ref.key for ref in result.kept],
             "failed": [{"checkpoint": ref.key, "reason": reason} for ref, reason in result.failed],
+            "unfinished": result.unfinished and result.unfinished.document(),
             "notices": [*result.before, *result.notices],
         }
         sys.stdout.write(json_text(document))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,12 +53,17 @@ def command(
 
 
 def _document(summary: ArchiveSummary, form: str) -> str:
-    from spectra_cli.render.summary import as_document
     from spectra_cli.render.tidy import as_csv, as_json, tidy_rows
 
     if form == "json":
-        return as_json(as_document(str(summary.path), summary.provenance, _checkpoints(summary)))
+        return as_json(_json_document(summary))
     return as_csv(row for c in summary.series for row in tidy_rows(c.ref, c.info.tokens_seen, c.statistics))
+
+
+def _json_document(summary: ArchiveSummary) -> dict[str, Any]:
+    from spectra_cli.render.summary import as_document
+
+    return as_document(str(summary.path), summary.provenance, _checkpoints(summary), summary.unfinished)
 
 
 def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) -> None:
@@ -82,9 +87,8 @@ def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) ->
     for checkpoint in checkpoints if every_checkpoint else checkpoints[-1:]:
         print_results(*checkpoint_tables(checkpoint, preset=summary.provenance.settings["preset"]))
     print_results(*notices(c.info for c in summary.series))
-    if summary.num_parts:
-        waiting = f"unfinished: {summary.num_parts} part file(s) wait beside the archive"
-        print_results(line(waiting, style="yellow"))
+    if summary.unfinished is not None:
+        print_results(line(summary.unfinished.words(), style="yellow"))
 
 
 def _shown(path: Path) -> str:

@@ -18,7 +18,7 @@ def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = F
     from spectra_cli.render.console import print_results
     from spectra_cli.render.table import line
     from spectra_cli.render.tidy import as_json as json_text
-    from spectra_cli.workflows.validate import validate
+    from spectra_cli.workflows.validate import unfinished_document, validate
 
     path, findings = validate(archive)
     errors = [f for f in findings if f.severity == "error"]
@@ -28,6 +28,7 @@ def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = F
             "schema": "spectra.validate/1",
             "archive": str(path),
             "valid": not errors,
+            "unfinished": unfinished_document(path),
             "findings": rows,
         }
         sys.stdout.write(json_text(document))

@@ -137,6 +137,7 @@ def _run_fields(run: Run) -> dict[str, Any]:
         "num_parameters": info.num_parameters,
         "batch_size_tokens": run.batch_size_tokens,
         "num_checkpoints": len(run.archive),
+        "unfinished": run.archive.unfinished and run.archive.unfinished.document(),
         "probe": run.archive.provenance.probe.digest,
     }
 

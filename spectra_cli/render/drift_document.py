@@ -30,6 +30,7 @@ def as_document(report: DriftReport) -> dict[str, Any]:
         "reference": reference,
         "ranks": list(report.ranks),
         "notices": list(report.notices),
+        "unfinished": report.unfinished and report.unfinished.document(),
         "pairs": [_pair(pair, len(report.ranks)) for pair in report.pairs],
         "similarity": {
             "rank": report.similarity_rank,

@@ -176,6 +176,7 @@ def as_document(found: Extrapolation) -> dict[str, Any]:
             "unchanged": finite(test.unchanged),
         },
         "notices": list(found.notices),
+        "unfinished": found.unfinished and found.unfinished.document(),
         "caveats": list(CAVEATS),
     }
 

@@ -269,6 +269,7 @@ def as_document(found: Forecast) -> dict[str, Any]:
         ],
         "gain": _gain_document(evidence),
         "notices": list(found.notices),
+        "unfinished": {name: owed.document() for name, owed in found.unfinished.items()},
         "caveats": list(CAVEATS),
     }
 

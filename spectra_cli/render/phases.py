@@ -100,6 +100,7 @@ def as_document(found: Phases) -> dict[str, Any]:
             for point in found.points
         ],
         "warnings": list(found.warnings),
+        "unfinished": found.unfinished and found.unfinished.document(),
     }
 
 

@@ -15,6 +15,7 @@ from spectra_cli.core.types import (
     StatisticValue,
     Status,
 )
+from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.render.table import Column, Line, Table, from_columns, key, line, number
 from spectra_cli.render.tidy import tidy_rows
 
@@ -237,12 +238,18 @@ def notices(infos: Iterable[CheckpointInfo]) -> Iterator[Line]:
         yield line(notice, style="yellow")
 
 
-def as_document(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+def as_document(
+    path: str,
+    provenance: Provenance,
+    checkpoints: Sequence[Checkpoint],
+    unfinished: Unfinished | None = None,
+) -> dict[str, Any]:
     """The JSON document of `spectra show`: schema `spectra.show/1`."""
     probe = provenance.probe
     return {
         "schema": SCHEMA,
         "archive": path,
+        "unfinished": unfinished and unfinished.document(),
         "settings": dict(provenance.settings),
         "versions": dict(provenance.versions),
         "probe": {

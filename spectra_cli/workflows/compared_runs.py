@@ -13,10 +13,12 @@ from spectra_cli.analysis.alignment import Alignment, Loss, Trajectory
 from spectra_cli.analysis.matching import Bracket
 from spectra_cli.analysis.points import Point
 from spectra_cli.archive.layout import SUFFIX, resolve_archive
-from spectra_cli.archive.reader import Archive, open_archive
+from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray, Scalar
 from spectra_cli.statistics.jackknife import standard_error
+from spectra_cli.workflows.named_archive import open_all
+from spectra_cli.workflows.repeated import refuse_repeated
 
 PROBE_LOSS = "probe_loss"
 
@@ -41,20 +43,18 @@ class Run:
         return next((size for size in reversed(sizes) if size is not None), None)
 
 
-def open_runs(names: Sequence[str]) -> tuple[Run, ...]:
+def open_runs(names: Sequence[Path | str]) -> tuple[Run, ...]:
     """The runs, named by archive or by the folder that was scanned.
 
     Raises:
         ArchiveError: there is no such archive, or it is damaged.
+        UsageError: two of them are the same archive, or of the same checkpoints measured alike.
     """
-    given = [resolve_archive(name, Path.cwd()) for name in names]
-    files = [path.resolve() for path in given]
-    # the same file however it is spelled, under the name that it was first given
-    paths = dict(zip(reversed(files), reversed(given), strict=True))
-    archives = {file: open_archive(path) for file, path in paths.items()}
+    archives = open_all(names)
+    refuse_repeated(names, archives, "there is nothing to compare, and no verdict")
     return tuple(
-        Run(name=label, archive=archives[file], trajectory=_trajectory(label, archives[file]))
-        for label, file in zip(_labels([paths[file] for file in files]), files, strict=True)
+        Run(name=label, archive=archive, trajectory=_trajectory(label, archive))
+        for label, archive in zip(_labels([one.path for one in archives]), archives, strict=True)
     )
 
 
@@ -69,14 +69,13 @@ def same_archive(name: str, names: Sequence[str]) -> int | None:
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
-    """Names of archives, as short as they can be and still differ; the same archive twice is numbered."""
+    """Names of archives, as short as they can be and still differ."""
     names = [path.name.removesuffix(SUFFIX) for path in paths]
     if len(set(names)) < len(set(paths)):
         names = [f"{path.absolute().parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
     if len(set(names)) < len(set(paths)):
         names = [str(path).removesuffix(SUFFIX) for path in paths]
-    counted = [names[: i + 1].count(name) for i, name in enumerate(names)]
-    return [name if n == 1 else f"{name} ({n})" for name, n in zip(names, counted, strict=True)]
+    return names
 
 
 def _trajectory(name: str, archive: Archive) -> Trajectory:

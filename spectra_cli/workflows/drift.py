@@ -8,10 +8,11 @@ from pathlib import Path
 
 from spectra_cli.analysis.checkpoint_pairs import Pair, compare, similarity
 from spectra_cli.analysis.prepared import TRAJECTORY_RANK, Prepared, prepare
-from spectra_cli.archive.layout import resolve_archive
-from spectra_cli.archive.reader import Archive, open_archive
+from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.types import CheckpointRef, Provenance
+from spectra_cli.core.unfinished import Unfinished
+from spectra_cli.workflows.named_archive import open_named, unfinished_notices
 
 FIRST, PREVIOUS = "first", "previous"
 DEFAULT_RANKS = (16, 64)
@@ -29,6 +30,7 @@ class DriftReport:
         similarity: (checkpoint, site) -> overlap of the right subspaces with the last checkpoint's.
         similarity_rank: of these subspaces.
         notices: what to know, in sentences.
+        unfinished: what a scan still owes the archive; None where nothing.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class DriftReport:
     similarity: Mapping[CheckpointRef, Mapping[str, float]]
     similarity_rank: int
     notices: tuple[str, ...]
+    unfinished: Unfinished | None = None
 
     def against(self, relation: str) -> tuple[Pair, ...]:
         """The pairs of one kind."""
@@ -47,7 +50,7 @@ class DriftReport:
 
 
 def drift(
-    archive: str, *, against: Sequence[str] = (FIRST, PREVIOUS), ranks: Sequence[int] | None = None
+    archive: Path | str, *, against: Sequence[str] = (FIRST, PREVIOUS), ranks: Sequence[int] | None = None
 ) -> DriftReport:
     """How the principal directions of a series moved.
 
@@ -61,7 +64,7 @@ def drift(
         DataError: one checkpoint alone, or no weights and no vectors in it.
         UsageError: a rank beyond the vectors that were kept.
     """
-    opened = open_archive(resolve_archive(archive, Path.cwd()))
+    opened = open_named(archive)
     kept = int(opened.provenance.settings.get("num_vectors", 0))
     chosen = _ranks(ranks, kept, opened.path)
     last = _read(opened, len(opened) - 1, chosen)
@@ -99,7 +102,8 @@ def drift(
         pairs=tuple(sorted(pairs, key=lambda pair: pair.against)),
         similarity=to_last,
         similarity_rank=min(TRAJECTORY_RANK, kept),
-        notices=tuple(_notices(opened, kept, baseline, said)),
+        unfinished=opened.unfinished,
+        notices=(*unfinished_notices([opened]), *_notices(opened, kept, baseline, said)),
     )
 
 

@@ -13,8 +13,10 @@ from spectra_cli.analysis.back_test import BackTest, back_test
 from spectra_cli.analysis.loss_curve import FEWEST_POINTS, Continuation, LossCurve, continue_curve
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.types import FloatArray
+from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.forecast import ForecastRequest, check_options
 from spectra_cli.workflows.forecast_rows import tokens_to_target
+from spectra_cli.workflows.named_archive import unfinished_notices
 from spectra_cli.workflows.run_series import (
     RunSeries,
     as_series,
@@ -102,6 +104,7 @@ class Extrapolation:
     fits: tuple[CurveForecast, ...]
     test: BackTest | None
     notices: tuple[str, ...]
+    unfinished: Unfinished | None = None
 
 
 def extrapolate(request: ForecastRequest) -> Extrapolation:
@@ -159,7 +162,8 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
         level=request.level,
         fits=tuple(fits),
         test=back_test(tokens, values, covariate),
-        notices=(*notices, *_about(run, points, unit)),
+        notices=(*unfinished_notices([run.archive]), *notices, *_about(run, points, unit)),
+        unfinished=run.archive.unfinished,
     )
 
 

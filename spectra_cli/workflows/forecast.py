@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from spectra_cli.analysis.forecast_evidence import (
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.numbers import count
 from spectra_cli.core.types import FloatArray, Status
+from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS
 from spectra_cli.workflows.forecast_rows import (
@@ -33,6 +34,7 @@ from spectra_cli.workflows.forecast_rows import (
     run_row,
     without_lonely,
 )
+from spectra_cli.workflows.named_archive import unfinished_notices
 from spectra_cli.workflows.run_series import (
     LOSSES,
     RunSeries,
@@ -94,6 +96,7 @@ class Forecast:
         rows: in the order of the command line, new runs last.
         evidence: None with fewer than two usable runs.
         notices: what to know about how it was made.
+        unfinished: run -> what a scan still owes its archive; finished ones are not in it.
     """
 
     unit: str
@@ -106,6 +109,7 @@ class Forecast:
     rows: tuple[RunRow, ...]
     evidence: Evidence | None
     notices: tuple[str, ...]
+    unfinished: Mapping[str, Unfinished] = field(default_factory=dict)
 
 
 def forecast(request: ForecastRequest) -> Forecast:
@@ -152,7 +156,9 @@ def forecast(request: ForecastRequest) -> Forecast:
         statistic=statistic.name,
         rows=rows,
         evidence=weigh(table) if len(table.response) > 1 else None,
+        unfinished={run.name: owed for run in runs if (owed := run.archive.unfinished) is not None},
         notices=(
+            *unfinished_notices([archive for _, archive in opened]),
             *_about_the_scans(opened_runs=runs, unit=unit, differences=differences),
             *_about_rows(rows, table),
             *_about_predictions(rows, table, unit),

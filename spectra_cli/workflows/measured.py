@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +23,14 @@ class Measured:
     """The measured checkpoints of a series, those of earlier scans and those of this one."""
 
     def __init__(
-        self, archive: Path, headers: Mapping[CheckpointRef, CheckpointHeader | SpectraError]
+        self,
+        archive: Path,
+        headers: Mapping[CheckpointRef, CheckpointHeader | SpectraError],
+        origins: Sequence[str] = (),
     ) -> None:
-        """Look up what `archive` holds; headers are those of the series."""
+        """Look up what `archive` holds; headers are those of the series, origins where its run lies."""
         self._archive = archive
+        self.origins = origins
         self._headers = {
             identity(ref): header for ref, header in headers.items() if not isinstance(header, SpectraError)
         }
@@ -64,13 +68,15 @@ class Measured:
     def restate(self, ref: CheckpointRef, source: AnnotatedSource) -> bool:
         """Write a kept checkpoint anew where the user now says other things of its training."""
         given, facts = source.given(ref), source.run_file.facts
+        if identity(ref) not in self._places:  # of unknown step, and moved since it was measured
+            return False
         archive, index = self._places[identity(ref)]
         info = archive.infos[index]
         current = _as_given(info, given, facts)
         if current == info:
             return False
         checkpoint = archive.checkpoint(index)
-        write_part(self._archive, replace(checkpoint, info=current))
+        write_part(self._archive, replace(checkpoint, info=current), self.origins)
         return True
 
     def _read(self, name: str) -> CheckpointSpectra | None:

@@ -16,8 +16,10 @@ from spectra_cli.analysis.phases import Path as Trajectory
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointSpectra
+from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
+from spectra_cli.workflows.named_archive import unfinished_notices
 from spectra_cli.workflows.run_series import (
     RunSeries,
     as_series,
@@ -67,6 +69,7 @@ class Phases:
         layer: measured; alpha: name of the decay exponent.
         points: the trajectory; segments: their `first`, `last` and bounds are places in it.
         warnings: conditions that do not hold, and what was left out.
+        unfinished: what a scan still owes the archive; None where nothing.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Phases:
     points: tuple[PhasePoint, ...]
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...]
+    unfinished: Unfinished | None = None
 
     @property
     def has_structure(self) -> bool:
@@ -84,7 +88,7 @@ class Phases:
         return any(segment.name in NAMED for segment in self.segments)
 
 
-def phases(archive: str, *, layer: int | None = None, alpha: str | None = None) -> Phases:
+def phases(archive: Path | str, *, layer: int | None = None, alpha: str | None = None) -> Phases:
     """Warm-up, entropy-seeking and compression-seeking stretches of one run.
 
     Args:
@@ -147,7 +151,9 @@ def phases(archive: str, *, layer: int | None = None, alpha: str | None = None) 
         alpha=exponent.name,
         points=points,
         segments=tuple(segments),
+        unfinished=run.archive.unfinished,
         warnings=(
+            *unfinished_notices([run.archive]),
             *fallback,
             *_left_out(run, unit, lost),
             *_conditions(run, checkpoints, points, segments),

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from spectra_cli.analysis.layer_means import LayerMean, last_third, layer_mean
-from spectra_cli.archive.layout import SUFFIX, resolve_archive
+from spectra_cli.archive.layout import SUFFIX
 from spectra_cli.archive.provenance import scan_differences
-from spectra_cli.archive.reader import Archive, open_archive
+from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
+from spectra_cli.workflows.named_archive import open_all
+from spectra_cli.workflows.repeated import refuse_repeated
 
 LOSSES = {
     "probe": "loss of the probe, which the scan measured",
@@ -83,20 +85,16 @@ class RunSeries:
         return self.archive.checkpoints([self.places[index] for index in indices], vectors=False)
 
 
-def open_runs(names: Sequence[str]) -> tuple[tuple[Path, Archive], ...]:
+def open_runs(names: Sequence[Path | str]) -> tuple[tuple[Path, Archive], ...]:
     """The archives meant by paths or scanned folders.
 
     Raises:
         ArchiveError: one is not there, or damaged.
-        UsageError: one is named twice.
+        UsageError: one is named twice, or two are of the same checkpoints.
     """
-    paths = [resolve_archive(name, Path.cwd()) for name in names]
-    for number, path in enumerate(paths):
-        earlier = [other.resolve() for other in paths[:number]]
-        if path.resolve() in earlier:
-            first = names[earlier.index(path.resolve())]
-            raise UsageError(f"{first} and {names[number]} are the same archive, {path}; name it once")
-    return tuple((path, open_archive(path)) for path in paths)
+    archives = open_all(names)
+    refuse_repeated(names, archives, "a run counts once; leave one of them out", measured_alike=False)
+    return tuple((archive.path, archive) for archive in archives)
 
 
 def differing_scans(archives: Sequence[Archive], *, of_gradients: bool = False) -> tuple[str, ...]:

@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectra_cli.archive.layout import default_archive_path, list_parts
+from spectra_cli.archive.layout import default_archive_path, identity, list_parts
 from spectra_cli.archive.provenance import scan_differences
-from spectra_cli.archive.reader import Finished, finished
+from spectra_cli.archive.reader import Finished, finished, open_archive
 from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, Provenance
+from spectra_cli.core.unfinished import Unfinished
+from spectra_cli.workflows.asked_run import run_asked
+from spectra_cli.workflows.belonging import Belonging
 from spectra_cli.workflows.measured import Measured, found_in
 from spectra_cli.workflows.refusal import not_measured
 
@@ -76,6 +79,7 @@ class ScanResult:
         measured, kept: checkpoints measured now, and kept from before.
         failed: (checkpoint, why) of those left out.
         before: what was known of the series before the scan; notices: what it found; in sentences.
+        unfinished: what this scan and others were asked for and the archive lacks; None where nothing.
     """
 
     archive: Path
@@ -84,6 +88,7 @@ class ScanResult:
     failed: tuple[tuple[CheckpointRef, str], ...]
     notices: tuple[str, ...] = field(default=())
     before: tuple[str, ...] = field(default=())
+    unfinished: Unfinished | None = None
 
 
 def scan(
@@ -110,6 +115,9 @@ def scan(
     series = open_series(request.checkpoints, request.series)
     archive = request.output or default_archive_path(request.checkpoints, Path.cwd())
     _check_output(archive, request)
+    belonging = Belonging(archive, run_asked(request.checkpoints, series.source, series.refs))
+    if request.resume and not request.overwrite:
+        belonging.check()
     ready = read_probe(
         series,
         request.settings,
@@ -126,9 +134,13 @@ def scan(
         before = series.notices + ready.notices + series_notices(headers)
         for notice in before:
             notify(notice)
-        if request.overwrite:
-            _remove(archive)
-        tally = _measure_series(session, archive, done, request, progress, headers)
+        with belonging.announced(overwrite=request.overwrite, whole=not series.selection) as asked:
+            if request.overwrite:
+                _remove(archive)
+            measured = Measured(archive, headers, asked.origins)
+            done = done.also(belonging.kept_though_moved())
+            tally = _measure_series(session, archive, done, request, progress, headers, measured)
+            asked.note_failures({identity(ref): why for ref, why in tally.failed})
     if tally.measured or tally.kept:
         consolidate(archive)
     if tally.failed and (not request.skip_errors or not (tally.measured or tally.kept)):
@@ -140,6 +152,7 @@ def scan(
         failed=tuple(tally.failed),
         notices=(*_damaged_parts(done), *_restated(tally), *found_in(archive)),
         before=before,
+        unfinished=open_archive(archive).unfinished,
     )
 
 
@@ -158,9 +171,10 @@ def _measure_series(
     request: ScanRequest,
     progress: Callable[[ScanProgress], None],
     headers: Headers,
+    measured: Measured,
 ) -> _Tally:
     """One part file a checkpoint; the session is told which one follows, to read it ahead if it can."""
-    tally, measured = _Tally(), Measured(archive, headers)
+    tally = _Tally()
     waiting = _not_done(session.series, done, tally)
     tally.restated += [ref for ref in tally.kept if measured.restate(ref, session.series.source)]
     count = len(session.series.refs)
@@ -179,7 +193,7 @@ def _measure_series(
             if not isinstance(known, SpectraError):
                 session.check_header(known)
             found = session.measure(ref, report, following=following, find_twin=measured.find_twin)
-            measured.add(found, write_part(archive, found))
+            measured.add(found, write_part(archive, found, measured.origins))
         except ArchiveError:
             raise
         except SpectraError as error:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spectra_cli.archive.layout import resolve_archive
-from spectra_cli.archive.reader import Archive, open_archive
+from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import (
     CheckpointInfo,
@@ -17,7 +16,9 @@ from spectra_cli.core.types import (
     Skipped,
     StatisticValue,
 )
+from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.summarise import summarise
+from spectra_cli.workflows.named_archive import open_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +40,19 @@ class ArchiveSummary:
         path: of the archive.
         provenance: shared by all its checkpoints.
         series: every checkpoint that was asked for, in order.
-        num_parts: parts that no finished scan has merged yet: it was stopped, or is still running.
         asked_for: the statistics named by the user; None for the default ones.
+        unfinished: what a scan still owes it; None where nothing.
     """
 
     path: Path
     provenance: Provenance
     series: tuple[CheckpointSummary, ...]
     asked_for: tuple[str, ...] | None
-    num_parts: int = 0
+    unfinished: Unfinished | None = None
 
 
 def show(
-    archive: str,
+    archive: Path | str,
     *,
     steps: Sequence[int | range] | None = None,
     layers: Sequence[int] | None = None,
@@ -63,8 +64,8 @@ def show(
         ArchiveError: there is no such archive, or it is damaged.
         UsageError: a step, layer or statistic that it does not hold.
     """
-    path = resolve_archive(archive, Path.cwd())
-    opened = open_archive(path)
+    opened = open_named(archive)
+    path = opened.path
     chosen = _choose(opened, steps)
     checkpoints = opened.checkpoints(chosen, vectors=False)
     series = tuple(_summary(checkpoint, layers, statistics) for checkpoint in checkpoints)
@@ -75,7 +76,7 @@ def show(
         provenance=opened.provenance,
         series=series,
         asked_for=None if statistics is None else tuple(statistics),
-        num_parts=len(opened.parts),
+        unfinished=opened.unfinished,
     )
 
 

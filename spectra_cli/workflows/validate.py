@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from spectra_cli.archive.layout import resolve_archive
+from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.validate import Finding
 from spectra_cli.archive.validate import validate as validate_archive
+from spectra_cli.core.errors import ArchiveError
+from spectra_cli.workflows.named_archive import check_is_of
 
 
-def validate(archive: str) -> tuple[Path, tuple[Finding, ...]]:
+def validate(archive: Path | str) -> tuple[Path, tuple[Finding, ...]]:
     """The archive's path, and everything in it that breaks or strains the format.
 
     Raises:
-        ArchiveError: there is no such archive, or it cannot be opened at all.
+        ArchiveError: there is no such archive, or it is of other checkpoints than those that were named.
     """
     path = resolve_archive(archive, Path.cwd())
+    try:
+        opened = open_archive(path)
+    except ArchiveError:
+        pass  # which is a finding
+    else:
+        check_is_of(opened, archive)
     return path, tuple(validate_archive(path))
+
+
+def unfinished_document(path: Path) -> dict[str, Any] | None:
+    """What a scan still owes an archive, as a JSON value; None where nothing, or where it cannot be read."""
+    try:
+        owed = open_archive(path).unfinished
+    except ArchiveError:
+        return None
+    return None if owed is None else owed.document()

@@ -32,7 +32,7 @@ def test_exact_round_trip_of_a_series_with_changing_sites_and_ranks(path, series
     assert archive.provenance == replace(series[0].provenance, execution={})
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
 def test_a_file_of_an_older_format_is_read_validated_and_continued(
     path, make_checkpoint, make_vectors, as_values, version
 ):
@@ -146,7 +146,7 @@ def edit(path, change):
     [
         (lambda r: r.attrs.pop("complete"), "incomplete"),
         (lambda r: r.attrs.modify("format", "other"), "'other', expected 'spectra-archive'"),
-        (lambda r: r.attrs.modify("format_version", "1.3"), r"format 1\.3; the newest .* 1\.2"),
+        (lambda r: r.attrs.modify("format_version", "1.4"), r"format 1\.4; the newest .* 1\.3"),
         (lambda r: r.attrs.modify("format_version", "one"), "damaged"),
         (lambda r: r.attrs.modify("probe_digest", "x"), "does not match its digest"),
         (lambda r: r.__delitem__("uri"), "damaged"),

@@ -199,15 +199,18 @@ def planted(tiny_demo, tmp_path_factory, write_run):
         path = folder / f"{name}.spectra.h5"
         exponents = 1.0 + 0.05 * number
         common = {"noise": 0.01, "num_layers": 6, "tokens_a_step": 10**7, "seed": number}
-        write_run(path, steps=steps, losses=losses, exponents=exponents, **common)
+        lies_in = folder / "runs" / name
+        write_run(path, steps=steps, losses=losses, exponents=exponents, lies_in=lies_in, **common)
         if len(name) == 1:
             (folder / "runs" / name).mkdir(parents=True)
             (folder / "finished").mkdir(exist_ok=True)
             shutil.copy(path, folder / "finished")
     for name in ("sft", "finetuned"):
-        words = ["scan", str(tiny_demo / "spectra-demo" / "adamw"), "-o", str(folder / f"{name}.spectra.h5")]
+        run = shutil.copytree(tiny_demo / "spectra-demo" / "adamw", folder / "runs" / name)
+        words = ["scan", str(run), "-o", str(folder / f"{name}.spectra.h5")]
         scanned = CliRunner().invoke(app, [*words, "--measure", "weights", "--vectors", "8", "--quiet"])
         assert scanned.exit_code == 0
+        shutil.rmtree(run)  # an archive is known by its folder's name also once that is gone
     return folder
 
 

@@ -56,8 +56,11 @@ def test_the_checkpoints_nearest_to_the_last_point_are_named(runs):
 
 
 def test_without_rotations_no_checkpoint_is_named(write_run, tmp_path):
-    path = write_run(tmp_path / "a.spectra.h5", steps=(0, 10), losses=(8.0, 5.0))
-    runs = open_runs([str(path), str(path)])
+    paths = [
+        write_run(tmp_path / f"{n}.spectra.h5", steps=(0, 10), losses=(8.0, 5.0), digest=["start", n])
+        for n in "ab"
+    ]
+    runs = open_runs(paths)
     alignment = align([run.trajectory for run in runs], Axis.LOSS, number=1)
     found = turned_between(runs, (0, 1), alignment, Choice())
     assert found == Turned(reason="no vectors kept: scan both with --vectors K")

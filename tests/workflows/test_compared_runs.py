@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.alignment import Axis, Loss, align
+from spectra_cli.core.errors import UsageError
 from spectra_cli.workflows.compared_runs import nearest_to_last_point, open_runs, points_of, same_archive
 
 STEPS, LOSSES = (0, 10, 20, 30), (8.0, 5.0, 4.0, 3.5)
@@ -19,24 +20,24 @@ def two(write_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "below").mkdir()
     write_run(tmp_path / "a.spectra.h5", steps=STEPS, losses=LOSSES, batch_size_tokens=[None, 8, 16, None])
-    write_run(tmp_path / "below" / "a.spectra.h5", steps=STEPS, losses=LOSSES)
+    other = [f"other-{step}" for step in STEPS]
+    write_run(tmp_path / "below" / "a.spectra.h5", steps=STEPS, losses=LOSSES, digest=other)
     return ["a", "below/a.spectra.h5"]
 
 
-def test_names_are_told_apart_and_the_same_archive_is_numbered(two):
-    names = [run.name for run in open_runs([*two, "a"])]
+def test_names_are_told_apart(two):
+    names = [run.name for run in open_runs(two)]
     assert names[0] != names[1]
-    assert all(name.endswith(("/a", "/a (2)")) for name in names)
-    assert names[2] == f"{names[0]} (2)"
-    assert [run.name for run in open_runs(["a", "a"])] == ["a", "a (2)"]
+    assert all(name.endswith("/a") for name in names)
 
 
 def test_an_archive_is_the_same_however_it_is_spelled(two, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "link.spectra.h5").symlink_to(tmp_path / "a.spectra.h5")
     spellings = ["a", "a/", "a.spectra.h5", "below/../a.spectra.h5", str(tmp_path / "a"), "link.spectra.h5"]
-    assert len({id(run.archive) for run in open_runs(spellings)}) == 1
-    assert [run.name for run in open_runs(spellings[:3])] == ["a", "a (2)", "a (3)"]
+    for name in spellings[1:]:
+        with pytest.raises(UsageError, match=r"a and .* are the same archive"):
+            open_runs(["a", name])
     # a link gives the run its name
     assert [run.name for run in open_runs(["link.spectra.h5", "below/a.spectra.h5"])] == ["link", "a"]
     for name in spellings:

@@ -1,0 +1,91 @@
+"""The archive that a name stands for: its own path, or the folder that it was scanned from.
+
+An archive that is found by a folder's name has to be of that folder: `exp1/out` and `exp2/out` have one name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from spectra_cli.archive.layout import resolve_archive
+from spectra_cli.archive.origin import lies_in, origin_of
+from spectra_cli.archive.reader import Archive, open_archive
+from spectra_cli.core.errors import ArchiveError, SpectraError
+from spectra_cli.workflows.same_run import judge_archive
+
+_NUM_NAMED = 3
+
+
+def open_named(name: Path | str) -> Archive:
+    """The archive at the path `name`, or of the checkpoints there.
+
+    Raises:
+        ArchiveError: there is no such archive, it is damaged, or it is of other checkpoints than those.
+    """
+    path = resolve_archive(name, Path.cwd())
+    archive = open_archive(path)
+    check_is_of(archive, name)
+    return archive
+
+
+def open_all(names: Sequence[Path | str]) -> tuple[Archive, ...]:
+    """`open_named` of several."""
+    return tuple(map(open_named, names))
+
+
+def unfinished_notices(archives: Sequence[Archive]) -> tuple[str, ...]:
+    """What scans still owe these archives, in sentences: by path where there are several."""
+    named = len(archives) > 1
+    return tuple(
+        f"{archive.path.name}: {owed.words()}" if named else owed.words()
+        for archive in archives
+        if (owed := archive.unfinished) is not None
+    )
+
+
+def check_is_of(archive: Archive, name: Path | str) -> None:
+    """Check that an archive which was found by the name of checkpoints is of them.
+
+    Raises:
+        ArchiveError: it is of others.
+    """
+    given = os.fspath(name)
+    if Path.cwd() / given == archive.path or not (os.path.exists(given) or "/" in given.strip("/")):
+        return  # named itself, by its path or without its suffix
+    if origin_of(given) in archive.origins or any(lies_in(ref.uri, given) for ref in archive.refs):
+        return
+    if why := _why_of_others(archive, given):
+        raise ArchiveError(
+            f"{archive.path} is {of_words(archive)}, not of {given}: {why}. Give the path of the archive "
+            f"that was made of {given}, or make one with `spectra scan {given} -o NAME.spectra.h5`; to see "
+            f"this one, give its own path, {archive.path}"
+        )
+
+
+def of_words(archive: Archive) -> str:
+    """Of which run an archive is, and how much of it it holds.
+
+    `of /runs/a (2 checkpoints, step100 to step200)`
+    """
+    refs = archive.refs
+    span = f"{refs[0].key} to {refs[-1].key}" if len(refs) > 1 else refs[0].key
+    plural = "s" * (len(refs) != 1)
+    origins = ", ".join(archive.origins[:_NUM_NAMED])
+    more = len(archive.origins) - _NUM_NAMED
+    return f"of {origins}{f' and {more} more' if more > 0 else ''} ({len(refs)} checkpoint{plural}, {span})"
+
+
+def _why_of_others(archive: Archive, given: str) -> str:
+    from spectra_cli.extract.checkpoints.registry import find_source
+    from spectra_cli.workflows.asked_run import run_asked
+
+    if not os.path.exists(given):
+        return "there is nothing at that path to know a moved run by"
+    try:
+        source = find_source(given)
+        return judge_archive(archive, run_asked(given, source, ())).why_another
+    except SpectraError as error:
+        reason = str(error).splitlines()[0].removesuffix(". Expected one of")
+        return f"what is there cannot be compared with it ({reason})"
