@@ -11,6 +11,10 @@ statement.py          of what run a file is, and what is still to be measured
 claims.py             the same of scans under way, beside the archive
 measurement_group.py  spectra along checkpoint, site, block, rank
 scalars_group.py      numbers along checkpoint, site, block
+seal.py               a digest of every byte, after the last of them
+global_heap.py        where HDF5 keeps texts, checked without HDF5
+structure.py          what a file claims against what it is
+guard.py              files without a seal, read first by a child process under limits
 file_access.py        open for reading; damage becomes ArchiveError
 single_file.py        read one file
 reader.py             read an archive and its parts as one

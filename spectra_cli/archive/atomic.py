@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 
+from spectra_cli.archive.seal import seal_of
 from spectra_cli.core.errors import ArchiveError
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -112,7 +113,7 @@ def _open_temporary(path: Path) -> tuple[_Sink, Path]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[NewFile]:
-    """A new HDF5 file that takes the place of `path` when the block ends well.
+    """A new HDF5 file, sealed, that takes the place of `path` when the block ends well.
 
     The bytes depend on what is written alone: no times, no random choices.
 
@@ -131,6 +132,9 @@ def replacing(path: Path) -> Iterator[NewFile]:
                 # HDF5 may stumble over its own dropped writes: then the disk is what to report
                 sink.check()
                 raise
+            sink.check()
+            num_bytes = sink.seek(0, io.SEEK_END)
+            sink.write(seal_of(sink.fileno(), num_bytes))
             sink.check()
             os.fsync(sink.fileno())
         os.replace(temporary, path)

@@ -16,11 +16,22 @@ from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointRef
 
 FORMAT = "spectra-archive"
-FORMAT_VERSION = "1.3"
+NEWEST_VERSION, SEALED_SINCE = (1, 3), (1, 3)
+FORMAT_VERSION = "{}.{}".format(*NEWEST_VERSION)
 SUFFIX = ".spectra.h5"
 SCALARS_GROUP = "scalars"
 
 _CHECKPOINT_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".safetensors"})
+
+
+def parse_version(text: str) -> tuple[int, int] | None:
+    """A format version as numbers; None where it is none that an archive can have.
+
+    >>> parse_version("1.10"), parse_version("0.9"), parse_version("one")
+    ((1, 10), None, None)
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def parts_folder(archive_path: Path) -> Path:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spectra_cli.archive.claims import read_claims
+from spectra_cli.archive.file_access import walk_unsealed
 from spectra_cli.archive.layout import checkpoint_order, identity, list_parts
 from spectra_cli.archive.origin import origins_of
 from spectra_cli.archive.provenance import scan_differences
@@ -116,33 +116,38 @@ class Archive:
         return tuple(dict.fromkeys(name for file in files for name in read_measurements(file)))
 
     def scalars_over(self, name: str) -> FloatArray:
-        """A number of the whole model, such as `probe_loss`, over the series: no spectra are read.
+        """A number of the whole model, such as `probe_loss`, over the series.
 
-        These values are not verified against the checkpoints' digests.
+        No spectra are read from a sealed file; in one of an older format they are, to verify the digests.
 
         Returns:
             (checkpoints,) in the order of `refs`; NaN where it was not measured.
 
         Raises:
-            ArchiveError: a file is damaged.
+            ArchiveError: a file is damaged, or was written anew since the archive was opened.
         """
-        found = self._over(name, "value")
-        return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
+        return np.array([value for value, _ in self._over(name)], dtype=np.float64)
 
     def replicates_over(self, name: str) -> tuple[FloatArray, ...]:
-        """The same number without each block of the probe in turn, not verified either.
+        """The same number without each block of the probe in turn.
 
         Returns:
             For each checkpoint (num_blocks,); empty where it has none.
-        """
-        found = self._over(name, "delete_one_block")
-        return tuple(np.empty(0) if row is None else row[~np.isnan(row)] for row in found)
 
-    def _over(self, name: str, variable: str) -> list[Any]:
-        files = dict.fromkeys(entry.file for entry in self.entries)
-        by_file = {file: read_model_scalar(file, name, variable) for file in files}
-        of_entries = ((by_file[entry.file], entry.index) for entry in self.entries)
-        return [None if values is None else values[index] for values, index in of_entries]
+        Raises:
+            ArchiveError: as `scalars_over`.
+        """
+        return tuple(replicates for _, replicates in self._over(name))
+
+    def _over(self, name: str) -> list[tuple[float, FloatArray]]:
+        by_file: dict[Path, list[int]] = {}
+        for place, entry in enumerate(self.entries):
+            by_file.setdefault(entry.file, []).append(place)
+        found: dict[int, tuple[float, FloatArray]] = {}
+        for places in by_file.values():
+            entries = [self.entries[place] for place in places]
+            found |= zip(places, read_model_scalar(entries, self.provenance, name), strict=True)
+        return [found[place] for place in range(len(self))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +248,7 @@ def _collect(path: Path) -> _Collected:
 
 
 def _merge(path: Path, files: list[Path]) -> _Collected:
+    walk_unsealed(files)
     provenances: dict[Path, Provenance] = {}
     statements: dict[Path, Statement] = {}
     origins: dict[Path, tuple[str, ...]] = {}

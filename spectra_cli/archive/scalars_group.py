@@ -108,18 +108,22 @@ def read_scalars(root: Any, checkpoint: int) -> Iterator[Placed]:
             yield from _read_scalar(group, measurement, name, checkpoint)
 
 
-def model_scalar(root: Any, name: str, variable: str = "value") -> FloatArray | None:
-    """A number of the whole model along the checkpoints of a file, NaN where there is none.
+def model_scalar(root: Any, name: str) -> tuple[FloatArray, FloatArray]:
+    """A number of the whole model along the checkpoints of a file, and the same without each block.
 
-    `variable` may also be `delete_one_block`; None where the file has no such number, or no blocks.
+    Returns:
+        (checkpoints,) and (checkpoints, blocks), NaN where there is none.
     """
     groups = root[SCALARS_GROUP].values() if SCALARS_GROUP in root else ()
     for group in (names[name] for names in groups if name in names):
         sites = list(read_text(group, "site"))
-        if WHOLE_MODEL in sites and variable in group:
-            values: FloatArray = group[variable][:, sites.index(WHOLE_MODEL)]
-            return values
-    return None
+        if WHOLE_MODEL in sites:
+            site = sites.index(WHOLE_MODEL)
+            values = group["value"][:, site]
+            blocks = "delete_one_block" in group
+            return values, group["delete_one_block"][:, site] if blocks else np.empty((values.size, 0))
+    count = len(root["checkpoint"])
+    return np.full(count, np.nan), np.empty((count, 0))
 
 
 def _read_scalar(group: Any, measurement: str, name: str, checkpoint: int) -> Iterator[Placed]:

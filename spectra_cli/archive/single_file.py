@@ -9,11 +9,20 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spectra_cli.archive.canonical import content_digest, text_digest
 from spectra_cli.archive.checkpoint_table import COLUMNS, Row, read_columns, row_of
-from spectra_cli.archive.file_access import damaged, opened
+from spectra_cli.archive.file_access import damaged, has_seal, opened
 from spectra_cli.archive.held import HeldGroup
-from spectra_cli.archive.layout import FORMAT, FORMAT_VERSION, SCALARS_GROUP, identity
+from spectra_cli.archive.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    NEWEST_VERSION,
+    SCALARS_GROUP,
+    identity,
+    parse_version,
+)
 from spectra_cli.archive.measurement_group import read_spectra
 from spectra_cli.archive.provenance import provenance_fields, read_provenance
 from spectra_cli.archive.scalars_group import model_scalar, read_scalars
@@ -27,11 +36,16 @@ NOT_MEASUREMENTS = frozenset({SCALARS_GROUP, *COLUMNS})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One checkpoint on disk: the file and row it lies in, and what the row says."""
+    """One checkpoint on disk: the file and row it lies in, and what the row says.
+
+    Attributes:
+        table_digest: of the table that the row is of; tells whether the file was replaced since.
+    """
 
     file: Path
     index: int
     row: Row
+    table_digest: str
 
 
 def read_entries(path: Path) -> tuple[Provenance, list[Entry], Statement]:
@@ -45,9 +59,12 @@ def read_entries(path: Path) -> tuple[Provenance, list[Entry], Statement]:
         provenance = read_provenance(root)
         rows = read_columns(root)
         statement = read_statement(root)
-        if table_digest(provenance, rows, statement) != root.attrs["table_digest"]:
+        digest = table_digest(provenance, rows, statement)
+        if digest != root.attrs["table_digest"]:
             raise damaged(path, "the table of checkpoints does not match its digest")
-        entries = [Entry(file=path, index=i, row=row_of(row)) for i, row in enumerate(rows)]
+        entries = [
+            Entry(file=path, index=i, row=row_of(row), table_digest=digest) for i, row in enumerate(rows)
+        ]
         twice = [name for name, n in Counter(identity(e.row.ref) for e in entries).items() if n > 1]
         if twice:
             raise damaged(path, f"{', '.join(twice)} is there more than once")
@@ -97,22 +114,45 @@ def read_checkpoints(
                 yield checkpoint
 
 
-def read_model_scalar(path: Path, name: str, variable: str = "value") -> FloatArray | None:
-    """A number of the whole model, such as `probe_loss`, for each row of the file's table.
+def read_model_scalar(
+    entries: Sequence[Entry], shared: Provenance, name: str
+) -> list[tuple[float, FloatArray]]:
+    """A number of the whole model, such as `probe_loss`, of checkpoints that lie in one file.
+
+    A seal vouches for the few bytes that are read. Without one, each checkpoint is read whole and verified
+    against its digest.
 
     Args:
-        path: of the file.
+        entries: of one file; shared: what all checkpoints of the archive share.
         name: of the number.
-        variable: `value`, or `delete_one_block` for its replicates.
 
     Returns:
-        (checkpoints,) or (checkpoints, blocks), NaN where it was not measured; None where the file has none.
+        For each entry the number, NaN where it was not measured, and (num_blocks,) what it is without each
+        block.
 
     Raises:
-        ArchiveError: the file is damaged.
+        ArchiveError: the file is damaged, or was written anew since its table was read.
     """
-    with opened(path) as root:
-        return model_scalar(root, name, variable)
+    with opened(entries[0].file) as root:
+        if root.attrs["table_digest"] != entries[0].table_digest:
+            raise damaged(entries[0].file, "the file was replaced meanwhile")
+        if has_seal(root):
+            values, replicates = model_scalar(root, name)
+            return [(float(values[e.index]), _present(replicates[e.index])) for e in entries]
+    checkpoints = read_checkpoints(entries, shared, vectors=False)
+    return [_model_scalar_of(checkpoint, name) for checkpoint in checkpoints]
+
+
+def _present(row: FloatArray) -> FloatArray:
+    present: FloatArray = row[~np.isnan(row)]
+    return present
+
+
+def _model_scalar_of(checkpoint: CheckpointSpectra, name: str) -> tuple[float, FloatArray]:
+    found = sorted(
+        (s for s in checkpoint.scalars if s.name == name and s.site is None), key=lambda s: s.measurement
+    )
+    return (found[0].value, _present(found[0].delete_one_block)) if found else (float("nan"), np.empty(0))
 
 
 def read_measurements(path: Path) -> tuple[str, ...]:
@@ -173,17 +213,16 @@ def check_header(path: Path, root: Any) -> None:
             "Check the path."
         )
     version = str(root.attrs["format_version"])
-    if _version(version) > _version(FORMAT_VERSION):
+    parsed = parse_version(version)
+    if parsed is None:
+        raise damaged(path, f"its format version is {version!r}, expected 1.0 to {FORMAT_VERSION}")
+    if parsed > NEWEST_VERSION:
         raise ArchiveError(
             f"{path} has archive format {version}; the newest that this version reads is {FORMAT_VERSION}. "
-            "Update it: pip install -U llm-spectra."
+            "Update spectra: pip install -U llm-spectra."
         )
-    if not root.attrs.get("complete", 0):
+    if root.attrs.get("complete", 0) != 1:
         raise ArchiveError(
-            f"{path} is incomplete: its attribute `complete` is missing, so its writer was interrupted. "
+            f"{path} is incomplete: its attribute `complete` is not 1, so its writer was interrupted. "
             "Remove it and run the scan again."
         )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split("."))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
+from spectra_cli.archive.seal import seal
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,
@@ -182,6 +186,19 @@ def plain_values(checkpoint: CheckpointSpectra) -> Any:
         return value
 
     return plain(checkpoint)
+
+
+@contextmanager
+def edited_and_sealed(path: Path) -> Iterator[Any]:
+    """An archive open for changes, sealed anew after them: what only the digests can tell."""
+    with h5py.File(path, "r+") as root:
+        yield root
+    seal(path)
+
+
+@pytest.fixture(scope="session")
+def edited() -> Callable[[Path], AbstractContextManager[Any]]:
+    return edited_and_sealed
 
 
 @pytest.fixture

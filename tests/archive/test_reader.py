@@ -51,19 +51,19 @@ def test_a_file_of_an_older_format_is_read_validated_and_continued(
     ]
 
 
-def test_vectors_come_back_bit_for_bit_or_stay_in_the_file(path, series, make_vectors, as_values):
+def test_vectors_come_back_bit_for_bit_or_stay_in_the_file(path, series, make_vectors, as_values, edited):
     kept = [make_vectors(checkpoint) for checkpoint in series]
     write_archive(path, kept)
     archive = open_archive(path)
     assert [as_values(c) for c in archive] == [as_values(c) for c in kept]
     # all else is verified without them, so that damage to them does not matter
-    with h5py.File(path, "r+") as root:
+    with edited(path) as root:
         root["weight/right_vectors"][0, 0, 0, 0] = 9.0
     without = open_archive(path).checkpoint(0, vectors=False)
     assert as_values(without) == as_values(series[0])
     with pytest.raises(ArchiveError, match="step0 does not match"):
         open_archive(path).checkpoint(0)
-    with h5py.File(path, "r+") as root:
+    with edited(path) as root:
         root["weight/vectors_digest"][0, 0] = "0" * 64
     with pytest.raises(ArchiveError, match="step0 does not match"):
         open_archive(path).checkpoint(0, vectors=False)
@@ -136,11 +136,6 @@ def test_no_archive_and_only_damaged_parts(path, series):
     assert len(finished(path).damaged) == 1
 
 
-def edit(path, change):
-    with h5py.File(path, "r+") as root:
-        change(root)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -159,9 +154,10 @@ def edit(path, change):
         (lambda r: r.pop("scalars"), "step0 does not match"),
     ],
 )
-def test_every_damage_is_named(path, series, change, message):
+def test_every_damage_is_named(path, series, edited, change, message):
     write_archive(path, series)
-    edit(path, change)
+    with edited(path) as root:
+        change(root)
     with pytest.raises(ArchiveError, match=message):
         list(open_archive(path))
 
@@ -232,10 +228,10 @@ def test_several_checkpoints_at_once_are_those_read_one_by_one(path, series, mak
     assert together == [as_values(archive.checkpoint(index)) for index in order]
 
 
-def test_a_damaged_checkpoint_among_several_is_refused(path, series):
+def test_a_damaged_checkpoint_among_several_is_refused(path, series, edited):
     write_archive(path, series)
     archive = open_archive(path)
-    with h5py.File(path, "r+") as root:
+    with edited(path) as root:
         root["activation_covariance/eigenvalues"][1] *= 2
     reading = archive.checkpoints([0, 1])
     next(reading)

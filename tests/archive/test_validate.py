@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import h5py
 import numpy as np
 import pytest
 
@@ -53,8 +52,8 @@ def resized(root, name, shape):
         (lambda g: g.parent.attrs.pop("complete"), "incomplete"),
     ],
 )
-def test_each_break_of_the_format_is_an_error_with_its_place(path, change, message):
-    with h5py.File(path, "r+") as root:
+def test_each_break_of_the_format_is_an_error_with_its_place(path, edited, change, message):
+    with edited(path) as root:
         change(root["activation_covariance"])
     assert any(message in found for found in messages(path)), messages(path)
 
@@ -74,7 +73,7 @@ def test_each_break_of_the_format_is_an_error_with_its_place(path, change, messa
     ],
 )
 def test_each_break_of_the_vectors_is_an_error(
-    tmp_path, make_checkpoint, make_spectrum, make_vectors, change, message
+    tmp_path, make_checkpoint, make_spectrum, make_vectors, edited, change, message
 ):
     path, rng = tmp_path / "a.spectra.h5", np.random.default_rng(0)
     spectra = tuple(
@@ -83,7 +82,7 @@ def test_each_break_of_the_vectors_is_an_error(
     )
     write_archive(path, [make_vectors(make_checkpoint(0, spectra=spectra))])
     assert messages(path) == []
-    with h5py.File(path, "r+") as root:
+    with edited(path) as root:
         change(root["weight"])
     assert any(message in found for found in messages(path)), messages(path)
 
