@@ -36,6 +36,8 @@ _DAMAGE = (
 )
 # Files that were checked, so that a command that opens one twice checks it once: signature -> has a seal.
 _checked: dict[Signature, bool] = {}
+_sealed: set[Signature] = set()  # those whose seal fits, what they claim not checked yet
+_walked: set[Signature] = set()  # those without one that another process has read to their end
 
 
 @contextmanager
@@ -76,17 +78,13 @@ def walk_unsealed(paths: Iterable[Path]) -> None:
         with suppress(ArchiveError, OSError), path.open("rb") as stream:
             signature = signature_of(stream.fileno())
             if signature not in _checked and stream.read(len(_SIGNATURE)) == _SIGNATURE:
-                if has_valid_seal(stream.fileno(), path):
-                    _checked[signature] = True
+                if signature in _sealed or has_valid_seal(stream.fileno(), path):
+                    _sealed.add(signature)
                 else:
                     waiting.append(path)
     if len(waiting) > 1:
         with suppress(ArchiveError, OSError):
             _walked.update(walk_in_child(waiting).values())
-
-
-# Files without a seal that another process has read to their end.
-_walked: set[Signature] = set()
 
 
 @contextmanager
@@ -97,7 +95,7 @@ def _open_checked(path: Path) -> Iterator[Any]:
             before = signature_of(stream.fileno())
             sealed = _checked.get(before)
             if sealed is None:
-                sealed = has_valid_seal(stream.fileno(), path)
+                sealed = before in _sealed or has_valid_seal(stream.fileno(), path)
                 if not sealed and before not in _walked:
                     _walked.update(walk_in_child([path]).values())
                     if before not in _walked:  # it was another file by then

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import resource
 import zlib
 
@@ -87,9 +86,9 @@ HOSTILE = {
         replaced("weight/eigenvalues", shape=(1 << 20, 1, 1), dtype="f8", chunks=(1, 1, 1)),
         "claims",
     ),
-    "a variable never written": (replaced("num_parameters", shape=(GIB,), dtype="i8"), "stores 0"),
+    "a variable never written": (replaced("num_parameters", shape=(1 << 16,), dtype="i8"), "stores 0"),
     "texts never written": (
-        replaced("weight/site", shape=(GIB,), dtype=h5py.string_dtype()),
+        replaced("weight/site", shape=(1 << 16,), dtype=h5py.string_dtype()),
         "stores 0",
     ),
     "texts in chunks": (
@@ -142,7 +141,7 @@ def test_a_hostile_file_is_refused_before_memory_is_taken(path, edited, name, se
 
 def test_what_is_not_described_may_be_there(path, series, edited, as_values):
     with edited(path) as root:
-        root.create_dataset("mine", data=gzip.compress(b"hello"))
+        root.create_dataset("mine", data=np.arange(5))
         root["weight"].attrs["remark"] = "looked at on a Monday"
         root.create_group("notes/of/mine")
     assert [as_values(c) for c in open_archive(path)] == [as_values(c) for c in series[:2]]
