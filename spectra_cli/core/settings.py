@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -68,10 +69,11 @@ class ScanSettings:
             kind = int if isinstance(default, ByDefault) else type(default)
             if type(value) is not kind and not (kind is int and isinstance(value, ByDefault)):
                 raise UsageError(
-                    f"{setting.name} is {value!r}; expected {_TYPE_NAMES[kind]}, such as {default!r}"
+                    f"{setting.name} is {_as_written(value)}; expected {_TYPE_NAMES[kind]}, such as "
+                    f"{_as_written(default)}"
                 )
             if isinstance(value, tuple) and not all(isinstance(word, str) for word in value):
-                raise UsageError(f"{setting.name} is {list(value)!r}; expected a list of names")
+                raise UsageError(f"{setting.name} is {_as_written(value)}; expected a list of names")
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -161,7 +163,21 @@ def resolve_settings(preset: str, overrides: Mapping[str, Any]) -> ScanSettings:
     unknown = sorted(set(overrides) - known)
     if unknown:
         raise UsageError(f"unknown setting {', '.join(unknown)}; settings: {', '.join(sorted(known))}")
-    clean: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items() if v is not None
-    }
+    clean = {name: _as_setting(name, value) for name, value in overrides.items() if value is not None}
     return replace(PRESETS[preset], **clean)
+
+
+def _as_setting(name: str, value: Any) -> Any:
+    """A list as a tuple; names in one text, as an option has them, as the list that they are."""
+    if isinstance(value, str) and isinstance(getattr(PRESETS["default"], name), tuple):
+        return tuple(value.replace(" ", "").split(","))
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_written(value: Any) -> str:
+    """A value as a run file or an option has it, not as Python shows it.
+
+    >>> _as_written(("attn.o", "all")), _as_written(True)
+    ('["attn.o", "all"]', 'true')
+    """
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

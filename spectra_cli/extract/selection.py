@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from spectra_cli.core.errors import UsageError
@@ -101,6 +102,8 @@ def select_matrices(
             missing.append(
                 Skipped(measurement=measurement, site=site, status=Status.NOT_APPLICABLE, reason=reason)
             )
+    if not chosen:
+        missing = _with_what_there_is(missing, in_blocks)
     for address, view in list(chosen.items()) if tapped else ():
         if view.site.component in model.untappable:
             del chosen[address]
@@ -115,3 +118,13 @@ def select_matrices(
 def _names(components: Iterable[str]) -> str:
     """The components for a message, experts once."""
     return ", ".join(dict.fromkeys(re.sub(r"^experts\.\d+", "experts.*", name) for name in components))
+
+
+def _with_what_there_is(missing: Sequence[Skipped], in_blocks: Sequence[MatrixView]) -> list[Skipped]:
+    """What is missing where nothing is left to measure, with the names of what each layer has."""
+    told = []
+    for one in missing:
+        there = [view.site.component for view in in_blocks if view.site.layer == one.site.layer]
+        names = f"; --matrices takes all, or of {_names(there)}" if there else ""
+        told.append(replace(one, reason=one.reason + names))
+    return told

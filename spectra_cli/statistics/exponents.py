@@ -142,14 +142,25 @@ def _judged_by_samples(fit: Estimate, spectrum: Spectrum, lo: int, hi: int) -> E
     details = Deferred(lambda: {**fit.details, **sampling})
     needed = 64 if fit.value < _FLAT else 16
     if ratio < 4:
-        return unresolved(f"{ratio:.1f} effective rows per dimension, at least 4 are needed", details)
+        return unresolved(f"{_fewer(ratio, 4)} effective rows per dimension, at least 4 are needed", details)
     reason = ""
     if ratio < needed:
-        reason = f"{ratio:.1f} effective rows per dimension, {needed} are needed to neglect the bias"
+        reason = (
+            f"{_fewer(ratio, needed)} effective rows per dimension, {needed} are needed to neglect the bias"
+        )
     elif math.isnan(stderr):
         reason = "no standard error, so that correlated rows may have been counted as independent"
     status = Status.PARTIAL if reason else Status.OK
     return Estimate(value=fit.value, per_row=fit.per_row, status=status, reason=reason, details=details)
+
+
+def _fewer(ratio: float, needed: int) -> str:
+    """Two digits of a ratio, or as many more as show that it is below what is needed.
+
+    >>> _fewer(0.0312, 4), _fewer(3.96, 4), _fewer(3.996, 4), _fewer(12.3, 16)
+    ('0.031', '3.96', '3.996', '12')
+    """
+    return next(text for digits in range(2, 18) if float(text := f"{ratio:.{digits}g}") < needed)
 
 
 def _head(stack: FloatArray, spectra: Sequence[Spectrum], *, lo: int, hi: int) -> list[Estimate]:

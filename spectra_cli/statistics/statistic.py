@@ -229,6 +229,7 @@ def _nothing_of(statistic: Statistic, spectrum: Spectrum, first: float, trace: f
         reason = f"the first eigenvalue is {first:.1e}: its square would overflow"
         return Estimate(value=math.nan, status=Status.NONFINITE, reason=reason)
     if trace <= ZERO_TRACE:
-        reason = f"the eigenvalues sum to {trace:.1e}: there is nothing to measure"
+        total = f"{trace:.1e}" if trace else "zero"
+        reason = f"the eigenvalues sum to {total}: there is nothing to measure"
         return Estimate(value=math.nan, status=Status.ZERO, reason=reason)
     return None

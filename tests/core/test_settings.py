@@ -108,3 +108,19 @@ def test_what_was_asked_for_is_told_from_defaults():
 )
 def test_the_least_sequences_are_those_asked_for_and_one_a_block(asked, least):
     assert resolve_settings("default", asked).least_sequences == least
+
+
+@pytest.mark.parametrize("words", ["all", ["all"]])
+def test_names_may_be_one_text_as_an_option_has_them(words):
+    assert resolve_settings("default", {"matrices": words}).matrices == ("all",)
+    assert resolve_settings("default", {"matrices": "attn.o, mlp.down"}).matrices == ("attn.o", "mlp.down")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("matrices", 3, "3"), ("matrices", [1, "a"], r'\[1, "a"\]'), ("seed", True, "true")],
+)
+def test_messages_show_values_as_files_have_them(name, value, shown):
+    with pytest.raises(UsageError, match=f"^{name} is {shown}; expected ") as caught:
+        resolve_settings("default", {name: value})
+    assert "(" not in str(caught.value)

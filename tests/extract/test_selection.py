@@ -85,6 +85,13 @@ def test_a_layer_without_the_matrix_is_named_with_its_reason(skeleton_of):
     assert missing.measurement == "gradient"
 
 
+def test_where_nothing_that_was_asked_for_is_there_what_is_there_is_named(skeleton_of):
+    # as the default's attn.o,mlp.down,attn.q,attn.v are in a Mamba
+    found, missing = addresses(skeleton_of("gpt2"), ("mlp.gate",))
+    assert found == []
+    assert all("; --matrices takes all, or of attn.q, attn.k, " in one.reason for one in missing)
+
+
 def test_a_matrix_that_no_layer_has(skeleton_of):
     with pytest.raises(UsageError, match=r"no matrix 'mlp.gat' in this gpt2 model; it has embed, attn\.q"):
         addresses(skeleton_of("gpt2"), ("mlp.gat",))
