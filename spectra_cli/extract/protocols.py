@@ -131,6 +131,12 @@ class CheckpointHeader:
         """The format whose names and configuration a family has to look for."""
         return self.layout or self.ref.format
 
+    @property
+    def model_type(self) -> str:
+        """What the configuration calls the architecture; empty where it gives no name."""
+        name = self.config.get("model_type")
+        return name if isinstance(name, str) else ""
+
 
 class CheckpointSource(Protocol):
     """A folder or file that holds one run's checkpoints in one format."""

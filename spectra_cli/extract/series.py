@@ -16,9 +16,14 @@ from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.annotated import AnnotatedSource, annotated
 from spectra_cli.extract.checkpoints.left_out import left_out
 from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.memory import room_for
 from spectra_cli.extract.models.custom import CustomFamily, custom_family
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.protocols import CheckpointHeader, Model, ModelFamily
+
+META = torch.device("meta")
+# tokens of a sequence: one to read, one to predict from it
+_SHORTEST = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,8 +135,24 @@ def family_of(header: CheckpointHeader, builder: str = "") -> ModelFamily | Cust
 
 
 def build_skeleton(header: CheckpointHeader, builder: str = "") -> Model:
-    """The model of a checkpoint on the meta device: shapes and sites, no weights."""
-    return family_of(header, builder).build(header, None, device=torch.device("meta"))
+    """The model of a checkpoint on the meta device: shapes and sites, no weights.
+
+    Raises:
+        ModelError: no model fits the checkpoint, or one that takes no tokens.
+    """
+    with room_for(header, META):
+        model = family_of(header, builder).build(header, None, device=META)
+    if model.vocab_size < 1 or model.width < 1 or not model.blocks:
+        raise ModelError(
+            f"{header.ref.uri}: a vocabulary of {model.vocab_size}, width {model.width} and "
+            f"{len(model.blocks)} blocks are no model that can be measured"
+        )
+    if model.max_length is not None and model.max_length < _SHORTEST:
+        raise ModelError(
+            f"{header.ref.uri}: its configuration says {model.max_length} positions; expected at least "
+            f"{_SHORTEST}"
+        )
+    return model
 
 
 def _model_settings(source: AnnotatedSource, options: SeriesOptions) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from spectra_cli.core.errors import CheckpointError, ModelError, UsageError
@@ -97,3 +99,19 @@ def test_a_run_folder_given_as_reference_is_its_own_model(run):
 def test_a_base_for_what_is_no_adapter_is_refused(run):
     with pytest.raises(UsageError, match="base"):
         open_series(str(run), SeriesOptions(base="elsewhere"))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_model_that_takes_no_tokens_is_refused(run):
+    from safetensors.torch import load_file, save_file
+
+    for folder in run.iterdir():
+        weights = {
+            name: tensor[:0].contiguous() if "embed_tokens" in name or "lm_head" in name else tensor
+            for name, tensor in load_file(folder / "model.safetensors").items()
+        }
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 0}))
+    with pytest.raises(ModelError, match="a vocabulary of 0, width 32 and 2 blocks are no model"):
+        open_series(str(run / "checkpoint-1"))

@@ -1,4 +1,6 @@
-"""Every format with each of its files damaged in every way: an error that names the file, and no other."""
+"""Every format with each of its files damaged in every way: an error that names the file, and no other, and
+the same one at `inspect` and at `scan`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.filesystem import SerializationFormat
 
-from spectra_cli.core.errors import CheckpointError, SpectraError
+from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.checkpoints.huggingface import HuggingFaceSource
 from spectra_cli.workflows.inspect import inspect
@@ -191,13 +193,32 @@ def no_longer_than(seconds: int) -> Iterator[None]:
         signal.alarm(0)
 
 
+def inspect_and_scan(folder: Path, output: Path) -> list[SpectraError | None]:
+    """The errors with which `inspect` and `scan` of a folder end."""
+
+    def inspected() -> None:
+        if (refusal := inspect(str(folder), SETTINGS).refusal(skip_errors=False)) is not None:
+            raise refusal
+
+    def scanned() -> None:
+        scan(ScanRequest(checkpoints=str(folder), settings=SETTINGS, output=output), lambda _: None)
+
+    ends: list[SpectraError | None] = []
+    for command in (inspected, scanned):
+        try:
+            with no_longer_than(SECONDS):
+                command()
+            ends.append(None)
+        except SpectraError as error:
+            ends.append(error)
+    return ends
+
+
 def read(folder: Path, output: Path) -> None:
     """All that `inspect` and `scan` do with a folder."""
-    with no_longer_than(SECONDS):
-        for outline in inspect(str(folder), SETTINGS).checkpoints:
-            if outline.problem:
-                raise CheckpointError(outline.problem)
-        scan(ScanRequest(checkpoints=str(folder), settings=SETTINGS, output=output), lambda _: None)
+    for error in inspect_and_scan(folder, output):
+        if error is not None:
+            raise error
 
 
 @pytest.fixture(scope="module")
@@ -229,12 +250,13 @@ def test_damage_is_an_error_with_the_path(make, name, healthy, tmp_path):
         run = tmp_path / way.replace(" ", "-")
         shutil.copytree(healthy(make), run)
         damage(run / name)
-        try:
-            read(run, tmp_path / "out.h5")
-            missed.append(f"{way}: no error")
-        except SpectraError as error:
-            if str(run) not in str(error):
-                missed.append(f"{way}: {error}")
+        inspected, scanned = inspect_and_scan(run, tmp_path / "out.h5")
+        if scanned is None or str(run) not in str(scanned):
+            missed.append(f"{way}: {scanned}")
+        # what stands inside a shard of torch.distributed is known when it is read, and not from its metadata
+        told_later = inspected is None and name.endswith(".distcp")
+        if not told_later and (type(inspected), str(inspected)) != (type(scanned), str(scanned)):
+            missed.append(f"{way}: inspect says {inspected}, scan says {scanned}")
     assert not missed
 
 

@@ -176,8 +176,7 @@ class AdapterSource:
         require_gathered(tensors, where=str(folder))
         base = self._base_of(config)
         header = base.source.header(base.ref)
-        model_type = str(header.config.get("model_type") or "")
-        placement = place(config, tensors, header.tensors, model_type=model_type)
+        placement = place(config, tensors, header.tensors, model_type=header.model_type)
         return _Read(
             config=config,
             weights=weights,

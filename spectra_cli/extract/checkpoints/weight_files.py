@@ -86,7 +86,9 @@ def _shard(index: Path, name: str) -> Path:
     The one way out is the hub's cache, whose `snapshots/REVISION/` links to the `blobs/` beside it, and
     these, since huggingface_hub 2, to the `blobs/` that all models of the cache share.
     """
-    if name in ("", ".", "..") or any(character in name for character in "/\\:\0"):
+    # half of a surrogate pair, which JSON can write, is in no file's name
+    is_text = not any("\ud800" <= character <= "\udfff" for character in name)
+    if name in ("", ".", "..") or not is_text or any(character in name for character in "/\\:\0"):
         raise CheckpointError(
             f"{index}: names the shard {name!r}; expected a plain file name in the same folder. "
             "Nothing outside the folder is read"

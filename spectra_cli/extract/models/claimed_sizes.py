@@ -15,7 +15,7 @@ from spectra_cli.extract.protocols import CheckpointHeader
 
 # constructors loop over these; `max_window_layers` and the like are no counts of what is built
 _LAYERS = re.compile(r"(n|num|num_hidden|num_decoder|num_encoder|decoder|encoder|num_nextn_predict)_layers?")
-_PARTS = re.compile(r"\w*(experts|blocks|heads)")
+_PARTS = re.compile(r"\w*(experts|blocks|heads?)")
 # causal masks and rotary tables, which no file needs to hold
 _MOST_COMPUTED_BYTES = 1 << 30
 
@@ -32,6 +32,8 @@ def require_possible_counts(header: CheckpointHeader, stated: Mapping[str, Any])
     for name, value in stated.items():
         if not isinstance(value, int | float):
             continue
+        if value < 0 and (_LAYERS.fullmatch(name) or _PARTS.fullmatch(name)):
+            raise ModelError(f"{header.ref.uri}: config.json says {name} is {value}; expected a count")
         if _LAYERS.fullmatch(name) and value > len(header.tensors):
             raise ModelError(
                 f"{header.ref.uri}: config.json claims {value} layers, and the checkpoint holds "

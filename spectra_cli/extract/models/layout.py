@@ -19,6 +19,7 @@ from spectra_cli.extract.models.canonical import (
 )
 from spectra_cli.extract.models.causal_lm import check, cut
 from spectra_cli.extract.models.huggingface import Notices, build_module
+from spectra_cli.extract.models.library_code import in_library, library_code
 from spectra_cli.extract.models.reference_kernels import reference_kernels, reference_notice
 from spectra_cli.extract.models.remote_code import is_trusted, own_code
 from spectra_cli.extract.models.scaled_embedding import take_apart
@@ -67,7 +68,7 @@ class HuggingFaceFamily:
 
     def recognises(self, header: CheckpointHeader) -> bool:
         """Whether config.json names one of the model types."""
-        return header.named_as == "huggingface" and header.config.get("model_type") in self.model_types
+        return header.named_as == "huggingface" and header.model_type in self.model_types
 
     def build(
         self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
@@ -165,9 +166,11 @@ def assemble(
         head_module,
         "lm_head.weight" if head_module is None else f"{paths[head_module]}.weight",
     )
-    trunk, head = cut(module)
+    finding = f"config.json describes no {module.config.model_type} model that can be run"
     if is_trusted(header):
-        trunk, head = (guarded(part, header.ref.uri, "its own code") for part in (trunk, head))
+        trunk, head = (guarded(part, header.ref.uri, "its own code") for part in cut(module))
+    else:
+        trunk, head = (in_library(part, header.ref.uri, finding) for part in cut(module))
     model = Model(
         module=module,
         family=family,
@@ -184,8 +187,9 @@ def assemble(
         absent={**absent, **edges_absent},
         notices=notices + unmeasured_notice(blocks, views) + _outside_notice(module, blocks, head_module),
     )
-    if embed.weight.device != torch.device("meta"):
-        with reference_kernels() as kernels, own_code(header):
+    if not embed.weight.is_meta:
+        foreign = own_code(header) if is_trusted(header) else library_code(header.ref.uri, finding)
+        with reference_kernels() as kernels, foreign:
             check(model)
         model = replace(model, notices=model.notices + reference_notice(kernels))
     return model

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.packed_experts import PackedExperts, PackedLinear
 from spectra_cli.extract.protocols import MatrixView
@@ -39,6 +40,9 @@ def mixture_views(
         layer, block, block_path: which block; its packed experts are replaced already.
         linear: views of its linear maps; without a mixture they are returned as they are.
         config: of the model; says how many experts a token takes.
+
+    Raises:
+        ModelError: it takes none, or more than there are.
     """
     found = next(((path, m) for path, m in block.named_modules() if isinstance(m, PackedExperts)), None)
     if found is None:
@@ -60,7 +64,11 @@ def mixture_views(
         elif router is None or view.module is not router[1]:
             views.append(view)
     chosen = getattr(config, "num_experts_per_tok", experts.num_experts)
-    share = min(1.0, chosen / experts.num_experts)
+    if not isinstance(chosen, int) or not 1 <= chosen <= experts.num_experts:
+        raise ModelError(
+            f"config.json says that a token takes {chosen} experts, and the model has {experts.num_experts}"
+        )
+    share = chosen / experts.num_experts
     return views + _expert_views(layer, experts, f"{block_path}.{path}", share)
 
 

@@ -31,7 +31,7 @@ class MixtureFamily:
 
     def recognises(self, header: CheckpointHeader) -> bool:
         """Whether config.json names one of the model types."""
-        return header.named_as == "huggingface" and header.config.get("model_type") in self.model_types
+        return header.named_as == "huggingface" and header.model_type in self.model_types
 
     def build(
         self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device

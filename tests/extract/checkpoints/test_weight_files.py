@@ -155,3 +155,9 @@ def test_some_tensors_and_no_others(tmp_path, form):
     found = open_some(find_weights(tmp_path), ("a", "c"))
     assert found.keys() == {"a", "c"}
     assert all(torch.equal(tensor, state[name]) for name, tensor in found.items())
+
+
+def test_a_shard_whose_name_is_half_a_character(tmp_path):
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"w": "a\\ud800.safetensors"}}')
+    with pytest.raises(CheckpointError, match=r"index\.json: names the shard .*expected a plain file name"):
+        find_weights(tmp_path)
