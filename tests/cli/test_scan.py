@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_is_left_out_with_4_when_asked(spectra, place):
 
 def test_duplicates_are_reported(spectra, place):
     shutil.copytree("run/checkpoint-4", "run/checkpoint-6")
-    found = spectra("scan", "run", "--probe", "probe.npy", *SMALL)
+    found = spectra("scan", "run", "--probe", "probe.npy", *SMALL, "--overwrite")
     assert found.code == 0
     assert "step4, step6 hold identical tensors" in found.err
 
