@@ -12,6 +12,7 @@ import typer
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.settings import ScanSettings, resolve_settings
+from spectra_cli.core.suggestions import did_you_mean
 
 CheckpointsArgument = Annotated[
     str,
@@ -56,6 +57,13 @@ GradientSequencesOption = Annotated[
     int | None, typer.Option("--gradient-sequences", help="Sequences of the gradient probe.")
 ]
 LengthOption = Annotated[int | None, typer.Option("--sequence-length", "-T", help="Tokens a sequence.")]
+TargetsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--targets",
+        help="next_token: T targets from T + 1 ids; ignore_last: T ids, the last without a target.",
+    ),
+]
 DtypeOption = Annotated[
     str | None, typer.Option("--dtype", help="Of the passes: float32, bfloat16 (autocast) or float64.")
 ]
@@ -116,6 +124,11 @@ def settings_from(preset: str | None, config: Path | None, flags: Mapping[str, A
         given["measurements"] = _measurements(given["measurements"])
     if "matrices" in given:
         given["matrices"] = tuple(given["matrices"].replace(" ", "").split(","))
+    if config is not None:
+        try:
+            resolve_settings(preset_in_file, from_file)
+        except UsageError as error:
+            raise UsageError(f"--config {config}: {error}") from error
     return resolve_settings(preset or preset_in_file, from_file | given)
 
 
@@ -136,8 +149,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise UsageError(f"--config {path} is not TOML: {error}") from error
     settings = document.pop("scan", {})
     if document or not isinstance(settings, dict):
+        meant = did_you_mean(next(iter(document), ""), ["scan"])
         raise UsageError(
-            f"--config {path}: expected one table [scan]; found {', '.join(document) or 'a value'}"
+            f"--config {path}: expected one table [scan]; found {', '.join(document) or 'a value'}{meant}"
         )
     return dict(settings)
 

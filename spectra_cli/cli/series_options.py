@@ -42,6 +42,20 @@ ReferenceOption = Annotated[
     typer.Option("--reference", help="With --vectors: the checkpoint to compare with, if not the first."),
 ]
 
+_SETTING = re.compile(r"scan\.(?P<name>\w+)")
+_FLAGS = {
+    "layers": "--layers",
+    "matrices": "--matrices",
+    "measurements": "--measure",
+    "normalize": "--normalize",
+    "num_sequences": "--sequences",
+    "num_gradient_sequences": "--gradient-sequences",
+    "sequence_length": "--sequence-length",
+    "targets": "--targets",
+    "dtype": "--dtype",
+    "seed": "--seed",
+    "num_vectors": "--vectors",
+}
 _FACT = re.compile(r"model\.(?P<name>[A-Za-z_][\w-]*)=(?P<value>.*)", re.DOTALL)
 
 
@@ -81,6 +95,13 @@ def _fact(words: str) -> tuple[str, Any]:
     (('num_heads', 12), ('variant', 'muon'), ('windows', [128, 256]))
     """
     match = _FACT.fullmatch(words)
+    if (setting := _SETTING.match(words)) is not None:
+        flag = _FLAGS.get(setting["name"])
+        how = "" if flag is None else f" with {flag}, or"
+        raise UsageError(
+            f"--set {words}: --set states facts about the model (model.KEY=VALUE); a setting of the scan is "
+            f"said{how} in the table [scan] of a file for --config"
+        )
     if match is None:
         raise UsageError(f"--set {words}: expected model.KEY=VALUE, such as model.num_attention_heads=12")
     try:

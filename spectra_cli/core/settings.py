@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.suggestions import did_you_mean
 
 # Raised whenever the same checkpoint and settings would give other numbers than before (beyond rounding).
 NUMERICS_VERSION = "1"
@@ -19,6 +20,16 @@ class ByDefault(int):
     >>> ByDefault(1024), ByDefault(1024) == 1024
     (1024, True)
     """
+
+
+class WordByDefault(str):
+    """A word that stands because nobody asked for another, as `ByDefault` is a number.
+
+    >>> WordByDefault("file"), WordByDefault("file") == "file"
+    ('file', True)
+    """
+
+    __slots__ = ()
 
 
 PAPER_MATRICES = ("attn.o", "mlp.down", "attn.q", "attn.v")
@@ -67,7 +78,8 @@ class ScanSettings:
         for setting in fields(self):
             value, default = getattr(self, setting.name), setting.default
             kind = int if isinstance(default, ByDefault) else type(default)
-            if type(value) is not kind and not (kind is int and isinstance(value, ByDefault)):
+            by_default = {int: ByDefault, str: WordByDefault}.get(kind, kind)
+            if type(value) not in (kind, by_default):
                 raise UsageError(
                     f"{setting.name} is {_as_written(value)}; expected {_TYPE_NAMES[kind]}, such as "
                     f"{_as_written(default)}"
@@ -87,7 +99,7 @@ class ScanSettings:
 
     def as_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
-        plain: dict[type, Callable[[Any], Any]] = {tuple: list, ByDefault: int}
+        plain: dict[type, Callable[[Any], Any]] = {tuple: list, ByDefault: int, WordByDefault: str}
         return {key: plain.get(type(v), lambda same: same)(v) for key, v in asdict(self).items()}
 
     @property
@@ -142,10 +154,10 @@ PRESETS: Mapping[str, ScanSettings] = {
     ),
     "paper-compat": ScanSettings(
         preset="paper-compat",
-        layers="paper-d12",
+        layers=WordByDefault("paper-d12"),
         num_sequences=ByDefault(32_768),
         num_gradient_sequences=ByDefault(512),
-        targets="ignore_last",
+        targets=WordByDefault("ignore_last"),
         order="file",
     ),
 }
@@ -158,11 +170,13 @@ def resolve_settings(preset: str, overrides: Mapping[str, Any]) -> ScanSettings:
         UsageError: an unknown preset or setting, or a value that it cannot take.
     """
     if preset not in PRESETS:
-        raise UsageError(f"there is no preset {preset!r}; presets: {', '.join(PRESETS)}")
+        meant = did_you_mean(str(preset), PRESETS)
+        raise UsageError(f"there is no preset {preset!r}{meant}; presets: {', '.join(PRESETS)}")
     known = {f.name for f in fields(ScanSettings)} - {"preset"}
     unknown = sorted(set(overrides) - known)
     if unknown:
-        raise UsageError(f"unknown setting {', '.join(unknown)}; settings: {', '.join(sorted(known))}")
+        meant = did_you_mean(unknown[0], sorted(known))
+        raise UsageError(f"unknown setting {', '.join(unknown)}{meant}; settings: {', '.join(sorted(known))}")
     clean = {name: _as_setting(name, value) for name, value in overrides.items() if value is not None}
     return replace(PRESETS[preset], **clean)
 

@@ -11,6 +11,7 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.core.settings import ByDefault, ScanSettings
 from spectra_cli.core.types import ProbeInfo
 from spectra_cli.extract.fitted_settings import fitted_to_model, fitted_to_probe, needs_tokens
+from spectra_cli.extract.paper_compat import as_in_the_paper
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest
 from spectra_cli.extract.protocols import Probe
@@ -44,8 +45,9 @@ def read_probe(
         ProbeError: see `load_probe`; or sequences longer than the model's positions.
     """
     model = series.skeleton
+    settings, said = as_in_the_paper(settings, model)
     if not source and not needs_tokens(settings):
-        return ReadyProbe(probe=_no_tokens(), settings=settings, notices=())
+        return ReadyProbe(probe=_no_tokens(said), settings=settings, notices=said)
     if not source:
         raise UsageError(
             "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
@@ -74,12 +76,12 @@ def read_probe(
     if probe.info.sequence_length < fitting.sequence_length:
         fitting, notices = settings, ()  # the probe's sequences are shorter than the model's positions
     fitted, more = fitted_to_probe(fitting, probe.info)
-    notices += more
+    notices = said + notices + more
     info = replace(probe.info, notices=(*notices, *probe.info.notices))
     return ReadyProbe(probe=replace(probe, info=info), settings=fitted, notices=notices)
 
 
-def _no_tokens() -> Probe:
+def _no_tokens(notices: tuple[str, ...]) -> Probe:
     info = ProbeInfo(
         digest="",
         source="",
@@ -90,6 +92,7 @@ def _no_tokens() -> Probe:
         seed=None,
         starts=(),
         vocab_size=0,
+        notices=notices,
     )
     nothing = torch.empty(0, 0, dtype=torch.int64)
     return Probe(info=info, tokens=nothing, targets=nothing)

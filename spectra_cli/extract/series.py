@@ -18,6 +18,7 @@ from spectra_cli.extract.checkpoints.left_out import left_out
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.memory import room_for
 from spectra_cli.extract.models.custom import CustomFamily, custom_family
+from spectra_cli.extract.models.known_facts import require_known
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.protocols import CheckpointHeader, Model, ModelFamily
 
@@ -65,7 +66,7 @@ def open_series(path: str, options: SeriesOptions | None = None) -> Series:
     Raises:
         CheckpointError: there are none, or none can be scanned.
         ModelError: there is one, and no model fits it.
-        UsageError: a choice, a log or a `run.toml` that cannot mean anything.
+        UsageError: a choice, a log, a `run.toml` or a fact about the model that cannot mean anything.
     """
     options = options or SeriesOptions()
     found = find_source(path, base=options.base)
@@ -77,6 +78,9 @@ def open_series(path: str, options: SeriesOptions | None = None) -> Series:
     for ref in refs:
         try:
             header = source.header(ref)
+            if source.model and not options.builder:
+                said = {n.removeprefix("config."): where for n, where in source.model_sources.items()}
+                require_known(said, header, source.stored_names(ref), checkpoints=path)
             skeleton = build_skeleton(header, options.builder)
         except (CheckpointError, ModelError) as error:
             problems.append(error)

@@ -130,6 +130,7 @@ def inspect(
     from spectra_cli.extract.hygiene import read_headers, series_notices
     from spectra_cli.extract.memory import resident_bytes
     from spectra_cli.extract.outline import outline_header
+    from spectra_cli.extract.paper_compat import as_in_the_paper
     from spectra_cli.extract.plan import plan_scan
     from spectra_cli.extract.probe_of_series import read_probe
     from spectra_cli.extract.selection import select_layers
@@ -142,8 +143,11 @@ def inspect(
     if probe:
         ready = read_probe(series, settings, source=probe, tokenizer=tokenizer, form=probe_format)
         settings, fitted, tokens = ready.settings, ready.notices, ready.probe.info
-    elif needs_tokens(settings):
-        settings, fitted = fitted_to_model(settings, model)
+    else:
+        settings, fitted = as_in_the_paper(settings, model)
+    if not probe and needs_tokens(settings):
+        settings, more = fitted_to_model(settings, model)
+        fitted += more
     where = choose_device(device)
     plan_of = partial(
         plan_scan,

@@ -95,6 +95,22 @@ def test_a_run_file_that_is_wrong_is_refused_by_name(tmp_path, content, words):
         settings_from(None, config, {})
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[scan]\nnum_sequence = 3\n", r"unknown setting num_sequence \(did you mean num_sequences\?\)"),
+        ('[scan]\ntargets = "next"\n', "targets is 'next'; expected one of next_token, ignore_last"),
+        ('[scan]\npreset = "quik"\n', r"no preset 'quik' \(did you mean quick\?\)"),
+        ("[scna]\nseed = 1\n", r"found scna \(did you mean scan\?\)"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_its_file_and_the_nearest(tmp_path, content, words):
+    config = tmp_path / "mine.toml"
+    config.write_text(content)
+    with pytest.raises(UsageError, match=rf"--config .*mine\.toml: .*{words}"):
+        settings_from(None, config, {})
+
+
 def test_a_run_file_that_is_not_there_is_refused_by_name(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere\.toml"):
         settings_from("default", tmp_path / "nowhere.toml", {})

@@ -44,10 +44,31 @@ def test_facts_are_values(words, expected):
     assert series_options(**NOTHING | {"facts": [words]}).model == {"n": expected}
 
 
-@pytest.mark.parametrize("words", ["n=1", "model.=1", "model.n", "scan.n=1", "model.a.b=1"])
+@pytest.mark.parametrize("words", ["n=1", "model.=1", "model.n", "modle.n=1", "model.a.b=1"])
 def test_what_is_no_fact(words):
     with pytest.raises(UsageError, match=r"model\.KEY=VALUE"):
         series_options(**NOTHING | {"facts": [words]})
+
+
+def test_settings_of_a_scan_are_no_facts():
+    for setting, way in {"num_sequences": "with --sequences, or in the", "pool": "said in the"}.items():
+        with pytest.raises(UsageError, match=rf"--set scan\.{setting}=8: .* {way} table \[scan\] .*--config"):
+            series_options(**NOTHING | {"facts": [f"scan.{setting}=8"]})
+
+
+@pytest.mark.parametrize("command", ["scan", "inspect"])
+def test_a_misspelt_fact_is_refused_and_names_where_it_stands(spectra, place, command):
+    probe = ("--probe", "probe.npy", "-q") if command == "scan" else ()
+    result = spectra(command, "run", *probe, "--set", "model.rms_norm_epz=1")
+    assert result.code == 2
+    error = " ".join(result.err.split())
+    assert "--set: model.rms_norm_epz is nothing" in error
+    assert "did you mean rms_norm_eps?" in error
+    Path("run/run.toml").write_text("[model]\nrms_norm_epz = 1\n")
+    error = " ".join(spectra(command, "run", *probe).err.split())
+    assert "run/run.toml: model.rms_norm_epz is nothing" in error
+    Path("run/run.toml").write_text("datasett = 1\n")
+    assert "did you mean dataset?" in " ".join(spectra(command, "run", *probe).err.split())
 
 
 def test_an_inspection_shows_metadata_sources_and_oddities(spectra, place):

@@ -33,6 +33,10 @@ def test_given_values_replace_the_presets_and_none_keeps_it():
 def test_unknown_names():
     with pytest.raises(UsageError, match="no preset 'fast'; presets: default, quick, paper-compat"):
         resolve_settings("fast", {})
+    with pytest.raises(UsageError, match=r"no preset 'quik' \(did you mean quick\?\)"):
+        resolve_settings("quik", {})
+    with pytest.raises(UsageError, match=r"unknown setting target \(did you mean targets\?\); .*seed"):
+        resolve_settings("quick", {"target": 3})
     with pytest.raises(UsageError, match=r"unknown setting batch; settings: .*num_blocks"):
         resolve_settings("quick", {"batch": 3})
     with pytest.raises(UsageError, match="unknown setting preset"):

@@ -15,6 +15,8 @@ from spectra_cli.archive import writer
 from spectra_cli.archive.layout import list_parts, parts_folder
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, CheckpointError, DataError, ProbeError, UsageError
+from spectra_cli.core.settings import resolve_settings
+from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import ScanProgress, scan
 
 ALL = ["step0", "step10", "step20"]
@@ -278,3 +280,19 @@ def test_what_cannot_work_is_refused_before_anything_is_written(place, scan_quie
     with pytest.raises(error, match=words):
         scan_quietly(**changes)
     assert snapshot(place) == before
+
+
+def test_the_paper_s_preset_on_a_shallow_model_says_what_it_measures(place, scan_quietly):
+    counts = {"num_sequences": 8, "num_gradient_sequences": 8, "sequence_length": 8}
+    settings = resolve_settings("paper-compat", counts)
+    result = scan_quietly(settings=settings, output=place / "paper.h5")
+    said = "layers 0: of the paper's 0, 3, 6, 9 and 11 those that a model of 2 layers has"
+    assert said in result.before
+    provenance = open_archive(place / "paper.h5").provenance
+    assert said in provenance.probe.notices
+    assert (provenance.settings["layers"], provenance.settings["targets"]) == ("0", "ignore_last")
+    found = inspect("run", settings)
+    assert said in found.notices
+    assert found.sites_measured == ("blocks.0.resid_post",)
+    with pytest.raises(ArchiveError, match=r"settings\.targets: 'ignore_last' against 'next_token'"):
+        scan_quietly(settings=replace(settings, targets="next_token"), output=place / "paper.h5")

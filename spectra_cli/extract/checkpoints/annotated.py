@@ -100,6 +100,15 @@ class AnnotatedSource:
         return _counted(header)
 
     @one_reading()
+    def stored_names(self, ref: CheckpointRef) -> frozenset[str]:
+        """Names in the configuration of the files, without the user's.
+
+        Raises:
+            CheckpointError: as `header`.
+        """
+        with _readable(ref):
+            return frozenset(self.inner.header(self._own.get(ref, ref)).config)
+
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:
         """The tensors of `ref`, as the source itself.
 

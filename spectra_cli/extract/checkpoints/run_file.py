@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.extract.checkpoints.series import parse_step
 
 RUN_FILE = "run.toml"
@@ -86,7 +87,8 @@ def _values(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     if unknown := sorted(set(values) - set(_KINDS)):
-        raise UsageError(f"{path}: unknown key {', '.join(unknown)}; keys: {', '.join(_KINDS)}")
+        meant = did_you_mean(unknown[0], _KINDS)
+        raise UsageError(f"{path}: unknown key {', '.join(unknown)}{meant}; keys: {', '.join(_KINDS)}")
     for key, value in values.items():
         kind = _KINDS[key]
         if type(value) is not kind or (isinstance(value, int) and not 1 <= value < 2**63):

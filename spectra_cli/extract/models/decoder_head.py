@@ -3,8 +3,8 @@
 The FP8 head of the paper's variants 16 to 19 multiplies e4m3 operands with fixed scales,
 
     logits = bf16((e4m3(2 x) e4m3(32 W)^T) / 64)
-    dx     = bf16((e5m2(2^29 g) e4m3(32 W)) / (2^29 32))
-    dW     = (e5m2(2^29 g)^T e4m3(2 x)) / (2^29 2)
+    dx     = bf16((e5m2(2^29 bf16(g)) e4m3(32 W)) / (2^29 32))
+    dW     = (e5m2(2^29 bf16(g))^T e4m3(2 x)) / (2^29 2)
 
 Here the operands are rounded so and multiplied in the dtype of the pass, on any device. Each rounding
 stands outside the linear map, so that the map's input and output gradient give dW as written.
@@ -47,7 +47,7 @@ class _RoundInput(torch.autograd.Function):
 
 
 class _RoundOutput(torch.autograd.Function):
-    """Forward rounds to bfloat16; backward e5m2(2^29 g) / 2^29.
+    """Forward rounds to bfloat16; backward e5m2(2^29 g) / 2^29, of a g in bfloat16, as logits' gradients are.
 
     A row whose largest entry 2^29 would carry beyond e5m2 (means over fewer tokens than the 65,536 of
     training) takes the largest power of two that does not; only what underflows depends on that.
@@ -59,7 +59,7 @@ class _RoundOutput(torch.autograd.Function):
 
     @staticmethod
     def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
-        g = gradients[0]
+        g = gradients[0].bfloat16().to(gradients[0].dtype)
         largest = g.abs().amax(-1, keepdim=True).to(torch.float32)
         exponent = (_LARGEST_E5M2 / largest).log2().floor().clamp(max=_GRADIENT_EXPONENT)
         return _rounded(g, torch.float8_e5m2, exponent.exp2().to(g.dtype))

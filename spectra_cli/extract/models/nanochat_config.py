@@ -29,6 +29,8 @@ SOFTCAP = 15.0
 SMEAR_CHANNELS = 24
 
 _SIZES = ("sequence_len", "vocab_size", "n_layer", "n_head", "n_kv_head", "n_embd")
+# what the user may state
+SETTINGS = (*_SIZES, "window_pattern", "short_window", "rotary_base", "qk_scale", "gate_scale")
 _TILE = 128
 _VALUE_EMBEDDING = re.compile(r"value_embeds\.(\d+)\.weight")
 

@@ -116,7 +116,8 @@ def _too_short(file: TokenFile, request: ProbeRequest) -> str:
 def _too_few(files: Sequence[TokenFile], request: ProbeRequest, available: int) -> str:
     wanted, length, width = request.num_sequences, request.sequence_length, request.width
     sizes = [file.ids.size for file in files]
-    fits = [f"--sequences {available} --gradient-sequences {available}"] if available else []
+    # one sequence has no spread: no scan takes fewer than two
+    fits = [f"--sequences {available} --gradient-sequences {available}"] if available >= 2 else []
     if all(file.ids.ndim == 1 for file in files):
         # the number of windows falls as they widen: find the widest that still gives enough of them
         widths = range(1, max(sizes) + 1)

@@ -66,7 +66,7 @@ def test_a_name_on_the_hub_has_none(tmp_path, monkeypatch):
         ("notes = " + "[" * 100_000, "is not TOML"),
         ("batch_size_tokens = " + "9" * 5000, "is not TOML"),
         (f"batch_size_tokens = {2**63}", r"batch_size_tokens is 9223372036854775808; expected"),
-        ("nmae = 'x'", "unknown key nmae; keys: name, log"),
+        ("nmae = 'x'", r"unknown key nmae \(did you mean name\?\); keys: name, log"),
         ("batch_size_tokens = 0", "batch_size_tokens is 0; expected a whole number of at least 1"),
         ("batch_size_tokens = true", "batch_size_tokens is True"),
         ("log = '/dev/zero'", "log '/dev/zero' lies outside the folder; give it with --log"),

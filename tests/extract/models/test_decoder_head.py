@@ -43,12 +43,15 @@ def test_logits_and_gradients_are_those_of_the_scaled_products(linear):
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(4, 8, generator=generator, dtype=torch.float64).requires_grad_()
     g = torch.randn(4, 20, generator=generator, dtype=torch.float64) * 2.0**-16
+    g[0, 0] = 2.0**-16 * (1.125 + 2.0**-12)  # above the middle of two e5m2 values, and in bfloat16 on it
     x8, w8 = scaled(x, 2, torch.float8_e4m3fn), scaled(linear.weight, 32, torch.float8_e4m3fn)
     logits = fp8_logits(linear, x)
     # sums in another order, rounded to bfloat16 alike
     torch.testing.assert_close(logits, (x8 @ w8.T / 64).bfloat16().double(), rtol=0, atol=0)
     logits.backward(g)
-    g8 = scaled(g, 2.0**29, torch.float8_e5m2)
+    # logits are bfloat16, and so are their gradients: rounded twice, which is not rounding once
+    g8 = scaled(g.bfloat16().double(), 2.0**29, torch.float8_e5m2)
+    assert not torch.equal(g8, scaled(g, 2.0**29, torch.float8_e5m2))
     torch.testing.assert_close(x.grad, (g8 @ w8 / (2.0**29 * 32)).bfloat16().double(), rtol=0, atol=0)
     torch.testing.assert_close(linear.weight.grad, g8.T @ x8 / (2.0**29 * 2), rtol=1e-12, atol=0)
 

@@ -127,3 +127,9 @@ def test_only_the_chosen_windows_are_read():
     stream[50:] = 999
     ids, _ = take(files(stream), request(5, 9, order="file"), vocab_size=50)
     assert ids.max() == 0
+
+
+def test_a_count_that_no_scan_takes_is_not_offered():
+    with pytest.raises(ProbeError) as caught:
+        take(files(np.zeros(9, int)), request(11, 7))
+    assert str(caught.value).endswith("need 88 tokens; give the probe more tokens")

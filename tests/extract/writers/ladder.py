@@ -157,7 +157,7 @@ class Fp8Head(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         x8, w8 = ctx.saved_tensors
-        g8 = (2.0**21 * g).to(torch.float8_e5m2).double() * 2.0**8
+        g8 = (2.0**21 * g.bfloat16().double()).to(torch.float8_e5m2).double() * 2.0**8
         return (g8 @ w8 / (2.0**29 * 32)).bfloat16().double(), g8.T @ x8 / (2.0**29 * 2)
 
 

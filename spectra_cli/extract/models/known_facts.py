@@ -1,0 +1,64 @@
+"""Which facts about a model can be stated, and the refusal of those that nothing would read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.suggestions import did_you_mean
+from spectra_cli.extract.models.decoder_arguments import KNOWN, SETTINGS
+from spectra_cli.extract.models.nanochat_config import SETTINGS as NANOCHAT_SETTINGS
+from spectra_cli.extract.protocols import CheckpointHeader
+
+_MOST_NAMED = 40
+_OF_ALL = ("dtype", "torch_dtype", "quantization_config")
+
+
+def require_known(
+    said: Mapping[str, str], header: CheckpointHeader, stored: frozenset[str], *, checkpoints: str
+) -> None:
+    """Nothing, if a model of this kind reads every fact that the user states.
+
+    Args:
+        said: name of a fact -> who states it.
+        header: of a checkpoint; stored: names in its own configuration.
+        checkpoints: the path, for the message.
+
+    Raises:
+        UsageError: a fact of another name, with the nearest known one and the list.
+    """
+    known, listed = _known(header, stored)
+    if known is None:
+        return
+    for name, where in said.items():
+        if name not in known:
+            shown = sorted(listed)[:_MOST_NAMED]
+            more = f" and {len(listed) - len(shown)} more" if len(listed) > len(shown) else ""
+            raise UsageError(
+                f"{where}: model.{name} is nothing that the model of {checkpoints} depends on"
+                f"{did_you_mean(name, sorted(known))}; known: {', '.join(shown)}{more}"
+            )
+
+
+def _known(header: CheckpointHeader, stored: frozenset[str]) -> tuple[frozenset[str] | None, frozenset[str]]:
+    """Names that are read, and those to list; None where only the user's or the model's own code knows."""
+    if header.named_as == "nanogpt":
+        return KNOWN, frozenset(SETTINGS)
+    if header.named_as == "nanochat":
+        names = stored | frozenset(NANOCHAT_SETTINGS)
+        return names, names
+    if header.named_as == "huggingface":
+        of_class = _of_class(header.config.get("model_type"))
+        return (None if of_class is None else of_class | stored), stored or of_class or frozenset()
+    return (stored, stored) if stored else (None, stored)
+
+
+def _of_class(model_type: object) -> frozenset[str] | None:
+    """Attributes of transformers' configuration of this type; None for one that it does not have."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+        return None
+    kind = CONFIG_MAPPING[model_type]
+    names = {*vars(kind()), *kind.attribute_map, *kind().to_dict(), *_OF_ALL}
+    return frozenset(name for name in names if not name.startswith("_"))
