@@ -83,7 +83,7 @@ def test_flags_win_over_the_run_file_and_the_run_file_over_the_preset(tmp_path):
         ("scan = 3\n", "table"),
         ("[scan]\nsequence_length = 'long'\n", "sequence_length"),
         ("[scan]\nlayers = 3\n", "layers"),
-        ("[scan]\nmatrices = 'attn.q'\n", "matrices"),
+        ("[scan]\nmatrices = 3\n", "matrices"),
         ("[scan]\nnum_sequences = true\n", "num_sequences"),
         ("[scan]\npreset = 'nope'\n", "nope"),
     ],
