@@ -19,6 +19,7 @@ import h5py
 
 from spectra_cli.archive.seal import seal_of
 from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.shield import Shielded
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _STALE_AFTER_SECONDS = 24 * 3600.0
@@ -84,13 +85,15 @@ class _Sink(io.FileIO):
 class NewFile:
     """An HDF5 file being written, and the means to stop early when the disk is full."""
 
-    def __init__(self, root: Any, sink: _Sink) -> None:
+    def __init__(self, root: Any, sink: _Sink, shield: Shielded) -> None:
         self.root = root
         self._sink = sink
+        self._shield = shield
 
     def check(self) -> None:
-        """Raise the first failure to write, which HDF5 itself was not told of."""
+        """Raise the first failure to write, which HDF5 itself was not told of, or an interrupt that waits."""
         self._sink.check()
+        self._shield.check()
 
 
 def temporary_beside(path: Path) -> Path:
@@ -120,6 +123,11 @@ def replacing(path: Path) -> Iterator[NewFile]:
     Raises:
         ArchiveError: it cannot be written; what was at `path` is untouched, nothing half is left.
     """
+    with Shielded() as shield:
+        yield from _replacing(path, shield)
+
+
+def _replacing(path: Path, shield: Shielded) -> Iterator[NewFile]:
     temporary: Path | None = None
     try:
         sink, temporary = _open_temporary(path)
@@ -127,7 +135,7 @@ def replacing(path: Path) -> Iterator[NewFile]:
             # v110 puts checksums on the structure of the file; netCDF and xarray read it.
             try:
                 with h5py.File(sink, "w", libver=("v110", "v110")) as root:
-                    yield NewFile(root, sink)
+                    yield NewFile(root, sink, shield)
             except (OSError, RuntimeError, ValueError, LookupError):
                 # HDF5 may stumble over its own dropped writes: then the disk is what to report
                 sink.check()

@@ -26,7 +26,6 @@ from spectra_cli.cli import (
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.render.neutral import for_terminal
 
-INTERRUPTED = 130
 # What typer's own errors are made of: click's, or those of the copy of click that it carries.
 _CommandLineError: type[Any] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -36,7 +35,7 @@ app = typer.Typer(
     name="spectra",
     help="Layerwise activation, gradient and weight spectra of a series of language-model checkpoints.",
     epilog="Exit codes: 0 done, 1 a gate was crossed, 2 usage, 3 data or model error, 4 done in part, "
-    "130 interrupted.",
+    "130 interrupted, 143 ended by SIGTERM.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -86,7 +85,7 @@ def main() -> NoReturn:
         sys.stderr.write(f"spectra: {_harmless(str(error))}\n")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        code = _interrupted()
     except _CommandLineError as error:
         error.message = _harmless(error.message)
         error.show()
@@ -95,10 +94,19 @@ def main() -> NoReturn:
         # The reader of our output left (| head): not an error, and nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    if code == INTERRUPTED:
-        sys.stderr.write("\nspectra: interrupted; run the same command again to continue where it stopped\n")
+    except Exception:
+        # What libraries make of an interrupt that reached them inside a callback is no defect to trace.
+        if not interrupts.asked():
+            raise
+        code = _interrupted()
     gc.freeze()  # nor is there any to look for before the process ends
     sys.exit(code)
+
+
+def _interrupted() -> int:
+    code, words = interrupts.last_words()
+    sys.stderr.write(f"\nspectra: {words}\n")
+    return code
 
 
 def _harmless(message: str) -> str:

@@ -1,8 +1,9 @@
-"""Ctrl-C that cannot get lost.
+"""Ctrl-C and SIGTERM that cannot get lost, and that never end in a traceback.
 
 Python raises KeyboardInterrupt wherever it happens to be, and where that is a callback (a weak
 reference's, a hook of a C library) it prints a traceback and goes on. So the wish is kept, long work
-asks for it between two steps, and the traceback is not printed.
+asks for it between two steps, and the traceback is not printed. While HDF5 writes, the wish waits
+(core/shield.py); a second press within a second is the same wish.
 """
 
 from __future__ import annotations
@@ -10,15 +11,28 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 
+from spectra_cli.core import shield
+
+_SAME_WISH_SECONDS = 1.0
+_WORDS = {
+    signal.SIGINT: "interrupted; run the same command again to continue where it stopped",
+    signal.SIGTERM: "ended by SIGTERM; run the same command again to continue where it stopped",
+}
+
 _asked = threading.Event()
+_first: tuple[int, float] = (signal.SIGINT, 0.0)  # signal, when
 
 
 def listen() -> None:
-    """Take Ctrl-C from now on, unless this process was started to ignore it."""
+    """Take Ctrl-C and SIGTERM from now on, unless this process was started to ignore them."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _on_interrupt)
+        sys.unraisablehook = _on_swallowed
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_interrupt)
         sys.unraisablehook = _on_swallowed
 
 
@@ -28,9 +42,33 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
-def _on_interrupt(_number: int, _frame: FrameType | None) -> None:
+def asked() -> bool:
+    """Whether an end was asked for: what is raised from then on is its echo."""
+    return _asked.is_set()
+
+
+def last_words() -> tuple[int, str]:
+    """The exit code of an interrupted command, 128 and the signal, and what to say; no signal is heard after.
+
+    Returns:
+        (130 or 143, words without a line end).
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    number = signal.Signals(_first[0])
+    return 128 + number, _WORDS[number]
+
+
+def _on_interrupt(number: int, _frame: FrameType | None) -> None:
+    global _first
+    now = time.monotonic()
+    if _asked.is_set() and now - _first[1] < _SAME_WISH_SECONDS:
+        return
+    if not _asked.is_set():
+        _first = (number, now)
     _asked.set()
-    raise KeyboardInterrupt
+    if not shield.hold():
+        raise KeyboardInterrupt
 
 
 def _on_swallowed(raised: sys.UnraisableHookArgs) -> None:

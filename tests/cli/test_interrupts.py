@@ -1,19 +1,24 @@
+import os
 import signal
+import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
 
 from spectra_cli.cli import interrupts
+from spectra_cli.core.shield import Shielded
 
 
 @pytest.fixture
 def own_handler(monkeypatch):
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
     monkeypatch.setattr(interrupts, "_asked", type(interrupts._asked)())
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGTERM, before[1])
 
 
 def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_check(own_handler):
@@ -55,3 +60,86 @@ def test_a_process_started_to_ignore_interrupts_goes_on_ignoring_them(own_handle
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     signal.raise_signal(signal.SIGINT)
     interrupts.check()
+
+
+# What main() does around a command, here one that writes archives without end; fork, since importing is slow.
+_MANY = """
+import os, random, signal, sys, time
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from conftest import build_checkpoint
+from spectra_cli.archive.writer import write_archive
+from spectra_cli.cli import app
+series = [build_checkpoint(step) for step in range(3)]
+folder, moments = Path(sys.argv[1]), random.Random(int(sys.argv[4]))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in range(int(sys.argv[3])):
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(folder / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+        def run():
+            os.write(write, b"!")
+            while True:
+                write_archive(folder / "a.spectra.h5", series)
+        app._run = run
+        try:
+            app.main()
+        finally:
+            os._exit(sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else 1)
+    os.read(read, 1)
+    time.sleep(moments.uniform(0, 0.06))
+    kinds = [signal.SIGTERM] if number % 4 == 0 else [signal.SIGINT] * (1 + number % 3)
+    for kind in kinds:
+        os.kill(child, kind)
+        time.sleep(moments.choice([0, 0.001, 0.01]))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(kinds[0].name, code, flush=True)
+    os.close(read), os.close(write)
+"""
+
+
+def test_interrupted_at_any_moment_of_writing_nothing_is_traced_and_nothing_half_is_left(tmp_path):
+    helpers = Path(__file__).parents[1] / "archive"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _MANY, tmp_path, helpers, "40", "0"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = (tmp_path / "told").read_text()
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in told
+    assert "Exception ignored" not in told
+    ends = done.stdout.split("\n")[:-1]
+    assert len(ends) == 40
+    assert set(ends) == {"SIGTERM 143", "SIGINT 130"}
+    assert told.count("ended by SIGTERM; run the same command again") == 10
+    assert told.count("interrupted; run the same command again") == 30
+    assert {path.name for path in tmp_path.iterdir()} <= {"told", "a.spectra.h5"}
+
+
+def test_a_signal_inside_a_shield_waits_for_its_end_and_two_in_a_second_are_one(own_handler):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts.listen()
+    reached = []
+    with pytest.raises(KeyboardInterrupt), Shielded():  # noqa: PT012 - what is inside is what is tested
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        with Shielded():
+            reached.append("inner")
+        reached.append("end")
+    assert reached == ["inner", "end"]
+    signal.raise_signal(signal.SIGINT)
+    assert interrupts.asked()
+
+
+def test_a_shield_lets_go_where_it_is_asked(own_handler):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts.listen()
+    with pytest.raises(KeyboardInterrupt), Shielded() as shield:  # noqa: PT012 - as above
+        shield.check()
+        signal.raise_signal(signal.SIGINT)
+        shield.check()
+        pytest.fail("the interrupt was lost")
