@@ -20,5 +20,6 @@ single_file.py        read one file
 reader.py             read an archive and its parts as one
 atomic.py             replace a file whole
 writer.py             write archives and parts, consolidate
+rewritten.py          a file without a seal against itself written anew
 validate.py           check a file against docs/reference/archive-format.md
 """

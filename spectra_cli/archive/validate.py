@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra_cli.archive.checkpoint_table import required_columns
-from spectra_cli.archive.file_access import opened
+from spectra_cli.archive.file_access import has_seal, opened
 from spectra_cli.archive.layout import SCALARS_GROUP, identity
 from spectra_cli.archive.measurement_group import PER_SPECTRUM, VALUES_NAME
 from spectra_cli.archive.reader import Archive, open_archive
+from spectra_cli.archive.rewritten import unlike_rewritten
 from spectra_cli.archive.single_file import check_header
 from spectra_cli.archive.vectors import COUNT, DIGEST, SIDES, sides_of
 from spectra_cli.core.errors import ArchiveError
@@ -100,6 +101,10 @@ def _check_structure(path: Path) -> Iterator[Finding]:
                 elif hasattr(group, "items"):
                     yield from _check_measurement(where, group)
             yield from _check_axes(path, root)
+            vouched_for = has_seal(root)
+        if not vouched_for:
+            for place, difference in unlike_rewritten(path):
+                yield _error(f"{path}:{place}", difference)
     except ArchiveError as error:
         yield _error(str(path), str(error))
 

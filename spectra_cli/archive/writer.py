@@ -38,7 +38,7 @@ from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointSpectra, Provenance
 
 
-class _Series(Protocol):
+class Series(Protocol):
     """Checkpoints in archive order that can be read twice."""
 
     def __iter__(self) -> Iterator[CheckpointSpectra]: ...
@@ -57,7 +57,7 @@ def write_archive(
         ArchiveError: no checkpoints, two of one identity, of different scans, a value that an
             archive cannot carry, or a file that cannot be written; the old file then stays.
     """
-    _write(path, sorted(checkpoints, key=lambda c: checkpoint_order(c.ref)), statement)
+    write_series(path, sorted(checkpoints, key=lambda c: checkpoint_order(c.ref)), statement)
 
 
 def write_part(archive_path: Path, checkpoint: CheckpointSpectra, origins: Sequence[str] = ()) -> Path:
@@ -69,7 +69,7 @@ def write_part(archive_path: Path, checkpoint: CheckpointSpectra, origins: Seque
         ArchiveError: as `write_archive`.
     """
     path = part_path(archive_path, checkpoint.ref)
-    _write(path, [checkpoint], Statement(origins=tuple(origins)))
+    write_series(path, [checkpoint], Statement(origins=tuple(origins)))
     return path
 
 
@@ -97,7 +97,7 @@ def consolidate(archive_path: Path) -> Path:
         claims = {claim: file_signature(claim.path) for claim in read_claims(archive_path)}
         # a run that was only moved is known by its content: no reason to write everything anew
         if merged or archive.statement.owed() != archive.written.owed():
-            _write(archive_path, archive, archive.statement)
+            write_series(archive_path, archive, archive.statement)
         for part, signature in merged.items():
             # A part that was written anew meanwhile is not in the archive yet.
             if file_signature(part) == signature:
@@ -147,7 +147,7 @@ def _is_at(folder: Path, descriptor: int) -> bool:
         return False
 
 
-def _write(path: Path, series: _Series, statement: Statement) -> None:
+def write_series(path: Path, series: Series, statement: Statement) -> None:
     """Two passes over the series: the first learns names and shapes, the second copies the arrays."""
     provenance: Provenance | None = None
     rows: list[dict[str, Any]] = []

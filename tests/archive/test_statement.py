@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import pytest
 
 from spectra_cli.archive.layout import part_path
@@ -16,7 +15,7 @@ from spectra_cli.core.errors import ArchiveError
 OWING = Statement(origins=("/runs/a",), waiting={"step20": "files", "step30": ""}, failed={"step30": "no"})
 
 
-def test_a_statement_comes_back_and_is_digested(tmp_path, series):
+def test_a_statement_comes_back_and_is_digested(tmp_path, edited, series):
     path = tmp_path / "a.spectra.h5"
     write_archive(path, series, OWING)
     archive = open_archive(path)
@@ -26,12 +25,12 @@ def test_a_statement_comes_back_and_is_digested(tmp_path, series):
         "measured: step30 (no)"
     )
     for name in ("origins", "waiting", "failed"):
-        with h5py.File(path, "r+") as root:
+        with edited(path) as root:
             before = root.attrs[name]
             root.attrs[name] = before.replace("s", "z").replace("o", "u")
         with pytest.raises(ArchiveError, match="does not match its digest"):
             open_archive(path)
-        with h5py.File(path, "r+") as root:
+        with edited(path) as root:
             root.attrs[name] = before
 
 
