@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.series import parse_step
 from spectra_cli.extract.protocols import CheckpointHeader
@@ -42,11 +43,16 @@ def series_notices(headers: Headers) -> tuple[str, ...]:
     """Everything to know about a series before it is scanned, checkpoint by checkpoint.
 
     Unreadable checkpoints, steps that contradict their names, files that two checkpoints share, and
-    changes of tensors, configuration or tokenizer from one checkpoint to the next.
+    changes of tensors, configuration or tokenizer from one checkpoint to the next. What is said of many
+    checkpoints, with other numbers, is said once.
     """
     readable = [header for header in headers.values() if isinstance(header, CheckpointHeader)]
+    unreadable = [(ref.key, error) for ref, error in headers.items() if isinstance(error, SpectraError)]
+    return tuple(f"{key} cannot be read: {error}" for key, error in unreadable) + gathered(_notices(readable))
+
+
+def _notices(readable: Sequence[CheckpointHeader]) -> tuple[str, ...]:
     return (
-        *(f"{ref.key} cannot be read: {e}" for ref, e in headers.items() if isinstance(e, SpectraError)),
         *(notice for header in readable for notice in _step_oddities(header)),
         *_shared_files([header.ref for header in readable]),
         *(notice for before, after in pairwise(readable) for notice in _changes(before, after)),

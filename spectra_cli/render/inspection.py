@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from spectra_cli.core.notices import gathered_by_checkpoint
 from spectra_cli.core.numbers import count, duration, loss, rate, size
 from spectra_cli.core.types import MODEL_FACT
 from spectra_cli.render.table import Line, Table, key, line, number, words
@@ -37,12 +38,13 @@ def series(checkpoints: Sequence[Mapping[str, Any]]) -> Table:
 
 def _own_notices(checkpoints: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
     of_all = shared_notices(checkpoints)
+    readable = [row for row in checkpoints if not row["problem"]]
+    own = [(row["key"], notice) for row in readable for notice in row["notices"] if notice not in of_all]
+    for noted in gathered_by_checkpoint(own):
+        yield line(noted)
     for row in checkpoints:
-        own = "; ".join(notice for notice in row["notices"] if notice not in of_all)
         if row["problem"]:
             yield line(f"{row['key']} cannot be scanned: {row['problem']}", style="yellow")
-        elif own:
-            yield line(f"{row['key']}: {own}")
 
 
 def shared_notices(checkpoints: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

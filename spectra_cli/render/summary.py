@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from spectra_cli.core.notices import gathered
 from spectra_cli.core.numbers import count, loss, rate, with_error
 from spectra_cli.core.types import (
     MODEL_FACT,
@@ -233,8 +234,8 @@ def _label(value: StatisticValue) -> str:
 
 
 def notices(infos: Iterable[CheckpointInfo]) -> Iterator[Line]:
-    """What readers of the checkpoints had to say, each sentence once."""
-    for notice in dict.fromkeys(notice for info in infos for notice in info.notices):
+    """What readers of the checkpoints had to say, each sentence once, those alike but for numbers as one."""
+    for notice in gathered(notice for info in infos for notice in info.notices):
         yield line(notice, style="yellow")
 
 

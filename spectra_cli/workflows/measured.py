@@ -12,6 +12,7 @@ from spectra_cli.archive.layout import identity, list_parts
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.writer import write_part
 from spectra_cli.core.errors import ArchiveError, SpectraError
+from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import MODEL_FACT, CheckpointInfo, CheckpointRef, CheckpointSpectra
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Measured:
             return False
         archive, index = self._places[identity(ref)]
         info = archive.infos[index]
-        current = _as_given(info, given, facts)
+        header = self._headers.get(identity(ref))
+        current = _as_given(info, given, facts, () if header is None else header.notices)
         if current == info:
             return False
         checkpoint = archive.checkpoint(index)
@@ -94,19 +96,23 @@ def _opened(path: Path) -> Archive | None:
         return None
 
 
-def _as_given(info: CheckpointInfo, given: Given, facts: Mapping[str, str]) -> CheckpointInfo:
+def _as_given(
+    info: CheckpointInfo, given: Given, facts: Mapping[str, str], said: tuple[str, ...]
+) -> CheckpointInfo:
+    """What is known of a kept checkpoint with what the user gives now, and what is said of that now."""
     values: dict[str, Any] = {n: v for n, v in given.values.items() if getattr(info, n) != v}
     of_model = {name: text for name, text in info.facts.items() if name.startswith(MODEL_FACT)}
     if facts and {**facts, **of_model} != dict(info.facts):
         values["facts"] = {**facts, **of_model}
-    if not values:
+    new = tuple(notice for notice in said if notice not in info.notices)
+    if not values and not new:
         return info
     stale = "tokens seen unknown" if "tokens_seen" in values else None
     return replace(
         info,
         **values,
         sources={**info.sources, **given.sources},
-        notices=tuple(notice for notice in info.notices if stale is None or stale not in notice),
+        notices=tuple(n for n in info.notices if stale is None or stale not in n) + new,
     )
 
 
@@ -122,5 +128,5 @@ def found_in(archive: Path) -> tuple[str, ...]:
             for keys in by_digest.values()
             if len(keys) > 1
         ),
-        *(notice for info in opened.infos for notice in info.notices if ": non-finite weights: " in notice),
+        *gathered(n for info in opened.infos for n in info.notices if ": non-finite weights: " in n),
     )

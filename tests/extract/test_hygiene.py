@@ -112,3 +112,14 @@ def test_another_tokenizer(run):
         tokenizer = {"model": {"vocab": words}}
         (run / f"checkpoint-{step}" / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert "the tokenizer changes from step20 to step30: tokenizer.json" in notices(run)
+
+
+def test_what_many_checkpoints_say_with_other_numbers_is_said_once(run):
+    for step in (10, 20, 30):
+        save(run / f"checkpoint-{step}")
+        (run / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps({"global_step": step + 1}))
+    (said,) = notices(run)
+    assert said == (
+        '3 notices, from "step10: checkpoint-10 is named after step 10 and says step 11 inside" to '
+        '"step30: checkpoint-30 is named after step 30 and says step 31 inside"'
+    )

@@ -150,3 +150,10 @@ def test_findings_say_where_values_come_from_what_the_user_said_and_what_is_odd(
         "dataset: FineWeb",
         "step5 is a link",
     ]
+
+
+def test_what_many_checkpoints_have_with_other_numbers_is_one_line_with_a_count(printed):
+    rows = [CHECKPOINT | {"key": f"step{step}", "notices": [f"loss is {step}.5"]} for step in range(100)]
+    text = " ".join(printed(series(rows)).split())
+    assert "100 checkpoints, step0 to step99, the first: loss is 0.5" in text
+    assert text.count("loss is") == 1

@@ -181,6 +181,14 @@ def test_a_log_reaches_inspection_and_archive_with_its_source(place, scan_quietl
     assert found.checkpoints[1].sources == info.sources
 
 
+def test_a_log_given_later_that_lacks_a_step_says_so(archive, scan_quietly):
+    Path("log.csv").write_text("step,val_loss\n0,3.5\n10,3.25\n")
+    assert scan_quietly(series=SeriesOptions(log="log.csv")).measured == ()
+    notices = [info.notices for info in open_archive(ARCHIVE).infos]
+    said = "log.csv has no val_loss at step 20; the nearest is at step 10"
+    assert [said in found for found in notices] == [False, False, True]
+
+
 def test_a_log_given_later_is_taken_up_without_measuring_again(place, archive, scan_quietly, numbers_of):
     before = [numbers_of(c) for c in open_archive(archive)]
     Path("log.csv").write_text(LOG)

@@ -85,8 +85,7 @@ class AnnotatedSource:
         given = self.given(ref)
         notices = [n for n in stored.notices if "tokens_seen" not in given.values or _TOKENS_UNKNOWN not in n]
         notices += (*_contradictions(stored, given), *self._overruled(stored))
-        known = set(given.values) | {n for n in METADATA if getattr(stored, n) is not None}
-        notices += self._not_logged(ref, known)
+        notices += self._not_logged(ref, stored, given)
         values: dict[str, Any] = dict(given.values)
         header = replace(
             stored,
@@ -148,19 +147,14 @@ class AnnotatedSource:
             if name in self.model and name != TRUST and self.model[name] != value
         ]
 
-    def _not_logged(self, ref: CheckpointRef, known: set[str]) -> list[str]:
-        """The columns of the log that say nothing at this step, where nothing else does either."""
+    def _not_logged(self, ref: CheckpointRef, stored: CheckpointHeader, given: Given) -> list[str]:
+        """The columns of the log that say nothing at this step, and what stands in their place."""
         if self.log is None:
             return []
         if ref.step is None:
             return [f"{self.log.file} says nothing of it: its step is unknown"]
-        return [
-            f"{self.log.file} has no {self.log.columns[name]} at step {ref.step}"
-            + ("" if nearest is None else f"; the nearest is at step {nearest}")
-            for name, by_step in self.log.values.items()
-            if name not in known
-            for nearest in [nearest_step(by_step, ref.step)]
-        ]
+        missing = [name for name, by_step in self.log.values.items() if ref.step not in by_step]
+        return [_missing(self.log, name, ref.step, _known_from(name, stored, given)) for name in missing]
 
 
 def annotated(inner: CheckpointSource, path: str, options: SeriesOptions) -> AnnotatedSource:
@@ -195,6 +189,20 @@ def _readable(ref: CheckpointRef) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise CheckpointError(f"{ref.key}: {error.filename or ref.uri} cannot be read: {reason}") from error
+
+
+def _known_from(name: str, stored: CheckpointHeader, given: Given) -> str:
+    """Where a value comes from that the log lacks; empty where nothing has it."""
+    if name in given.values:
+        return given.sources[name]
+    return stored.sources.get(name, "the checkpoint") if getattr(stored, name) is not None else ""
+
+
+def _missing(log: TrainingLog, name: str, step: int, instead: str) -> str:
+    nearest = nearest_step(log.values[name], step)
+    where = "" if nearest is None else f"; the nearest is at step {nearest}"
+    taken = f"; that of {instead} is taken" if instead else ""
+    return f"{log.file} has no {log.columns[name]} at step {step}{where}{taken}"
 
 
 def _counted(header: CheckpointHeader) -> CheckpointHeader:

@@ -111,9 +111,13 @@ def test_counts_that_nothing_holds_are_refused(series, count):
         headers(series("batch_size_tokens = 2", source=OneRun(tokens_seen=10**400)))
 
 
-def test_a_step_that_the_log_lacks_is_said_where_nothing_else_knows(series):
+def test_a_step_that_the_log_lacks_is_said_with_what_is_taken_in_its_place(series):
     first, second = headers(series(log="step,loss,lr\n9,3.5,\n10,3.25,0.5\n", source=OneRun(train_loss=1.0)))
-    assert not any("no loss" in n for n in first.notices)
+    (said,) = (n for n in first.notices if "no loss" in n)
+    assert said.endswith(
+        "has no loss at step 5; the nearest is at step 9; that of trainer_state.json is taken"
+    )
+    assert first.train_loss == 1.0
     assert any(n.endswith("has no lr at step 5; the nearest is at step 10") for n in first.notices)
     assert second.learning_rate == 0.5
 
