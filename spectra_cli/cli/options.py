@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.settings import ScanSettings, resolve_settings
 from spectra_cli.core.suggestions import did_you_mean
@@ -105,6 +106,7 @@ _MEASURES = {
     "weights": "weight",
     "updates": "weight_update",
 }
+_MOST_BYTES = 1 << 20
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 # A number without a unit below this forgot its unit: no model fits into it.
 _FEWEST_BYTES = 10**6
@@ -142,7 +144,7 @@ def _measurements(words: str) -> tuple[str, ...]:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(read_bounded(path, _MOST_BYTES, UsageError, where="--config ").decode())
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

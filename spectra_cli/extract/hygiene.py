@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.bounded_text import parse_json, read_bounded
+from spectra_cli.core.errors import CheckpointError, SpectraError
 from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.series import parse_step
+from spectra_cli.extract.probes.tokenizer import MOST_BYTES
 from spectra_cli.extract.protocols import CheckpointHeader
 from spectra_cli.extract.series import Series
 
@@ -131,18 +133,26 @@ def _tokenizer_changes(refs: Sequence[CheckpointRef]) -> Iterator[str]:
         files = _tokenizer_files(Path(ref.uri))
         if not files:
             continue
-        digests = {file.name: content(file.suffix, file.read_bytes()) for file in files}
+        digests = {file.name: _tokenizer_digest(file, content) for file in files}
         if last is not None and digests != last[1]:
             names = sorted(n for n in {*digests, *last[1]} if digests.get(n) != last[1].get(n))
             yield f"the tokenizer changes from {last[0]} to {ref.key}: {', '.join(names)}"
         last = ref.key, digests
 
 
+def _tokenizer_digest(file: Path, content: Callable[[str, bytes], str]) -> str:
+    """Of its content; of its size alone where no tokenizer is so large."""
+    try:
+        return content(file.suffix, read_bounded(file, MOST_BYTES, CheckpointError))
+    except CheckpointError as error:
+        return str(error)
+
+
 def _tokenizer_content(suffix: str, content: bytes) -> str:
     """Digest of a tokenizer file; how a text is cut and padded is not the tokenizer's."""
     if suffix == ".json":
         try:
-            document = json.loads(content)
+            document = parse_json(content)
         except (ValueError, RecursionError):
             document = None
         if isinstance(document, dict):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.archive.reader import open_archive
+from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 RECORD = "study.json"
 _PATIENCE_SECONDS = 0.2
+_MOST_RECORD_BYTES = 1 << 26
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 Tell = Callable[[str, str, int, int], None]
@@ -97,7 +99,7 @@ def _claim(folder: Path, runs: Sequence[FamilyRun], settings: ScanSettings) -> N
     record = folder / RECORD
     described: dict[str, Any] = {run.name: _described(run, settings) for run in runs}
     if record.is_file():
-        known = json.loads(record.read_text())
+        known = json.loads(read_bounded(record, _MOST_RECORD_BYTES, UsageError))
         other = [name for name, one in described.items() if known.get(name, one) != one]
         if other:
             raise UsageError(

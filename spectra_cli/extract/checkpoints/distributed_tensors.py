@@ -6,7 +6,6 @@ shard (read weights-only) or, in the newer form, an entry of safetensors inside 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,10 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from spectra_cli.core.bounded_text import parse_json
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.distributed_metadata import Chunk, ShardedTensor
 from spectra_cli.extract.checkpoints.pickles import load_record
-from spectra_cli.extract.checkpoints.safetensors_header import DTYPES
+from spectra_cli.extract.checkpoints.safetensors_header import DTYPES, MAX_HEADER_BYTES
 from spectra_cli.extract.checkpoints.stored_file import StoredFile
 
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -99,9 +99,9 @@ def _read_safetensors(file: StoredFile, name: str, stored: ShardedTensor, chunk:
     # the chunk's length is that of its numbers alone; one block at the end of the file holds all chunks
     size = file.size
     length = int.from_bytes(file.read(chunk.begin, 8), "little")
-    if length > size - chunk.begin - 8:
+    if length > min(size - chunk.begin - 8, MAX_HEADER_BYTES):
         raise ValueError(f"a header of {length} bytes is claimed in a file of {size}")
-    header = json.loads(file.read(chunk.begin + 8, length))
+    header = parse_json(file.read(chunk.begin + 8, length))
     entry = header[name]
     begin, end = entry["data_offsets"]
     if (entry["shape"], DTYPES.get(entry["dtype"])) != (list(chunk.sizes), stored.dtype):
@@ -109,7 +109,7 @@ def _read_safetensors(file: StoredFile, name: str, stored: ShardedTensor, chunk:
             f"it is {entry['dtype']} of shape {entry['shape']}, the metadata says {stored.dtype} of shape "
             f"{list(chunk.sizes)}"
         )
-    saved = json.loads(header["__metadata__"]["DCP_SHARDING_INFO"])[name]["saved_offsets"]
+    saved = parse_json(header["__metadata__"]["DCP_SHARDING_INFO"])[name]["saved_offsets"]
     if tuple(saved) != chunk.offsets:
         # one file holds one chunk a name: torch itself overwrites the others while writing
         raise ValueError(f"it holds the chunk at {saved}; the one at {list(chunk.offsets)} was overwritten")

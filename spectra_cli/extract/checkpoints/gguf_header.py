@@ -21,6 +21,7 @@ MAGIC = b"GGUF"
 # value type -> bytes, of those with a fixed size
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
+_COUNTED, _MOST_OBJECTS = ("metadata entries", "tensors", "strings", "numbers"), 1 << 22
 _MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
 
 
@@ -66,7 +67,7 @@ class _Walk:
     """A position in the head that moves on, and never beyond the end of the file."""
 
     def __init__(self, content: io.BufferedReader, size: int) -> None:
-        self._content, self._size, self._at = content, size, 4
+        self._content, self._size, self._at, self._objects = content, size, 4, 0
         # a version of 0 in its lower half is that of the other byte order
         self._order = ">" if content.peek(6)[4:6] == b"\0\0" else "<"
         self._number(4)
@@ -91,6 +92,10 @@ class _Walk:
     def _that_fit(self, count: int, size: int, what: str) -> int:
         """`count`, if so many of at least `size` bytes each are left."""
         left = self._size - self._at
+        # the package makes objects of every entry and of every value of an array
+        self._objects += count if what in _COUNTED else 0
+        if self._objects > _MOST_OBJECTS:
+            raise ValueError(f"{count} {what} are claimed where at most {_MOST_OBJECTS} values are read")
         if count * size > left:
             raise ValueError(f"{count} {what} are claimed where {left} bytes are left")
         return count

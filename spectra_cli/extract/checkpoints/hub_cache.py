@@ -15,6 +15,7 @@ from pathlib import Path
 from huggingface_hub import constants
 from huggingface_hub.file_download import REGEX_COMMIT_HASH, repo_folder_name
 
+from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.adapter_config import ADAPTER_CONFIG
 from spectra_cli.extract.checkpoints.adapter_folders import ADAPTER_WEIGHTS
@@ -25,6 +26,7 @@ from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES
 
 _SAFETENSORS = (*WEIGHT_NAMES[:2], ADAPTER_WEIGHTS[0])
 _PICKLES = (*WEIGHT_NAMES[2:], *ADAPTER_WEIGHTS[1:])
+_MOST_REF_BYTES = 1 << 12
 _BESIDE_WEIGHTS = (
     *(CONFIG, ADAPTER_CONFIG, TRAINER_STATE, "generation_config.json"),
     *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"),
@@ -73,7 +75,7 @@ def cached_model(repo_id: str) -> CachedModel:
     refs, snapshots = folder / "refs", folder / "snapshots"
     revisions: dict[str, Path] = {}
     for file in sorted(path for path in refs.rglob("*") if path.is_file()):
-        commit = file.read_text(errors="replace").strip()
+        commit = read_bounded(file, _MOST_REF_BYTES, CheckpointError).decode(errors="replace").strip()
         if REGEX_COMMIT_HASH.fullmatch(commit):
             revisions[file.relative_to(refs).as_posix()] = snapshots / commit
     present = sorted(path for path in snapshots.iterdir() if path.is_dir()) if snapshots.is_dir() else []

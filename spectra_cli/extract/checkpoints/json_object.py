@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from spectra_cli.core.bounded_text import parse_json, too_large
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.stored_file import StoredFile
 
-_MAX_BYTES = 1 << 30
+# an index of a thousand shards has ten million
+_MOST_BYTES = 1 << 26
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path, *, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:
     """The JSON object in `path`; whole numbers that 64 bits do not hold become floats.
+
+    Args:
+        path: the file.
+        most_bytes: it may have; a larger one is refused before it is read.
 
     Raises:
         CheckpointError: missing, no regular file, not JSON, or JSON of another kind.
     """
     try:
         with StoredFile(path) as file:
-            if file.size > _MAX_BYTES:
-                raise CheckpointError(
-                    f"{path}: expected a JSON file of at most {_MAX_BYTES} bytes, found {file.size} bytes; "
-                    "replace it or move it away"
-                )
+            if file.size > most_bytes:
+                raise CheckpointError(too_large(str(path), file.size, most_bytes))
             text = file.read(0, file.size).decode()
-        content = json.loads(text, parse_int=_number)
+        content = parse_json(text, parse_int=_number)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path}: it is not there; copy it from where the checkpoint was saved"

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spectra_cli.core.bounded_text import too_large
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.stored_file import StoredFile
+
 LOG = "main.log"
+_MOST_BYTES = 1 << 28
 
 _LINE = re.compile(r"^s:(\d{1,18}) (trl|tel):(\S+)", re.MULTILINE)
 
@@ -30,15 +35,19 @@ class LoggedLosses:
 def read_losses(folder: Path, step: int | None) -> LoggedLosses:
     """The losses that `main.log` in `folder` has at `step`; the last line counts where a run resumed.
 
+    Raises:
+        CheckpointError: the log is too large to be one.
+
     Both of line s are of weights that have made s updates, as those of the model file of step s have.
     """
     log = folder / LOG
     if step is None or not log.is_file():
         return LoggedLosses()
-    lines = {
-        (name, int(at)): value
-        for at, name, value in _LINE.findall(log.read_text(encoding="utf-8", errors="replace"))
-    }
+    with StoredFile(log, may_grow=True) as file:
+        if file.size > _MOST_BYTES:
+            raise CheckpointError(too_large(str(log), file.size, _MOST_BYTES))
+        text = file.read(0, file.size).decode(errors="replace")
+    lines = {(line[2], int(line[1])): line[3] for line in _LINE.finditer(text)}
     found = {
         "train_loss": _number(lines.get(("trl", step))),
         "eval_loss": _number(lines.get(("tel", step))),

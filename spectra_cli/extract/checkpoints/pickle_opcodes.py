@@ -17,6 +17,7 @@ from typing import IO, Any
 # As written out without sharing: characters and values, for each byte of the pickle and beyond those.
 _GROWTH, _FREE = 64, 1 << 24
 _MAX_DEPTH = 200
+_MOST_OPCODES = 1 << 23  # a state dict has thirty a tensor
 _MAX_GAP = 1 << 16  # picklers number the slots of their memo one after another
 
 # They allocate what they are told to; what torch.save writes names storages and never calls them.
@@ -54,7 +55,9 @@ def check_pickle(content: bytes | IO[bytes]) -> None:
     stack = _Stack()
     begin, end = -1, 0
     try:
-        for opcode, argument, position in pickletools.genops(content):
+        for number, (opcode, argument, position) in enumerate(pickletools.genops(content)):
+            if number > _MOST_OPCODES:
+                raise HostilePickle(f"more than {_MOST_OPCODES} values")
             end = position or 0
             begin = end if begin < 0 else begin
             stack.actions[opcode.name](argument)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.extract.checkpoints.series import parse_step
 
 RUN_FILE = "run.toml"
+_MOST_BYTES = 1 << 20
 
 _KINDS: Mapping[str, type] = {
     "name": str,
@@ -78,10 +80,8 @@ def read_run_file(checkpoints: str) -> RunFile:
 
 
 def _values(path: Path) -> dict[str, Any]:
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: not a regular file; expected TOML")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_bounded(path, _MOST_BYTES, UsageError).decode())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

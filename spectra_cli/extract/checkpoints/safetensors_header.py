@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spectra_cli.core.bounded_text import parse_json
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.pages import Pages, Range
 from spectra_cli.extract.checkpoints.stated_shape import is_possible
@@ -19,7 +19,7 @@ from spectra_cli.extract.checkpoints.stored_file import StoredFile
 from spectra_cli.extract.protocols import TensorHeader
 
 # The limit of the reference implementation.
-_MAX_HEADER_BYTES = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 
 DTYPES = {
     "BOOL": torch.bool,
@@ -96,13 +96,13 @@ def _placed(file: StoredFile) -> tuple[dict[str, _Placed], int]:
     """The tensors of an open file, and the byte at which its data begin."""
     path, size = file.path, file.size
     length = int.from_bytes(file.read(0, min(size, 8)), "little")
-    if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+    if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
         raise CheckpointError(
             f"{path}: header of {length} bytes claimed in a file of {size}: half-written or not "
             "a safetensors file; copy or save it again"
         )
     try:
-        entries = json.loads(file.read(8, length))
+        entries = parse_json(file.read(8, length))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its safetensors header cannot be read: {error}") from error
     if not isinstance(entries, dict):

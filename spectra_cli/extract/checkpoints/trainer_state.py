@@ -12,6 +12,7 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.json_object import read_json_object
 
 TRAINER_STATE = "trainer_state.json"
+_MOST_BYTES = 1 << 28  # a line of its log for each of a million steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def read_trainer_state(folder: Path) -> TrainerState | None:
     path = folder / TRAINER_STATE
     if not os.path.lexists(path):
         return None
-    content = read_json_object(path)
+    content = read_json_object(path, most_bytes=_MOST_BYTES)
     step, history = content.get("global_step"), content.get("log_history") or []
     if type(step) is not int or step < 0 or not isinstance(history, list):
         raise CheckpointError(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import UsageError
 
 # value -> column names that mean it, the surest first. `train_loss` comes after `loss`: transformers'
@@ -27,6 +28,7 @@ _SHORT = {"loss": "train_loss", "val_loss": "eval_loss", "lr": "learning_rate", 
 _COUNTS = ("step", "tokens_seen", "batch_size_tokens")
 _KEYS = "|".join((*COLUMNS, *_SHORT))
 _WORDS = re.compile(rf"(?P<file>.+?)(?::(?P<columns>(?:{_KEYS})=.*))?")
+_MOST_BYTES, _MOST_COLUMNS = 1 << 28, 1 << 12
 _WANDB_EXTREME = re.compile(r"__(MIN|MAX)$")
 
 
@@ -72,8 +74,8 @@ def read_training_log(words: str) -> TrainingLog:
     if match is None:
         raise UsageError("--log: expected FILE or FILE:step=COLUMN,loss=COLUMN,...")
     path, asked = Path(match["file"]), _asked(words, match["columns"] or "")
-    rows = _rows(path)
-    header = list(dict.fromkeys(name for row in rows for name in row))
+    content = _read(path)
+    header = _header(path, content)
     columns = {name: _column(path, header, name, asked.get(name)) for name in COLUMNS}
     step_column = columns.pop("step")
     if step_column is None:
@@ -87,13 +89,23 @@ def read_training_log(words: str) -> TrainingLog:
             f"name one: --log {path}:loss=COLUMN"
         )
     values: dict[str, dict[int, float | int]] = {name: {} for name in found}
-    for row in rows:
+    for row in _rows(path, content):
         step = _number(row.get(step_column), "step")
         for name, column in found.items():
             value = _number(row.get(column), name)
             if step is not None and value is not None:
                 values[name][int(step)] = value
     return TrainingLog(file=str(path), columns=found, values=values)
+
+
+def _header(path: Path, content: bytes) -> list[str]:
+    """The names of all columns, in the order in which they come up."""
+    names: dict[str, None] = {}
+    for row in _rows(path, content):
+        names |= dict.fromkeys(row)
+        if len(names) > _MOST_COLUMNS:
+            raise UsageError(f"--log {path}: more columns than the {_MOST_COLUMNS} that are read")
+    return list(names)
 
 
 def _asked(words: str, columns: str) -> dict[str, str]:
@@ -110,38 +122,51 @@ def _asked(words: str, columns: str) -> dict[str, str]:
     return asked
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    if path.exists() and not path.is_file():
-        raise UsageError(f"--log {path}: not a regular file; expected CSV or JSONL")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"--log {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--log {path} is not text: expected CSV or JSONL") from error
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+def _rows(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
+    """One row after another; none is kept."""
+    first = next(_lines(path, content), None)
+    if first is None:
         raise UsageError(f"--log {path}: it is empty; expected CSV or JSONL")
-    if lines[0].lstrip().startswith("{"):
-        return _json_rows(path, lines)
-    delimiter = max(",\t;", key=lines[0].count)
+    if first.lstrip().startswith("{"):
+        yield from _json_rows(path, content)
+        return
+    delimiter = max(",\t;", key=first.count)
+    if first.count(delimiter) >= _MOST_COLUMNS:
+        raise UsageError(
+            f"--log {path}: {first.count(delimiter) + 1} columns, where at most {_MOST_COLUMNS} are read"
+        )
     try:
-        return [
-            {name: cell for name, cell in row.items() if name is not None}
-            for row in csv.DictReader(lines, delimiter=delimiter)
-        ]
+        for row in csv.DictReader(_lines(path, content), delimiter=delimiter):
+            yield {name: cell for name, cell in row.items() if name is not None}
     except csv.Error as error:
         raise UsageError(f"--log {path} is not CSV: {error}; expected CSV or JSONL") from error
 
 
-def _json_rows(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _read(path: Path) -> bytes:
+    try:
+        return read_bounded(path, _MOST_BYTES, UsageError, where="--log ")
+    except OSError as error:
+        raise UsageError(f"--log {path}: {error.strerror}") from error
+
+
+def _lines(path: Path, content: bytes) -> Iterator[str]:
+    """The lines with something on them."""
+    try:
+        for line in io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig"):
+            if line.strip():
+                yield line
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--log {path} is not text: expected CSV or JSONL") from error
+
+
+def _json_rows(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
+    lines = _lines(path, content)
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except (ValueError, RecursionError) as error:
-            if number == len(lines):  # the line that is being written while the run goes on
-                break
+            if next(lines, None) is None:  # the line that is being written while the run goes on
+                return
             raise UsageError(f"--log {path}: line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
             raise UsageError(f"--log {path}: line {number} is not a JSON object")
@@ -149,8 +174,7 @@ def _json_rows(path: Path, lines: Sequence[str]) -> list[dict[str, Any]]:
         for name, value in row.items():
             inner = value if isinstance(value, dict) else {"": value}
             flat |= {f"{name}/{key}" if key else name: leaf for key, leaf in inner.items()}
-        rows.append(flat)
-    return rows
+        yield flat
 
 
 def _column(path: Path, header: Sequence[str], name: str, asked: str | None) -> str | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import io
 from pathlib import Path
 
 import numpy as np
 
+from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import ProbeError
 from spectra_cli.extract.probes.source import ProbeSource, SourceInput, SourceTokens, TokenArray, TokenFile
 from spectra_cli.extract.probes.tokenizer import LocalTokenizer, find_tokenizer, load_tokenizer
+
+MOST_BYTES = 1 << 29
+_TOKENISE = "turn it into a .bin or .npy file of tokens first, of which only what is needed is read"
 
 
 def read_text_document(path: Path) -> list[str]:
@@ -19,7 +23,8 @@ def read_text_document(path: Path) -> list[str]:
         ProbeError: it is not UTF-8.
     """
     try:
-        return [path.read_text(encoding="utf-8")]
+        text = read_bounded(path, MOST_BYTES, ProbeError, advice=_TOKENISE).decode()
+        return [text.replace("\r\n", "\n").replace("\r", "\n")]
     except UnicodeDecodeError as error:
         raise ProbeError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
@@ -31,11 +36,12 @@ def read_jsonl_documents(path: Path) -> list[str]:
         ProbeError: a line that is not such an object, with its number.
     """
     documents = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    lines = io.BytesIO(read_bounded(path, MOST_BYTES, ProbeError, advice=_TOKENISE))
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except (ValueError, RecursionError) as error:  # of the JSON, or of its UTF-8
             raise ProbeError(f"{path}, line {number}: not JSON ({error})") from error
         text = record.get("text") if isinstance(record, dict) else None

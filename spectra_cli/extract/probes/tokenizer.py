@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spectra_cli.core.bounded_text import too_large
 from spectra_cli.core.errors import ProbeError
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+MOST_BYTES = 1 << 27  # four times the largest that is published
 # what ends a document in the published tokenizers, for those that do not say so themselves
 _END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 
@@ -68,6 +70,7 @@ def load_tokenizer(path: Path) -> LocalTokenizer:
     Raises:
         ProbeError: it cannot be read, or needs code of its own.
     """
+    _check_sizes(path)
     try:
         return _from_folder(path) if path.is_dir() else _from_json(path)
     except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
@@ -76,6 +79,17 @@ def load_tokenizer(path: Path) -> LocalTokenizer:
             f"{path} cannot be read as a tokenizer ({type(error).__name__}: {first_line}); "
             "name another with --tokenizer"
         ) from error
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuse files that are too large for a tokenizer before any is read."""
+    names = (*_TOKENIZER_FILES, "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json")
+    files = [path / name for name in names] if path.is_dir() else [path]
+    for file in files:
+        if file.is_file() and file.stat().st_size > MOST_BYTES:
+            raise ProbeError(
+                too_large(str(file), file.stat().st_size, MOST_BYTES, "name another with --tokenizer")
+            )
 
 
 def _from_folder(path: Path) -> LocalTokenizer:

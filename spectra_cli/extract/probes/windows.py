@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spectra_cli.core.errors import ProbeError
 from spectra_cli.extract.probes.source import ProbeRequest, TokenArray, TokenFile
+from spectra_cli.extract.probes.stored_rows import read_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,7 +91,7 @@ def gather_windows(
     for part in windows:
         here = (chosen >= first) & (chosen < first + len(part.rows))
         rows = chosen[here] - first
-        ids[here] = part.rows[rows]
+        ids[here] = read_rows(part.file, part.rows, rows, part.stride)
         starts[here] = part.offset + rows * part.stride
         outside = np.argwhere((ids[here] < 0) | (ids[here] >= vocab_size))
         if len(outside):

@@ -41,5 +41,5 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def test_a_file_of_gigabytes_is_not_read(tmp_path):
     with (tmp_path / "c.json").open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(CheckpointError, match=r"c\.json: .* found 1099511627776 bytes"):
+    with pytest.raises(CheckpointError, match=r"c\.json: 1099511627776 bytes, where at most"):
         read_json_object(tmp_path / "c.json")
