@@ -80,10 +80,23 @@ def generated_pages() -> Mapping[Path, str]:
 # ----------------------------------------------------------------------------- pages from the code
 
 
+_HOW_TABLES_ARE_PRINTED = """\
+Tables and sentences are as wide as the terminal, from 60 columns on, and 100 columns wide in a
+pipe or a file. No number, step or name is cut: a table that is too wide says which columns it
+leaves out, or stands in parts with its first columns repeated; of a long series of checkpoints it
+shows the first, the last and some evenly between. `--format csv` and `--json`, where a command
+has them, hold everything.
+
+Control characters, bidirectional marks and other characters without a picture are written out
+(`\\x1b`) on the terminal and in CSV; a CSV cell that begins like a formula (`=`, `+`, `-`, `@`)
+has an apostrophe before it. JSON is exact.
+"""
+
+
 def cli_reference() -> str:
     """The help of every command, as it is printed 100 columns wide."""
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    parts = [_NOTE + "# Commands\n", "```text\n" + _help() + "```\n"]
+    parts = [_NOTE + "# Commands\n", _HOW_TABLES_ARE_PRINTED, "```text\n" + _help() + "```\n"]
     for name in names:
         parts.append(f"## spectra {name}\n")
         parts.append("```text\n" + _help(name) + "```\n")

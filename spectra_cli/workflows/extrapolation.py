@@ -12,6 +12,7 @@ import numpy as np
 from spectra_cli.analysis.back_test import BackTest, back_test
 from spectra_cli.analysis.loss_curve import FEWEST_POINTS, Continuation, LossCurve, continue_curve
 from spectra_cli.core.errors import DataError
+from spectra_cli.core.numbers import count
 from spectra_cli.core.types import FloatArray
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.forecast import ForecastRequest, check_options
@@ -141,7 +142,7 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
     if tokens[0] < SKIPPED_SHARE * run.positions[-1]:
         notices.append(
             f"too few checkpoints after the first tenth of the run: the last {len(points)} are fitted, from "
-            f"{tokens[0]:.4g} {unit} on, where another law may hold"
+            f"{count(round(tokens[0]))} {unit} on, where another law may hold"
         )
     if not fits:
         notices.append("no falling curve fits these losses: nothing is extrapolated")

@@ -115,5 +115,5 @@ def test_a_fit_that_reaches_into_the_first_tenth_says_so(run):
     steps = [10, 20, 30, 50, 100, 200, 500, 1000]
     found = extrapolate(ForecastRequest(archives=(run(steps=steps, losses=planted(steps), exponents=1.0),)))
     assert found.num_points == 8
-    assert any("the last 8 are fitted, from 1e+04 tokens on" in notice for notice in found.notices)
+    assert any("the last 8 are fitted, from 10k tokens on" in notice for notice in found.notices)
     assert not any("first tenth" in n for n in extrapolate(ForecastRequest(archives=(run(),))).notices)
