@@ -98,9 +98,17 @@ def test_changed_labels_and_padding_without_a_seal_are_found(tmp_path):
         root[f"{group}/block_profile"][0, 0, 0, -1] = 1.0
         root["tokens_seen"].attrs["units"] = "tokenz"
         root["weight/rank"].attrs["long_name"] = "plaze"
+        root["unknown"].attrs["long_name"] = "JSON: namez"
         root["scalars/loss/probe_loss"].attrs["coordinates"] = "step site_namf"
     found = {finding.where.rpartition(":")[2] for finding in validate(path)}
-    expected = {*values, f"{group}/block_profile", "tokens_seen", "weight/rank", "scalars/loss/probe_loss"}
+    expected = {
+        *values,
+        f"{group}/block_profile",
+        "tokens_seen",
+        "weight/rank",
+        "unknown",
+        "scalars/loss/probe_loss",
+    }
     assert found >= {f"/{name}" for name in expected}
 
 
