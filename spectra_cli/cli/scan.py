@@ -115,7 +115,11 @@ def command(
             interrupts.check()
             report(now.ref.key, now.number, now.count, now.activity, now.done, now.total)
 
-        result = scan(request, progress, say)
+        def stage(words: str) -> None:
+            interrupts.check()
+            report("", 0, 0, words, 0, 0)
+
+        result = scan(request, progress, say, stage)
     _print_result(result, as_json=as_json)
     if result.failed:
         sys.exit(options.DONE_IN_PART)
@@ -127,10 +131,11 @@ def _print_result(result: ScanResult, *, as_json: bool) -> None:
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.show import show
 
-    for ref, reason in result.failed:
-        say(f"left out: {ref.key}: {reason}")
-    for notice in result.notices:
-        say(notice)
+    if not result.found_all_done:
+        for ref, reason in result.failed:
+            say(f"left out: {ref.key}: {reason}")
+        for notice in result.notices:
+            say(notice)
     if as_json:
         document = {
             "schema": "spectra.scan/1",
@@ -143,7 +148,7 @@ def _print_result(result: ScanResult, *, as_json: bool) -> None:
         }
         sys.stdout.write(json_text(document))
         return
-    summary = show(str(result.archive))
-    print_summary(summary)
+    if not result.found_all_done:
+        print_summary(show(result.archive))
     kept = f", {len(result.kept)} kept from before" if result.kept else ""
     say(f"{len(result.measured)} measured{kept}; archive: {result.archive}  (spectra show {result.archive})")

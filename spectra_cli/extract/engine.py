@@ -136,7 +136,7 @@ def _stream(
             progress(f"{name}: gradient spectra", done, total)
             gradients += collector.finish()
     for name, stream in streams:
-        progress(name, done, total)
+        progress(f"{name}: spectra", done, total)
         measured += stream.finish()
     return measured + gradients
 

@@ -11,12 +11,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from spectra_cli.render.console import messages, say
 from spectra_cli.render.neutral import for_terminal
 
+# Of a checkpoint; what is left are the eigenproblems after its last sequence.
+_SHARE_OF_PASSES = 0.9
+
 Report = Callable[[str, int, int, str, int, int], None]
 
 
 @contextmanager
 def scan_progress(*, quiet: bool) -> Iterator[Report]:
-    """A callback taking (checkpoint, number, count, activity, done, total)."""
+    """A callback taking (checkpoint, number, count, activity, done, total); before the first checkpoint, with
+    a count of 0, only the activity counts.
+    """
     console = messages()
     if quiet:
         yield lambda *_: None
@@ -38,10 +43,10 @@ def scan_progress(*, quiet: bool) -> Iterator[Report]:
         def report(checkpoint: str, number: int, count: int, activity: str, done: int, total: int) -> None:
             bar.update(
                 task,
-                checkpoint=f"{for_terminal(checkpoint)} ({number}/{count})",
+                checkpoint=f"{for_terminal(checkpoint)} ({number}/{count})" if count else "",
                 activity=for_terminal(activity),
-                total=count,
-                completed=number - 1 + done / max(total, 1),
+                total=count or None,
+                completed=max(number - 1, 0) + _SHARE_OF_PASSES * done / max(total, 1),
             )
 
         yield report

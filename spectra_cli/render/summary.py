@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -134,6 +135,9 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
     for name, title in _SERIES.items():
         columns[title] = [cell(values.get(name)) for values in measured]
     about = ""
+    if not any(values for values in measured):
+        columns |= _weights_over_series(checkpoints)
+        about = " (mean over the matrices of weights)"
     if set(columns["RankMe\n(cov)"]) - {"-", ""}:
         about = " (α, RankMe: activations of the last measured layer)"
     noted = [values[name] for values in measured for name in _SERIES if name in values]
@@ -145,6 +149,19 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
         notes=list(_reasons(noted)),
         everything="--format json",
     )
+
+
+def _weights_over_series(checkpoints: Sequence[Checkpoint]) -> dict[str, list[str]]:
+    """Columns for an archive of weights alone: each number's mean over all matrices that have it."""
+    columns: dict[str, list[str]] = {}
+    for name in ("stable_rank", "rankme_sv", "spectral_norm", "frobenius_norm"):
+        columns[_WEIGHTS[name]] = []
+        for _, _, statistics, _ in checkpoints:
+            found = [v.value for v in statistics if v.name == name and v.measurement == "weight"]
+            known = [value for value in found if math.isfinite(value)]
+            mean = with_error(math.fsum(known) / len(known), math.nan) if known else ""
+            columns[_WEIGHTS[name]].append(mean)
+    return columns
 
 
 def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str], StatisticValue]:

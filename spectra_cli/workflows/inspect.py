@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import BudgetError, SpectraError
@@ -100,16 +102,16 @@ class Inspection:
 
 
 def inspect(
-    path: str,
+    path: Path | str,
     settings: ScanSettings,
     *,
     device: str = "auto",
     memory_bytes: int | None = None,
     batch_size: int | None = None,
     series_options: SeriesOptions | None = None,
-    probe: str = "",
+    probe: Path | str = "",
     probe_format: str | None = None,
-    tokenizer: str | None = None,
+    tokenizer: Path | str | None = None,
 ) -> Inspection:
     """Outline the series at `path` and plan its scan.
 
@@ -136,12 +138,13 @@ def inspect(
     from spectra_cli.extract.selection import select_layers
     from spectra_cli.extract.series import open_series
 
-    series = open_series(path, series_options)
+    series = open_series(os.fspath(path), series_options)
     model = series.skeleton
     tokens: ProbeInfo | None = None
     fitted: tuple[str, ...] = ()
     if probe:
-        ready = read_probe(series, settings, source=probe, tokenizer=tokenizer, form=probe_format)
+        source, words = os.fspath(probe), None if tokenizer is None else os.fspath(tokenizer)
+        ready = read_probe(series, settings, source=source, tokenizer=words, form=probe_format)
         settings, fitted, tokens = ready.settings, ready.notices, ready.probe.info
     else:
         settings, fitted = as_in_the_paper(settings, model)

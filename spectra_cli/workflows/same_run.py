@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from spectra_cli.archive.layout import checkpoint_order, identity
 from spectra_cli.archive.origin import same_place
@@ -103,10 +105,10 @@ def _why_not_moved(known: Sequence[_Known], asked: RunAsked, adds: Collection[st
     for one in decisive:
         if not _is_same(one, asked):
             return f"{one.ref.key} is not the same in both"
-    if adds and (there := _original(known)):
+    if adds and (there := _gone_apart(known)):
         return (
-            f"{there} is still there, so that this is a copy, and it has checkpoints that the archive lacks: "
-            "it may have gone another way"
+            f"{there} is still there and not in this copy, which has checkpoints that the archive lacks: "
+            "they went different ways"
         )
     return ""
 
@@ -142,9 +144,22 @@ def _is_same(one: _Known, asked: RunAsked) -> bool:
     return bool(one.digest) and one.ref.step != 0 and one.digest == asked.digest(one.ref)
 
 
-def _original(known: Sequence[_Known]) -> str:
-    """A checkpoint that still lies where the archive says, apart from the one that was asked for."""
+def _gone_apart(known: Sequence[_Known]) -> str:
+    """A checkpoint beside the original that the asked run lacks, where the original is still there.
+
+    Then one of them is a copy, and both went on: they are two runs with a common start.
+    """
     for one in known:
-        if one.uri and os.path.exists(one.uri) and not os.path.samefile(one.uri, one.ref.uri):
-            return one.uri
+        if not one.uri or not os.path.exists(one.uri) or os.path.samefile(one.uri, one.ref.uri):
+            continue
+        there, here = Path(one.uri), Path(one.ref.uri)
+        alike = _without_digits(there.name)
+        copied = {path.name for path in here.parent.iterdir()}
+        for path in sorted(there.parent.iterdir()):
+            if _without_digits(path.name) == alike and path.name not in copied and one.ref.step is not None:
+                return str(path)
     return ""
+
+
+def _without_digits(name: str) -> str:
+    return re.sub(r"\d+", "", name)

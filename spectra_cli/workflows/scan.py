@@ -43,13 +43,13 @@ class ScanRequest:
         resume: keep what an earlier scan of the same archive finished; overwrite: throw it away.
     """
 
-    checkpoints: str
+    checkpoints: Path | str
     settings: ScanSettings
     series: SeriesOptions = field(default_factory=SeriesOptions)
-    probe: str = ""
+    probe: Path | str = ""
     probe_format: str | None = None
-    tokenizer: str | None = None
-    output: Path | None = None
+    tokenizer: Path | str | None = None
+    output: Path | str | None = None
     device: str = "auto"
     memory_bytes: int | None = None
     batch_size: int | None = None
@@ -79,6 +79,7 @@ class ScanResult:
         measured, kept: checkpoints measured now, and kept from before.
         failed: (checkpoint, why) of those left out.
         before: what was known of the series before the scan; notices: what it found; in sentences.
+        restated: of those kept, whose training metadata was brought up to date.
         unfinished: what this scan and others were asked for and the archive lacks; None where nothing.
     """
 
@@ -88,20 +89,28 @@ class ScanResult:
     failed: tuple[tuple[CheckpointRef, str], ...]
     notices: tuple[str, ...] = field(default=())
     before: tuple[str, ...] = field(default=())
+    restated: tuple[CheckpointRef, ...] = ()
     unfinished: Unfinished | None = None
+
+    @property
+    def found_all_done(self) -> bool:
+        """Whether there was nothing to do."""
+        return bool(self.kept) and not (self.measured or self.failed or self.restated or self.unfinished)
 
 
 def scan(
     request: ScanRequest,
     progress: Callable[[ScanProgress], None],
     notify: Callable[[str], None] = lambda _: None,
+    stage: Callable[[str], None] = lambda _: None,
 ) -> ScanResult:
     """Measure every chosen checkpoint of a series that the archive does not hold yet.
 
     Args:
         request: what to do.
         progress: hears where the scan is.
-        notify: hears what is wrong with the series, before the first weight is read.
+        notify: hears what is wrong with the series, before the first weight is read; nothing if all is done.
+        stage: hears what is under way before the first checkpoint.
 
     Raises:
         SpectraError: nothing could be done, or (without `skip_errors`) the first checkpoint that
@@ -112,28 +121,34 @@ def scan(
     from spectra_cli.extract.series import open_series
     from spectra_cli.extract.session import Resources, Session
 
-    series = open_series(request.checkpoints, request.series)
-    archive = request.output or default_archive_path(request.checkpoints, Path.cwd())
+    path = os.fspath(request.checkpoints)
+    stage("opening the series")
+    series = open_series(path, request.series)
+    archive = Path(request.output or default_archive_path(path, Path.cwd()))
     _check_output(archive, request)
-    belonging = Belonging(archive, run_asked(request.checkpoints, series.source, series.refs))
+    belonging = Belonging(archive, run_asked(path, series.source, series.refs))
     if request.resume and not request.overwrite:
         belonging.check()
+    stage("reading the probe")
     ready = read_probe(
         series,
         request.settings,
-        source=request.probe,
-        tokenizer=request.tokenizer,
+        source=os.fspath(request.probe),
+        tokenizer=None if request.tokenizer is None else os.fspath(request.tokenizer),
         form=request.probe_format,
     )
     resources = Resources(
         device=request.device, memory_bytes=request.memory_bytes, batch_size=request.batch_size
     )
+    stage("planning")
     with Session(series, ready.probe, ready.settings, resources) as session:
         done = Finished() if request.overwrite else _reusable(archive, request, session.provenance)
+        stage("reading headers")
         headers = read_headers(series)
         before = series.notices + ready.notices + series_notices(headers)
-        for notice in before:
-            notify(notice)
+        if not _all_done(done, headers):
+            for notice in before:
+                notify(notice)
         with belonging.announced(overwrite=request.overwrite, whole=not series.selection) as asked:
             if request.overwrite:
                 _remove(archive)
@@ -152,6 +167,7 @@ def scan(
         failed=tuple(tally.failed),
         notices=(*_damaged_parts(done), *_restated(tally), *found_in(archive)),
         before=before,
+        restated=tuple(tally.restated),
         unfinished=open_archive(archive).unfinished,
     )
 
@@ -218,6 +234,13 @@ def _not_done(series: Series, done: Finished, tally: _Tally) -> list[tuple[int, 
         else:
             waiting.append((number, ref))
     return waiting
+
+
+def _all_done(done: Finished, headers: Headers) -> bool:
+    return all(
+        not isinstance(header, SpectraError) and header.fingerprint == done.fingerprint(ref)
+        for ref, header in headers.items()
+    )
 
 
 def _fingerprint(series: Series, ref: CheckpointRef) -> str | None:

@@ -65,3 +65,19 @@ def test_the_terminal_is_restored_when_the_scan_fails(monkeypatch):
     except KeyboardInterrupt:
         pass
     assert "\x1b[?25h" in screen.getvalue()
+
+
+def test_a_terminal_names_what_is_under_way_before_and_after_the_sequences(
+    monkeypatch,
+):
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=100, color_system="standard")
+    monkeypatch.setattr(progress, "messages", lambda: terminal)
+    with scan_progress(quiet=False) as report:
+        report("", 0, 0, "opening the series", 0, 0)
+    assert "opening the series" in screen.getvalue()
+    assert "/0)" not in screen.getvalue()
+    with scan_progress(quiet=False) as report:
+        report("step100", 1, 1, "activation_covariance: spectra", 8, 8)
+    assert "activation_covariance: spectra" in screen.getvalue()
+    assert "left 0:00:00" not in screen.getvalue()  # the eigenproblems are still ahead

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 
-from spectra_cli.core.types import Status
+from spectra_cli.core.types import Site, StatisticValue, Status
 from spectra_cli.render.console import PIPE_WIDTH
 from spectra_cli.render.summary import (
     SCHEMA,
@@ -148,3 +149,24 @@ def test_no_number_is_cut_where_the_series_is_wide(checkpoints, printed):
     assert "…" not in text
     assert "2.5000" in text
     assert any(row.startswith("left out for want of room: learning rate") for row in text.splitlines())
+
+
+def test_weights_alone_are_shown_over_the_series(checkpoints, printed):
+    """Their mean over the matrices that have the number, where there is nothing else."""
+    ref, info, _, skipped = checkpoints[0]
+    ranks = [
+        StatisticValue(
+            name="stable_rank",
+            measurement="weight",
+            site=Site.parse(f"blocks.{layer}.attn.q"),
+            step=ref.step,
+            value=value,
+            stderr=math.nan,
+            status=Status.OK,
+        )
+        for layer, value in enumerate((2.0, 3.0))
+    ]
+    text = printed(series_table([(ref, info, ranks, skipped)]))
+    assert "mean over the matrices of weights" in text
+    assert "2.5" in text
+    assert "mean over" not in printed(series_table(checkpoints))

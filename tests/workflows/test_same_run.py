@@ -99,10 +99,14 @@ def test_the_same_run_under_a_link_and_by_its_checkpoints_one_by_one(place, scan
 def test_a_copy_that_may_have_gone_another_way_is_refused(place, scan_quietly):
     scan_quietly(output=ARCHIVE, series=steps("10"))
     shutil.copytree(place / "run", place / "copy")
-    with pytest.raises(ArchiveError, match="is still there, so that this is a copy"):
+    (place / "copy" / "checkpoint-20").rename(place / "copy" / "checkpoint-30")
+    with pytest.raises(ArchiveError, match="checkpoint-20 is still there and not in this copy"):
         scan_quietly(checkpoints="copy", output=ARCHIVE)
     # what the archive holds is in the copy too, and nothing would be added
     assert len(scan_quietly(checkpoints="copy", output=ARCHIVE, series=steps("10")).kept) == 1
+    # a copy with all that the original has goes on where that ended
+    shutil.copytree(place / "run" / "checkpoint-20", place / "copy" / "checkpoint-20")
+    assert len(scan_quietly(checkpoints="copy", output=ARCHIVE).measured) == 3
 
 
 def test_a_model_without_a_step_is_kept_where_it_is_moved_to(place, scan_quietly):

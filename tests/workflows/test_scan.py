@@ -296,3 +296,22 @@ def test_the_paper_s_preset_on_a_shallow_model_says_what_it_measures(place, scan
     assert found.sites_measured == ("blocks.0.resid_post",)
     with pytest.raises(ArchiveError, match=r"settings\.targets: 'ignore_last' against 'next_token'"):
         scan_quietly(settings=replace(settings, targets="next_token"), output=place / "paper.h5")
+
+
+def test_what_is_under_way_is_named_before_the_first_checkpoint(request_for, place):
+    stages: list[str] = []
+    request = request_for(
+        checkpoints=place / "run", probe=place / "probe.npy", output=str(place / "a.spectra.h5")
+    )
+    assert scan(request, lambda _: None, stage=stages.append).archive == place / "a.spectra.h5"
+    assert stages == ["opening the series", "reading the probe", "planning", "reading headers"]
+
+
+def test_notices_are_not_told_again_where_there_is_nothing_to_do(place, scan_quietly, request_for):
+    (place / "run" / "checkpoint-30").symlink_to(place / "run" / "checkpoint-20")
+    told: list[str] = []
+    scan(request_for(), lambda _: None, told.append)
+    assert len(told) == 1
+    again: list[str] = []
+    result = scan(request_for(), lambda _: None, again.append)
+    assert (again, result.before, result.found_all_done) == ([], tuple(told), True)

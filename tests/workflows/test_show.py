@@ -4,8 +4,10 @@ import math
 
 import pytest
 
+from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, UsageError
 from spectra_cli.workflows.show import show
+from spectra_cli.workflows.validate import validate
 
 
 def test_an_archive_is_found_by_its_path_and_by_the_folder_it_came_from(archive, place):
@@ -62,3 +64,10 @@ def test_one_missing_step_is_named_though_others_are_there(archive, steps):
 def test_no_archive_says_what_was_looked_for(place):
     with pytest.raises(ArchiveError, match=r"run\.spectra\.h5"):
         show("run")
+
+
+def test_text_and_paths_name_an_archive_alike(archive):
+    for name in (str(archive), archive):
+        assert show(name).path == archive
+        assert validate(name)[0] == archive
+        assert len(open_archive(name)) == 3
