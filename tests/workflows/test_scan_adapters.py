@@ -160,7 +160,7 @@ def test_updates_alone_need_no_probe(folder):
 
 def test_what_is_no_adapter_has_no_updates(folder):
     with pytest.raises(DataError, match="this checkpoint is no adapter"):
-        scan(request_for(folder, folder / "base"), lambda _: None)
+        scan(request_for(folder, folder / "base", overwrite=True), lambda _: None)
 
 
 def test_another_base_can_be_given(folder, tmp_path):
