@@ -1,0 +1,61 @@
+"""The outputs recorded in the tutorial are what the commands beside them print, but for machine rounding."""
+
+import re
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from docs.generate import CONSOLE_BLOCK, TRANSCRIPTS, with_true_outputs
+from spectra_cli.cli.app import app
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\w)")
+
+
+def words(output):
+    """What is said, however wide its numbers make the columns: digits and white space do not count."""
+    return re.sub(r"\s+", " ", re.sub(r"─+", "─", re.sub(r"\d[\d.,]*", "#", output)))
+
+
+def numbers(output):
+    return np.array([float(found.replace(",", "")) for found in NUMBER.findall(output)])
+
+
+def blocks(page):
+    return CONSOLE_BLOCK.findall(page)
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """Each page as it is, and with what its commands print over the demo of its first lines."""
+    folder = tmp_path_factory.mktemp("transcripts")
+    demo = CliRunner().invoke(app, ["demo", "--output", str(folder / "spectra-demo")], catch_exceptions=False)
+    assert demo.exit_code == 0
+    pages = {page: page.read_text() for page in TRANSCRIPTS}
+    return [(text, with_true_outputs(text, folder)) for text in pages.values()]
+
+
+@pytest.mark.slow
+def test_recorded_outputs_say_what_is_printed(printed):
+    for recorded, true in printed:
+        for shown, now in zip(blocks(recorded), blocks(true), strict=True):
+            assert words(shown) == words(now), "run `make docs` and read the change"
+
+
+@pytest.mark.slow
+def test_recorded_numbers_are_those_printed_but_for_the_processor(printed):
+    """Other processors round otherwise, and 300 steps of training carry that on: most numbers stay."""
+    for recorded, true in printed:
+        for shown, now in zip(blocks(recorded), blocks(true), strict=True):
+            before, after = numbers(shown), numbers(now)
+            assert before.size == after.size
+            if before.size:
+                apart = np.abs(after - before) / np.maximum(np.maximum(np.abs(before), np.abs(after)), 1e-9)
+                assert np.median(apart) < 0.01
+
+
+def test_a_word_that_changed_is_seen():
+    assert words("tail  1.02±0.03\n──── 5") == words("tail 11.021±0.3\n───── 55")
+    assert words("tail 1.02") != words("head 1.02")
+    assert len({words(text) for text in ("a 1", "a 1 2", "a 1 *")}) == 3
+    assert numbers("α 1.5±0.25 of 2,048, v2, step300, 3 %").tolist() == [1.5, 0.25, 2048.0, 3.0]
