@@ -64,7 +64,7 @@ class ScanSettings:
     matrices: tuple[str, ...] = PAPER_MATRICES
     normalize: str = "rms"
     pool: str = "token"
-    num_sequences: int = ByDefault(256)
+    num_sequences: int = ByDefault(512)
     num_gradient_sequences: int = ByDefault(512)
     sequence_length: int = ByDefault(1024)
     targets: str = "next_token"
@@ -148,8 +148,8 @@ PRESETS: Mapping[str, ScanSettings] = {
     "quick": ScanSettings(
         preset="quick",
         layers="five",
-        num_sequences=ByDefault(64),
-        num_gradient_sequences=ByDefault(64),
+        num_sequences=ByDefault(128),
+        num_gradient_sequences=ByDefault(128),
         sequence_length=ByDefault(256),
     ),
     "paper-compat": ScanSettings(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from itertools import count
 
 import numpy as np
 
@@ -57,6 +58,16 @@ def sample_scaled_window(num_samples: int) -> tuple[int, int]:
     return -(-6 * num_samples // 100), 3 * num_samples // 10
 
 
+def samples_for_tail() -> int:
+    """The fewest gradient samples whose own window has ranks enough for a tail exponent.
+
+    >>> samples_for_tail()
+    80
+    """
+    windows = ((n, *sample_scaled_window(n)) for n in count(_MIN_GRADIENT_SAMPLES))
+    return next(n for n, lo, hi in windows if hi - lo + 1 >= _TAIL_POINTS and hi >= 3 * lo)
+
+
 def _misfit(spectrum: Spectrum, lo: int, hi: int, *, tail: bool) -> str:
     """Why ranks lo..hi cannot be fitted here; empty if they can."""
     rank, num_samples, ratio = spectrum.values.size, spectrum.num_samples, hi / max(lo, 1)
@@ -65,9 +76,11 @@ def _misfit(spectrum: Spectrum, lo: int, hi: int, *, tail: bool) -> str:
     if gradients and num_samples < _MIN_GRADIENT_SAMPLES:
         return f"{num_samples} gradient samples, at least {_MIN_GRADIENT_SAMPLES} are needed for an exponent"
     if num_points < at_least or (tail and ratio < 3):
+        scaled = tail and gradients and (lo, hi) == sample_scaled_window(num_samples)
+        enough = f"; {samples_for_tail()} gradient samples would be enough" if scaled else ""
         return (
             f"ranks {lo}-{hi} are {num_points} points and a ratio of {ratio:.1f}; "
-            f"at least {at_least}{' and a ratio of 3' if tail else ''} are needed"
+            f"at least {at_least}{' and a ratio of 3' if tail else ''} are needed{enough}"
         )
     if hi > rank:
         return f"ranks {lo}-{hi} do not fit a spectrum of {rank} values"

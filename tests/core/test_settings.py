@@ -5,6 +5,7 @@ import pytest
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.settings import PAPER_MATRICES, PRESETS, ByDefault, ScanSettings, resolve_settings
+from spectra_cli.statistics.exponents import samples_for_tail
 
 
 def test_presets_carry_their_own_name():
@@ -12,10 +13,16 @@ def test_presets_carry_their_own_name():
     assert PRESETS["default"] == ScanSettings()
 
 
+def test_every_preset_has_gradients_enough_for_their_tail_exponent():
+    for settings in PRESETS.values():
+        assert settings.num_gradient_sequences >= samples_for_tail()
+
+
 def test_defaults_of_the_spec():
     default, paper = PRESETS["default"], PRESETS["paper-compat"]
+    # as many of both: loss, activations and gradients have the same blocks (docs/explanation/comparing.md)
     assert (default.num_sequences, default.sequence_length, default.num_gradient_sequences) == (
-        256,
+        512,
         1024,
         512,
     )
