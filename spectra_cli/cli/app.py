@@ -31,6 +31,8 @@ _CommandLineError: type[Any] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
+_TYPERS_INTERRUPT = 130  # what typer makes of a KeyboardInterrupt, whatever signal raised it
+
 app = typer.Typer(
     name="spectra",
     help="Layerwise activation, gradient and weight spectra of a series of language-model checkpoints.",
@@ -122,10 +124,13 @@ class _ReaderLeft(Exception):  # noqa: N818 - not an error
 def _run() -> int:
     """The exit code of one command; a closed pipe is told apart before typer makes it an exit of 1."""
     try:
-        return app(prog_name="spectra", standalone_mode=False) or 0
+        code: int = app(prog_name="spectra", standalone_mode=False) or 0
     except BrokenPipeError as error:
         raise _ReaderLeft from error
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
             raise _ReaderLeft from error
         return error.code if isinstance(error.code, int) else 1
+    if code == _TYPERS_INTERRUPT:
+        raise KeyboardInterrupt
+    return code

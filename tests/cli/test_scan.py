@@ -427,7 +427,11 @@ def test_killed_just_before_and_after_each_commit_the_archive_is_the_same(
     assert not list_parts(output)
 
 
-def test_ctrl_c_ends_in_130_and_keeps_what_is_finished(series, start, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM")],
+)
+def test_ctrl_c_and_sigterm_say_so_and_keep_what_is_finished(series, start, tmp_path, number, code, words):
     output = tmp_path / "a.spectra.h5"
 
     def listen() -> None:
@@ -435,10 +439,10 @@ def test_ctrl_c_ends_in_130_and_keeps_what_is_finished(series, start, tmp_path):
 
     with start(*WORDS, "-o", output, cwd=series, preexec_fn=listen) as process:
         _wait_for(lambda: list_parts(output), process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate()
-    assert (process.returncode, out) == (130, ""), err
-    assert "interrupted" in err
+    assert (process.returncode, out) == (code, ""), err
+    assert words in err
     assert "again" in err
     assert "Traceback" not in err
     assert 1 <= len(open_archive(output)) < 4
