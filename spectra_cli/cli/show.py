@@ -86,7 +86,7 @@ def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) ->
     print_results(series_table(checkpoints))
     for checkpoint in checkpoints if every_checkpoint else checkpoints[-1:]:
         print_results(*checkpoint_tables(checkpoint, preset=summary.provenance.settings["preset"]))
-    print_results(*notices(c.info for c in summary.series))
+    print_results(*notices([c.info for c in summary.series], summary.provenance.probe))
     if summary.unfinished is not None:
         print_results(line(summary.unfinished.words(), style="yellow"))
 

@@ -23,6 +23,7 @@ from spectra_cli.core.types import (
     CheckpointSpectra,
     Provenance,
 )
+from spectra_cli.extract.above_uniform import above_uniform
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.checkpoints.annotated import METADATA
 from spectra_cli.extract.checkpoints.digest import state_digest
@@ -187,6 +188,10 @@ class Session:
             raise ModelError(f"{error}; {damage}") from error
         notices = ((damage,) if damage else ()) + _said_of_halvings(halvings, plan)
         notices += precision_notices(header.tensors, compute_dtype=self._settings.dtype)
+        # random tokens and untrained weights are above it by their nature
+        if not self._probe.info.synthetic and ref.step != 0:
+            said = above_uniform(measured.scalars, vocab_size=model.vocab_size)
+            notices += (f"{ref.key}: {said}",) if said else ()
         execution: dict[str, Any] = {"batch_size": plan.batch_size, "passes": len(plan.passes)}
         execution |= {"batch_halvings": halvings, "num_layers": len(model.blocks)} | self._compared_with()
         if model.kernels:

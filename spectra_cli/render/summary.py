@@ -12,12 +12,14 @@ from spectra_cli.core.types import (
     MODEL_FACT,
     CheckpointInfo,
     CheckpointRef,
+    ProbeInfo,
     Provenance,
     Skipped,
     StatisticValue,
     Status,
 )
 from spectra_cli.core.unfinished import Unfinished
+from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM, signs_of_wrong_tokens
 from spectra_cli.render.table import Column, Line, Table, from_columns, key, line, number
 from spectra_cli.render.tidy import tidy_rows
 
@@ -250,9 +252,11 @@ def _label(value: StatisticValue) -> str:
     return value.site.address.removeprefix("blocks.").removesuffix(".resid_post")
 
 
-def notices(infos: Iterable[CheckpointInfo]) -> Iterator[Line]:
-    """What readers of the checkpoints had to say, each sentence once, those alike but for numbers as one."""
-    for notice in gathered(notice for info in infos for notice in info.notices):
+def notices(infos: Sequence[CheckpointInfo], probe: ProbeInfo) -> Iterator[Line]:
+    """What is to be known of the probe and the checkpoints: each once, those alike but for numbers as one."""
+    signs = signs_of_wrong_tokens(probe.notices, [info.notices for info in infos])
+    others = gathered(n for info in infos for n in info.notices if ABOVE_UNIFORM not in n)
+    for notice in (*signs, *others):
         yield line(notice, style="yellow")
 
 
@@ -276,6 +280,7 @@ def as_document(
             "num_sequences": probe.num_sequences,
             "sequence_length": probe.sequence_length,
             "synthetic": probe.synthetic,
+            "notices": list(probe.notices),
         },
         "checkpoints": [
             {

@@ -9,6 +9,7 @@ from spectra_cli.analysis.comparability import are_paired, check_allowed, mismat
 from spectra_cli.analysis.differences import Choice
 from spectra_cli.analysis.quantities import EXACT
 from spectra_cli.core.errors import DataError
+from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.workflows.compared_runs import Run
 
@@ -69,6 +70,12 @@ def comparable(first: Run, second: Run, choice: Choice, allowed: Sequence[str]) 
     return Comparable(
         choice=replace(choice, measurements=measurements),
         paired=are_paired(found),
-        notes=(*notes, *only),
+        notes=(*notes, *only, *_wrong_tokens(first), *_wrong_tokens(second)),
         at_every_point=choice.measurements is not None or set(measurements) <= set(EXACT),
     )
+
+
+def _wrong_tokens(run: Run) -> tuple[str, ...]:
+    notices = [info.notices for info in run.archive.infos]
+    found = signs_of_wrong_tokens(run.archive.provenance.probe.notices, notices)
+    return tuple(f"{run.name}: {notice}" for notice in found)

@@ -13,6 +13,7 @@ from spectra_cli.core.errors import BudgetError, SpectraError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Skipped
+from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def inspect(
         budget_bytes=0 if plan is None else plan.budget_bytes,
         device=str(where),
         plan_problem=problem,
-        notices=model.notices + fitted,
+        notices=model.notices + fitted + signs_of_wrong_tokens(() if tokens is None else tokens.notices, ()),
         series_notices=series.notices + series_notices(headers),
         skipped=() if plan is None else plan.skipped,
         sequence_length=int(settings.sequence_length),

@@ -14,6 +14,7 @@ from spectra_cli.archive.writer import write_part
 from spectra_cli.core.errors import ArchiveError, SpectraError
 from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import MODEL_FACT, CheckpointInfo, CheckpointRef, CheckpointSpectra
+from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 
 if TYPE_CHECKING:
     from spectra_cli.extract.checkpoints.annotated import AnnotatedSource, Given
@@ -117,7 +118,9 @@ def _as_given(
 
 
 def found_in(archive: Path) -> tuple[str, ...]:
-    """What is odd about the measured checkpoints: the same content twice, non-finite weights."""
+    """What is odd about the measured checkpoints: the same content twice, non-finite weights, losses above
+    those of uniform guesses.
+    """
     opened = open_archive(archive)
     by_digest: dict[str, list[str]] = defaultdict(list)
     for ref, info in zip(opened.refs, opened.infos, strict=True):
@@ -129,4 +132,5 @@ def found_in(archive: Path) -> tuple[str, ...]:
             if len(keys) > 1
         ),
         *gathered(n for info in opened.infos for n in info.notices if ": non-finite weights: " in n),
+        *signs_of_wrong_tokens((), [info.notices for info in opened.infos]),
     )

@@ -17,6 +17,7 @@ from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
+from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 from spectra_cli.workflows.asked_run import run_asked
 from spectra_cli.workflows.belonging import Belonging
 from spectra_cli.workflows.measured import Measured, found_in
@@ -146,6 +147,7 @@ def scan(
         stage("reading headers")
         headers = read_headers(series)
         before = series.notices + ready.notices + series_notices(headers)
+        before += signs_of_wrong_tokens(ready.probe.info.notices, ())
         if not _all_done(done, headers):
             for notice in before:
                 notify(notice)

@@ -9,6 +9,7 @@ import torch
 
 from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 from spectra_cli.extract.checkpoints import digest
 from spectra_cli.extract.probe_of_series import read_probe
 from spectra_cli.extract.series import open_series
@@ -187,3 +188,26 @@ def test_a_checkpoint_replaced_while_it_is_read_is_an_error_of_its_own(run_folde
     monkeypatch.setattr("spectra_cli.extract.session.state_digest", replaced_meanwhile)
     with pytest.raises(CheckpointError, match=r"checkpoint-1\S*: it changed while it was being read"):
         session.measure(series.refs[0], quiet)
+
+
+def test_ids_of_another_vocabulary_are_seen_in_the_loss(run_folder, tmp_path):
+    """A sharp model, shown ids it does not expect: far above ln V, which is noted; not at step 0."""
+    from safetensors.torch import load_file, save_file
+
+    for name in ("checkpoint-1", "checkpoint-2"):
+        file = run_folder / name / "model.safetensors"
+        state = load_file(file)
+        state["lm_head.weight"] = 40 * state["lm_head.weight"]
+        save_file(state, file, metadata={"format": "pt"})
+    shutil.move(run_folder / "checkpoint-1", run_folder / "checkpoint-0")
+    series = open_series(str(run_folder))
+    ids = np.random.default_rng(0).integers(0, series.skeleton.vocab_size, (8, 11)).astype(np.int32)
+    np.save(tmp_path / "ids.npy", ids)
+    probe = read_probe(series, SETTINGS, source=str(tmp_path / "ids.npy"), tokenizer=None, form=None).probe
+    session = Session(series, probe, SETTINGS, Resources(device="cpu"))
+    start, later = (session.measure(ref, quiet).info.notices for ref in series.refs)
+    assert not [notice for notice in start if ABOVE_UNIFORM in notice]
+    (notice,) = (notice for notice in later if ABOVE_UNIFORM in notice)
+    assert notice.startswith("step2: probe loss")
+    random = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
+    assert not any(ABOVE_UNIFORM in notice for notice in random.measure(series.refs[1], quiet).info.notices)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import ProbeError
+from spectra_cli.core.wrong_tokens import NOT_ITS_OWN
 from spectra_cli.extract.probes.source import ProbeSource, SourceInput, SourceTokens, TokenArray, TokenFile
-from spectra_cli.extract.probes.tokenizer import LocalTokenizer, find_tokenizer, load_tokenizer
+from spectra_cli.extract.probes.tokenizer import (
+    LocalTokenizer,
+    find_tokenizer,
+    load_tokenizer,
+    own_tokenizer,
+)
 
 MOST_BYTES = 1 << 29
 _TOKENISE = "turn it into a .bin or .npy file of tokens first, of which only what is needed is read"
@@ -78,7 +85,35 @@ def _read(wanted: SourceInput, *, json_lines: bool) -> SourceTokens:
         TokenFile(name=str(file), ids=join_documents(texts, tokenizer))
         for file, texts in zip(wanted.paths, documents, strict=True)
     )
+    notices += _said_of_another(wanted, tokenizer, documents)
     return SourceTokens(files=files, tokenizer=str(path), notices=notices)
+
+
+def _said_of_another(
+    wanted: SourceInput, used: LocalTokenizer, documents: Sequence[list[str]]
+) -> tuple[str, ...]:
+    """That the tokenizer is not the checkpoint's own: another content, which gives this text other ids."""
+    own = own_tokenizer(checkpoint_folder=wanted.checkpoint_folder, base_folder=wanted.base_folder)
+    if wanted.request.tokenizer is None or own is None:
+        return ()
+    try:
+        theirs = load_tokenizer(own)
+    except ProbeError:
+        return (
+            f"the checkpoint's own tokenizer, {own}, cannot be read: {used.path} was not held against it",
+        )
+    if theirs.digest == used.digest or all(
+        list(a) == list(b)
+        for texts in documents
+        if texts
+        for a, b in zip(used.encode(texts), theirs.encode(texts), strict=True)
+    ):
+        return ()
+    said = (
+        f"the probe was tokenised by {used.path} (sha256 {used.digest[:12]}), which "
+        f"{NOT_ITS_OWN}, {own} (sha256 {theirs.digest[:12]}), and gives this text other ids"
+    )
+    return (said,)
 
 
 def read_text(wanted: SourceInput) -> SourceTokens:

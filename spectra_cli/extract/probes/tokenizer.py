@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spectra_cli.core.bounded_text import too_large
 from spectra_cli.core.errors import ProbeError
@@ -23,11 +26,13 @@ class LocalTokenizer:
         path: file or folder it was read from.
         encode: documents to their ids, no special tokens added.
         end_of_text: id that stands between two documents; None if the tokenizer has none.
+        digest: sha256 of what decides its ids, wherever it lies.
     """
 
     path: Path
     encode: Callable[[Sequence[str]], Sequence[Sequence[int]]]
     end_of_text: int | None
+    digest: str
 
 
 def find_tokenizer(
@@ -51,17 +56,31 @@ def find_tokenizer(
         raise ProbeError(
             "a text probe needs a tokenizer and there is no checkpoint folder; name one with --tokenizer"
         )
+    own = own_tokenizer(checkpoint_folder=checkpoint_folder, base_folder=base_folder)
+    if own is not None:
+        return own
     given = [path for path in (checkpoint_folder, base_folder) if path is not None]
-    folders = [path if path.is_dir() else path.parent for path in given]
-    for folder in folders:
-        for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
-            if any((place / name).is_file() for name in _TOKENIZER_FILES):
-                return place
-    places = " nor ".join(f"{folder} nor a folder in it" for folder in folders)
+    places = " nor ".join(f"{_folder(path)} nor a folder in it" for path in given)
     raise ProbeError(
         f"a text probe needs a tokenizer and neither {places} has a "
         f"{' or '.join(_TOKENIZER_FILES)}; name one with --tokenizer"
     )
+
+
+def own_tokenizer(*, checkpoint_folder: Path | None, base_folder: Path | None = None) -> Path | None:
+    """The checkpoint's own tokenizer, else that of the model under an adapter; None without one."""
+    for path in (checkpoint_folder, base_folder):
+        if path is None:
+            continue
+        folder = _folder(path)
+        for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
+            if any((place / name).is_file() for name in _TOKENIZER_FILES):
+                return place
+    return None
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 def load_tokenizer(path: Path) -> LocalTokenizer:
@@ -105,7 +124,14 @@ def _from_folder(path: Path) -> LocalTokenizer:
     end_of_text = tokenizer.eos_token_id
     if end_of_text is None:
         end_of_text = _first_known(tokenizer.get_vocab())
-    return LocalTokenizer(path=path, encode=encode, end_of_text=end_of_text)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = {} if backend is None else json.loads(backend.to_str())
+    return LocalTokenizer(
+        path=path,
+        encode=encode,
+        end_of_text=end_of_text,
+        digest=_digest(rules, tokenizer.get_vocab()),
+    )
 
 
 def _from_json(path: Path) -> LocalTokenizer:
@@ -116,7 +142,20 @@ def _from_json(path: Path) -> LocalTokenizer:
     def encode(documents: Sequence[str]) -> Sequence[Sequence[int]]:
         return [item.ids for item in tokenizer.encode_batch(list(documents), add_special_tokens=False)]
 
-    return LocalTokenizer(path=path, encode=encode, end_of_text=_first_known(tokenizer.get_vocab()))
+    vocabulary = tokenizer.get_vocab()
+    return LocalTokenizer(
+        path=path,
+        encode=encode,
+        end_of_text=_first_known(vocabulary),
+        digest=_digest(json.loads(tokenizer.to_str()), vocabulary),
+    )
+
+
+def _digest(rules: Mapping[str, Any], vocabulary: Mapping[str, int]) -> str:
+    """sha256 of vocabulary and rules, without those for padding, cutting and special tokens around a text."""
+    deciding = {name: rules.get(name) for name in ("model", "normalizer", "pre_tokenizer")}
+    text = json.dumps([deciding, vocabulary], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _first_known(vocabulary: dict[str, int]) -> int | None:

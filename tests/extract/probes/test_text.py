@@ -1,6 +1,10 @@
+import json
+import shutil
+
 import pytest
 
 from spectra_cli.core.errors import ProbeError
+from spectra_cli.core.wrong_tokens import NOT_ITS_OWN
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
 from spectra_cli.extract.probes.text import read_jsonl, read_jsonl_documents, read_text
 from spectra_cli.extract.probes.tokenizer import load_tokenizer
@@ -61,3 +65,49 @@ def test_text_that_is_not_utf8_is_refused(tmp_path, tokenizer_folder):
     (tmp_path / "a.txt").write_bytes(b"ab\xff")
     with pytest.raises(ProbeError, match=r"not UTF-8 text: .* at byte 2"):
         read_text(wanted(tmp_path / "a.txt", folder=tokenizer_folder))
+
+
+def another_tokenizer(folder, tokenizer_folder):
+    """The same vocabulary size and tokens, two of which have changed places."""
+    text = (tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8")
+    rules = json.loads(text)
+    vocabulary = rules["model"]["vocab"]
+    vocabulary["t"], vocabulary["a"] = vocabulary["a"], vocabulary["t"]
+    shutil.copytree(tokenizer_folder, folder)
+    (folder / "tokenizer.json").write_text(json.dumps(rules), encoding="utf-8")
+    return folder
+
+
+def test_a_tokenizer_other_than_the_checkpoints_is_announced(tmp_path, tokenizer_folder):
+    path = tmp_path / "a.txt"
+    path.write_text("t a t", encoding="utf-8")
+    other = another_tokenizer(tmp_path / "other", tokenizer_folder)
+    (notice,) = read_text(wanted(path, folder=tokenizer_folder, tokenizer=str(other))).notices
+    assert NOT_ITS_OWN in notice
+    assert str(other) in notice
+    assert str(tokenizer_folder) in notice
+    bare = str(other / "tokenizer.json")
+    (notice,) = read_text(wanted(path, folder=tokenizer_folder, tokenizer=bare)).notices
+    assert NOT_ITS_OWN in notice
+
+
+def test_the_checkpoints_own_tokenizer_is_known_by_its_content(tmp_path, tokenizer_folder):
+    path = tmp_path / "a.txt"
+    path.write_text("the cat", encoding="utf-8")
+    shutil.copytree(tokenizer_folder, tmp_path / "copy")
+    rules = json.loads((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    (tmp_path / "copy" / "tokenizer.json").write_text(json.dumps(rules, indent=3), encoding="utf-8")
+    for same in (tmp_path / "copy", tmp_path / "copy" / "tokenizer.json"):
+        assert read_text(wanted(path, folder=tokenizer_folder, tokenizer=str(same))).notices == ()
+    copy, own = load_tokenizer(tmp_path / "copy" / "tokenizer.json"), load_tokenizer(tokenizer_folder)
+    assert copy.digest == load_tokenizer(tokenizer_folder / "tokenizer.json").digest
+    assert own.digest == load_tokenizer(tmp_path / "copy").digest
+
+
+def test_an_own_tokenizer_that_cannot_be_read_is_announced(tmp_path, tokenizer_folder):
+    path, own = tmp_path / "a.txt", tmp_path / "own"
+    path.write_text("the cat", encoding="utf-8")
+    own.mkdir()
+    (own / "tokenizer.json").write_text("{")
+    (notice,) = read_text(wanted(path, folder=own, tokenizer=str(tokenizer_folder))).notices
+    assert "cannot be read" in notice
