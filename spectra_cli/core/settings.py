@@ -11,7 +11,7 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.core.suggestions import did_you_mean
 
 # Raised whenever the same checkpoint and settings would give other numbers than before (beyond rounding).
-NUMERICS_VERSION = "1"
+NUMERICS_VERSION = "2"
 
 
 class ByDefault(int):

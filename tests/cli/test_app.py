@@ -79,16 +79,31 @@ def test_the_version(start):
         ["show", "run", "--json"],
         ["validate", "run"],
         ["drift", "run"],
-        ["compare", "run", "run"],
         ["scan", "--help"],
     ],
 )
 def test_what_needs_no_model_never_imports_torch(pristine, words):
+    _runs_without_torch(words, pristine)
+
+
+def test_compare_never_imports_torch(tmp_path, write_run):
+    for seed, name in enumerate(("a", "b")):
+        write_run(
+            tmp_path / f"{name}.spectra.h5",
+            steps=[0, 10, 20],
+            losses=[5.0, 4.0, 3.0],
+            exponents=1.0,
+            seed=seed,
+        )
+    _runs_without_torch(["compare", "a.spectra.h5", "b.spectra.h5"], tmp_path)
+
+
+def _runs_without_torch(words, folder):
     # what help is made of needs no arrays either, which take a third of its time to import
     refused = "torch,transformers,safetensors,tokenizers" + (",numpy,scipy,h5py" if "--help" in words else "")
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT, refused, *words],
-        cwd=pristine,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
