@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,7 @@ from spectra_cli.extract.measurements.weights import WEIGHT
 from spectra_cli.extract.memory import default_budget, in_gib
 from spectra_cli.extract.numerics import is_plain_linear
 from spectra_cli.extract.protocols import MatrixView, Model
+from spectra_cli.extract.scan_memory import scan_bytes
 from spectra_cli.extract.selection import select_layers, select_matrices
 
 # On the CPU small batches, whose tensors stay in cache and in glibc's heap.
@@ -37,6 +38,10 @@ _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384}
 _ACTIVATION_FACTOR = 2.0
 # A weight's entry while it is compared: both weights, change, principal part and sizes in float64, masks.
 _COMPARED_BYTES = 52
+# What autograd's and the linear algebra's libraries take for themselves on first use.
+_LIBRARY_BYTES = 16 * 2**20
+# What reading takes beside the tensors: pages of the file, pieces that are digested.
+_READING_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,7 @@ class _Work:
         num_covariance, num_gradient: sequences of either kind; 0 where it is not measured.
         members: matrices whose gradients are collected; missing: those that layers lack.
         fixed: held throughout, by part; each: a sequence of the batch; gram: while one is formed.
+        weights: for the spectra of weights, once all batches are done.
         alone: whether batches may hold one sequence only.
     """
 
@@ -116,6 +122,7 @@ class _Work:
     fixed: dict[str, int]
     each: int
     gram: int
+    weights: int
     alone: bool
 
     @property
@@ -129,7 +136,11 @@ class _Work:
     @property
     def smallest(self) -> int:
         """Peak of the smallest plan: one sequence a batch, one matrix a pass."""
-        return sum(self.fixed.values()) + self.each + self.largest + self.gram
+        return sum(self.fixed.values()) + self.each + self.largest + self.gram + self.beyond_batches(1)
+
+    def beyond_batches(self, size: int) -> int:
+        """What the spectra of weights need beyond the room of the batches, free by then."""
+        return max(0, self.weights - self.fixed["logits"] - size * self.each)
 
 
 def plan_scan(
@@ -166,13 +177,16 @@ def plan_scan(
     # A batch may take a quarter of what is left, if the largest matrix still fits beside it.
     fitting = max(1, min((spare - work.largest) // work.each, max(spare // (4 * work.each), 1)))
     size = min(wanted, fitting, max(work.num_sequences, 1))
-    groups = _group(work.members, spare - size * work.each)
+    beyond = work.beyond_batches(size)
+    groups = _group(work.members, spare - size * work.each - beyond)
     passes = [GradientPass(num_sequences=work.num_gradient, members=tuple(group)) for group in groups]
     if work.num_sequences:
         first = passes[0].members if passes else ()
         passes[:1] = [GradientPass(num_sequences=work.num_sequences, members=first)]
     held = max((sum(m.memory_bytes for m in step.members) for step in passes), default=0)
-    memory = work.fixed | {"gradients": held + work.gram, "activations": size * work.each}
+    memory = work.fixed | {"gradients": held + work.gram, "activations": size * work.each, "weights": beyond}
+    keeps = sum(memory.values()) + 2 * checkpoint_bytes <= budget
+    memory["loading"] = _loading_bytes(memory, checkpoint_bytes, keeps=keeps)
     return ScanPlan(
         device=device,
         length=settings.sequence_length,
@@ -182,7 +196,7 @@ def plan_scan(
         passes=tuple(passes),
         skipped=work.missing,
         read_ahead=device.type != "cpu",
-        keeps_memory=sum(memory.values()) + 2 * checkpoint_bytes <= budget,
+        keeps_memory=keeps,
         memory_bytes=memory,
         budget_bytes=budget,
     )
@@ -195,6 +209,7 @@ def _work(
     kinds = find_measurements(settings.measurements)
     has_covariance = any(isinstance(kind, BlockMeasurement) for kind in kinds)
     has_gradients = any(isinstance(kind, GradientMeasurement) for kind in kinds)
+    has_passes = has_covariance or has_gradients
     num_gradient = settings.num_gradient_sequences if has_gradients else 0
     views: tuple[MatrixView, ...] = ()
     missing: tuple[Skipped, ...] = ()
@@ -208,7 +223,7 @@ def _work(
         _member(view, num_gradient, settings.sequence_length, width, factor_width) for view in views
     )
     held, held_each = model.held_bytes(settings.sequence_length, pass_width)
-    logits = settings.sequence_length * model.vocab_size * (4 if model.loss is None else width)
+    logits = settings.sequence_length * model.vocab_size * width
     largest = max((member.memory_bytes for member in members), default=0)
     tiles = (
         tile_bytes(num_gradient, view.shape, width=factor_width)
@@ -225,7 +240,10 @@ def _work(
             "model": _parameter_bytes(model.module, settings.dtype) + held,
             "covariance": _covariance_bytes(model, settings, len(layers), device) if has_covariance else 0,
             # a loss of the user's own is given whole sequences: its logits count with each
-            "logits": 3 * min(chunk_bytes(device), batch_size * logits) if model.loss is None else 0,
+            "logits": 3 * min(chunk_bytes(device) * width // 4, batch_size * logits)
+            if model.loss is None and has_passes
+            else 0,
+            "libraries": _LIBRARY_BYTES if has_gradients else 0,
         }
         | _reference_bytes(model, settings, layers, device),
         # under autocast linear maps see bfloat16, norms and residual stream float32
@@ -233,10 +251,16 @@ def _work(
             model, settings, 3 if settings.dtype == "bfloat16" else width, backward=has_gradients
         )
         + held_each
+        + (
+            scan_bytes(model.module, settings.sequence_length, width, backward=has_gradients)
+            if has_passes
+            else 0
+        )
         + (0 if model.loss is None else 3 * logits),
         gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
         + min(2 * GRAM_CHUNK_BYTES, 4 * largest)
         + max(tiles, default=0),
+        weights=_weight_bytes(model, settings, layers) if WEIGHT in kinds else 0,
         alone=any(view.site.component in model.alone for view in views),
     )
 
@@ -314,6 +338,26 @@ def _reference_bytes(
     largest = max((m * n for m, n in shapes), default=0)
     workers = num_workers(max((min(shape) for shape in shapes), default=0))
     return {"reference": held + _COMPARED_BYTES * largest * workers}
+
+
+def _weight_bytes(model: Model, settings: ScanSettings, layers: Sequence[int]) -> int:
+    """Work space of the spectra of weights (O, I), in float64: the matrix, its Gram and their factors.
+
+    At worst an SVD, where the Gram is too coarse: two copies, vectors on both sides, LAPACK's own.
+    """
+    views, _ = select_matrices(model, settings.matrices, layers, measurement=WEIGHT.name)
+    shapes = [view.shape for view in views]
+    largest = max((3 * m * n + 8 * min(m, n) ** 2 for m, n in shapes), default=0)
+    return 8 * largest * num_workers(max((min(shape) for shape in shapes), default=0))
+
+
+def _loading_bytes(memory: Mapping[str, int], checkpoint_bytes: int, *, keeps: bool) -> int:
+    """What the next checkpoint needs to load, beyond the room that the last one's batches left."""
+    needed = checkpoint_bytes + min(_READING_BYTES, checkpoint_bytes)
+    free = sum(memory[part] for part in ("logits", "activations", "weights"))
+    if not keeps:
+        free += memory["gradients"]
+    return max(0, needed - free)
 
 
 def _sequence_bytes(model: Model, settings: ScanSettings, width: int, *, backward: bool) -> int:

@@ -144,6 +144,6 @@ def plan(document: Mapping[str, Any]) -> Iterator[Line | Table]:
             f"At least {duration(found['seconds_at_least'])} a checkpoint{for_all}: {count(int(total))} "
             f"floating-point operations ({shares}) at the rate of matrix products measured here just now"
         )
-    parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items())
+    parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items() if count_)
     peak = sum(found["memory_bytes"].values())
     yield line(f"Estimated peak memory {size(peak)} of a budget of {size(found['budget_bytes'])}: {parts}")

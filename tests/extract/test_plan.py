@@ -150,6 +150,7 @@ def test_the_longer_probe_sets_the_first_pass(skeleton, settings):
 
 
 def test_what_a_pass_holds_beside_weights_is_counted(skeleton, settings):
+    settings = dataclasses.replace(settings, measurements=("gradient",))
     before = plan_scan(skeleton, settings, device=CPU, budget_bytes=2**40, batch_size=4)
     holding = dataclasses.replace(skeleton, held_bytes=lambda length, width: (length * width, 10**6))
     after = plan_scan(holding, settings, device=CPU, budget_bytes=2**40, batch_size=4)
@@ -187,3 +188,33 @@ def test_weights_to_compare_with_are_counted(skeleton, settings):
     # a float32 copy of each, and one at least in float64 with what it is compared with
     assert compared.memory_bytes["reference"] >= 4 * sum(entries) + 40 * max(entries)
     assert "reference" not in plain.memory_bytes
+
+
+def test_logits_of_float64_are_twice_those_of_float32(skeleton, settings):
+    for length in (8, 4096):  # below and above a chunk
+        long = dataclasses.replace(settings, sequence_length=length)
+        wide = dataclasses.replace(long, dtype="float64")
+        one, two = (
+            plan_scan(skeleton, s, device=CPU, budget_bytes=2**44, batch_size=64).memory_bytes
+            for s in (long, wide)
+        )
+        assert two["logits"] == 2 * one["logits"] > 0
+
+
+def test_spectra_of_weights_need_what_an_svd_takes(skeleton, settings):
+    only = dataclasses.replace(settings, measurements=("weight",), matrices=("mlp.down",))
+    memory = plan_scan(skeleton, only, device=CPU, budget_bytes=2**40).memory_bytes
+    # (256, 1024) in float64: the matrix, its copy and vectors of its size, and squares on the small side
+    assert memory["weights"] + memory["activations"] >= 8 * (3 * 256 * 1024 + 4 * 256**2)
+    assert memory["logits"] == 0
+
+
+def test_the_next_checkpoint_loads_beside_what_is_kept(skeleton, settings):
+    plans = [
+        plan_scan(skeleton, settings, device=CPU, budget_bytes=budget, batch_size=1, checkpoint_bytes=GIB)
+        for budget in (2**40, 2 * GIB)
+    ]
+    assert [plan.keeps_memory for plan in plans] == [True, False]
+    room = [plan.memory_bytes["logits"] + plan.memory_bytes["activations"] for plan in plans]
+    assert plans[0].memory_bytes["loading"] + room[0] + plans[0].memory_bytes["weights"] >= GIB
+    assert plans[1].memory_bytes["loading"] < plans[0].memory_bytes["loading"]
