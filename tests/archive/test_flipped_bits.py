@@ -58,7 +58,7 @@ def test_a_flipped_bit_of_a_sealed_archive_is_refused(path):
     assert len(open_archive(path)) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_flipped_bit_of_a_sealed_archive_is_refused(path):
     others, mark = without_mark(path)
     assert accepted(path, [*others, *mark]) == []

@@ -81,7 +81,7 @@ def test_some_mutations(model_type, tmp_path):
     assert not differences(model_type, tmp_path / "model", every=61)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "model_type",
     [
