@@ -64,8 +64,9 @@ def test_tokens_to_the_same_loss(write_run, tmp_path):
 
 def test_why_a_pair_is_not_classified(write_run, tmp_path):
     path = write_run(tmp_path / "a.spectra.h5", steps=(0, 10), losses=(8.0, 5.0), noise=0.02)
+    other = write_run(tmp_path / "c.spectra.h5", steps=(0, 10), losses=(8.0, 5.0), noise=0.02, seed=1)
     lone = write_run(tmp_path / "b.spectra.h5", steps=(10,), losses=(4.0,), noise=0.02)
-    runs = open_runs([str(one) for one in (path, path, lone)])
+    runs = open_runs([str(one) for one in (path, other, lone)])
     a, b, c = (run.trajectory for run in runs)
     at_loss, at_step, apart = align([a, b], Axis.LOSS), align([a, b], Axis.STEP), align([a, b, c], Axis.LOSS)
     (points,) = points_of(runs[:2], align([a, b], Axis.LOSS, number=1))

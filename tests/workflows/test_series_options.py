@@ -200,7 +200,9 @@ def test_a_log_given_later_is_taken_up_without_measuring_again(place, archive, s
         found = numbers_of(new)
         assert (old["spectra"], old["scalars"]) == (found["spectra"], found["scalars"])
     unchanged = archive.read_bytes()
-    assert scan_quietly(series=SeriesOptions(log="log.csv")).notices == ()
+    again = scan_quietly(series=SeriesOptions(log="log.csv")).notices
+    # random weights have a loss above that of uniform guesses, which is said again
+    assert [notice for notice in again if "above that of uniform" not in notice] == []
     scan_quietly()  # without the log, what it said stays
     assert archive.read_bytes() == unchanged
 
