@@ -58,7 +58,8 @@ def test_scan_equals_the_slow_float64_reference(
     name, model_of, steepen, make_probe, scan, slow_reference, spectra_of, scalar_of
 ):
     # Rounding of a float32 forward pass moves an eigenvalue of share s by about 6e-8 / sqrt(s n). At the
-    # share 1e-6 asked for, 288 rows gave up to 1.7e-5 (GPT-2) and 1152 up to 9e-6; 2880 leave a margin.
+    # share 1e-6 asked for, 288 rows gave up to 1.7e-5 (GPT-2) and 1152 up to 9e-6 on a processor
+    # with AVX-512; another one gives 1.3e-5 of 2880 rows (Falcon, at the share 1.5e-6).
     probe = make_probe(240, 12)
     found = scan(steepen(model_of(name)), probe, matrices=EVERYTHING, num_gradient_sequences=24)
     singular, centred = (spectra_of(found, measurement) for measurement in GRADIENTS)
@@ -68,7 +69,7 @@ def test_scan_equals_the_slow_float64_reference(
         expected = truth.covariance_eigenvalues(layer).numpy()
         resolved = expected > 1e-6 * expected[0]
         assert resolved.sum() >= 16
-        np.testing.assert_allclose(values[resolved], expected[resolved], rtol=1e-5)
+        np.testing.assert_allclose(values[resolved], expected[resolved], rtol=2e-5)
     assert len(truth.views) == len(singular) >= 8
     for view in truth.views:
         address = view.site.address
@@ -378,7 +379,9 @@ def test_the_model_is_left_as_it_was(name, stop, model_of, make_probe, scan, mon
             return forward(*args, **kwargs)
 
         monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", interrupted)
-        with pytest.raises(stop):
+        # what a library's forward raises is an error of the checkpoint
+        of_a_library = name == "llama" and stop is RuntimeError
+        with pytest.raises(ModelError if of_a_library else stop, match="now"):
             scan(model, make_probe(9, 8), matrices=("all", "embed"), batch_size=4)
     assert marks(model) == before
     assert torch.get_float32_matmul_precision() == precision
