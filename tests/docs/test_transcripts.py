@@ -35,14 +35,14 @@ def printed(tmp_path_factory):
     return [(text, with_true_outputs(text, folder)) for text in pages.values()]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_recorded_outputs_say_what_is_printed(printed):
     for recorded, true in printed:
         for shown, now in zip(blocks(recorded), blocks(true), strict=True):
             assert words(shown) == words(now), "run `make docs` and read the change"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_recorded_numbers_are_those_printed_but_for_the_processor(printed):
     """Other processors round otherwise, and 300 steps of training carry that on: most numbers stay."""
     for recorded, true in printed:
