@@ -55,8 +55,10 @@ def only(runs, sizes, *, paired=True, **changes):
 
 def test_an_exact_line_has_its_slope_and_no_scatter():
     found = only(lone([1.0, 1.25, 1.5, 1.75]), SIZES, measurement="weight")
-    assert (found.slope, found.scatter, found.stderr) == (0.25, 0.0, 0.0)
-    assert (found.low, found.high, found.p_value) == (0.25, 0.25, 0.0)
+    # processors add up four products in different orders: the last bit of the slope may differ
+    quarter = pytest.approx(0.25, rel=4 * np.finfo(float).eps)
+    assert (found.slope, found.low, found.high) == (quarter, quarter, quarter)
+    assert (found.scatter, found.stderr, found.p_value) == (0.0, 0.0, 0.0)
     assert found.order is found.verdict is Direction.RISING
 
 
