@@ -8,7 +8,9 @@ import json
 import re
 import shutil
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -30,17 +32,22 @@ OUTPUTS = [
     ("drift", "run"),
     ("validate", "run"),
     ("inspect", "run", "-T", "8"),
-    ("scan", "run", "-q", "-o", "run.spectra.h5", "--vectors", "4", *PROBE),
+    ("scan", "run", "-q", "-o", "run-anew.spectra.h5", "--overwrite", "--vectors", "4", *PROBE),
 ]
 
 
 @pytest.fixture(scope="module")
-def hostile(pristine, tmp_path_factory) -> Path:
-    """Two runs with vectors, and one whose name is hostile, beside their archives."""
+def hostile(pristine) -> Iterator[Path]:
+    """Two runs with vectors, and one whose name is hostile, beside their archives; a path of few letters."""
+    with TemporaryDirectory() as short:
+        _scan_all(pristine, Path(short))
+        yield Path(short)
+
+
+def _scan_all(pristine: Path, folder: Path) -> None:
     from spectra_cli.core.settings import resolve_settings
     from spectra_cli.workflows.scan import ScanRequest, scan
 
-    folder = tmp_path_factory.mktemp("hostile")
     shutil.copy(pristine / "probe.npy", folder)
     sizes = {"num_sequences": 8, "num_gradient_sequences": 8, "sequence_length": 8, "num_vectors": 4}
     for name in ("run", "other", HOSTILE):
@@ -57,7 +64,6 @@ def hostile(pristine, tmp_path_factory) -> Path:
             ),
             lambda _: None,
         )
-    return folder
 
 
 @pytest.fixture
