@@ -235,14 +235,21 @@ def remove_stale_temporaries(folder: Path, *, name_prefix: str = "") -> None:
                 path.unlink(missing_ok=True)
 
 
+def runs_here(pid: int) -> bool:
+    """Whether a process of this machine has the number, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
 def _is_stale(path: Path, *, host: str, pid: int) -> bool:
-    if host == _host():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass  # it runs, or its number was given to somebody else's: the file's age tells
+    if host == _host() and not runs_here(pid):
+        return True
+    # It runs, or its number was given to another process: the file's age tells.
     try:
         return time.time() - path.stat().st_mtime > _STALE_AFTER_SECONDS
     except FileNotFoundError:

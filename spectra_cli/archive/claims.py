@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spectra_cli.archive.atomic import write_text
+from spectra_cli.archive.atomic import runs_here, write_text
 from spectra_cli.archive.layout import list_parts, parts_folder
 from spectra_cli.archive.statement import Statement, statement_from
 from spectra_cli.core.errors import ArchiveError
@@ -46,13 +46,7 @@ class Claim:
     def is_live(self, *, elsewhere: bool = True) -> bool:
         """Whether its scan may still run; on another machine (`elsewhere`) for a day after it began."""
         if self.host == socket.gethostname():
-            try:
-                os.kill(self.pid, 0)
-            except ProcessLookupError:
-                return False
-            except PermissionError:
-                pass
-            return True
+            return runs_here(self.pid)
         try:
             return elsewhere and time.time() - self.path.stat().st_mtime < _STALE_AFTER_SECONDS
         except FileNotFoundError:
