@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 from types import FrameType
 
@@ -22,8 +21,9 @@ _WORDS = {
     signal.SIGTERM: "ended by SIGTERM; run the same command again to continue where it stopped",
 }
 
-_asked = threading.Event()
-_first: tuple[int, float] = (signal.SIGINT, 0.0)  # signal, when
+# The first signal and when it came. A plain value: where the handler holds a lock, such as an Event's,
+# a second signal inside it would wait for that lock without end.
+_first: tuple[int, float] | None = None
 
 
 def listen() -> None:
@@ -38,13 +38,13 @@ def listen() -> None:
 
 def check() -> None:
     """Raise the KeyboardInterrupt that was asked for, if its first raising was swallowed."""
-    if _asked.is_set():
+    if asked():
         raise KeyboardInterrupt
 
 
 def asked() -> bool:
     """Whether an end was asked for: what is raised from then on is its echo."""
-    return _asked.is_set()
+    return _first is not None
 
 
 def last_words() -> tuple[int, str]:
@@ -55,23 +55,22 @@ def last_words() -> tuple[int, str]:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    number = signal.Signals(_first[0])
+    number = signal.Signals(signal.SIGINT if _first is None else _first[0])
     return 128 + number, _WORDS[number]
 
 
 def _on_interrupt(number: int, _frame: FrameType | None) -> None:
     global _first
     now = time.monotonic()
-    if _asked.is_set() and now - _first[1] < _SAME_WISH_SECONDS:
-        return
-    if not _asked.is_set():
+    if _first is None:
         _first = (number, now)
-    _asked.set()
+    elif now - _first[1] < _SAME_WISH_SECONDS:
+        return
     if not shield.hold():
         raise KeyboardInterrupt
 
 
 def _on_swallowed(raised: sys.UnraisableHookArgs) -> None:
     """What Python could not raise: a Ctrl-C, which `check` will, or something to be told as ever."""
-    if not (_asked.is_set() and issubclass(raised.exc_type, KeyboardInterrupt)):
+    if not (asked() and issubclass(raised.exc_type, KeyboardInterrupt)):
         sys.__unraisablehook__(raised)

@@ -15,7 +15,7 @@ from spectra_cli.core.shield import Shielded
 def own_handler(monkeypatch):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
-    monkeypatch.setattr(interrupts, "_asked", type(interrupts._asked)())
+    monkeypatch.setattr(interrupts, "_first", None)
     yield
     signal.signal(signal.SIGINT, before[0])
     signal.signal(signal.SIGTERM, before[1])
@@ -103,6 +103,7 @@ def test_interrupted_at_any_moment_of_writing_nothing_is_traced_and_nothing_half
     helpers = Path(__file__).parents[1] / "archive"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _MANY, tmp_path, helpers, "40", "0"],
+        timeout=300,  # takes some five seconds; a signal that waits for another takes for ever
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -143,3 +144,41 @@ def test_a_shield_lets_go_where_it_is_asked(own_handler):
         signal.raise_signal(signal.SIGINT)
         shield.check()
         pytest.fail("the interrupt was lost")
+
+
+# A second signal while the handler is at its k-th line, for every k: nothing that it holds may be waited for.
+_WITHIN = """
+import signal, sys, threading
+from spectra_cli.cli import interrupts
+interrupts.listen()
+def again(frame, event, _):
+    global lines
+    if event == "line":
+        lines += 1
+        if lines == moment:
+            signal.raise_signal(signal.SIGINT)
+    return again
+moment = 1
+while True:
+    interrupts._first, lines = None, 0
+    try:
+        sys.settrace(again)
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(None)
+    assert interrupts.asked()
+    if lines < moment:
+        break
+    moment += 1
+print(moment)
+"""
+
+
+def test_a_second_signal_inside_the_handler_never_waits_for_the_first():
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHIN], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 3
