@@ -47,6 +47,59 @@ def origins_of(refs: Iterable[CheckpointRef]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(origin_of(ref.uri, [ref]) for ref in refs))
 
 
+def run_folders(refs: Iterable[CheckpointRef]) -> dict[str, list[CheckpointRef]]:
+    """Checkpoints by the run folder that their addresses show: more than one where they are of two runs.
+
+    An address shows it where a part of it states the checkpoint's step, or it is of a file in a folder; of a
+    folder inside another, both are one run. What shows nothing is left out.
+
+    >>> uris = ("/a/out/step1", "/a/out/checkpoints/ckpt_2.pt", "/b/out/step3/model.pt")
+    >>> refs = [CheckpointRef(run="out", step=n, uri=u, format="hf") for n, u in enumerate(uris, start=1)]
+    >>> list(run_folders(refs)), list(run_folders(refs[:2]))
+    (['/a/out', '/b/out'], ['/a/out'])
+    """
+    found: dict[str, list[CheckpointRef]] = {}
+    for ref in refs:
+        if (folder := _run_folder(ref)) is not None:
+            found.setdefault(folder, []).append(ref)
+    outermost: dict[str, list[CheckpointRef]] = {}
+    for folder, held in found.items():
+        around = min((one for one in found if _is_around(one, folder)), key=len)
+        outermost.setdefault(around, []).extend(held)
+    return outermost
+
+
+def covers(origins: Iterable[str], folder: str) -> bool:
+    """Whether a folder is, lies in or lies around one of these."""
+    return any(_is_around(one, folder) or _is_around(folder, one) for one in origins)
+
+
+def _run_folder(ref: CheckpointRef) -> str | None:
+    if ref.step is None:
+        return None
+    if snapshot := _SNAPSHOT.search(ref.uri):
+        return f"{_HUB}{snapshot['owner']}/{snapshot['name']}"
+    given = Path(ref.uri)
+    named = [p for p in (given, *given.parents) if _is_named_after(p.name, ref.step)]
+    if named:
+        folder = named[-1].parent
+    elif given.suffix in _FILES or _states(given.name, ref.step):
+        folder = given.parent
+    else:
+        return None
+    return os.path.realpath(folder.parent if folder.name == _INNER else folder)
+
+
+def _is_named_after(name: str, step: int) -> bool:
+    """Whether a folder or file is called after the step: `step100`, `000100`; `seed100` is not."""
+    words = rf"(?:.*(?:step|iter|checkpoint|ckpt|model|epoch)[-_]?)?0*{step}(?:[-_.]\D.*)?"
+    return re.fullmatch(words, name, re.IGNORECASE) is not None
+
+
+def _is_around(outer: str, inner: str) -> bool:
+    return outer == inner or (not outer.startswith(_HUB) and Path(inner).is_relative_to(outer))
+
+
 def lies_in(uri: str, path: str) -> bool:
     """Whether a checkpoint is, or lies in, the file or folder `path`, links resolved."""
     inner, outer = (Path(os.path.realpath(one)) for one in (uri, path))

@@ -11,7 +11,7 @@ import numpy as np
 from spectra_cli.archive.claims import read_claims
 from spectra_cli.archive.file_access import walk_unsealed
 from spectra_cli.archive.layout import checkpoint_order, identity, list_parts
-from spectra_cli.archive.origin import origins_of
+from spectra_cli.archive.origin import covers, origins_of, run_folders
 from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.single_file import (
     Entry,
@@ -62,6 +62,28 @@ class Archive:
     def origins(self) -> tuple[str, ...]:
         """Where its run lies; in older archives, where its checkpoints say that they were."""
         return self.statement.origins or origins_of(self.refs)
+
+    @property
+    def mixture(self) -> str:
+        """That its checkpoints lie in several run folders, and no scan saw these to be of one run.
+
+        A sentence, empty where it is not so: archives made before format 1.3 may hold two runs.
+        """
+        found = run_folders(self.refs)
+        known = self.statement.origins
+        if len(found) < 2 or (known and all(covers(known, folder) for folder in found)):
+            return ""
+        held = "; ".join(f"{folder}: {', '.join(r.key for r in refs)}" for folder, refs in found.items())
+        return (
+            f"its checkpoints lie in {len(found)} folders ({held}): these are different runs, unless one was "
+            "moved between its scans. Scan each run into an archive of its own with -o"
+        )
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What whoever reads its numbers has to know of the archive itself, in sentences."""
+        owed = "" if self.unfinished is None else self.unfinished.words()
+        return tuple(words for words in (owed, self.mixture) if words)
 
     @property
     def unfinished(self) -> Unfinished | None:

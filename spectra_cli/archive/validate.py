@@ -71,6 +71,7 @@ def validate(path: Path | str) -> tuple[Finding, ...]:
         *_check_series(archive),
         *(_error(str(part.path), part.reason) for part in archive.damaged),
         *_check_finished(archive),
+        *([_warning(str(path), mixture)] if (mixture := archive.mixture) else ()),
         *(
             _warning(
                 str(part), "finished but not merged yet; it is read with the archive. Scan again to merge it."

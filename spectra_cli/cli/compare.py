@@ -107,8 +107,8 @@ def command(
     )
     if form == "table":
         print_comparison(comparison, taxonomy=taxonomy)
-        return
-    sys.stdout.write(_document(comparison, form))
+    else:
+        _print_document(comparison, form)
 
 
 def _numbers(words: str | None) -> tuple[float, ...] | None:
@@ -120,13 +120,16 @@ def _numbers(words: str | None) -> tuple[float, ...] | None:
         raise UsageError(f"--at {words}: expected numbers such as 3.5,3.28") from None
 
 
-def _document(comparison: Comparison, form: str) -> str:
+def _print_document(comparison: Comparison, form: str) -> None:
     from spectra_cli.render.comparison_document import COLUMNS, as_document, difference_rows
+    from spectra_cli.render.console import say
     from spectra_cli.render.tidy import as_csv, as_json
 
     if form == "json":
-        return as_json(as_document(comparison))
-    return as_csv(difference_rows(comparison), COLUMNS)
+        sys.stdout.write(as_json(as_document(comparison)))
+        return
+    sys.stdout.write(as_csv(difference_rows(comparison), COLUMNS))
+    say(*comparison.alignment.notes, *dict.fromkeys(note for pair in comparison.pairs for note in pair.notes))
 
 
 def print_comparison(comparison: Comparison, *, taxonomy: bool = False) -> None:

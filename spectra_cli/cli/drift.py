@@ -36,6 +36,7 @@ def command(
     the shift can be told.
     """
     from spectra_cli.core.errors import UsageError
+    from spectra_cli.render.console import say
     from spectra_cli.render.drift_document import COLUMNS, as_document, tidy_rows
     from spectra_cli.render.tidy import as_csv
     from spectra_cli.render.tidy import as_json as json_text
@@ -49,6 +50,7 @@ def command(
         sys.stdout.write(json_text(document))
     elif form == "csv":
         sys.stdout.write(as_csv(tidy_rows(document), COLUMNS))
+        say(*document["notices"])
     else:
         _print(document)
 

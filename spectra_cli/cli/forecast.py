@@ -113,7 +113,7 @@ def _of_several_runs(request: ForecastRequest) -> list[str]:
 
 
 def _print_forecast(found: Forecast, form: str) -> None:
-    from spectra_cli.render.console import print_results
+    from spectra_cli.render.console import print_results, say
     from spectra_cli.render.forecast import COLUMNS, as_document, csv_rows, forecast_tables
     from spectra_cli.render.tidy import as_csv, as_json
 
@@ -121,12 +121,13 @@ def _print_forecast(found: Forecast, form: str) -> None:
         sys.stdout.write(as_json(as_document(found)))
     elif form == "csv":
         sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
+        say(*found.notices)
     else:
         print_results(*forecast_tables(found))
 
 
 def _print_extrapolation(found: Extrapolation, form: str) -> None:
-    from spectra_cli.render.console import print_results
+    from spectra_cli.render.console import print_results, say
     from spectra_cli.render.extrapolation import COLUMNS, as_document, csv_rows, extrapolation_tables
     from spectra_cli.render.tidy import as_csv, as_json
 
@@ -134,5 +135,6 @@ def _print_extrapolation(found: Extrapolation, form: str) -> None:
         sys.stdout.write(as_json(as_document(found)))
     elif form == "csv":
         sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
+        say(*found.notices)
     else:
         print_results(*extrapolation_tables(found))

@@ -32,7 +32,7 @@ def command(
     turning points of the effective rank, each boundary with its uncertainty, each change with its
     standard error. That there are none is an answer.
     """
-    from spectra_cli.render.console import print_results
+    from spectra_cli.render.console import print_results, say
     from spectra_cli.render.phases import COLUMNS, as_document, csv_rows, phases_tables
     from spectra_cli.render.tidy import as_csv
     from spectra_cli.render.tidy import as_json as json_text
@@ -44,5 +44,6 @@ def command(
         sys.stdout.write(json_text(as_document(found)))
     elif chosen == "csv":
         sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
+        say(*found.warnings)
     else:
         print_results(*phases_tables(found))

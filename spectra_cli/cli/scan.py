@@ -136,6 +136,8 @@ def _print_result(result: ScanResult, *, as_json: bool) -> None:
             say(f"left out: {ref.key}: {reason}")
         for notice in result.notices:
             say(notice)
+    if result.mixture:
+        say(f"{result.archive}: {result.mixture}")
     if as_json:
         document = {
             "schema": "spectra.scan/1",
@@ -144,7 +146,7 @@ def _print_result(result: ScanResult, *, as_json: bool) -> None:
             "kept": [ref.key for ref in result.kept],
             "failed": [{"checkpoint": ref.key, "reason": reason} for ref, reason in result.failed],
             "unfinished": result.unfinished and result.unfinished.document(),
-            "notices": [*result.before, *result.notices],
+            "notices": [*result.before, *result.notices, *([result.mixture] if result.mixture else [])],
         }
         sys.stdout.write(json_text(document))
         return

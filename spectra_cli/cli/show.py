@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,14 +32,9 @@ def command(
     As a table: the series, then the layers of its last checkpoint (or of each --step). With
     --statistic: that statistic at every site, over the series. CSV and JSON hold every value.
     """
-    from spectra_cli.core.errors import UsageError
     from spectra_cli.workflows.show import show
 
-    if as_json and form not in (None, "json"):
-        raise UsageError(f"--json contradicts --format {form}; give one of them")
-    form = form or ("json" if as_json else "table")
-    if form not in ("table", "json", "csv"):
-        raise UsageError(f"--format {form}: expected table, json or csv")
+    form = options.output_form(form, as_json=as_json)
     summary = show(
         archive,
         steps=options.ranges(step, "--step"),
@@ -48,22 +43,31 @@ def command(
     )
     if form == "table":
         print_summary(summary, every_checkpoint=step is not None)
-        return
-    sys.stdout.write(_document(summary, form))
+    elif form == "csv":
+        _print_csv(summary)
+    else:
+        _print_json(summary)
 
 
-def _document(summary: ArchiveSummary, form: str) -> str:
-    from spectra_cli.render.tidy import as_csv, as_json, tidy_rows
+def _print_csv(summary: ArchiveSummary) -> None:
+    from spectra_cli.render.console import say
+    from spectra_cli.render.summary import notices
+    from spectra_cli.render.tidy import as_csv, tidy_rows
 
-    if form == "json":
-        return as_json(_json_document(summary))
-    return as_csv(row for c in summary.series for row in tidy_rows(c.ref, c.info.tokens_seen, c.statistics))
+    rows = (row for c in summary.series for row in tidy_rows(c.ref, c.info.tokens_seen, c.statistics))
+    sys.stdout.write(as_csv(rows))
+    infos = [c.info for c in summary.series]
+    say(*(each.text for each in notices(infos, summary.provenance.probe)), *summary.notices)
 
 
-def _json_document(summary: ArchiveSummary) -> dict[str, Any]:
+def _print_json(summary: ArchiveSummary) -> None:
     from spectra_cli.render.summary import as_document
+    from spectra_cli.render.tidy import as_json
 
-    return as_document(str(summary.path), summary.provenance, _checkpoints(summary), summary.unfinished)
+    document = as_document(
+        str(summary.path), summary.provenance, _checkpoints(summary), summary.unfinished, summary.notices
+    )
+    sys.stdout.write(as_json(document))
 
 
 def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) -> None:
@@ -82,13 +86,12 @@ def print_summary(summary: ArchiveSummary, *, every_checkpoint: bool = False) ->
     print_results(*heading(_shown(summary.path), summary.provenance, checkpoints))
     if summary.asked_for is not None:
         print_results(*(statistic_table(name, checkpoints) for name in summary.asked_for))
-        return
-    print_results(series_table(checkpoints))
-    for checkpoint in checkpoints if every_checkpoint else checkpoints[-1:]:
-        print_results(*checkpoint_tables(checkpoint, preset=summary.provenance.settings["preset"]))
+    else:
+        print_results(series_table(checkpoints))
+        for checkpoint in checkpoints if every_checkpoint else checkpoints[-1:]:
+            print_results(*checkpoint_tables(checkpoint, preset=summary.provenance.settings["preset"]))
     print_results(*notices([c.info for c in summary.series], summary.provenance.probe))
-    if summary.unfinished is not None:
-        print_results(line(summary.unfinished.words(), style="yellow"))
+    print_results(*(line(notice, style="yellow") for notice in summary.notices))
 
 
 def _shown(path: Path) -> str:

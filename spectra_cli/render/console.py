@@ -51,6 +51,7 @@ def messages() -> Console:
     return Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
-def say(text: str) -> None:
-    """Print a notice on stderr: one line, which the terminal wraps."""
-    messages().print(Text(for_terminal(text)))
+def say(*texts: str) -> None:
+    """Print notices on stderr: a line each, which the terminal wraps."""
+    for text in texts:
+        messages().print(Text(for_terminal(text)))

@@ -45,6 +45,8 @@ def study_tables(found: Study) -> Iterator[Line | Table]:
     elif found.comparison is not None:
         yield from _taxonomy(found, found.comparison)
     yield line("")
+    for notice in found.notices:
+        yield line(notice, style="yellow")
     yield line(_SCALE, style="dim")
     yield line(f"archives: {found.folder}", style="dim")
 
@@ -269,6 +271,7 @@ def as_document(found: Study) -> dict[str, Any]:
         "study": found.study,
         "folder": str(found.folder),
         "target_loss": found.target_loss,
+        "notices": list(found.notices),
         "runs": [
             {
                 "name": run.name,

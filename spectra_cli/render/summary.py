@@ -265,6 +265,7 @@ def as_document(
     provenance: Provenance,
     checkpoints: Sequence[Checkpoint],
     unfinished: Unfinished | None = None,
+    notices: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The JSON document of `spectra show`: schema `spectra.show/1`."""
     probe = provenance.probe
@@ -272,6 +273,7 @@ def as_document(
         "schema": SCHEMA,
         "archive": path,
         "unfinished": unfinished and unfinished.document(),
+        "notices": list(notices),
         "settings": dict(provenance.settings),
         "versions": dict(provenance.versions),
         "probe": {

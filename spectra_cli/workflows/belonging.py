@@ -52,7 +52,9 @@ class Belonging:
         content = None if overwrite else self._content()
         by_name = {identity(ref): ref for ref in self._asked.refs if identity(ref) in self._asked.chosen}
         known = Statement() if content is None else content.statement
-        moved_from = () if content is None else content.origins
+        moved_from: tuple[str, ...] = ()
+        if content is not None:  # where two runs may be mixed, only what a scan saw to be one is one
+            moved_from = content.statement.origins if content.mixture else content.origins
         statement = Statement(
             origins=tuple(sorted({*moved_from, self._asked.origin})),
             waiting={name: self._asked.fingerprint(ref) for name, ref in by_name.items()},

@@ -32,7 +32,7 @@ from spectra_cli.workflows.comparable import Comparable, comparable
 from spectra_cli.workflows.compared_rotations import At, turned_between
 from spectra_cli.workflows.compared_runs import Run, open_runs, points_of, same_archive
 from spectra_cli.workflows.comparison_notes import last_point_only, left_out_notes, point_notes
-from spectra_cli.workflows.named_archive import unfinished_notices
+from spectra_cli.workflows.named_archive import archive_notices
 
 # what a user says -> the measurement; without a word, all of these but the uncentred gradients
 MEASURES = {
@@ -274,7 +274,7 @@ def _pair(
         no_rotation=turned.reason,
         rotated=turned.between,
         notes=(
-            *unfinished_notices([first.archive, second.archive]),
+            *archive_notices([first.archive, second.archive]),
             *common.notes,
             *relative_notes(differences),
             *found.notes,

@@ -12,7 +12,7 @@ from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
-from spectra_cli.workflows.named_archive import open_named, unfinished_notices
+from spectra_cli.workflows.named_archive import archive_notices, open_named
 
 FIRST, PREVIOUS = "first", "previous"
 DEFAULT_RANKS = (16, 64)
@@ -103,7 +103,7 @@ def drift(
         similarity=to_last,
         similarity_rank=min(TRAJECTORY_RANK, kept),
         unfinished=opened.unfinished,
-        notices=(*unfinished_notices([opened]), *_notices(opened, kept, baseline, said)),
+        notices=(*archive_notices([opened]), *_notices(opened, kept, baseline, said)),
     )
 
 

@@ -17,7 +17,7 @@ from spectra_cli.core.types import FloatArray
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.forecast import ForecastRequest, check_options
 from spectra_cli.workflows.forecast_rows import tokens_to_target
-from spectra_cli.workflows.named_archive import unfinished_notices
+from spectra_cli.workflows.named_archive import archive_notices
 from spectra_cli.workflows.run_series import (
     RunSeries,
     as_series,
@@ -163,7 +163,7 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
         level=request.level,
         fits=tuple(fits),
         test=back_test(tokens, values, covariate),
-        notices=(*unfinished_notices([run.archive]), *notices, *_about(run, points, unit)),
+        notices=(*archive_notices([run.archive]), *notices, *_about(run, points, unit)),
         unfinished=run.archive.unfinished,
     )
 

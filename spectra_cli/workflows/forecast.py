@@ -34,7 +34,7 @@ from spectra_cli.workflows.forecast_rows import (
     run_row,
     without_lonely,
 )
-from spectra_cli.workflows.named_archive import unfinished_notices
+from spectra_cli.workflows.named_archive import archive_notices
 from spectra_cli.workflows.run_series import (
     LOSSES,
     RunSeries,
@@ -158,7 +158,7 @@ def forecast(request: ForecastRequest) -> Forecast:
         evidence=weigh(table) if len(table.response) > 1 else None,
         unfinished={run.name: owed for run in runs if (owed := run.archive.unfinished) is not None},
         notices=(
-            *unfinished_notices([archive for _, archive in opened]),
+            *archive_notices([archive for _, archive in opened]),
             *_about_the_scans(opened_runs=runs, unit=unit, differences=differences),
             *_about_rows(rows, table),
             *_about_predictions(rows, table, unit),

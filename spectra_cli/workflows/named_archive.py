@@ -35,14 +35,17 @@ def open_all(names: Sequence[Path | str]) -> tuple[Archive, ...]:
     return tuple(map(open_named, names))
 
 
-def unfinished_notices(archives: Sequence[Archive]) -> tuple[str, ...]:
-    """What scans still owe these archives, in sentences: by path where there are several."""
-    named = len(archives) > 1
-    return tuple(
-        f"{archive.path.name}: {owed.words()}" if named else owed.words()
-        for archive in archives
-        if (owed := archive.unfinished) is not None
-    )
+def archive_notices(archives: Sequence[Archive]) -> tuple[str, ...]:
+    """What is to be known of the files themselves, in sentences: by name where there are several.
+
+    That scans still owe them something, and that they may mix two runs.
+    """
+    names = [archive.path.name for archive in archives]
+    found = []
+    for archive, name in zip(archives, names, strict=True):
+        label = name if names.count(name) == 1 else str(archive.path)
+        found += [f"{label}: {words}" if len(archives) > 1 else words for words in archive.notices]
+    return tuple(found)
 
 
 def check_is_of(archive: Archive, name: Path | str) -> None:

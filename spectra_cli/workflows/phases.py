@@ -19,7 +19,7 @@ from spectra_cli.core.types import CheckpointSpectra
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
-from spectra_cli.workflows.named_archive import unfinished_notices
+from spectra_cli.workflows.named_archive import archive_notices
 from spectra_cli.workflows.run_series import (
     RunSeries,
     as_series,
@@ -153,7 +153,7 @@ def phases(archive: Path | str, *, layer: int | None = None, alpha: str | None =
         segments=tuple(segments),
         unfinished=run.archive.unfinished,
         warnings=(
-            *unfinished_notices([run.archive]),
+            *archive_notices([run.archive]),
             *fallback,
             *_left_out(run, unit, lost),
             *_conditions(run, checkpoints, points, segments),

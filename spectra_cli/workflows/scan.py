@@ -82,6 +82,7 @@ class ScanResult:
         before: what was known of the series before the scan; notices: what it found; in sentences.
         restated: of those kept, whose training metadata was brought up to date.
         unfinished: what this scan and others were asked for and the archive lacks; None where nothing.
+        mixture: that the archive may hold two runs, in a sentence; empty where nothing speaks for it.
     """
 
     archive: Path
@@ -92,6 +93,7 @@ class ScanResult:
     before: tuple[str, ...] = field(default=())
     restated: tuple[CheckpointRef, ...] = ()
     unfinished: Unfinished | None = None
+    mixture: str = ""
 
     @property
     def found_all_done(self) -> bool:
@@ -162,6 +164,7 @@ def scan(
         consolidate(archive)
     if tally.failed and (not request.skip_errors or not (tally.measured or tally.kept)):
         raise _stopped(tally, archive, len(series.refs))
+    made = open_archive(archive)
     return ScanResult(
         archive=archive,
         measured=tuple(tally.measured),
@@ -170,7 +173,8 @@ def scan(
         notices=(*_damaged_parts(done), *_restated(tally), *found_in(archive)),
         before=before,
         restated=tuple(tally.restated),
-        unfinished=open_archive(archive).unfinished,
+        unfinished=made.unfinished,
+        mixture=made.mixture,
     )
 
 

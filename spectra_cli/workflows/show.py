@@ -42,6 +42,7 @@ class ArchiveSummary:
         series: every checkpoint that was asked for, in order.
         asked_for: the statistics named by the user; None for the default ones.
         unfinished: what a scan still owes it; None where nothing.
+        notices: of the archive itself, in sentences: that it is unfinished, or may mix two runs.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class ArchiveSummary:
     series: tuple[CheckpointSummary, ...]
     asked_for: tuple[str, ...] | None
     unfinished: Unfinished | None = None
+    notices: tuple[str, ...] = ()
 
 
 def show(
@@ -77,6 +79,7 @@ def show(
         series=series,
         asked_for=None if statistics is None else tuple(statistics),
         unfinished=opened.unfinished,
+        notices=opened.notices,
     )
 
 

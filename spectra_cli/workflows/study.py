@@ -19,6 +19,7 @@ from spectra_cli.core.settings import ScanSettings, resolve_settings
 from spectra_cli.statistics.statistic import ACTIVATIONS
 from spectra_cli.workflows.compare import CompareRequest, Comparison, compare
 from spectra_cli.workflows.forecast import Forecast, ForecastRequest, forecast
+from spectra_cli.workflows.named_archive import archive_notices
 from spectra_cli.workflows.study_family import FamilyProgress, train_and_scan
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Study:
             None with fewer than three.
         signature: of `batch-size`, the activations' numbers named beforehand; empty otherwise.
         interventions: run -> the side that it is known to be on, of `taxonomy`; empty otherwise.
+        notices: of its archives, in sentences.
     """
 
     study: str
@@ -120,6 +122,7 @@ class Study:
     over_seeds: Comparison | None
     signature: tuple[SignatureRow, ...]
     interventions: Mapping[str, str]
+    notices: tuple[str, ...] = ()
 
 
 def run_study(request: StudyRequest, progress: Callable[[FamilyProgress], None]) -> Study:
@@ -160,6 +163,7 @@ def run_study(request: StudyRequest, progress: Callable[[FamilyProgress], None])
         over_seeds=_compared(archives, replicates) if len(replicates) > 1 else None,
         signature=() if comparison is None else _signature(comparison, runs),
         interventions=INTERVENTIONS if request.study == "taxonomy" else {},
+        notices=archive_notices(list(map(open_archive, archives))),
     )
 
 
