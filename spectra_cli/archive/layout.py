@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointRef
 
 FORMAT = "spectra-archive"
@@ -75,7 +76,7 @@ def list_parts(archive_path: Path) -> tuple[Path, ...]:
         raise ArchiveError(f"cannot list {folder}: {error.strerror}. Check its permissions.") from error
 
 
-def default_archive_path(checkpoint_path: Path | str, cwd: Path) -> Path:
+def default_archive_path(checkpoint_path: AnyPath, cwd: Path) -> Path:
     """The archive that a scan writes when not told otherwise.
 
     >>> default_archive_path("runs/Qwen2.5-0.5B", Path("/w")).as_posix()
@@ -85,7 +86,7 @@ def default_archive_path(checkpoint_path: Path | str, cwd: Path) -> Path:
     >>> default_archive_path("EleutherAI/pythia-70m@step*", Path("/w")).as_posix()
     '/w/pythia-70m@step.spectra.h5'
     """
-    address, at, revision = str(checkpoint_path).partition("@")
+    address, at, revision = os.fspath(checkpoint_path).partition("@")
     if at and not os.path.exists(cwd / checkpoint_path):
         safe = re.sub(r"[^\w.]+", "-", revision).strip("-")
         return cwd / f"{Path(address).name}@{safe}{SUFFIX}"
@@ -94,7 +95,7 @@ def default_archive_path(checkpoint_path: Path | str, cwd: Path) -> Path:
     return cwd / f"{name or 'root'}{SUFFIX}"
 
 
-def resolve_archive(name: Path | str, cwd: Path) -> Path:
+def resolve_archive(name: AnyPath, cwd: Path) -> Path:
     """The archive meant by `name`: its own path, or the checkpoint folder it was scanned from.
 
     An archive that so far exists as parts only is found too.
@@ -108,8 +109,8 @@ def resolve_archive(name: Path | str, cwd: Path) -> Path:
         if is_archive or parts_folder(path).is_dir():
             return path
     raise ArchiveError(
-        f"no archive for {str(name)!r}: looked for {own} and {scanned} (and their unfinished parts). "
-        f"Give the path of a {SUFFIX} file, or make one with `spectra scan {name}`."
+        f"no archive for {os.fspath(name)!r}: looked for {own} and {scanned} (and their unfinished parts). "
+        f"Give the path of a {SUFFIX} file, or make one with `spectra scan {os.fspath(name)}`."
     )
 
 

@@ -23,6 +23,7 @@ from spectra_cli.archive.single_file import (
 )
 from spectra_cli.archive.statement import NOTHING_SAID, Statement, check_one_run, together
 from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance
 from spectra_cli.core.unfinished import Unfinished
 
@@ -195,7 +196,7 @@ class Finished:
         return replace(self, fingerprints={**self.fingerprints, **fingerprints})
 
 
-def open_archive(path: Path | str) -> Archive:
+def open_archive(path: AnyPath) -> Archive:
     """The archive at `path` as consolidation would leave it: its file, and the parts beside it.
 
     Reads the table of checkpoints and no spectra.

@@ -20,6 +20,7 @@ from spectra_cli.archive.rewritten import unlike_rewritten
 from spectra_cli.archive.single_file import check_header
 from spectra_cli.archive.vectors import COUNT, DIGEST, SIDES, sides_of
 from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import SpectrumKind
 
 # The profile is float32 and its mean a sum of a few non-negative terms: each is off by at most 2^-24
@@ -54,7 +55,7 @@ def _warning(where: str, message: str) -> Finding:
     return Finding(severity=Severity.WARNING, where=where, message=message)
 
 
-def validate(path: Path | str) -> tuple[Finding, ...]:
+def validate(path: AnyPath) -> tuple[Finding, ...]:
     """Everything wrong or worth knowing about an archive and its parts; empty if all is well.
 
     Every number is read and every digest computed again.

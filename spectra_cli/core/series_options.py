@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series_selection import SeriesSelection
 
 
@@ -25,9 +26,9 @@ class SeriesOptions:
     """
 
     selection: SeriesSelection = field(default_factory=SeriesSelection)
-    log: str = ""
+    log: AnyPath = ""
     model: Mapping[str, Any] = field(default_factory=dict)
-    base: str = ""
+    base: AnyPath = ""
     builder: str = ""
     trust_remote_code: bool = False
-    reference: str = ""
+    reference: AnyPath = ""

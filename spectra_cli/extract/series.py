@@ -69,7 +69,7 @@ def open_series(path: str, options: SeriesOptions | None = None) -> Series:
         UsageError: a choice, a log, a `run.toml` or a fact about the model that cannot mean anything.
     """
     options = options or SeriesOptions()
-    found = find_source(path, base=options.base)
+    found = find_source(path, base=os.fspath(options.base))
     source = annotated(found, path, options)
     refs, notices = select(source.refs(), options.selection)
     notices += left_out(path, found)
@@ -92,7 +92,7 @@ def open_series(path: str, options: SeriesOptions | None = None) -> Series:
             skeleton=skeleton,
             reference=reference,
             reference_source=reference_source,
-            names_reference=bool(options.reference),
+            names_reference=bool(os.fspath(options.reference)),
             selection=options.selection.words,
             model_settings=_model_settings(source, options),
             builder=options.builder,
@@ -111,19 +111,19 @@ def _reference(source: AnnotatedSource, options: SeriesOptions) -> tuple[Annotat
     Raises:
         UsageError: the name is that of several checkpoints.
     """
-    if not options.reference:
+    path = os.fspath(options.reference)
+    if not path:
         return source, source.refs()[0]
     alone = replace(options, selection=SeriesSelection(), log="")
-    found = find_source(options.reference, base=options.base, needs_base=False)
-    named = annotated(found, options.reference, alone)
+    found = find_source(path, base=os.fspath(options.base), needs_base=False)
+    named = annotated(found, path, alone)
     # a run folder may hold a model of its own beside checkpoints of it
-    own = [ref for ref in named.refs() if ref.uri == os.path.abspath(options.reference)]
+    own = [ref for ref in named.refs() if ref.uri == os.path.abspath(path)]
     refs = own or named.refs()
     if len(refs) != 1:
         keys = ", ".join(ref.key for ref in refs[:3])
         raise UsageError(
-            f"--reference {options.reference} holds {len(refs)} checkpoints ({keys}, ...); "
-            "give the path of one"
+            f"--reference {path} holds {len(refs)} checkpoints ({keys}, ...); give the path of one"
         )
     return named, refs[0]
 
@@ -161,7 +161,7 @@ def build_skeleton(header: CheckpointHeader, builder: str = "") -> Model:
 
 def _model_settings(source: AnnotatedSource, options: SeriesOptions) -> dict[str, Any]:
     said = {
-        "base": options.base,
+        "base": os.fspath(options.base),
         "builder": options.builder,
         "facts": dict(source.model),
         "trust_remote_code": options.trust_remote_code,

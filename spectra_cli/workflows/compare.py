@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ from spectra_cli.analysis.taxonomy import Taxonomy
 from spectra_cli.analysis.verdicts import relative_notes, verdict_lines
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.heap import kept_heap
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.workflows.batch_size_trend import BatchSizeTrend, batch_size_trend
@@ -59,15 +61,15 @@ class CompareRequest:
         throughput_ratio: tokens a second of the other run over the baseline's, where it was measured.
     """
 
-    runs: tuple[str, ...]
+    runs: tuple[AnyPath, ...]
     axis: Axis = Axis.LOSS
     loss: Loss | None = None
     number: int = 5
     at: tuple[float, ...] | None = None
     choice: Choice = field(default_factory=Choice)
-    baseline: str | None = None
+    baseline: AnyPath | None = None
     allowed: tuple[str, ...] = ()
-    replicates: tuple[str, ...] = ()
+    replicates: tuple[AnyPath, ...] = ()
     throughput_ratio: float | None = None
 
 
@@ -225,7 +227,8 @@ def _roles(request: CompareRequest) -> tuple[int, list[int]]:
     for flag, name in flags + [("--replicates", name) for name in request.replicates]:
         place = same_archive(name, request.runs)
         if place is None:
-            raise UsageError(f"{flag} {name} is not among the runs: {', '.join(request.runs)}")
+            runs = ", ".join(os.fspath(run) for run in request.runs)
+            raise UsageError(f"{flag} {os.fspath(name)} is not among the runs: {runs}")
         places.append(place)
     baseline, *seeds = places
     if baseline in seeds:

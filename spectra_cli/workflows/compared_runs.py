@@ -15,6 +15,7 @@ from spectra_cli.analysis.points import Point
 from spectra_cli.archive.layout import SUFFIX, resolve_archive
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray, Scalar
 from spectra_cli.statistics.jackknife import standard_error
 from spectra_cli.workflows.named_archive import open_all
@@ -43,7 +44,7 @@ class Run:
         return next((size for size in reversed(sizes) if size is not None), None)
 
 
-def open_runs(names: Sequence[Path | str]) -> tuple[Run, ...]:
+def open_runs(names: Sequence[AnyPath]) -> tuple[Run, ...]:
     """The runs, named by archive or by the folder that was scanned.
 
     Raises:
@@ -58,7 +59,7 @@ def open_runs(names: Sequence[Path | str]) -> tuple[Run, ...]:
     )
 
 
-def same_archive(name: str, names: Sequence[str]) -> int | None:
+def same_archive(name: AnyPath, names: Sequence[AnyPath]) -> int | None:
     """The place among `names`, all of archives, of the first that stands for the same, however spelled."""
     files = [resolve_archive(one, Path.cwd()).resolve() for one in names]
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.settings import resolve_settings
 from spectra_cli.workflows.scan import ScanProgress, ScanRequest, ScanResult, scan
 
@@ -24,7 +25,7 @@ class DemoRun:
 
 
 def demo(
-    folder: Path,
+    folder: AnyPath,
     *,
     training: Callable[[str, int, int], None],
     scanning: Callable[[ScanProgress], None],
@@ -43,6 +44,7 @@ def demo(
     """
     from spectra_cli.extract.demo.training import PROBE_NAME, train_run
 
+    folder = Path(folder)
     _check_folder(folder, PROBE_NAME)
     folder.mkdir(parents=True, exist_ok=True)
     runs = []

@@ -10,6 +10,7 @@ from spectra_cli.analysis.checkpoint_pairs import Pair, compare, similarity
 from spectra_cli.analysis.prepared import TRAJECTORY_RANK, Prepared, prepare
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.named_archive import archive_notices, open_named
@@ -50,7 +51,7 @@ class DriftReport:
 
 
 def drift(
-    archive: Path | str, *, against: Sequence[str] = (FIRST, PREVIOUS), ranks: Sequence[int] | None = None
+    archive: AnyPath, *, against: Sequence[str] = (FIRST, PREVIOUS), ranks: Sequence[int] | None = None
 ) -> DriftReport:
     """How the principal directions of a series moved.
 

@@ -20,6 +20,7 @@ from spectra_cli.analysis.forecast_evidence import (
 )
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.numbers import count
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import FloatArray, Status
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.registry import STATISTICS
@@ -70,8 +71,8 @@ class ForecastRequest:
         allow_different_scans: take runs that were not measured alike.
     """
 
-    archives: tuple[str, ...]
-    new: tuple[str, ...] = ()
+    archives: tuple[AnyPath, ...]
+    new: tuple[AnyPath, ...] = ()
     early: float | None = None
     early_tokens: float | None = None
     early_step: int | None = None

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import BudgetError, SpectraError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Skipped
@@ -103,16 +103,16 @@ class Inspection:
 
 
 def inspect(
-    path: Path | str,
+    path: AnyPath,
     settings: ScanSettings,
     *,
     device: str = "auto",
     memory_bytes: int | None = None,
     batch_size: int | None = None,
     series_options: SeriesOptions | None = None,
-    probe: Path | str = "",
+    probe: AnyPath = "",
     probe_format: str | None = None,
-    tokenizer: Path | str | None = None,
+    tokenizer: AnyPath | None = None,
 ) -> Inspection:
     """Outline the series at `path` and plan its scan.
 

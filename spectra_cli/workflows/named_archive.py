@@ -13,12 +13,13 @@ from spectra_cli.archive.layout import resolve_archive
 from spectra_cli.archive.origin import lies_in, origin_of
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import ArchiveError, SpectraError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.workflows.same_run import judge_archive
 
 _NUM_NAMED = 3
 
 
-def open_named(name: Path | str) -> Archive:
+def open_named(name: AnyPath) -> Archive:
     """The archive at the path `name`, or of the checkpoints there.
 
     Raises:
@@ -30,7 +31,7 @@ def open_named(name: Path | str) -> Archive:
     return archive
 
 
-def open_all(names: Sequence[Path | str]) -> tuple[Archive, ...]:
+def open_all(names: Sequence[AnyPath]) -> tuple[Archive, ...]:
     """`open_named` of several."""
     return tuple(map(open_named, names))
 
@@ -48,7 +49,7 @@ def archive_notices(archives: Sequence[Archive]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def check_is_of(archive: Archive, name: Path | str) -> None:
+def check_is_of(archive: Archive, name: AnyPath) -> None:
     """Check that an archive which was found by the name of checkpoints is of them.
 
     Raises:

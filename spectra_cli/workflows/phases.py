@@ -14,6 +14,7 @@ from spectra_cli.analysis.layer_means import LayerMean
 from spectra_cli.analysis.phases import FEWEST_CHECKPOINTS, Segment, find_phases
 from spectra_cli.analysis.phases import Path as Trajectory
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointSpectra
 from spectra_cli.core.unfinished import Unfinished
@@ -88,7 +89,7 @@ class Phases:
         return any(segment.name in NAMED for segment in self.segments)
 
 
-def phases(archive: Path | str, *, layer: int | None = None, alpha: str | None = None) -> Phases:
+def phases(archive: AnyPath, *, layer: int | None = None, alpha: str | None = None) -> Phases:
     """Warm-up, entropy-seeking and compression-seeking stretches of one run.
 
     Args:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 
 from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.paths import AnyPath
 
 
 def refuse_repeated(
-    names: Sequence[Path | str], archives: Sequence[Archive], so: str, *, measured_alike: bool = True
+    names: Sequence[AnyPath], archives: Sequence[Archive], so: str, *, measured_alike: bool = True
 ) -> None:
     """Refuse one run that is given as two.
 
@@ -26,7 +27,7 @@ def refuse_repeated(
     """
     for (name, first), (other, second) in combinations(zip(names, archives, strict=True), 2):
         if why := how_repeated(first, second, measured_alike=measured_alike):
-            raise UsageError(f"{name} and {other} {why}: {so}")
+            raise UsageError(f"{os.fspath(name)} and {os.fspath(other)} {why}: {so}")
 
 
 def how_repeated(first: Archive, second: Archive, *, measured_alike: bool = True) -> str:

@@ -14,6 +14,7 @@ from spectra_cli.archive.layout import SUFFIX
 from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointInfo, CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.statistics.registry import STATISTICS
@@ -85,7 +86,7 @@ class RunSeries:
         return self.archive.checkpoints([self.places[index] for index in indices], vectors=False)
 
 
-def open_runs(names: Sequence[Path | str]) -> tuple[tuple[Path, Archive], ...]:
+def open_runs(names: Sequence[AnyPath]) -> tuple[tuple[Path, Archive], ...]:
     """The archives meant by paths or scanned folders.
 
     Raises:

@@ -13,6 +13,7 @@ from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.reader import Finished, finished, open_archive
 from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, Provenance
@@ -44,13 +45,13 @@ class ScanRequest:
         resume: keep what an earlier scan of the same archive finished; overwrite: throw it away.
     """
 
-    checkpoints: Path | str
+    checkpoints: AnyPath
     settings: ScanSettings
     series: SeriesOptions = field(default_factory=SeriesOptions)
-    probe: Path | str = ""
+    probe: AnyPath = ""
     probe_format: str | None = None
-    tokenizer: Path | str | None = None
-    output: Path | str | None = None
+    tokenizer: AnyPath | None = None
+    output: AnyPath | None = None
     device: str = "auto"
     memory_bytes: int | None = None
     batch_size: int | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,
@@ -54,7 +55,7 @@ class ArchiveSummary:
 
 
 def show(
-    archive: Path | str,
+    archive: AnyPath,
     *,
     steps: Sequence[int | range] | None = None,
     layers: Sequence[int] | None = None,

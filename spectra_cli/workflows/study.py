@@ -15,6 +15,7 @@ from spectra_cli.analysis.seed_spread import pooled_deviation
 from spectra_cli.analysis.trend import BatchTrend
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.settings import ScanSettings, resolve_settings
 from spectra_cli.statistics.statistic import ACTIVATIONS
 from spectra_cli.workflows.compare import CompareRequest, Comparison, compare
@@ -52,7 +53,7 @@ class StudyRequest:
     """
 
     study: str
-    folder: Path
+    folder: AnyPath
     num_seeds: int | None = None
     quick: bool = False
     processes: int = 2
@@ -140,11 +141,12 @@ def run_study(request: StudyRequest, progress: Callable[[FamilyProgress], None])
         raise UsageError(f"there is no study {request.study!r}; studies: {', '.join(STUDIES)}")
     from spectra_cli.extract.demo.families import FAMILIES, FULL, INTERVENTIONS, QUICK
 
+    folder = Path(request.folder)
     scale = QUICK if request.quick else FULL
     num_seeds = request.num_seeds or NUM_SEEDS[request.study]
     family = FAMILIES[request.study](scale, num_seeds)
     archives = train_and_scan(
-        request.folder,
+        folder,
         family,
         _scan_settings(request.study, scale),
         processes=request.processes,
@@ -155,7 +157,7 @@ def run_study(request: StudyRequest, progress: Callable[[FamilyProgress], None])
     replicates = archives[1 : len(archives) - len(INTERVENTIONS)] if request.study == "taxonomy" else ()
     return Study(
         study=request.study,
-        folder=request.folder,
+        folder=folder,
         target_loss=scale.target_loss,
         runs=runs,
         forecast=_early_tail(archives, scale) if request.study == "early-tail" else None,

@@ -5,6 +5,7 @@ For each value the first of these that gives it counts: the training log, `run.t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -169,7 +170,7 @@ def annotated(inner: CheckpointSource, path: str, options: SeriesOptions) -> Ann
             raise UsageError(
                 f"{where}: model.{TRUST} is no fact about the model; the flag is --trust-remote-code"
             )
-    log = options.log or run_file.log
+    log = os.fspath(options.log) or run_file.log
     sources = dict.fromkeys(run_file.model, str(run_file.path)) | dict.fromkeys(options.model, "--set")
     return AnnotatedSource(
         inner=inner,
