@@ -96,7 +96,7 @@ class CheckpointHeader:
         stated_step: the optimiser step that the content states, whatever the name says; None without.
         sources: name of each value above -> file it was read from.
         fingerprint: sha256 over file names, sizes and modification times.
-        num_bytes: of tensor data.
+        num_bytes: of tensor data as stored; read_bytes: of the tensors once read, None where that is as much.
         notices: what the user must know (a prefix stripped, a file ignored, a stale loss).
         layout: format whose tensor names and configuration these are, where `ref.format` only says how
             they are stored (an adapter over a Hugging Face model); empty where they are the same.
@@ -111,6 +111,7 @@ class CheckpointHeader:
     config: Mapping[str, Any]
     fingerprint: str
     num_bytes: int
+    read_bytes: int | None = None
     tokens_seen: int | None = None
     train_loss: float | None = None
     eval_loss: float | None = None
@@ -125,6 +126,11 @@ class CheckpointHeader:
     updates: Callable[[], Mapping[str, WeightUpdate]] = field(default=dict, compare=False)
     same_values: Callable[[str, str], bool] = field(default=lambda one, other: True, compare=False)
     value_weights: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def loaded_bytes(self) -> int:
+        """What the tensors take in memory: more than stored where they are dequantised or merged."""
+        return self.num_bytes if self.read_bytes is None else self.read_bytes
 
     @property
     def named_as(self) -> str:

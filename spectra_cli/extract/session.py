@@ -113,7 +113,7 @@ class Session:
             device=self.device,
             budget_bytes=self._resources.memory_bytes,
             batch_size=batch_size or self._resources.batch_size,
-            checkpoint_bytes=self.series.first.num_bytes,
+            checkpoint_bytes=self.series.first.loaded_bytes,
             process_bytes=self._process_bytes,
         )
 

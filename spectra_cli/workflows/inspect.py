@@ -159,7 +159,7 @@ def inspect(
         device=where,
         budget_bytes=memory_bytes,
         batch_size=batch_size,
-        checkpoint_bytes=series.first.num_bytes,
+        checkpoint_bytes=series.first.loaded_bytes,
         process_bytes=resident_bytes() if where.type == "cpu" else 0,
     )
     plan, problem = None, ""

@@ -86,6 +86,7 @@ class _Read:
     config: AdapterConfig
     weights: WeightFiles
     tensors: Mapping[str, TensorHeader]
+    num_bytes: int
     base: Base
     header: CheckpointHeader
     placement: Placement
@@ -140,7 +141,8 @@ class AdapterSource:
             tensors=tensors,
             config=_merged_config(found, tensors),
             fingerprint=hashlib.sha256(f"{own}\n{found.header.fingerprint}".encode()).hexdigest(),
-            num_bytes=found.header.num_bytes + _grown(tensors, found.header.tensors),
+            num_bytes=found.header.num_bytes + found.num_bytes,
+            read_bytes=found.header.loaded_bytes + _grown(tensors, found.header.tensors),
             **values,
             sources={"config": found.base.ref.uri, "adapter": ADAPTER_CONFIG, **sources},
             notices=(*self.notices, *_notices(found), *step_notices(replace(ref, uri=str(home)), state)),
@@ -172,7 +174,8 @@ class AdapterSource:
         folder = Path(ref.uri)
         config = read_adapter_config(folder)
         weights = _weights(folder)
-        tensors, removed = unwrapped(read_headers(weights).tensors)
+        stored = read_headers(weights)
+        tensors, removed = unwrapped(stored.tensors)
         require_gathered(tensors, where=str(folder))
         base = self._base_of(config)
         header = base.source.header(base.ref)
@@ -181,6 +184,7 @@ class AdapterSource:
             config=config,
             weights=weights,
             tensors=tensors,
+            num_bytes=stored.num_bytes,
             base=base,
             header=header,
             placement=_still_tied(placement, weights),

@@ -109,18 +109,18 @@ class Described:
     """A checkpoint's description as it is once its 8-bit weights are dequantised.
 
     Attributes:
-        tensors, config, num_bytes: as in `CheckpointHeader`.
+        tensors, config, read_bytes: as in `CheckpointHeader`.
         notices: what the user must know about them.
     """
 
     tensors: Mapping[str, TensorHeader]
     config: Mapping[str, Any]
-    num_bytes: int
+    read_bytes: int | None = None
     notices: tuple[str, ...] = ()
 
 
 def with_float8_dequantised(
-    tensors: Mapping[str, TensorHeader], config: Mapping[str, Any], num_bytes: int, *, where: str
+    tensors: Mapping[str, TensorHeader], config: Mapping[str, Any], *, where: str
 ) -> Described:
     """The description after `dequantised`; the same one where no weight is stored in 8 bits.
 
@@ -129,7 +129,7 @@ def with_float8_dequantised(
     """
     layout = float8_layout(tensors, config, where=where)
     if layout is None:
-        return Described(tensors=tensors, config=config, num_bytes=num_bytes)
+        return Described(tensors=tensors, config=config)
     read = {
         name: TensorHeader(shape=header.shape, dtype=torch.float32) if name in layout.scales else header
         for name, header in tensors.items()
@@ -140,7 +140,7 @@ def with_float8_dequantised(
     return Described(
         tensors=read,
         config={name: value for name, value in config.items() if name not in spent},
-        num_bytes=sum(math.prod(h.shape) * h.dtype.itemsize for h in read.values()),
+        read_bytes=sum(math.prod(h.shape) * h.dtype.itemsize for h in read.values()),
         notices=_notices(tensors, layout),
     )
 

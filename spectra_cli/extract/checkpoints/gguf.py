@@ -18,14 +18,14 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.gguf_header import read_gguf_head
+from spectra_cli.extract.checkpoints.gguf_header import TOKENS, GgufHead, read_gguf_head
 from spectra_cli.extract.checkpoints.gguf_in_memory import gguf_in_memory
 from spectra_cli.extract.checkpoints.gguf_rope import is_rope_table, stored_rope
-from spectra_cli.extract.checkpoints.pages import Range
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.stored_file import StoredFile
 from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
+from spectra_cli.extract.quiet_transformers import quiet_transformers
 
 _FORMAT = "gguf"
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
@@ -80,9 +80,10 @@ class GgufSource:
                 not read from GGUF.
         """
         file = Path(ref.uri)
-        with _reading(file, with_values=False) as num_tensors:
-            types = _stored_types(file)
-            config = _config(file, num_tensors)
+        with _reading(file, with_values=False) as content:
+            types = Counter(tensor.tensor_type.name for tensor in content.reader.tensors)
+            num_bytes = sum(int(tensor.n_bytes) for tensor in content.reader.tensors)
+            config = _config(file, content)
             parameters = _skeleton(config).named_parameters()
             tensors = {n: TensorHeader(shape=tuple(p.shape), dtype=torch.float32) for n, p in parameters}
         return CheckpointHeader(
@@ -91,7 +92,8 @@ class GgufSource:
             config=config,
             layout="huggingface",
             fingerprint=fingerprint(file.parent, [file]),
-            num_bytes=sum(math.prod(h.shape) * h.dtype.itemsize for h in tensors.values()),
+            num_bytes=num_bytes,
+            read_bytes=sum(math.prod(h.shape) * h.dtype.itemsize for h in tensors.values()),
             sources={"config": file.name},
             notices=_notices(types),
         )
@@ -104,15 +106,28 @@ class GgufSource:
             CheckpointError: as `header`; or a tensor of the file that has no place in the model.
         """
         file = Path(ref.uri)
-        with _reading(file, with_values=True) as num_tensors:
-            state = _load(file, _skeleton(_config(file, num_tensors)))
-            _check_complete(file, state)
+        with _reading(file, with_values=True) as content:
+            state = _load(file, _skeleton(_config(file, content)))
+            _check_complete(file, content.reader, state)
             return state
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """A file that is open: its head, and the gguf package's reader of it."""
+
+    head: GgufHead
+    reader: Any
+
+    @property
+    def num_tokens(self) -> int | None:
+        """Tokens of its vocabulary, None where it brings none."""
+        return next((entry.length for entry in self.head.entries if entry.name == TOKENS), None)
+
+
 @contextlib.contextmanager
-def _reading(file: Path, *, with_values: bool) -> Iterator[int]:
-    """The number of tensors; inside, the gguf package reads the file, its tensors only `with_values`.
+def _reading(file: Path, *, with_values: bool) -> Iterator[_Content]:
+    """Inside, the gguf package reads the file, its tensors only `with_values`.
 
     Errors of the package and of transformers' loader are told as ours.
 
@@ -130,10 +145,8 @@ def _reading(file: Path, *, with_values: bool) -> Iterator[int]:
     try:
         with StoredFile(file) as stored:
             head = read_gguf_head(stored)
-            with gguf_in_memory(stored, stored.size if with_values else head.num_bytes) as pages:
-                if not with_values:
-                    pages.fill(_rope_tables(file))
-                yield head.num_tensors
+            with gguf_in_memory(stored, head, with_values=with_values) as reader:
+                yield _Content(head=head, reader=reader)
     except NotImplementedError as error:
         raise CheckpointError(f"{file}: {error}") from error
     except (
@@ -151,34 +164,21 @@ def _reading(file: Path, *, with_values: bool) -> Iterator[int]:
         ) from error
 
 
-def _rope_tables(file: Path) -> list[Range]:
-    """The tensors that belong to the configuration."""
-    from gguf import GGUFReader
-
-    tables = [tensor for tensor in GGUFReader(str(file)).tensors if is_rope_table(tensor.name)]
-    return [Range(begin=int(t.data_offset), end=int(t.data_offset + t.n_bytes)) for t in tables]
-
-
-def _stored_types(file: Path) -> Counter[str]:
-    """How many tensors are stored in each of llama.cpp's types."""
-    from gguf import GGUFReader
-
-    return Counter(tensor.tensor_type.name for tensor in GGUFReader(str(file)).tensors)
-
-
-def _config(file: Path, num_tensors: int) -> dict[str, Any]:
+def _config(file: Path, content: _Content) -> dict[str, Any]:
     """The model's configuration as transformers makes it from the file.
 
     Raises:
         CheckpointError: it claims more layers than there are tensors.
     """
-    from gguf import GGUFReader
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    config = load_gguf_checkpoint(str(file))["config"]
+    with quiet_transformers():  # it would warn that it sees no vocabulary
+        config = load_gguf_checkpoint(str(file))["config"]
+    if content.num_tokens is not None:
+        config.setdefault("vocab_size", content.num_tokens)
     if "n_ctx" in config:  # GPT-2's positions, under a name that its configuration no longer has
         config.setdefault("n_positions", config["n_ctx"])
-    rope = stored_rope(GGUFReader(str(file)), config, where=str(file))
+    rope, num_tensors = stored_rope(content.reader, config, where=str(file)), content.head.num_tensors
     if (num_layers := config.get("num_hidden_layers", 0)) > num_tensors:
         raise CheckpointError(f"{file}: {num_layers} layers are claimed, and it holds {num_tensors} tensors")
     if rope is not None:
@@ -210,15 +210,13 @@ def _load(file: Path, model: Any) -> dict[str, Tensor]:
     return loaded
 
 
-def _check_complete(file: Path, state: Mapping[str, Tensor]) -> None:
+def _check_complete(file: Path, reader: Any, state: Mapping[str, Tensor]) -> None:
     """Every number of the file is in the state: the loader passes over tensors that it does not know.
 
     Raises:
         CheckpointError: some are not.
     """
-    from gguf import GGUFReader
-
-    stored = {t.name: int(t.n_elements) for t in GGUFReader(str(file)).tensors if not is_rope_table(t.name)}
+    stored = {t.name: int(t.n_elements) for t in reader.tensors if not is_rope_table(t.name)}
     num_read = sum(tensor.numel() for tensor in state.values())
     if sum(stored.values()) != num_read:
         raise CheckpointError(

@@ -1,4 +1,8 @@
-"""The gguf package over memory: it maps its files, which must not be truncated while it looks at them."""
+"""The gguf package over memory: it maps its files, which must not be truncated while it looks at them.
+
+It parses each file anew wherever it is asked for one, an object a token of the vocabulary; here once, and
+without the vocabulary, which no weight needs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from spectra_cli.extract.checkpoints.gguf_header import GgufHead
+from spectra_cli.extract.checkpoints.gguf_rope import is_rope_table
 from spectra_cli.extract.checkpoints.pages import Pages, Range
 from spectra_cli.extract.checkpoints.stored_file import StoredFile
 
@@ -16,23 +22,52 @@ _one_at_a_time = threading.RLock()
 
 
 @contextmanager
-def gguf_in_memory(file: StoredFile, num_bytes: int) -> Iterator[Pages]:
-    """Inside, the package finds the first `num_bytes` of the open file wherever it would map one, and then
-    zeros, until more is filled.
+def gguf_in_memory(file: StoredFile, head: GgufHead, *, with_values: bool) -> Iterator[Any]:
+    """The open file as `gguf.GGUFReader`, which inside is what every reader of a GGUF file gets.
+
+    Its tensors are zeros unless `with_values`, but for the rotary frequencies, which are settings.
 
     Raises:
         CheckpointError: the file was truncated meanwhile.
     """
-    from gguf import gguf_reader
+    import gguf
 
     pages = Pages(file, 0, file.size)
-    pages.fill([Range(begin=0, end=num_bytes)])
+    pages.fill([Range(begin=0, end=file.size if with_values else head.num_bytes)])
     with _one_at_a_time:
-        numpy, gguf_reader.np = gguf_reader.np, _Unmapped(pages.content.numpy())  # type: ignore
-        try:
-            yield pages
-        finally:
-            gguf_reader.np = numpy  # type: ignore[attr-defined]
+        reader = _parsed(pages.content.numpy(), head)
+        if not with_values:
+            tables = [tensor for tensor in reader.tensors if is_rope_table(tensor.name)]
+            pages.fill(Range(begin=int(t.data_offset), end=int(t.data_offset + t.n_bytes)) for t in tables)
+        with _replaced(gguf, "GGUFReader", lambda _path: reader):
+            yield reader
+
+
+def _parsed(content: np.ndarray[Any, Any], head: GgufHead) -> Any:
+    from gguf import GGUFReader, gguf_reader
+
+    class Reader(GGUFReader):
+        """The package's own, which passes over the vocabulary."""
+
+        def _build_fields(self, offs: int, count: int) -> int:
+            for entry in head.entries:
+                if entry.length is None or not entry.name.startswith("tokenizer."):
+                    super()._build_fields(entry.begin, 1)
+            return head.tensors_begin
+
+    with _replaced(gguf_reader, "np", _Unmapped(content)):
+        return Reader("")
+
+
+@contextmanager
+def _replaced(module: Any, name: str, value: object) -> Iterator[None]:
+    """Inside, the module has another value under `name`."""
+    own = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, own)
 
 
 class _Unmapped:

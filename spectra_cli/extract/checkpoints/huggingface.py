@@ -94,7 +94,7 @@ class HuggingFaceSource:
         headers = read_headers(weights)
         tensors, removed = unwrapped(headers.tensors)
         require_gathered(tensors, where=str(folder))
-        described = with_float8_dequantised(tensors, config, headers.num_bytes, where=str(folder))
+        described = with_float8_dequantised(tensors, config, where=str(folder))
         state = read_trainer_state(folder)
         values, sources = training_values(state)
         beside = (described_by, weights.index, folder / TRAINER_STATE)
@@ -104,7 +104,8 @@ class HuggingFaceSource:
             tensors=described.tensors,
             config=described.config,
             fingerprint=fingerprint(folder, files),
-            num_bytes=described.num_bytes,
+            num_bytes=headers.num_bytes,
+            read_bytes=described.read_bytes,
             **values,
             sources={"config": Path(os.path.relpath(described_by, folder)).as_posix(), **sources},
             notices=(

@@ -55,10 +55,10 @@ def require_possible_buffers(header: CheckpointHeader, module: nn.Module) -> Non
     held = header.tensors.keys()
     computed = {name: buffer.nbytes for name, buffer in module.named_buffers() if name not in held}
     total = sum(computed.values())
-    if total > _MOST_COMPUTED_BYTES + 4 * header.num_bytes:
+    if total > _MOST_COMPUTED_BYTES + 4 * header.loaded_bytes:
         name = max(computed, key=lambda own: computed[own])
         raise ModelError(
             f"{header.ref.uri}: the model that config.json describes computes {in_gib(total)} of tables that "
-            f"no file holds, such as {name}, beside {in_gib(header.num_bytes)} of weights: its number of "
+            f"no file holds, such as {name}, beside {in_gib(header.loaded_bytes)} of weights: its number of "
             "positions is not that of these weights"
         )

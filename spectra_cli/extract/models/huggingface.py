@@ -5,10 +5,9 @@ transformers takes seconds to import, and a NanoGPT scan never needs it: hence t
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -25,6 +24,7 @@ from spectra_cli.extract.models.stated_precision import QUANTIZATION, precision_
 from spectra_cli.extract.models.tied_embeddings import advice_on_ties, apart_notices, tie_by_values
 from spectra_cli.extract.models.without_values import META, without_values
 from spectra_cli.extract.protocols import CheckpointHeader
+from spectra_cli.extract.quiet_transformers import quiet_transformers
 
 # what a config.json may say about *how* to run the model, up to code on a hub: decided here instead
 _NOT_ARCHITECTURE = frozenset(
@@ -79,7 +79,7 @@ def build_module(
     Raises:
         ModelError: an architecture that transformers does not know, or tensors that do not fit it.
     """
-    with _quiet_transformers(), own_code(header):
+    with quiet_transformers(), own_code(header):
         config, notices = _read_config(header)
         module, attention, more = _skeleton(header, config)
         given = without_values(header) if state is None else state
@@ -298,19 +298,3 @@ def _verify(header: CheckpointHeader, module: Any, state: Mapping[str, Tensor]) 
                 f"{header.ref.uri}: {name} differs from the file after loading; the installed transformers "
                 f"does not read this checkpoint faithfully as {type(module).__name__}"
             )
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No bars and no loading report: every finding is an error or a notice here."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

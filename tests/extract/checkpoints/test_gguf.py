@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from gguf import GGUFWriter
+from gguf import GGUFWriter, gguf_reader
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from spectra_cli.core.errors import CheckpointError
@@ -46,6 +46,37 @@ def test_logits_are_the_writers(tmp_path, kind, tied):
     notices = " ".join(header.notices)
     assert (f"{kind.name} (" in notices) == (kind is not F32)
     assert ("the tails of spectra carry quantisation noise" in notices) == (kind is Q8_0)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(F32, 32), (F16, 16), (Q8_0, 8.5)])
+def test_the_size_is_what_the_file_stores(tmp_path, kind, bits):
+    llama = make_llama()
+    write_llama(llama, tmp_path / "tiny.gguf", kind)
+    (ref,) = (source := find_source(str(tmp_path / "tiny.gguf"))).refs()
+    header = source.header(ref)
+    state = llama.state_dict().values()
+    # llama.cpp's converter leaves vectors in float32
+    stored = sum(t.numel() * (bits / 8 if t.ndim > 1 else 4) for t in state)
+    assert header.num_bytes == stored < (tmp_path / "tiny.gguf").stat().st_size
+    assert header.loaded_bytes == sum(4 * t.numel() for t in state)
+
+
+def test_a_header_and_a_checkpoint_are_parsed_once_each_and_without_the_vocabulary(tmp_path, monkeypatch):
+    def describe(writer):
+        writer.add_token_list([f"t{i}" for i in range(64)])
+        writer.add_token_scores([0.5] * 64)
+
+    write_llama(make_llama(), tmp_path / "tiny.gguf", describe=describe)
+    (ref,) = (source := find_source(str(tmp_path))).refs()
+    parsed, fields = [], gguf_reader.GGUFReader._push_field
+    monkeypatch.setattr(
+        gguf_reader.GGUFReader, "_push_field", lambda *a, **k: parsed.append(a[1].name) or fields(*a, **k)
+    )
+    for read in (source.header, source.open):
+        parsed.clear()
+        read(ref)
+        assert parsed.count("general.architecture") == 1
+        assert not [name for name in parsed if name.startswith("tokenizer.")]
 
 
 def test_gpt2(tmp_path):

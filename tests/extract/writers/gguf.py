@@ -1,5 +1,6 @@
 """GGUF files through the gguf package, as llama.cpp's converter lays them out."""
 
+import json
 import re
 
 import numpy as np
@@ -45,7 +46,7 @@ def _stored(array, kind):
     return (array.astype(np.float16), F16) if kind is F16 else (quants.quantize(array, kind), kind)
 
 
-def write_llama(model, path, kind=F32, *, extra=(), scaling=""):
+def write_llama(model, path, kind=F32, *, extra=(), scaling="", describe=lambda writer: None):
     """As llama.cpp's converter does, for a Llama; returns the state dict that the file then means."""
     config, meant = model.config, {}
     writer = GGUFWriter(path, "llama")
@@ -59,6 +60,7 @@ def write_llama(model, path, kind=F32, *, extra=(), scaling=""):
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_vocab_size(config.vocab_size)
+    describe(writer)
     if scaling:
         writer.add_string("llama.rope.scaling.type", scaling)
     for name, tensor in model.state_dict().items():
@@ -100,6 +102,21 @@ def write_gpt2(model, path):
         conv1d = inside is not None and tensor.ndim == 2
         writer.add_tensor(f"{own}.{suffix}", np.ascontiguousarray((tensor.T if conv1d else tensor).numpy()))
     _finish(writer)
+
+
+def add_tokenizer(writer, tokenizer, *, pre="gpt-2", end="<|endoftext|>"):
+    """The vocabulary of a byte-level `tokenizers.Tokenizer`, as llama.cpp's converter writes it."""
+    vocabulary = tokenizer.get_vocab()
+    writer.add_tokenizer_model("gpt2")
+    if pre is not None:
+        writer.add_tokenizer_pre(pre)
+    tokens = sorted(vocabulary, key=vocabulary.get)
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if token == end else 1 for token in tokens])
+    merges = json.loads(tokenizer.to_str())["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    if end in vocabulary:
+        writer.add_eos_token_id(vocabulary[end])
 
 
 def _finish(writer):
