@@ -14,6 +14,7 @@ from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import CheckpointError, SpectraError
 from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.gguf_metadata import tokenizer_digest
 from spectra_cli.extract.checkpoints.series import parse_step
 from spectra_cli.extract.probes.tokenizer import MOST_BYTES
 from spectra_cli.extract.protocols import CheckpointHeader
@@ -131,13 +132,25 @@ def _tokenizer_changes(refs: Sequence[CheckpointRef]) -> Iterator[str]:
     content = cache(_tokenizer_content)
     for ref in refs:
         files = _tokenizer_files(Path(ref.uri))
-        if not files:
-            continue
         digests = {file.name: _tokenizer_digest(file, content) for file in files}
+        if brought := _brought(Path(ref.uri)):
+            digests["tokenizer.ggml"] = brought
+        if not digests:
+            continue
         if last is not None and digests != last[1]:
             names = sorted(n for n in {*digests, *last[1]} if digests.get(n) != last[1].get(n))
             yield f"the tokenizer changes from {last[0]} to {ref.key}: {', '.join(names)}"
         last = ref.key, digests
+
+
+def _brought(path: Path) -> str:
+    """Digest of the tokenizer that a GGUF file brings; empty for all other files."""
+    if path.suffix != ".gguf":
+        return ""
+    try:
+        return tokenizer_digest(path)
+    except CheckpointError as error:
+        return str(error)
 
 
 def _tokenizer_digest(file: Path, content: Callable[[str, bytes], str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,7 +53,6 @@ def read_probe(
             ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
         )
     fitting, notices = fitted_to_model(settings, model)
-    folder = series.first.ref.uri
     request = ProbeRequest(
         source=source,
         num_sequences=int(fitting.probe_sequences),
@@ -70,7 +68,7 @@ def read_probe(
     probe = load_probe(
         request,
         vocab_size=model.vocab_size,
-        checkpoint_folder=folder if os.path.isdir(folder) else os.path.dirname(folder),
+        checkpoint_folder=series.first.ref.uri,
         base_folder=series.first.base_uri,
     )
     if probe.info.sequence_length < fitting.sequence_length:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.hygiene import read_headers, series_notices
 from spectra_cli.extract.series import open_series
+from tests.extract.writers.gguf import make_llama, write_llama
 
 
 def save(folder: Path, *, dtype: torch.dtype = torch.float32, **changes) -> None:
@@ -112,6 +114,16 @@ def test_another_tokenizer(run):
         tokenizer = {"model": {"vocab": words}}
         (run / f"checkpoint-{step}" / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert "the tokenizer changes from step20 to step30: tokenizer.json" in notices(run)
+
+
+def _name_tokens(writer, word):
+    writer.add_token_list([word] * 64)
+
+
+def test_another_tokenizer_inside_a_gguf_file(tmp_path):
+    for step, word in ((10, "a"), (20, "a"), (30, "b")):
+        write_llama(make_llama(), tmp_path / f"m-step{step}.gguf", describe=partial(_name_tokens, word=word))
+    assert "the tokenizer changes from step20 to step30: tokenizer.ggml" in notices(tmp_path)
 
 
 def test_what_many_checkpoints_say_with_other_numbers_is_said_once(run):

@@ -32,7 +32,7 @@ def load_probe(
     Args:
         spec: what is asked for.
         vocab_size: ids that the model's embedding accepts.
-        checkpoint_folder: where text finds the checkpoint's own tokenizer; None to demand
+        checkpoint_folder: where text finds the checkpoint's own tokenizer, or its file; None to demand
             `spec.tokenizer`.
         base_folder: of the model under an adapter, whose tokenizer serves where the adapter has none.
 

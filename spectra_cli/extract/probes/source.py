@@ -54,8 +54,8 @@ class SourceInput:
     Attributes:
         request: as the user made it; paths: the files it names, in sorted order.
         vocab_size: ids that the model's embedding accepts.
-        checkpoint_folder: where the checkpoint's own tokenizer may lie; base_folder: where that of the
-            model under an adapter may.
+        checkpoint_folder: where the checkpoint's own tokenizer may lie, or its file; base_folder: where that
+            of the model under an adapter may.
     """
 
     request: ProbeRequest

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spectra_cli.core.bounded_text import parse_json, read_bounded
-from spectra_cli.core.errors import ProbeError
+from spectra_cli.core.errors import CheckpointError, ProbeError
 from spectra_cli.core.wrong_tokens import NOT_ITS_OWN
 from spectra_cli.extract.probes.source import ProbeSource, SourceInput, SourceTokens, TokenArray, TokenFile
 from spectra_cli.extract.probes.tokenizer import (
@@ -78,9 +78,11 @@ def _read(wanted: SourceInput, *, json_lines: bool) -> SourceTokens:
         base_folder=wanted.base_folder,
     )
     tokenizer = load_tokenizer(path)
-    notices: tuple[str, ...] = ()
+    notices = tokenizer.notices
     if json_lines and tokenizer.end_of_text is None:
-        notices = (f"the tokenizer {path} has no end-of-text token: documents follow each other without one",)
+        notices += (
+            f"the tokenizer {path} has no end-of-text token: documents follow each other without one",
+        )
     files = tuple(
         TokenFile(name=str(file), ids=join_documents(texts, tokenizer))
         for file, texts in zip(wanted.paths, documents, strict=True)
@@ -98,7 +100,7 @@ def _said_of_another(
         return ()
     try:
         theirs = load_tokenizer(own)
-    except ProbeError:
+    except (CheckpointError, ProbeError):
         return (
             f"the checkpoint's own tokenizer, {own}, cannot be read: {used.path} was not held against it",
         )

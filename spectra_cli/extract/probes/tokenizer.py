@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from spectra_cli.core.bounded_text import too_large
-from spectra_cli.core.errors import ProbeError
+from spectra_cli.core.errors import ProbeError, SpectraError
+from spectra_cli.extract.checkpoints.gguf_metadata import brings_tokenizer
+from spectra_cli.extract.probes.gguf_tokenizer import read_gguf_tokenizer
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 MOST_BYTES = 1 << 27  # four times the largest that is published
@@ -27,12 +29,14 @@ class LocalTokenizer:
         encode: documents to their ids, no special tokens added.
         end_of_text: id that stands between two documents; None if the tokenizer has none.
         digest: sha256 of what decides its ids, wherever it lies.
+        notices: what the user must know of it.
     """
 
     path: Path
     encode: Callable[[Sequence[str]], Sequence[Sequence[int]]]
     end_of_text: int | None
     digest: str
+    notices: tuple[str, ...] = ()
 
 
 def find_tokenizer(
@@ -40,7 +44,8 @@ def find_tokenizer(
 ) -> Path:
     """The tokenizer that the user names, else the checkpoint's own, else that of the model under an adapter.
 
-    A folder is searched first, then its children by name: a run keeps one tokenizer.
+    A GGUF file may bring one. A folder is searched first, then its children by name: a run keeps one
+    tokenizer.
 
     Raises:
         ProbeError: there is none.
@@ -61,9 +66,10 @@ def find_tokenizer(
         return own
     given = [path for path in (checkpoint_folder, base_folder) if path is not None]
     places = " nor ".join(f"{_folder(path)} nor a folder in it" for path in given)
+    bare = [f", and {path} has no tokenizer.ggml.tokens" for path in given if path.suffix == ".gguf"]
     raise ProbeError(
         f"a text probe needs a tokenizer and neither {places} has a "
-        f"{' or '.join(_TOKENIZER_FILES)}; name one with --tokenizer"
+        f"{' or '.join(_TOKENIZER_FILES)}{''.join(bare)}; name one with --tokenizer"
     )
 
 
@@ -72,6 +78,8 @@ def own_tokenizer(*, checkpoint_folder: Path | None, base_folder: Path | None = 
     for path in (checkpoint_folder, base_folder):
         if path is None:
             continue
+        if brings_tokenizer(path):
+            return path
         folder = _folder(path)
         for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
             if any((place / name).is_file() for name in _TOKENIZER_FILES):
@@ -84,14 +92,20 @@ def _folder(path: Path) -> Path:
 
 
 def load_tokenizer(path: Path) -> LocalTokenizer:
-    """The tokenizer in a folder (as transformers saves it) or in a bare `tokenizer.json`.
+    """The tokenizer in a folder (as transformers saves it), in a bare `tokenizer.json` or in a GGUF file.
 
     Raises:
         ProbeError: it cannot be read, or needs code of its own.
     """
-    _check_sizes(path)
+    is_gguf = path.suffix == ".gguf" and path.is_file()
+    if not is_gguf:  # of which only the metadata is read, and that within a bound
+        _check_sizes(path)
     try:
+        if is_gguf:
+            return _from_gguf(path)
         return _from_folder(path) if path.is_dir() else _from_json(path)
+    except SpectraError:
+        raise
     except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
         first_line = (str(error).splitlines() or [""])[0]
         raise ProbeError(
@@ -137,8 +151,18 @@ def _from_folder(path: Path) -> LocalTokenizer:
 def _from_json(path: Path) -> LocalTokenizer:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path))
+    return _local(path, Tokenizer.from_file(str(path)))
 
+
+def _from_gguf(path: Path) -> LocalTokenizer:
+    tokenizer, end_of_text, notices = read_gguf_tokenizer(path)
+    found = _local(path, tokenizer)
+    if end_of_text is None:
+        end_of_text = found.end_of_text
+    return replace(found, end_of_text=end_of_text, notices=notices)
+
+
+def _local(path: Path, tokenizer: Any) -> LocalTokenizer:
     def encode(documents: Sequence[str]) -> Sequence[Sequence[int]]:
         return [item.ids for item in tokenizer.encode_batch(list(documents), add_special_tokens=False)]
 
