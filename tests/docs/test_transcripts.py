@@ -29,20 +29,22 @@ def blocks(page):
 def printed(tmp_path_factory):
     """Each page as it is, and with what its commands print over the demo of its first lines."""
     folder = tmp_path_factory.mktemp("transcripts")
-    demo = CliRunner().invoke(app, ["demo", "--output", str(folder / "spectra-demo")], catch_exceptions=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # what is printed names the paths as they were given
+        demo = CliRunner().invoke(app, ["demo", "--output", "spectra-demo"], catch_exceptions=False)
     assert demo.exit_code == 0
     pages = {page: page.read_text() for page in TRANSCRIPTS}
     return [(text, with_true_outputs(text, folder)) for text in pages.values()]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_recorded_outputs_say_what_is_printed(printed):
     for recorded, true in printed:
         for shown, now in zip(blocks(recorded), blocks(true), strict=True):
             assert words(shown) == words(now), "run `make docs` and read the change"
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 def test_recorded_numbers_are_those_printed_but_for_the_processor(printed):
     """Other processors round otherwise, and 300 steps of training carry that on: most numbers stay."""
     for recorded, true in printed:
