@@ -77,7 +77,6 @@ def main() -> NoReturn:
     # A terminal that knows no sigma gets a question mark, not a traceback.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    interrupts.listen()
     # Most objects of a command live to its end: looking for garbage at every 700th finds none.
     gc.set_threshold(100_000)
     try:
@@ -87,7 +86,7 @@ def main() -> NoReturn:
         sys.stderr.write(f"spectra: {_harmless(str(error))}\n")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = _interrupted()
+        code = interrupts.farewell()
     except _CommandLineError as error:
         error.message = _harmless(error.message)
         error.show()
@@ -100,15 +99,9 @@ def main() -> NoReturn:
         # What libraries make of an interrupt that reached them inside a callback is no defect to trace.
         if not interrupts.asked():
             raise
-        code = _interrupted()
+        code = interrupts.farewell()
     gc.freeze()  # nor is there any to look for before the process ends
     sys.exit(code)
-
-
-def _interrupted() -> int:
-    code, words = interrupts.last_words()
-    sys.stderr.write(f"\nspectra: {words}\n")
-    return code
 
 
 def _harmless(message: str) -> str:

@@ -47,16 +47,17 @@ def asked() -> bool:
     return _first is not None
 
 
-def last_words() -> tuple[int, str]:
-    """The exit code of an interrupted command, 128 and the signal, and what to say; no signal is heard after.
+def farewell() -> int:
+    """Say on stderr what ended the command; no signal is heard after.
 
     Returns:
-        (130 or 143, words without a line end).
+        The exit code of an interrupted command, 128 and the signal: 130 or 143.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     number = signal.Signals(signal.SIGINT if _first is None else _first[0])
-    return 128 + number, _WORDS[number]
+    sys.stderr.write(f"\nspectra: {_WORDS[number]}\n")
+    return 128 + number
 
 
 def _on_interrupt(number: int, _frame: FrameType | None) -> None:

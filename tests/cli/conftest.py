@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spectra_cli.__main__ import main
 from spectra_cli.archive.reader import open_archive
-from spectra_cli.cli.app import main
 
 SMALL = ("--sequences", "8", "--gradient-sequences", "8", "-T", "8")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")} | {

@@ -69,6 +69,7 @@ sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from conftest import build_checkpoint
 from spectra_cli.archive.writer import write_archive
+from spectra_cli.__main__ import main
 from spectra_cli.cli import app
 series = [build_checkpoint(step) for step in range(3)]
 folder, moments = Path(sys.argv[1]), random.Random(int(sys.argv[4]))
@@ -84,7 +85,7 @@ for number in range(int(sys.argv[3])):
                 write_archive(folder / "a.spectra.h5", series)
         app._run = run
         try:
-            app.main()
+            main()
         finally:
             os._exit(sys.exc_info()[1].code if isinstance(sys.exc_info()[1], SystemExit) else 1)
     os.read(read, 1)
@@ -119,6 +120,40 @@ def test_interrupted_at_any_moment_of_writing_nothing_is_traced_and_nothing_half
     assert told.count("ended by SIGTERM; run the same command again") == 10
     assert told.count("interrupted; run the same command again") == 30
     assert {path.name for path in tmp_path.iterdir()} <= {"told", "a.spectra.h5"}
+
+
+# The command, with a signal at the moment at which Python looks for one of its modules.
+_WHILE_IMPORTING = """
+import os, signal, sys
+from spectra_cli.__main__ import main
+number, module = int(sys.argv[1]), sys.argv[2]
+class Press:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+sys.meta_path.insert(0, Press)
+sys.argv[1:] = ["--help"]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["spectra_cli.cli.app", "typer", "spectra_cli.render.neutral", "spectra_cli.core.errors"]
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_python_imports_ends_as_anywhere_else(number, module):
+    done = subprocess.run(
+        [sys.executable, "-c", _WHILE_IMPORTING, str(int(number)), module],
+        timeout=60,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 128 + number
+    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith("run the same command again to continue where it stopped\n")
 
 
 def test_a_signal_inside_a_shield_waits_for_its_end_and_two_in_a_second_are_one(own_handler):

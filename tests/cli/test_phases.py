@@ -19,7 +19,7 @@ class Refuse:
         if name.partition(".")[0] in {"torch", "transformers", "safetensors", "tokenizers"}:
             raise AssertionError(f"{name} was imported")
 sys.meta_path.insert(0, Refuse())
-from spectra_cli.cli.app import main
+from spectra_cli.__main__ import main
 main()
 """
 

@@ -381,7 +381,7 @@ def test_killed_at_random_moments_and_resumed_the_archive_is_the_same(
 
 _DIE_AT_COMMIT = """
 import os, signal, sys
-from spectra_cli.cli.app import main
+from spectra_cli.__main__ import main
 import spectra_cli.workflows.scan, spectra_cli.extract.session, transformers.models.llama.modeling_llama
 real = os.replace
 
