@@ -20,7 +20,7 @@ SETTINGS = ScanSettings(
     measurements=("activation_covariance",), num_sequences=4, sequence_length=8, num_blocks=2, layers="0"
 )
 # what is known when the model is run with its weights, and from no header
-RUN = ("model that can be run", "later tokens change earlier positions", "could not be told from its trunk")
+RUN = ("later tokens change earlier positions", "could not be told from its trunk")
 REMOVED = object()
 VALUES = (None, -1, 0, 10**15, 2**62, float("inf"), 0.37, "x", "", [1], {"a": 1}, REMOVED)
 

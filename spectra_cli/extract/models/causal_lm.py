@@ -21,7 +21,7 @@ from spectra_cli.extract.protocols import Model
 _LOGIT_TOLERANCE = 1e-5
 # the same products in another order, where a fused kernel splits work by length
 _CAUSAL_TOLERANCE = 1e-4
-_NUM_TOKENS = 4
+NUM_TOKENS = 4
 
 
 def cut(module: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
@@ -99,7 +99,7 @@ def check_blocks(model: Model) -> None:
     finally:
         for handle in handles:
             handle.remove()
-    expected = [(1, _NUM_TOKENS, model.width)] * len(model.blocks)
+    expected = [(1, NUM_TOKENS, model.width)] * len(model.blocks)
     if shapes != expected:
         raise ModelError(
             f"{model.architecture}: its blocks return {shapes}, expected {len(expected)} residual streams "
@@ -172,7 +172,7 @@ def _shallow(module: nn.Module) -> nn.Module:
 
 def _four_tokens(model: Model) -> Tensor:
     device = next(model.module.parameters()).device
-    return torch.arange(_NUM_TOKENS, device=device).remainder(model.vocab_size)[None]
+    return torch.arange(NUM_TOKENS, device=device).remainder(model.vocab_size)[None]
 
 
 def _relative_error(found: Tensor, expected: Tensor) -> float:

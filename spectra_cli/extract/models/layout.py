@@ -18,6 +18,7 @@ from spectra_cli.extract.models.canonical import (
     unmeasured_notice,
 )
 from spectra_cli.extract.models.causal_lm import check, cut
+from spectra_cli.extract.models.dry_run import run_without_values
 from spectra_cli.extract.models.huggingface import Notices, build_module
 from spectra_cli.extract.models.library_code import in_library, library_code
 from spectra_cli.extract.models.reference_kernels import reference_kernels, reference_notice
@@ -192,4 +193,7 @@ def assemble(
         with reference_kernels() as kernels, foreign:
             check(model)
         model = replace(model, notices=model.notices + reference_notice(kernels))
+    elif not is_trusted(header):
+        with reference_kernels():
+            run_without_values(model)
     return model

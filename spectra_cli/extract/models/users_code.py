@@ -19,6 +19,8 @@ from spectra_cli.extract.memory import is_out_of_memory
 _LONGEST = 500
 _OURS = str(Path(__file__).parents[2]) + os.sep
 _TORCH = str(Path(torch.__file__).parent) + os.sep
+# passes every operation on to torch, and is no cause of what that raises
+_PASSES_ON = str(Path(__file__).with_name("dry_run.py"))
 _INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib"))
 
 
@@ -43,7 +45,7 @@ def users_code(whose: str, name: str) -> Iterator[None]:
 def raised_by_us(error: BaseException) -> bool:
     """Whether the innermost line that is not torch's is one of this package."""
     found = traceback.extract_tb(error.__traceback__)
-    lines = [line.filename for line in found if not line.filename.startswith(_TORCH)]
+    lines = [line.filename for line in found if not line.filename.startswith((_TORCH, _PASSES_ON))]
     return bool(lines) and lines[-1].startswith(_OURS)
 
 
