@@ -56,6 +56,8 @@ def farewell() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     number = signal.Signals(signal.SIGINT if _first is None else _first[0])
+    if sys.stderr.isatty():  # a live bar that was broken off may have hidden the cursor
+        sys.stderr.write("\x1b[?25h")
     sys.stderr.write(f"\nspectra: {_WORDS[number]}\n")
     return 128 + number
 

@@ -20,7 +20,7 @@ from spectra_cli.extract.selection import select_layers
 _STAGES = (("attn.q", "attn.k", "attn.v"), ("attn.o",), ("mlp.gate", "mlp.up"), ("mlp.down",))
 # Backward of attention: five products to the forward's two.
 _ATTENTION_BACKWARD = 2.5
-_EIGEN = 9.0
+EIGEN = 9.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def scan_cost(model: Model, settings: ScanSettings, plan: ScanPlan, *, causal_sh
         gradients=gradients,
         sums={"gram": gram, "covariance": sites * _gram_operations(width, rows)},
         profiles=sites * settings.num_blocks * _gram_operations(width, width),
-        eigen=_EIGEN * (sites * width**3 + 2 * len(measured) * n**3),
+        eigen=EIGEN * (sites * width**3 + 2 * len(measured) * n**3),
         bytes_moved=_bytes_moved(model, settings, plan, measured, sites),
     )
 

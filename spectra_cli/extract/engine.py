@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -15,6 +15,7 @@ from spectra_cli.core.heap import give_back_heap, kept_heap
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
 from spectra_cli.extract.arena import Arena
+from spectra_cli.extract.course import PASSES, Course, Progress, weights_of
 from spectra_cli.extract.losses import model_losses
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
@@ -36,8 +37,6 @@ from spectra_cli.extract.protocols import Model, Probe
 from spectra_cli.extract.selection import select_layers, select_matrices
 from spectra_cli.extract.taps import Clock, tapped_blocks, tapped_gradients
 
-Progress = Callable[[str, int, int], None]
-
 
 def measure(
     model: Model,
@@ -57,7 +56,7 @@ def measure(
             `settings.num_gradient_sequences` the gradients; whichever is more gives the loss.
         settings: what to measure.
         plan: passes and batch size, from `plan_scan` for this model and these settings.
-        progress: called with (what is under way, sequences done, sequences in all).
+        progress: hears where it is.
         reference: weights that those of the model are compared with.
         arena: where gradients wait; a series hands the same one to every checkpoint.
 
@@ -75,20 +74,22 @@ def measure(
         reference=reference,
     )
     kinds = find_measurements(settings.measurements)
+    course = Course(weights_of(model, settings, plan), progress)
     measured = Measured()
     with numerics(model, settings):
         if plan.num_sequences:
-            measured += _stream(subject, kinds, probe, plan, progress)
+            measured += _stream(subject, kinds, probe, plan, course)
         if not plan.keeps_memory:
             subject.arena.give_back()
             give_back_heap()
         for kind in kinds:
             if isinstance(kind, ParameterMeasurement):
-                progress(kind.name, 0, 1)
                 views, missing = select_matrices(
                     model, settings.matrices, subject.layers, measurement=kind.name
                 )
-                measured += Measured(skipped=missing) + kind.start(replace(subject, views=views)).finish()
+                observer = kind.start(replace(subject, views=views))
+                heard = course.of(kind.name, _words(kind.name))
+                measured += Measured(skipped=missing) + observer.finish(heard)
     if not plan.keeps_memory:
         give_back_heap()
     if not measured.spectra:
@@ -98,26 +99,31 @@ def measure(
 
 
 def _stream(
-    subject: Subject, kinds: Sequence[Measurement], probe: Probe, plan: ScanPlan, progress: Progress
+    subject: Subject, kinds: Sequence[Measurement], probe: Probe, plan: ScanPlan, course: Course
 ) -> Measured:
     """The passes over the probe: the residual stream and the first group of gradients share the first."""
     model, clock = subject.model, Clock()
     streams = [(k.name, k.start(subject)) for k in kinds if isinstance(k, BlockMeasurement)]
     measured = Measured()
     gradients = Measured(skipped=plan.skipped)
-    done, total = 0, plan.sequences_to_run
+    done, total, count = 0, plan.sequences_to_run, len(plan.passes)
     for number, step in enumerate(plan.passes):
-        name = f"pass {number + 1}/{len(plan.passes)}"
+        name = f"pass {number + 1} of {count}"
+        stretch = {"first": done / total, "last": (done + step.num_sequences) / total}
+        heard = course.of(PASSES, f"{name}, sequences", **stretch)
+        done += step.num_sequences
         subject.arena.reset(sum(m.memory_bytes for m in step.members), 2 * len(step.members))
         of_this_pass = _with_members(subject, step)
-        collectors = [
-            k.start(of_this_pass) for k in kinds if isinstance(k, GradientMeasurement) and step.members
-        ]
+        collectors = {
+            k.name: k.start(of_this_pass)
+            for k in kinds
+            if isinstance(k, GradientMeasurement) and step.members
+        }
         losses = []
         with kept_heap(), ExitStack() as taps:
             for _, stream in streams if number == 0 else ():
                 taps.enter_context(tapped_blocks(model, stream, clock))
-            for collector in collectors:
+            for collector in collectors.values():
                 taps.enter_context(tapped_gradients(model, collector, clock))
             if subject.settings.dtype == "bfloat16":
                 # last, since taps know a tied weight by its identity
@@ -125,20 +131,22 @@ def _stream(
             elif subject.settings.dtype == "float32":
                 taps.enter_context(onednn_linears(model))
             for batch, backward in _batches(probe, plan, step.num_sequences):
-                progress(name, done, total)
                 losses.append(_run(model, probe, batch, clock, backward=backward and bool(collectors)))
-                done += batch.stop - batch.start
+                heard(batch.stop, step.num_sequences)
         if number == 0:
             measured += Measured(
                 scalars=_loss_scalars(torch.cat(losses).cpu().double().numpy(), subject.settings)
             )
-        for collector in collectors:
-            progress(f"{name}: gradient spectra", done, total)
-            gradients += collector.finish()
+        stretch = {"first": number / count, "last": (number + 1) / count}
+        for of, collector in collectors.items():
+            gradients += collector.finish(course.of(of, f"{name}, {_words(of)}", **stretch))
     for name, stream in streams:
-        progress(f"{name}: spectra", done, total)
-        measured += stream.finish()
+        measured += stream.finish(course.of(name, _words(name)))
     return measured + gradients
+
+
+def _words(measurement: str) -> str:
+    return f"{measurement.replace('_', ' ')} spectra"
 
 
 def _with_members(subject: Subject, step: GradientPass) -> Subject:

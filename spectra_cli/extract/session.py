@@ -31,8 +31,9 @@ from spectra_cli.extract.checkpoints.non_finite import non_finite
 from spectra_cli.extract.checkpoints.stored_precision import precision_notices
 from spectra_cli.extract.checkpoints.unchanged import Reading, one_reading
 from spectra_cli.extract.checkpoints.zeros import require_some_values
+from spectra_cli.extract.course import Progress
 from spectra_cli.extract.device import choose_device, device_name
-from spectra_cli.extract.engine import Progress, measure
+from spectra_cli.extract.engine import measure
 from spectra_cli.extract.fit import require_fit, skeleton_of
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.measurements.reference import Reference
@@ -149,7 +150,7 @@ class Session:
 
         Args:
             ref: which one.
-            progress: see `spectra_cli.extract.engine.measure`.
+            progress: hears where it is.
             following: the one asked for next, read and digested in the background meanwhile where the
                 plan says so (not on the CPU). One checkpoint at most waits so.
             find_twin: finds a checkpoint of the same content that was measured already; its numbers are

@@ -120,6 +120,7 @@ def scan(
         SpectraError: nothing could be done, or (without `skip_errors`) the first checkpoint that
             could not be measured; all parts finished before it are kept.
     """
+    stage("loading PyTorch")
     from spectra_cli.extract.hygiene import read_headers, series_notices
     from spectra_cli.extract.probe_of_series import read_probe
     from spectra_cli.extract.series import open_series

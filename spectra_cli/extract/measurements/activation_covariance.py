@@ -24,7 +24,7 @@ from spectra_cli.core.types import (
     Vectors,
 )
 from spectra_cli.extract.device import to_host, wait_for
-from spectra_cli.extract.measurements.cores import each_on_a_core
+from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
 from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.gram import packed_quadratic_forms
@@ -163,7 +163,7 @@ class ActivationCovariance:
             return rows_BTD[:, -1:]
         return rows_BTD.mean(1, keepdim=True) if self._pool == "mean" else rows_BTD
 
-    def finish(self) -> Measured:
+    def finish(self, heard: Heard = nobody) -> Measured:
         """Eigenvalues, block profiles and scalars of every site; frees the sums as it goes."""
         for sums in self._sums.values():
             wait_for(sums.total.count.device)  # blocks may still be on their way to the host
@@ -172,6 +172,7 @@ class ActivationCovariance:
             lambda place: self._finish_site(place[1], self._sums.pop(place[0])),
             list(self._sites.items()),
             size=width,
+            heard=heard,
         )
         return sum(parts, Measured())
 

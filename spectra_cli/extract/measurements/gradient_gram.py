@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
-from spectra_cli.extract.measurements.cores import each_on_a_core
+from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.gradient_store import (
     DenseGradients,
@@ -58,16 +58,25 @@ class GradientGram:
         own = delta if view.rows is None else delta[..., view.rows]
         self._stores[view].add_rows(batch.start, counts, inputs, own)
 
-    def finish(self) -> Measured:
-        """Spectra and noise sums of every matrix."""
-        together = {view: s.gram().cpu() for view, s in self._stores.items() if not s.on_one_core}
+    def finish(self, heard: Heard = nobody) -> Measured:
+        """Spectra and noise sums of every matrix; a Gram that takes all cores counts as one of them too."""
+        together: dict[MatrixView, Tensor] = {}
+        on_all_cores = [view for view, store in self._stores.items() if not store.on_one_core]
+        total = len(on_all_cores) + len(self.views)
+        for view in on_all_cores:
+            together[view] = self._stores[view].gram().cpu()
+            heard(len(together), total)
 
         def spectra(view: MatrixView) -> Measured:
             kernel = together[view] if view in together else self._stores[view].gram()
             return spectra_of_kernel(view.site, kernel, view.shape, self._blocks)
 
         parts = each_on_a_core(
-            spectra, self.views, size=self._blocks.num_sequences, cost=lambda view: math.prod(view.shape)
+            spectra,
+            self.views,
+            size=self._blocks.num_sequences,
+            cost=lambda view: math.prod(view.shape),
+            heard=lambda done, _: heard(len(together) + done, total),
         )
         self._stores.clear()
         return sum(parts, Measured())

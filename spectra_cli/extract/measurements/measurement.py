@@ -13,6 +13,7 @@ from torch import Tensor
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Skipped, Spectrum
 from spectra_cli.extract.arena import Arena
+from spectra_cli.extract.measurements.cores import Heard, nobody
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.protocols import MatrixView, Model
 
@@ -69,8 +70,12 @@ class Measured:
 class Observer(Protocol):
     """A measurement under way on one checkpoint."""
 
-    def finish(self) -> Measured:
-        """What was measured; whatever was held for it is let go."""
+    def finish(self, heard: Heard = nobody) -> Measured:
+        """What was measured; whatever was held for it is let go.
+
+        Args:
+            heard: is told how many of how many spectra are done.
+        """
 
 
 class BlockObserver(Observer, Protocol):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Site, Skipped, Status
+from spectra_cli.extract.measurements.cores import Heard, nobody
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
 from spectra_cli.extract.measurements.singular import NonFiniteWeightError, singular_values, spectrum_of
 from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
@@ -58,17 +59,18 @@ class UpdateSpectra:
     model: Model
     views: tuple[MatrixView, ...]
 
-    def finish(self) -> Measured:
+    def finish(self, heard: Heard = nobody) -> Measured:
         """See `Observer.finish`."""
         updates = self.model.updates
         measured = Measured()
-        for view in self.views:
+        for number, view in enumerate(self.views, start=1):
             update = None if view.expert is not None else _update_of(view, self.model)
             if update is None:
                 reason = _NOT_ADAPTED if updates else _NO_ADAPTER
                 measured += Measured(skipped=(_skipped(view.site, Status.NOT_APPLICABLE, reason),))
             else:
                 measured += _measure(view, update)
+            heard(number, len(self.views))
         return measured + Measured(skipped=tuple(_without_matrix(self.model)))
 
 

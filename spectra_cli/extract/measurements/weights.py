@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from spectra_cli.core.types import FloatArray, Skipped, Spectrum, Status, Vectors
-from spectra_cli.extract.measurements.cores import each_on_a_core
+from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.singular import NonFiniteWeightError, leading_singular, spectrum_of
@@ -39,19 +39,24 @@ class WeightSpectra:
     num_vectors: int = 0
     reference: Reference | None = None
 
-    def finish(self) -> Measured:
+    def finish(self, heard: Heard = nobody) -> Measured:
         """See `Observer.finish`."""
-        measured = sum(self._of_each(partial(_measure, num_vectors=self.num_vectors)), Measured())
+        number = len(self.views)
+        total = number if self.reference is None else 2 * number
+        own = partial(_measure, num_vectors=self.num_vectors)
+        measured = sum(self._of_each(own, lambda done, _: heard(done, total)), Measured())
         if self.reference is not None:
             drift = partial(weight_drift, reference=self.reference, num_vectors=self.num_vectors)
-            measured = sum(self._of_each(drift), measured)
+            measured = sum(self._of_each(drift, lambda done, _: heard(number + done, total)), measured)
             if self.reference.archived:
                 measured += Measured(spectra=tuple(self._of_reference(self.reference)))
         return measured
 
-    def _of_each(self, function: Callable[[MatrixView], Measured]) -> list[Measured]:
+    def _of_each(self, function: Callable[[MatrixView], Measured], heard: Heard) -> list[Measured]:
         size = max((min(view.shape) for view in self.views), default=0)
-        return each_on_a_core(function, self.views, size=size, cost=lambda view: math.prod(view.shape))
+        return each_on_a_core(
+            function, self.views, size=size, cost=lambda view: math.prod(view.shape), heard=heard
+        )
 
     def _of_reference(self, reference: Reference) -> Iterator[Spectrum]:
         """The reference's own spectra, of the weights that were compared."""
