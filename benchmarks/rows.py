@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import bare, memory, naive, ours, rivals_gradients, rivals_weights, startup
+from benchmarks import bare, estimates, memory, naive, ours, rivals_gradients, rivals_weights, startup
 from benchmarks.archives import write_archive
 from benchmarks.contender import Contender
 from benchmarks.figures import Figure
@@ -328,6 +328,29 @@ def comparisons(options: Options) -> list[Figure]:
     return figures
 
 
+def estimates_of_time(options: Options) -> list[Figure]:
+    """Time that `spectra inspect` expects over that of the scan; the bound is on how far it is off."""
+    figures = []
+    for name, case in estimates.CASES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            estimates.write_run(case, run)
+            pairs = [estimates.estimated_and_actual(case, run) for _ in range(min(options.rounds, 3))]
+        ratio = Spread.of([expected / actual for expected, actual in pairs])
+        off = Spread.of([max(expected / actual, actual / expected) for expected, actual in pairs])
+        note = f"estimate / actual {ratio.median:.2f} ({ratio.smallest:.2f} - {ratio.largest:.2f})"
+        figures.append(
+            Figure(
+                name=f"time estimate off by, {name}",
+                measured=off,
+                must=4 / 3,
+                at_most=True,
+                note=f"{note} of {pairs[-1][1]:.1f} s",
+            )
+        )
+    return figures
+
+
 ROWS: dict[str, Callable[[Options], list[Figure]]] = {
     "small-bare": small_bare,
     "small-naive": small_naive,
@@ -338,4 +361,5 @@ ROWS: dict[str, Callable[[Options], list[Figure]]] = {
     "memory-budget": memory_of_budgets,
     "startup": start_up,
     "compare": comparisons,
+    "estimates": estimates_of_time,
 }

@@ -11,6 +11,7 @@ from spectra_cli.cli import series_options as series
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.inspect import Inspection
+    from spectra_cli.workflows.scan_estimate import ScanEstimate
 
 
 def command(
@@ -56,7 +57,8 @@ def command(
     from spectra_cli.render.console import print_results
     from spectra_cli.render.summary import skipped_lines
     from spectra_cli.render.tidy import as_json as json_text
-    from spectra_cli.workflows.inspect import inspect, least_seconds
+    from spectra_cli.workflows.inspect import inspect
+    from spectra_cli.workflows.scan_estimate import estimate
 
     skip_errors = options.skips_errors(on_error)
     settings = options.settings_from(
@@ -97,7 +99,7 @@ def command(
             trust_remote_code=trust_remote_code,
         ),
     )
-    document = _document(found, least_seconds(found, settings))
+    document = _document(found, estimate(found))
     if as_json:
         sys.stdout.write(json_text(document))
     else:
@@ -122,7 +124,7 @@ def _end_as_a_scan_would(found: Inspection, *, skip_errors: bool) -> None:
         sys.exit(options.DONE_IN_PART)
 
 
-def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
+def _document(found: Inspection, time: ScanEstimate | None) -> dict[str, Any]:
     """The JSON document of `spectra inspect`: schema `spectra.inspect/1`."""
     return {
         "schema": "spectra.inspect/1",
@@ -169,7 +171,8 @@ def _document(found: Inspection, seconds: float | None) -> dict[str, Any]:
             "sequences_to_run": found.sequences_to_run,
             "operations": {} if found.cost is None else found.cost.operations,
             "bytes_moved": None if found.cost is None else found.cost.bytes_moved,
-            "seconds_at_least": seconds,
+            "seconds_estimated": None if time is None else time.seconds,
+            "seconds_by_part": {} if time is None else dict(time.parts),
             "memory_bytes": found.memory_bytes,
             "budget_bytes": found.budget_bytes,
             "skipped": [

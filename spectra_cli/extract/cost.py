@@ -28,7 +28,8 @@ class ScanCost:
     """Operations by part, and bytes that must cross the memory bus, of one checkpoint.
 
     Attributes:
-        passes: operations in the dtype of the pass: `forward`, `backward`, `head`.
+        passes: operations in the dtype of the pass: `forward`, `backward`, `head`; attention: what of them
+            are scores and their use, `forward` and `backward`.
         gradients: delta^T a of every measured matrix, in the dtype of the pass.
         sums: `gram` and `covariance`, in float64.
         profiles: blocks on eigenvectors, on the CPU.
@@ -38,6 +39,7 @@ class ScanCost:
     """
 
     passes: Mapping[str, float]
+    attention: Mapping[str, float]
     gradients: float
     sums: Mapping[str, float]
     profiles: float
@@ -80,20 +82,23 @@ def scan_cost(model: Model, settings: ScanSettings, plan: ScanPlan, *, causal_sh
     )
     sites, head = len(covariance_layers), 2.0 * model.vocab_size * width
     forward_each = sum(2 * _reached(views) for views in layers) + sum(scores)
-    forward = backward = heads = gradients = gram = 0.0
+    forward = backward = heads = gradients = gram = scored = scored_backward = 0.0
     measured: list[MatrixView] = []
     for step in plan.passes:
         tokens, gradient_tokens = step.num_sequences * length, n * length if step.members else 0
         forward += tokens * forward_each
         heads += (tokens + gradient_tokens) * head
         members = [by_address[member.address] for member in step.members]
+        scored += tokens * sum(scores)
         backward += gradient_tokens * _backward_each(members, layers, scores)
+        scored_backward += gradient_tokens * _backward_each(members, [[]] * len(layers), scores)
         gradients += gradient_tokens * 2.0 * _reached(v for v in members if v.kind == "linear")
         gram += sum(_gram_operations(n, _areas([view])) for view in members)
         measured += members
     rows = settings.num_sequences * (length if settings.pool == "token" else 1)
     return ScanCost(
         passes={"forward": forward, "backward": backward, "head": heads},
+        attention={"forward": scored, "backward": scored_backward},
         gradients=gradients,
         sums={"gram": gram, "covariance": sites * _gram_operations(width, rows)},
         profiles=sites * settings.num_blocks * _gram_operations(width, width),

@@ -1,4 +1,4 @@
-"""The rate of matrix products on this device, against which a scan's operations are held."""
+"""The rate of matrix products on this device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 
-from spectra_cli.extract.cost import ScanCost
 from spectra_cli.extract.device import wait_for
 from spectra_cli.extract.onednn_linear import float32_product, has_onednn
 
@@ -36,20 +35,3 @@ def product_rates(
         wait_for(device)
         rates.append(2 * size**3 / (time.perf_counter() - started))
     return rates[1:]
-
-
-def seconds_at_least(cost: ScanCost, device: str, dtype: str) -> float:
-    """Seconds that one checkpoint's matrix products take at the rates measured now.
-
-    Args:
-        cost: of the checkpoint.
-        device: of the passes.
-        dtype: of the passes: `float32`, `float64` or `bfloat16`.
-    """
-    where = torch.device(device)
-    of_passes, of_sums = (
-        max(product_rates(where, kind, size=1024, rounds=3))
-        for kind in (getattr(torch, dtype), torch.float64)
-    )
-    on_cpu = max(product_rates(torch.device("cpu"), torch.float64, size=1024, rounds=3))
-    return cost.seconds(pass_rate=of_passes, sum_rate=of_sums, profile_rate=on_cpu)

@@ -117,7 +117,7 @@ def model(document: Mapping[str, Any]) -> Iterator[Line | Table]:
 
 
 def plan(document: Mapping[str, Any]) -> Iterator[Line | Table]:
-    """Passes, memory and least time of one checkpoint's scan."""
+    """Passes, time and memory of one checkpoint's scan."""
     found = document["plan"]
     if found["problem"]:
         yield line(f"no plan: {found['problem']}", style="yellow")
@@ -130,20 +130,34 @@ def plan(document: Mapping[str, Any]) -> Iterator[Line | Table]:
         f"sequences{of_length} in batches of {found['batch_size']}; {len(found['sites'])} residual-stream "
         f"sites; gradients of {sum(len(members) for members in found['passes'])} matrices"
     )
-    operations = found["operations"]
-    total = sum(operations.values())
-    if total:
-        shares = ", ".join(
-            f"{name} {100 * part / total:.0f} %"
-            for name, part in sorted(operations.items(), key=lambda item: -item[1])
-            if part >= 0.005 * total
-        )
-        number = sum(not row["problem"] for row in document["checkpoints"])
-        for_all = f", {duration(number * found['seconds_at_least'])} for all {number}" if number > 1 else ""
-        yield line(
-            f"At least {duration(found['seconds_at_least'])} a checkpoint{for_all}: {count(int(total))} "
-            f"floating-point operations ({shares}) at the rate of matrix products measured here just now"
-        )
+    yield from _time(document)
     parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items() if count_)
     peak = sum(found["memory_bytes"].values())
     yield line(f"Estimated peak memory {size(peak)} of a budget of {size(found['budget_bytes'])}: {parts}")
+
+
+def _time(document: Mapping[str, Any]) -> Iterator[Line]:
+    """How long, of what, and what that rests on."""
+    found = document["plan"]
+    seconds, operations = found["seconds_estimated"], found["operations"]
+    number = sum(not row["problem"] for row in document["checkpoints"])
+    for_all = f", {duration(number * seconds)} for all {number}" if number > 1 else ""
+    yield line(
+        f"About {duration(seconds)} a checkpoint{for_all}, give or take a third: "
+        f"{_shares(found['seconds_by_part'])}. From samples of this work, timed here just now; start-up "
+        "is not counted"
+    )
+    total = sum(operations.values())
+    if total:
+        yield line(f"{count(int(total))} floating-point operations of matrix products: {_shares(operations)}")
+
+
+def _shares(parts: Mapping[str, float]) -> str:
+    """Parts in percent of their sum, the largest first; what rounds to nothing is left out."""
+    total = sum(parts.values())
+    largest_first = sorted(parts.items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{name.replace('_', ' ')} {100 * part / total:.0f} %"
+        for name, part in largest_first
+        if part >= 0.005 * total
+    )

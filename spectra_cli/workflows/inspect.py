@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +18,9 @@ from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:
     from spectra_cli.extract.cost import ScanCost
+    from spectra_cli.extract.plan import ScanPlan
+    from spectra_cli.extract.protocols import Model
+    from spectra_cli.extract.series import Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,16 @@ class CheckpointOutline:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Planned:
+    """What a plan was made from, and how others are: the series, and the settings that fit it."""
+
+    series: Series
+    settings: ScanSettings
+    plan: ScanPlan
+    make_plan: Callable[[Model, ScanSettings], ScanPlan]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
     """A series and the plan for it.
@@ -55,7 +68,7 @@ class Inspection:
         sequence_length: T that a scan would take.
         probe: the tokens of the probe, if one was named.
         skipped: matrices asked for whose gradients would not be measured, and why.
-        cost: of one checkpoint; None without a plan.
+        cost: of one checkpoint, planned: what its time is estimated from; both None without a plan.
         memory_bytes: estimated, by part; budget_bytes: what they must fit into.
         notices: what the user must know about the model; series_notices: about the checkpoints as a
             series.
@@ -85,6 +98,7 @@ class Inspection:
     skipped: tuple[Skipped, ...] = ()
     sequence_length: int = 0
     probe: ProbeInfo | None = None
+    planned: Planned | None = field(default=None, repr=False, compare=False)
 
     @property
     def failed(self) -> tuple[tuple[CheckpointRef, str], ...]:
@@ -153,15 +167,15 @@ def inspect(
         settings, more = fitted_to_model(settings, model)
         fitted += more
     where = choose_device(device)
-    plan_of = partial(
+    make_plan = partial(
         plan_scan,
-        settings=settings,
         device=where,
         budget_bytes=memory_bytes,
         batch_size=batch_size,
         checkpoint_bytes=series.first.loaded_bytes,
         process_bytes=resident_bytes() if where.type == "cpu" else 0,
     )
+    plan_of = partial(make_plan, settings=settings)
     plan, problem = None, ""
     try:
         plan = plan_of(model)
@@ -207,14 +221,7 @@ def inspect(
         skipped=() if plan is None else plan.skipped,
         sequence_length=int(settings.sequence_length),
         probe=tokens,
+        planned=None
+        if plan is None
+        else Planned(series=series, settings=settings, plan=plan, make_plan=make_plan),
     )
-
-
-def least_seconds(found: Inspection, settings: ScanSettings) -> float | None:
-    """Seconds that one checkpoint's matrix products take at this device's measured rates; no scan is faster.
-
-    None without a plan. Takes a fraction of a second itself.
-    """
-    from spectra_cli.extract.product_rate import seconds_at_least
-
-    return None if found.cost is None else seconds_at_least(found.cost, found.device, settings.dtype)

@@ -88,7 +88,7 @@ def lines_of(parts, width: int) -> list[str]:
 def words_of(lines: list[str]) -> set[str]:
     """Words with a digit, but for estimates of time, which no two runs give alike."""
     text = " ".join(each for each in lines)
-    text = re.sub(r"At least .*? just now", "", text)
+    text = re.sub(r"About .*? not counted", "", text)
     return {word for word in text.split() if any(map(str.isdigit, word))}
 
 

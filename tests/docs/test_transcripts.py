@@ -12,13 +12,19 @@ from spectra_cli.cli.app import app
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\w)")
 
 
+# No two runs estimate alike.
+ESTIMATE = re.compile(r"About .*? not\s+counted", re.DOTALL)
+
+
 def words(output):
     """What is said, however wide its numbers make the columns: digits and white space do not count."""
+    output = ESTIMATE.sub("", output)
     return re.sub(r"\s+", " ", re.sub(r"─+", "─", re.sub(r"\d[\d.,]*", "#", output)))
 
 
 def numbers(output):
-    return np.array([float(found.replace(",", "")) for found in NUMBER.findall(output)])
+    found = NUMBER.findall(ESTIMATE.sub("", output))
+    return np.array([float(number.replace(",", "")) for number in found])
 
 
 def blocks(page):

@@ -51,7 +51,8 @@ PLAN: dict[str, Any] = {
         "sequence_length": 64,
         "operations": {"forward": 3.0e12, "head": 1.0e12, "profiles": 1.0e9},
         "bytes_moved": 1.0e9,
-        "seconds_at_least": 40.0,
+        "seconds_estimated": 40.0,
+        "seconds_by_part": {"linear_maps": 30.0, "attention": 9.9, "calls": 0.1},
         "memory_bytes": {"model": 2**20, "gradients": 2**21},
         "budget_bytes": 2**30,
         "problem": "",
@@ -103,10 +104,19 @@ def test_a_plan_that_does_not_exist_says_why(printed):
     )
 
 
-def test_the_least_time_leaves_out_what_cannot_be_scanned(printed):
+def test_the_time_is_of_what_can_be_scanned(printed):
     text = " ".join(printed(*plan(PLAN)).split())
-    assert "At least 40 s a checkpoint: 4T floating-point operations" in text
-    assert "(forward 75 %, head 25 %)" in text
+    assert "About 40 s a checkpoint, give or take a third: linear maps 75 %, attention 25 %." in text
+    assert "4T floating-point operations of matrix products: forward 75 %, head 25 %" in text
+    both = PLAN | {"checkpoints": [CHECKPOINT, CHECKPOINT]}
+    assert "About 40 s a checkpoint, 80 s for all 2," in " ".join(printed(*plan(both)).split())
+
+
+def test_weights_alone_have_a_time_and_no_operations(printed):
+    found = PLAN["plan"] | {"operations": {}, "seconds_by_part": {"weights": 1.0}, "seconds_estimated": 1.0}
+    text = " ".join(printed(*plan(PLAN | {"plan": found})).split())
+    assert "About 1 s a checkpoint, give or take a third: weights 100 %." in text
+    assert "operations" not in text
 
 
 @pytest.mark.parametrize(("passes", "words"), [(1, "1 pass,"), (2, "2 passes,")])
