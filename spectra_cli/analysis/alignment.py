@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 import numpy as np
 
@@ -20,46 +19,12 @@ from spectra_cli.analysis.matching import (
     position_targets,
     with_third,
 )
+from spectra_cli.analysis.run import Axis, Loss, Run
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.types import FloatArray
 
 # Losses that are further apart are not called matched.
 MATCHED_WITHIN = 0.01
-
-
-class Axis(StrEnum):
-    """What is equal between the runs at an aligned point."""
-
-    LOSS = "loss"
-    STEP = "step"
-    TOKENS = "tokens"
-
-
-class Loss(StrEnum):
-    """Which loss: measured by the scan on its own probe, or written down by the training stack."""
-
-    PROBE = "probe"
-    VALIDATION = "validation"
-    TRAIN = "train"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trajectory:
-    """A run as far as alignment is concerned: values along its checkpoints, NaN where unknown.
-
-    Attributes:
-        losses: of each kind; steps, tokens: (checkpoints,).
-        loss_stderr: standard error of the probe's loss; 0 where it is unknown.
-    """
-
-    name: str
-    losses: dict[Loss, FloatArray]
-    steps: FloatArray
-    tokens: FloatArray
-    loss_stderr: float = 0.0
-
-    def __len__(self) -> int:
-        return self.steps.size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +76,7 @@ class Alignment:
 
 
 def align(
-    runs: Sequence[Trajectory],
+    runs: Sequence[Run],
     axis: Axis,
     *,
     loss: Loss | None = None,
@@ -154,9 +119,9 @@ def align(
     return Alignment(axis=axis, loss=kind, points=points, notes=notes)
 
 
-def _loss_of_all(runs: Sequence[Trajectory], asked_for: Loss | None) -> Loss:
+def _loss_of_all(runs: Sequence[Run], asked_for: Loss | None) -> Loss:
     for kind in Loss if asked_for is None else [asked_for]:
-        if all(np.isfinite(run.losses[kind]).any() for run in runs):
+        if all(np.isfinite(run.losses(kind)).any() for run in runs):
             return kind
     held = "; ".join(f"{run.name} has {_held(run)}" for run in runs)
     wanted = "one kind of loss" if asked_for is None else f"a {asked_for} loss"
@@ -165,12 +130,12 @@ def _loss_of_all(runs: Sequence[Trajectory], asked_for: Loss | None) -> Loss:
     )
 
 
-def _held(run: Trajectory) -> str:
-    return ", ".join(kind.value for kind in Loss if np.isfinite(run.losses[kind]).any()) or "none"
+def _held(run: Run) -> str:
+    return ", ".join(kind.value for kind in Loss if np.isfinite(run.losses(kind)).any()) or "none"
 
 
-def _values(run: Trajectory, axis: Axis, kind: Loss | None) -> FloatArray:
-    values = run.losses[kind] if kind is not None else run.steps if axis is Axis.STEP else run.tokens
+def _values(run: Run, axis: Axis, kind: Loss | None) -> FloatArray:
+    values = run.on(axis) if kind is None else run.losses(kind)
     if not np.isfinite(values).any():
         raise DataError(
             f"{run.name} does not say its {axis}s: align by another axis, or write them into run.toml "
@@ -181,7 +146,7 @@ def _values(run: Trajectory, axis: Axis, kind: Loss | None) -> FloatArray:
     return values
 
 
-def _targets(runs: Sequence[Trajectory], values: Sequence[FloatArray], axis: Axis, number: int) -> FloatArray:
+def _targets(runs: Sequence[Run], values: Sequence[FloatArray], axis: Axis, number: int) -> FloatArray:
     finite = [np.isfinite(one) for one in values]
     known = [one[here].tolist() for one, here in zip(values, finite, strict=True)]
     try:
@@ -201,7 +166,7 @@ def _in_training_order(targets: FloatArray, axis: Axis) -> FloatArray:
 
 
 def _places(
-    run: Trajectory, values: FloatArray, targets: Sequence[float], axis: Axis, *, nearest: bool
+    run: Run, values: FloatArray, targets: Sequence[float], axis: Axis, *, nearest: bool
 ) -> list[Place]:
     """Where a run stands at each target, the third checkpoint one of those around other targets if it can."""
     found = [_place(run, values, target, axis, nearest=nearest) for target in targets]
@@ -212,11 +177,11 @@ def _places(
     return [replace(place, bracket=with_third(place.bracket, on_the_way, around)) for place in found]
 
 
-def _place(run: Trajectory, values: FloatArray, target: float, axis: Axis, *, nearest: bool) -> Place:
+def _place(run: Run, values: FloatArray, target: float, axis: Axis, *, nearest: bool) -> Place:
     known = np.flatnonzero(np.isfinite(values))
     if axis is Axis.LOSS:
         bracket = at_loss(values.tolist(), target)
-        if bracket is not None and values is run.losses[Loss.PROBE]:
+        if bracket is not None and values is run.losses(Loss.PROBE):
             bracket = resolved(values.tolist(), bracket, target, run.loss_stderr)
     else:
         bracket = _among(known, at_position(values[known].tolist(), target))

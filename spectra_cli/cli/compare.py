@@ -72,17 +72,12 @@ def command(
     Needs two archives or more, and no model. Every difference comes with its standard error and with the
     noise floor of the probe; verdicts are corrected for the number of differences looked at.
     """
-    from spectra_cli.analysis.alignment import Axis, Loss
     from spectra_cli.analysis.differences import Choice
+    from spectra_cli.analysis.run import Axis, Loss
     from spectra_cli.core.errors import UsageError
     from spectra_cli.workflows.compare import MEASURES, CompareRequest, compare
 
     form = options.output_form(form, as_json=as_json)
-    words: dict[str, tuple[str, tuple[str, ...]]] = {"--align": (align, tuple(Axis))}
-    words |= {"--loss": (loss, tuple(Loss))} if loss is not None else {}
-    for flag, (word, known) in words.items():
-        if word not in known:
-            raise UsageError(f"{flag} {word}: expected one of {', '.join(known)}")
     measures = options.words(measure)
     for word in measures or ():
         if word not in MEASURES:
@@ -90,8 +85,8 @@ def command(
     comparison = compare(
         CompareRequest(
             runs=tuple(runs),
-            axis=Axis(align),
-            loss=None if loss is None else Loss(loss),
+            axis=options.one_of(Axis, align, "--align"),
+            loss=None if loss is None else options.one_of(Loss, loss, "--loss"),
             number=points,
             at=_numbers(at),
             choice=Choice(

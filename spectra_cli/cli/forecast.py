@@ -67,6 +67,7 @@ def command(
     against early loss, batch and learning rate; with five runs or more, an interval for those that have
     not reached the target. One archive: its own loss curve continued, with and without the spectrum.
     """
+    from spectra_cli.analysis.run import Loss
     from spectra_cli.core.errors import UsageError
     from spectra_cli.workflows.extrapolation import extrapolate
     from spectra_cli.workflows.forecast import ForecastRequest, forecast
@@ -83,7 +84,7 @@ def command(
         layers=layers
         if layers in ("last-third", "last", "all")
         else options.integers(layers, "--layers") or (),
-        loss=loss,
+        loss=None if loss is None else options.one_of(Loss, loss, "--loss"),
         family=family,
         level=level,
         allow_different_scans=allow_different_scans,

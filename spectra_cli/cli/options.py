@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -96,6 +97,8 @@ OnErrorOption = Annotated[
     str, typer.Option("--on-error", help="A checkpoint that cannot be measured: fail, or skip it.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 # Exit code where some checkpoints were left out.
 DONE_IN_PART = 4
@@ -244,3 +247,15 @@ def words(text: str | None) -> tuple[str, ...] | None:
     ('probe', 'dtype')
     """
     return None if text is None else tuple(word for word in text.replace(" ", "").split(",") if word)
+
+
+def one_of(kind: type[_Choice], word: str, flag: str) -> _Choice:
+    """The member that a word names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return kind(word)
+    except ValueError:
+        raise UsageError(f"{flag} {word}: expected one of {', '.join(kind)}") from None

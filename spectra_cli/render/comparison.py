@@ -15,15 +15,10 @@ from spectra_cli.render.trend import trend_report
 if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint, Alignment
     from spectra_cli.analysis.differences import SiteDifference
+    from spectra_cli.analysis.run import Run
     from spectra_cli.workflows.compare import Comparison, Pair
-    from spectra_cli.workflows.compared_runs import Run
 
 MOST_ROWS = 15
-_LOSS = {
-    "probe": "probe loss (measured by the scan on its probe)",
-    "validation": "validation loss (as the training stack wrote it)",
-    "train": "training loss (as the training stack wrote it)",
-}
 
 
 def heading(comparison: Comparison) -> Iterator[Line]:
@@ -41,7 +36,7 @@ def _letters(number: int) -> list[str]:
 
 
 def _described(run: Run) -> str:
-    info, number = run.info, len(run.archive)
+    info, number = run.infos[-1], len(run)
     size = run.batch_size_tokens
     batch = "" if size is None else f", batches of {count(size)} tokens"
     return (
@@ -51,7 +46,7 @@ def _described(run: Run) -> str:
 
 
 def _aligned(alignment: Alignment) -> str:
-    what = _LOSS[alignment.loss] if alignment.loss is not None else alignment.axis.value
+    what = alignment.loss.words if alignment.loss is not None else alignment.axis.value
     if alignment.is_matched:
         return f"matched on {what}"
     gap = max(point.gap for point in alignment.points)
@@ -62,7 +57,7 @@ def _aligned(alignment: Alignment) -> str:
 def alignment_table(comparison: Comparison) -> Table:
     """Between which checkpoints each run stands at each point, and how far from the nearer one."""
     alignment, runs = comparison.alignment, comparison.runs
-    unit = {"loss": "nats", "step": "steps"}.get(alignment.axis.value, alignment.axis.value)
+    unit = alignment.axis.unit
     point_title = f"{alignment.loss} loss" if alignment.loss is not None else alignment.axis.value
     gaps = any(point.gap for point in alignment.points)
     rows = []
@@ -92,7 +87,7 @@ def alignment_table(comparison: Comparison) -> Table:
 
 
 def _between(run: Run, point: AlignedPoint, place: int) -> str:
-    bracket, refs = point.places[place].bracket, run.archive.refs
+    bracket, refs = point.places[place].bracket, run.series.refs
     before, after = (refs[index].key.removeprefix("step") for index in (bracket.before, bracket.after))
     if before == after or bracket.share == 0.0:
         return before

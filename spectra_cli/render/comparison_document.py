@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint
     from spectra_cli.analysis.differences import SiteDifference
     from spectra_cli.analysis.rotations import SiteRotation
+    from spectra_cli.analysis.run import Run
     from spectra_cli.workflows.compare import Comparison
-    from spectra_cli.workflows.compared_runs import Run
 
 SCHEMA = "spectra.compare/1"
 COLUMNS = (
@@ -129,16 +129,16 @@ def _rotation_fields(one: SiteRotation) -> dict[str, Any]:
 
 
 def _run_fields(run: Run) -> dict[str, Any]:
-    info = run.info
+    info = run.infos[-1]
     return {
         "name": run.name,
-        "archive": str(run.archive.path),
+        "archive": str(run.series.path),
         "architecture": info.architecture,
         "num_parameters": info.num_parameters,
         "batch_size_tokens": run.batch_size_tokens,
-        "num_checkpoints": len(run.archive),
-        "unfinished": run.archive.unfinished and run.archive.unfinished.document(),
-        "probe": run.archive.provenance.probe.digest,
+        "num_checkpoints": len(run),
+        "unfinished": run.series.unfinished and run.series.unfinished.document(),
+        "probe": run.series.provenance.probe.digest,
     }
 
 
@@ -149,8 +149,8 @@ def _point_fields(runs: Sequence[Run], point: AlignedPoint) -> dict[str, Any]:
         "places": [
             {
                 "run": run.name,
-                "before": run.archive.refs[place.bracket.before].key,
-                "after": run.archive.refs[place.bracket.after].key,
+                "before": run.series.refs[place.bracket.before].key,
+                "after": run.series.refs[place.bracket.after].key,
                 "share": place.bracket.share,
                 "to_nearer": place.bracket.gap,
                 "gap": place.gap,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from spectra_cli.analysis.across_runs import across_runs
 from spectra_cli.analysis.differences import SiteDifference
+from spectra_cli.analysis.run import Run
 from spectra_cli.analysis.trend import BatchTrend, batch_trends, caveats, why_no_trend
-from spectra_cli.workflows.compared_runs import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,5 +44,5 @@ def batch_size_trend(
     known = [size for size in sizes if size is not None]
     return BatchSizeTrend(
         trends=tuple(batch_trends(across_runs(comparisons), known, paired=paired)),
-        caveats=caveats([run.info for run in runs]),
+        caveats=caveats([run.infos[-1] for run in runs]),
     )

@@ -9,10 +9,10 @@ from spectra_cli.analysis.alignment import MATCHED_WITHIN, AlignedPoint, Alignme
 from spectra_cli.analysis.differences import Choice, SiteDifference
 from spectra_cli.analysis.performance import performance, tokens_at
 from spectra_cli.analysis.points import Point, num_sequences
+from spectra_cli.analysis.run import Run
 from spectra_cli.analysis.taxonomy import Taxonomy, classify
 from spectra_cli.statistics.jackknife import standard_error
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENTS
-from spectra_cli.workflows.compared_runs import Run
 
 
 def loss_stderr(first: Point, second: Point, *, paired: bool) -> float:
@@ -76,15 +76,15 @@ def taxonomies(
     """
     if alignment.loss is None:
         return ()
-    provenance = runs[pair[0]].archive.provenance
+    provenance = runs[pair[0]].series.provenance
     sizes = {name: num_sequences(provenance, name) for name in (ACTIVATIONS, GRADIENTS)}
     found = []
     for point in _matched(alignment, pair):
         at = [
             tokens_at(
-                [info.tokens_seen for info in runs[place].archive.infos],
+                [info.tokens_seen for info in runs[place].infos],
                 point.places[place].bracket,
-                runs[place].trajectory.losses[alignment.loss].tolist(),
+                runs[place].losses(alignment.loss).tolist(),
             )
             for place in pair
         ]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from spectra_cli.analysis.comparability import are_paired, check_allowed, mismatches
 from spectra_cli.analysis.differences import Choice
 from spectra_cli.analysis.quantities import EXACT
+from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
-from spectra_cli.workflows.compared_runs import Run
 
 BY_DEFAULT = (ACTIVATIONS, GRADIENTS, WEIGHTS, WEIGHT_UPDATES)
 
@@ -53,14 +53,14 @@ def comparable(first: Run, second: Run, choice: Choice, allowed: Sequence[str]) 
         UsageError: an allowed aspect is none.
     """
     wanted = choice.measurements or BY_DEFAULT
-    ours, theirs = (run.archive.measurements for run in (first, second))
+    ours, theirs = (run.series.measurements for run in (first, second))
     measurements = tuple(name for name in wanted if name in ours and name in theirs)
     if not measurements:
         raise DataError(
             f"{first.name} and {second.name} have no measurement in common to compare: the first holds "
             f"{', '.join(ours)}, the second {', '.join(theirs)}; asked for: {', '.join(wanted)}"
         )
-    found = mismatches(first.archive.provenance, second.archive.provenance, measurements)
+    found = mismatches(first.series.provenance, second.series.provenance, measurements)
     notes = check_allowed(found, allowed, first=first.name, second=second.name)
     only = [
         f"{name}: measured in {first.name if name in ours else second.name} only, and not compared"
@@ -76,6 +76,6 @@ def comparable(first: Run, second: Run, choice: Choice, allowed: Sequence[str]) 
 
 
 def _wrong_tokens(run: Run) -> tuple[str, ...]:
-    notices = [info.notices for info in run.archive.infos]
-    found = signs_of_wrong_tokens(run.archive.provenance.probe.notices, notices)
+    notices = [info.notices for info in run.infos]
+    found = signs_of_wrong_tokens(run.series.provenance.probe.notices, notices)
     return tuple(f"{run.name}: {notice}" for notice in found)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from threadpoolctl import threadpool_limits
 
-from spectra_cli.analysis.alignment import Alignment, Axis, Loss, align
+from spectra_cli.analysis.alignment import Alignment, align
 from spectra_cli.analysis.differences import (
     Choice,
     LeftOut,
@@ -21,6 +21,7 @@ from spectra_cli.analysis.differences import (
 from spectra_cli.analysis.findings import Counts, counts, strongest_first
 from spectra_cli.analysis.quantities import known_names, plain_name
 from spectra_cli.analysis.rotations import SiteRotation
+from spectra_cli.analysis.run import Axis, Loss, Run
 from spectra_cli.analysis.taxonomy import Taxonomy
 from spectra_cli.analysis.verdicts import relative_notes, verdict_lines
 from spectra_cli.core.errors import UsageError
@@ -28,13 +29,13 @@ from spectra_cli.core.heap import kept_heap
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
+from spectra_cli.workflows.aligned_points import points_of
 from spectra_cli.workflows.batch_size_trend import BatchSizeTrend, batch_size_trend
 from spectra_cli.workflows.classified import loss_stderr, taxonomies, why_no_taxonomy
 from spectra_cli.workflows.comparable import Comparable, comparable
 from spectra_cli.workflows.compared_rotations import At, turned_between
-from spectra_cli.workflows.compared_runs import Run, open_runs, points_of, same_archive
 from spectra_cli.workflows.comparison_notes import last_point_only, left_out_notes, point_notes
-from spectra_cli.workflows.named_archive import archive_notices
+from spectra_cli.workflows.runs import notices_of, open_runs, place_among
 
 # what a user says -> the measurement; without a word, all of these but the uncentred gradients
 MEASURES = {
@@ -143,14 +144,14 @@ def compare(request: CompareRequest) -> Comparison:
 
 
 def _compared(request: CompareRequest) -> Comparison:
-    runs = open_runs(request.runs)
+    runs = open_runs(request.runs, so="there is nothing to compare, and no verdict")
     baseline, seeds = _roles(request)
     others = [place for place in range(len(runs)) if place != baseline]
     common = {
         place: comparable(runs[baseline], runs[place], request.choice, request.allowed) for place in others
     }
     alignment = align(
-        [run.trajectory for run in runs],
+        runs,
         request.axis,
         loss=request.loss,
         number=request.number,
@@ -225,7 +226,7 @@ def _roles(request: CompareRequest) -> tuple[int, list[int]]:
     places = []
     flags = [("--baseline", request.baseline or request.runs[0])]
     for flag, name in flags + [("--replicates", name) for name in request.replicates]:
-        place = same_archive(name, request.runs)
+        place = place_among(request.runs, name)
         if place is None:
             runs = ", ".join(os.fspath(run) for run in request.runs)
             raise UsageError(f"{flag} {os.fspath(name)} is not among the runs: {runs}")
@@ -277,7 +278,7 @@ def _pair(
         no_rotation=turned.reason,
         rotated=turned.between,
         notes=(
-            *archive_notices([first.archive, second.archive]),
+            *notices_of([first, second]),
             *common.notes,
             *relative_notes(differences),
             *found.notes,
@@ -290,7 +291,7 @@ def _pair(
 
 
 def _nothing_in_common(runs: Sequence[Run], request: CompareRequest) -> str:
-    layers = {s.site.layer for s in runs[0].archive.checkpoint(0, vectors=False).spectra}
+    layers = {s.site.layer for s in runs[0].checkpoint(0).spectra}
     held = ", ".join(str(layer) for layer in sorted(x for x in layers if x is not None))
     chosen = request.choice.layers
     asked = "" if chosen is None else f" of layers {', '.join(map(str, chosen))}"

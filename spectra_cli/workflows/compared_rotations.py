@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from spectra_cli.analysis.alignment import Alignment
 from spectra_cli.analysis.differences import Choice
 from spectra_cli.analysis.rotations import SiteRotation, rotations, why_no_rotation
-from spectra_cli.workflows.compared_runs import Run, nearest_to_last_point
+from spectra_cli.analysis.run import Run
+from spectra_cli.workflows.aligned_points import nearest_to_last_point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ def turned_between(
 ) -> Turned:
     """The rotations at the checkpoints of two runs that are nearest to the last point."""
     first, second = (runs[place] for place in places)
-    kept = [int(run.archive.provenance.settings.get("num_vectors", 0)) for run in (first, second)]
-    why = why_no_rotation(first.archive.infos, second.archive.infos, (kept[0], kept[1]))
+    kept = [int(run.series.provenance.settings.get("num_vectors", 0)) for run in (first, second)]
+    why = why_no_rotation(first.infos, second.infos, (kept[0], kept[1]))
     if why:
         return Turned(reason=why)
     ends = [nearest_to_last_point(runs[place], place, alignment) for place in places]

@@ -13,7 +13,7 @@ from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
-from spectra_cli.workflows.named_archive import archive_notices, open_named
+from spectra_cli.workflows.named_archive import open_named
 
 FIRST, PREVIOUS = "first", "previous"
 DEFAULT_RANKS = (16, 64)
@@ -104,7 +104,7 @@ def drift(
         similarity=to_last,
         similarity_rank=min(TRAJECTORY_RANK, kept),
         unfinished=opened.unfinished,
-        notices=(*archive_notices([opened]), *_notices(opened, kept, baseline, said)),
+        notices=(*opened.notices, *_notices(opened, kept, baseline, said)),
     )
 
 

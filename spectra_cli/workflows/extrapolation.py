@@ -10,25 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from spectra_cli.analysis.back_test import BackTest, back_test
+from spectra_cli.analysis.layer_means import choose_sites, mean_over_layers, tail_statistic, width_of
 from spectra_cli.analysis.loss_curve import FEWEST_POINTS, Continuation, LossCurve, continue_curve
+from spectra_cli.analysis.run import Axis, Loss, Run, common_axis, common_loss
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.numbers import count
 from spectra_cli.core.types import FloatArray
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.forecast import ForecastRequest, check_options
 from spectra_cli.workflows.forecast_rows import tokens_to_target
-from spectra_cli.workflows.named_archive import archive_notices
-from spectra_cli.workflows.run_series import (
-    RunSeries,
-    as_series,
-    choose_sites,
-    common_loss,
-    common_unit,
-    mean_over_layers,
-    open_runs,
-    tail_statistic,
-    width_of,
-)
+from spectra_cli.workflows.runs import notices_of, open_runs
 
 PLAIN = "loss curve"
 WITH_SPECTRUM = "loss curve + spectrum"
@@ -91,7 +82,7 @@ class Extrapolation:
     name: str
     path: Path
     unit: str
-    loss: str
+    loss: Loss
     num_points: int
     first: float
     last: float
@@ -116,18 +107,18 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
         DataError: no loss, no positions, or too few checkpoints for a curve.
     """
     check_options(request)
-    opened = open_runs(request.archives)
-    unit = common_unit([opened[0][1]])
-    (run,) = as_series(opened, unit)
+    (opened,) = open_runs(request.archives)
+    axis = common_axis([opened])
+    run = opened.along(axis)
     loss = common_loss([run], request.loss)
-    losses = run.losses(loss)
+    losses, positions = run.losses(loss), run.on(axis)
     target = request.target_loss
     reached, started_below = (
-        (math.nan, False) if target is None else tokens_to_target(run.positions, losses, target)
+        (math.nan, False) if target is None else tokens_to_target(positions, losses, target)
     )
     ahead = None if math.isfinite(reached) or started_below else target
-    points = _later_part(run, losses)
-    tokens, values = run.positions[points], losses[points]
+    points = _later_part(run, positions, losses)
+    tokens, values = positions[points], losses[points]
     statistic, layers, covariate, notices = _covariate(run, points, request)
     fits = []
     for name, given in ((PLAIN, None), (WITH_SPECTRUM, covariate)):
@@ -139,17 +130,17 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
         notices.append(f"{len(points)} checkpoints are too few for a curve with the spectrum in it")
     elif covariate is not None and fits and fits[-1].name == PLAIN:
         notices.append("no falling curve with the spectrum in it fits these losses")
-    if tokens[0] < SKIPPED_SHARE * run.positions[-1]:
+    if tokens[0] < SKIPPED_SHARE * positions[-1]:
         notices.append(
             f"too few checkpoints after the first tenth of the run: the last {len(points)} are fitted, from "
-            f"{count(round(tokens[0]))} {unit} on, where another law may hold"
+            f"{count(round(tokens[0]))} {axis.unit} on, where another law may hold"
         )
     if not fits:
         notices.append("no falling curve fits these losses: nothing is extrapolated")
     return Extrapolation(
         name=run.name,
-        path=run.archive.path,
-        unit=unit,
+        path=run.series.path,
+        unit=axis.unit,
         loss=loss,
         num_points=len(points),
         first=float(tokens[0]),
@@ -163,27 +154,27 @@ def extrapolate(request: ForecastRequest) -> Extrapolation:
         level=request.level,
         fits=tuple(fits),
         test=back_test(tokens, values, covariate),
-        notices=(*archive_notices([run.archive]), *notices, *_about(run, points, unit)),
-        unfinished=run.archive.unfinished,
+        notices=(*notices_of([run]), *notices, *_about(run, points, axis)),
+        unfinished=run.series.unfinished,
     )
 
 
-def _later_part(run: RunSeries, losses: FloatArray) -> list[int]:
+def _later_part(run: Run, positions: FloatArray, losses: FloatArray) -> list[int]:
     """Checkpoints of the fit: those after the first tenth, or the last eight where that leaves too few."""
-    usable = np.flatnonzero(np.isfinite(losses) & (run.positions > 0))
+    usable = np.flatnonzero(np.isfinite(losses) & (positions > 0))
     if usable.size < FEWEST_POINTS:
         raise DataError(
-            f"{run.archive.path}: {usable.size} trained checkpoint(s) with a loss and a position; a loss "
+            f"{run.series.path}: {usable.size} trained checkpoint(s) with a loss and a position; a loss "
             f"curve needs {FEWEST_POINTS}. Scan more checkpoints, or give several runs to forecast from one "
             "another."
         )
-    later = usable[run.positions[usable] >= SKIPPED_SHARE * run.positions[-1]]
+    later = usable[positions[usable] >= SKIPPED_SHARE * positions[-1]]
     chosen = later if later.size >= ENOUGH_POINTS else usable[-ENOUGH_POINTS:]
     return [int(place) for place in chosen]
 
 
 def _covariate(
-    run: RunSeries, points: Sequence[int], request: ForecastRequest
+    run: Run, points: Sequence[int], request: ForecastRequest
 ) -> tuple[str, tuple[int, ...], FloatArray | None, list[str]]:
     """The statistic's name, layers and values at the points; no values where one of them is missing."""
     checkpoints = list(run.checkpoints(points))
@@ -228,12 +219,12 @@ def _interval(found: tuple[float, float, float]) -> Interval:
     return Interval(value=value, low=low, high=high)
 
 
-def _about(run: RunSeries, points: Sequence[int], unit: str) -> list[str]:
+def _about(run: Run, points: Sequence[int], axis: Axis) -> list[str]:
     told = []
-    if unit == "steps":
+    if axis is Axis.STEP:
         told.append("the run does not say its tokens: everything is in steps")
     if run.num_left_out:
-        told.append(f"{run.num_left_out} checkpoint(s) without {unit} left out")
+        told.append(f"{run.num_left_out} checkpoint(s) without {axis.unit} left out")
     rates = [run.infos[place].learning_rate for place in points]
     known = [rate for rate in rates if rate is not None]
     if len(known) > 1 and max(known) > 1.01 * min(known):

@@ -18,6 +18,8 @@ from spectra_cli.analysis.forecast_evidence import (
     usable_baselines,
     weigh,
 )
+from spectra_cli.analysis.layer_means import common_measurement, tail_statistic, width_of
+from spectra_cli.analysis.run import Axis, Loss, Run, common_axis, common_loss
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.numbers import count
 from spectra_cli.core.paths import AnyPath
@@ -35,19 +37,7 @@ from spectra_cli.workflows.forecast_rows import (
     run_row,
     without_lonely,
 )
-from spectra_cli.workflows.named_archive import archive_notices
-from spectra_cli.workflows.run_series import (
-    LOSSES,
-    RunSeries,
-    as_series,
-    common_loss,
-    common_measurement,
-    common_unit,
-    differing_scans,
-    open_runs,
-    tail_statistic,
-    width_of,
-)
+from spectra_cli.workflows.runs import differing_scans, notices_of, open_runs
 
 EARLY_SHARE = 0.2
 # Early checkpoints further apart than this are not of the same moment (docs/how-to/forecast-tokens.md).
@@ -65,7 +55,7 @@ class ForecastRequest:
         target_loss: nats; None for the lowest that all runs reach.
         statistic: its name, or `tail_exponent` for the one that the widths have in common.
         layers: `last-third`, `last`, `all`, or numbers.
-        loss: `probe`, `validation`, `train`, or None for the first that all runs have.
+        loss: which one; None for the first that all runs have.
         family: what keeps families apart: a column or fact of the checkpoints, or `none`.
         level: of the prediction intervals.
         allow_different_scans: take runs that were not measured alike.
@@ -79,7 +69,7 @@ class ForecastRequest:
     target_loss: float | None = None
     statistic: str | None = None
     layers: str | tuple[int, ...] = "last-third"
-    loss: str | None = None
+    loss: Loss | None = None
     family: str = "architecture"
     level: float = 0.8
     allow_different_scans: bool = False
@@ -101,7 +91,7 @@ class Forecast:
     """
 
     unit: str
-    loss: str
+    loss: Loss
     target: float
     target_given: bool
     early: float
@@ -122,20 +112,22 @@ def forecast(request: ForecastRequest) -> Forecast:
         DataError: no loss or no positions, or runs that were not measured alike.
     """
     check_options(request)
-    opened = open_runs([*request.archives, *request.new])
-    differences = differing_scans(
-        [archive for _, archive in opened], of_gradients=_is_of_gradients(request.statistic)
+    opened = open_runs(
+        [*request.archives, *request.new],
+        so="a run counts once; leave one of them out",
+        measured_alike=False,
     )
+    differences = differing_scans(opened, of_gradients=_is_of_gradients(request.statistic))
     if differences and not request.allow_different_scans:
         raise DataError(
             f"the runs were not measured alike ({'; '.join(differences)}), so that their spectra differ by "
             "the measurement. Scan them with the same settings and probe, or give --allow-different-scans."
         )
-    unit = common_unit([archive for _, archive in opened])
-    runs = as_series(opened, unit)
+    axis = common_axis(opened)
+    runs = tuple(run.along(axis) for run in opened)
     known = runs[: len(request.archives)]
-    asked = _question(request, runs, known, unit)
-    earliest = [early_checkpoint(run, asked.early, asked.early_unit) for run in runs]
+    asked = _question(request, runs, known, axis)
+    earliest = [early_checkpoint(run, asked.early, asked.early_axis) for run in runs]
     statistic = tail_statistic(request.statistic, [width_of(e.measured) for e in earliest if e] or [0])
     measured = [early.measured for early in earliest if early is not None]
     measurement = common_measurement(measured, statistic) if measured else None
@@ -148,21 +140,21 @@ def forecast(request: ForecastRequest) -> Forecast:
     table = _table([row for row in rows if row.role == "known" and row.outcome != EXCLUDED])
     rows = tuple(_with_prediction(row, table, request.level) for row in rows)
     return Forecast(
-        unit=unit,
+        unit=axis.unit,
         loss=asked.loss,
         target=asked.target,
         target_given=request.target_loss is not None,
         early=asked.early,
-        early_unit=asked.early_unit,
+        early_unit=asked.early_axis.unit,
         statistic=statistic.name,
         rows=rows,
         evidence=weigh(table) if len(table.response) > 1 else None,
-        unfinished={run.name: owed for run in runs if (owed := run.archive.unfinished) is not None},
+        unfinished={run.name: owed for run in runs if (owed := run.series.unfinished) is not None},
         notices=(
-            *archive_notices([archive for _, archive in opened]),
-            *_about_the_scans(opened_runs=runs, unit=unit, differences=differences),
+            *notices_of(runs),
+            *_about_the_scans(runs, axis, differences),
             *_about_rows(rows, table),
-            *_about_predictions(rows, table, unit),
+            *_about_predictions(rows, table, axis.unit),
         ),
     )
 
@@ -190,8 +182,6 @@ def check_options(request: ForecastRequest) -> None:
         raise UsageError(f"--level {request.level:g}: expected at least 0.5 and less than 1, such as 0.8")
     if request.target_loss is not None and not math.isfinite(request.target_loss):
         raise UsageError(f"--target-loss {request.target_loss}: expected a loss in nats, such as 3.28")
-    if request.loss is not None and request.loss not in LOSSES:
-        raise UsageError(f"--loss {request.loss}: expected one of {', '.join(LOSSES)}")
 
 
 def _is_of_gradients(statistic: str | None) -> bool:
@@ -199,36 +189,35 @@ def _is_of_gradients(statistic: str | None) -> bool:
     return ACTIVATIONS not in measurements and any("gradient" in name for name in measurements)
 
 
-def _question(
-    request: ForecastRequest, runs: Sequence[RunSeries], known: Sequence[RunSeries], unit: str
-) -> Question:
+def _question(request: ForecastRequest, runs: Sequence[Run], known: Sequence[Run], axis: Axis) -> Question:
     loss = common_loss(runs, request.loss)
     target = request.target_loss
     if target is None:
         target = float(max(np.nanmin(run.losses(loss)) for run in known))
-    early, early_unit = _budget(request, known, unit)
+    early, early_axis = _budget(request, known, axis)
     return Question(
         loss=loss,
         target=target,
+        axis=axis,
         early=early,
-        early_unit=early_unit,
+        early_axis=early_axis,
         layers=request.layers,
         family=request.family,
     )
 
 
-def _budget(request: ForecastRequest, known: Sequence[RunSeries], unit: str) -> tuple[float, str]:
+def _budget(request: ForecastRequest, known: Sequence[Run], axis: Axis) -> tuple[float, Axis]:
     if request.early_step is not None:
-        return float(request.early_step), "steps"
+        return float(request.early_step), Axis.STEP
     if request.early_tokens is not None:
-        if unit != "tokens":
+        if axis is not Axis.TOKENS:
             raise UsageError(
                 "--early-tokens: not every run says its tokens; give --early-step or --early, or the tokens "
                 "with --log or in a run.toml (docs/how-to/training-metadata.md)"
             )
-        return request.early_tokens, "tokens"
+        return request.early_tokens, Axis.TOKENS
     share = EARLY_SHARE if request.early is None else request.early
-    return share * float(min(run.positions[-1] for run in known)), unit
+    return share * float(min(run.on(axis)[-1] for run in known)), axis
 
 
 def _column(rows: Sequence[RunRow], name: str) -> FloatArray:
@@ -298,19 +287,17 @@ def _about_predictions(rows: Sequence[RunRow], table: RunTable, unit: str) -> It
             )
 
 
-def _about_the_scans(
-    *, opened_runs: Sequence[RunSeries], unit: str, differences: Sequence[str]
-) -> Iterator[str]:
-    if unit == "steps":
+def _about_the_scans(runs: Sequence[Run], axis: Axis, differences: Sequence[str]) -> Iterator[str]:
+    if axis is Axis.STEP:
         yield (
             "not every run says its tokens: everything is in steps, which runs of different batch size do "
             "not share"
         )
     if differences:
         yield f"the runs were not measured alike: {'; '.join(differences)}"
-    for run in opened_runs:
+    for run in runs:
         if run.num_left_out:
-            yield f"{run.name}: {run.num_left_out} checkpoint(s) without {unit} left out"
+            yield f"{run.name}: {run.num_left_out} checkpoint(s) without {axis.unit} left out"
 
 
 def _about_rows(rows: Sequence[RunRow], table: RunTable) -> Iterator[str]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from spectra_cli.analysis.forecast_evidence import Prediction
-from spectra_cli.analysis.layer_means import LayerMean
+from spectra_cli.analysis.layer_means import LayerMean, choose_sites, mean_over_layers, width_of
 from spectra_cli.analysis.matching import at_loss, best_so_far
+from spectra_cli.analysis.run import Axis, Loss, Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Status
 from spectra_cli.statistics.statistic import Statistic
-from spectra_cli.workflows.run_series import RunSeries, choose_sites, mean_over_layers, width_of
 
 REACHED = "reached"
 CENSORED = "censored"
@@ -28,15 +28,17 @@ class Question:
 
     Attributes:
         loss: which one; target: in nats.
-        early, early_unit: the budget of the early checkpoint, in `tokens` or `steps`.
+        axis: of every position, tokens or steps.
+        early, early_axis: the budget of the early checkpoint, and whether it is in tokens or steps.
         layers: `last-third`, `last`, `all`, or numbers.
         family: the column or fact that keeps families apart, or `none`.
     """
 
-    loss: str
+    loss: Loss
     target: float
+    axis: Axis
     early: float
-    early_unit: str
+    early_axis: Axis
     layers: str | tuple[int, ...]
     family: str
 
@@ -88,9 +90,9 @@ class EarlyCheckpoint:
     measured: CheckpointSpectra
 
 
-def early_checkpoint(run: RunSeries, budget: float, unit: str) -> EarlyCheckpoint | None:
+def early_checkpoint(run: Run, budget: float, axis: Axis) -> EarlyCheckpoint | None:
     """The last checkpoint of `run` within the budget, never a later one, nor one before training."""
-    positions = run.steps if unit == "steps" else run.positions
+    positions = run.on(axis)
     # a share of a whole number may fall short of it by rounding
     within = np.flatnonzero((positions > 0) & (positions <= budget * (1 + 1e-9)))
     if not within.size:
@@ -99,7 +101,7 @@ def early_checkpoint(run: RunSeries, budget: float, unit: str) -> EarlyCheckpoin
 
 
 def run_row(
-    run: RunSeries,
+    run: Run,
     early: EarlyCheckpoint | None,
     statistic: Statistic,
     asked: Question,
@@ -116,22 +118,22 @@ def run_row(
         UsageError: a layer or family that it does not have.
         DataError: no spectra that the statistic is defined for.
     """
-    losses = run.losses(asked.loss)
-    to_target, started_below = tokens_to_target(run.positions, losses, asked.target)
+    losses, positions = run.losses(asked.loss), run.on(asked.axis)
+    to_target, started_below = tokens_to_target(positions, losses, asked.target)
     row = RunRow(
         name=run.name,
-        path=run.archive.path,
+        path=run.series.path,
         role="new" if new else "known",
         family=_family(run, asked.family),
         outcome=REACHED if math.isfinite(to_target) else CENSORED,
-        seen=float(run.positions[-1]),
+        seen=float(positions[-1]),
         batch_tokens=_largest([info.batch_size_tokens for info in run.infos]),
         learning_rate=_largest([info.learning_rate for info in run.infos]),
         to_target=to_target,
     )
     if early is None:
-        first = "; it has none" if not (run.positions > 0).any() else ""
-        told = f"no trained checkpoint within the first {asked.early:.4g} {asked.early_unit}{first}"
+        first = "; it has none" if not (positions > 0).any() else ""
+        told = f"no trained checkpoint within the first {asked.early:.4g} {asked.early_axis.unit}{first}"
         return replace(row, outcome=EXCLUDED, reason=told)
     chosen = choose_sites([early.measured], statistic, asked.layers, measurement=measurement)
     mean = mean_over_layers(early.measured, statistic, chosen)
@@ -139,7 +141,7 @@ def run_row(
         row,
         width=width_of(early.measured),
         early_step=early.measured.ref.step,
-        early=float(run.positions[early.place]),
+        early=float(positions[early.place]),
         early_loss=float(losses[early.place]),
         layers=mean.layers,
     )
@@ -205,7 +207,7 @@ def without_lonely(rows: Sequence[RunRow]) -> tuple[RunRow, ...]:
     return tuple(replace(row, outcome=EXCLUDED, reason=why(row)) if lonely(row) else row for row in rows)
 
 
-def _family(run: RunSeries, key: str) -> str:
+def _family(run: Run, key: str) -> str:
     info = run.infos[0]
     columns = {
         "none": "all",

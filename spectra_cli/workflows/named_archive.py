@@ -36,19 +36,6 @@ def open_all(names: Sequence[AnyPath]) -> tuple[Archive, ...]:
     return tuple(map(open_named, names))
 
 
-def archive_notices(archives: Sequence[Archive]) -> tuple[str, ...]:
-    """What is to be known of the files themselves, in sentences: by name where there are several.
-
-    That scans still owe them something, and that they may mix two runs.
-    """
-    names = [archive.path.name for archive in archives]
-    found = []
-    for archive, name in zip(archives, names, strict=True):
-        label = name if names.count(name) == 1 else str(archive.path)
-        found += [f"{label}: {words}" if len(archives) > 1 else words for words in archive.notices]
-    return tuple(found)
-
-
 def check_is_of(archive: Archive, name: AnyPath) -> None:
     """Check that an archive which was found by the name of checkpoints is of them.
 

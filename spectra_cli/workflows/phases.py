@@ -10,26 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from spectra_cli.analysis.decisions import Estimated
-from spectra_cli.analysis.layer_means import LayerMean
+from spectra_cli.analysis.layer_means import LayerMean, choose_sites, mean_over_layers, width_of
 from spectra_cli.analysis.phases import FEWEST_CHECKPOINTS, Segment, find_phases
 from spectra_cli.analysis.phases import Path as Trajectory
+from spectra_cli.analysis.run import Axis, Run, common_axis
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.suggestions import did_you_mean
-from spectra_cli.core.types import CheckpointSpectra
+from spectra_cli.core.types import CheckpointSpectra, FloatArray
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
-from spectra_cli.workflows.named_archive import archive_notices
-from spectra_cli.workflows.run_series import (
-    RunSeries,
-    as_series,
-    choose_sites,
-    common_unit,
-    mean_over_layers,
-    open_runs,
-    width_of,
-)
+from spectra_cli.workflows.runs import notices_of, open_runs
 
 EFFECTIVE_RANK = "rankme_cov"
 # The first of these that the width allows; a narrow model has no tail to speak of.
@@ -102,13 +94,14 @@ def phases(archive: AnyPath, *, layer: int | None = None, alpha: str | None = No
         UsageError: a layer or statistic that it does not hold.
         DataError: no activation spectra, no positions, or fewer than two usable checkpoints.
     """
-    opened = open_runs([archive])
-    unit = common_unit([opened[0][1]])
-    (run,) = as_series(opened, unit)
-    checkpoints = list(run.checkpoints(range(len(run.places))))
+    (opened,) = open_runs([archive])
+    axis = common_axis([opened])
+    run = opened.along(axis)
+    positions = run.on(axis)
+    checkpoints = list(run.checkpoints(range(len(run))))
     if not any(checkpoint.select(ACTIVATIONS) for checkpoint in checkpoints):
         raise DataError(
-            f"{run.archive.path} holds no activation spectra, which phases are read from. Scan with "
+            f"{run.series.path} holds no activation spectra, which phases are read from. Scan with "
             "--measure activations."
         )
     layers: str | tuple[int, ...] = "last" if layer is None else (layer,)
@@ -123,14 +116,14 @@ def phases(archive: AnyPath, *, layer: int | None = None, alpha: str | None = No
     if len(usable) < 2:
         told = f"; {lost[0].reason}" if lost else ""
         raise DataError(
-            f"{run.archive.path}: {len(usable)} checkpoint(s) with both {EFFECTIVE_RANK} and "
+            f"{run.series.path}: {len(usable)} checkpoint(s) with both {EFFECTIVE_RANK} and "
             f"{exponent.name}{told}. Phases need a trajectory: scan more checkpoints, or name another "
             "exponent with --alpha."
         )
     points = tuple(
         PhasePoint(
             step=checkpoints[place].ref.step,
-            position=float(run.positions[place]),
+            position=float(positions[place]),
             rank=rank.value,
             rank_stderr=rank.stderr,
             alpha=found.value,
@@ -142,21 +135,21 @@ def phases(archive: AnyPath, *, layer: int | None = None, alpha: str | None = No
         [point.position for point in points],
         Trajectory.of([_logarithm(rank) for _, rank, _ in usable]),
         Trajectory.of([found for *_, found in usable]),
-        warmup_until=_warmup_until(run),
+        warmup_until=_warmup_until(run, positions),
     )
     return Phases(
         name=run.name,
-        path=run.archive.path,
-        unit=unit,
+        path=run.series.path,
+        unit=axis.unit,
         layer=ranks[0].layers[0],
         alpha=exponent.name,
         points=points,
         segments=tuple(segments),
-        unfinished=run.archive.unfinished,
+        unfinished=run.series.unfinished,
         warnings=(
-            *archive_notices([run.archive]),
+            *notices_of([run]),
             *fallback,
-            *_left_out(run, unit, lost),
+            *_left_out(run, axis, lost),
             *_conditions(run, checkpoints, points, segments),
         ),
     )
@@ -202,27 +195,27 @@ def _logarithm(found: Estimated) -> Estimated:
     return Estimated(per_row=np.log(found.per_row), block_sizes=found.block_sizes)
 
 
-def _warmup_until(run: RunSeries) -> float | None:
+def _warmup_until(run: Run, positions: FloatArray) -> float | None:
     """Where the learning rate first stands at its peak but for rounding, if it is known and rose to it."""
     rates = np.array([math.nan if i.learning_rate is None else i.learning_rate for i in run.infos])
     known = np.flatnonzero(np.isfinite(rates))
     if known.size < 2:
         return None
     peak = int(known[np.flatnonzero(rates[known] >= AT_PEAK * rates[known].max())[0]])
-    return float(run.positions[peak]) if peak > known[0] else None
+    return float(positions[peak]) if peak > known[0] else None
 
 
-def _left_out(run: RunSeries, unit: str, lost: Sequence[LayerMean]) -> Iterator[str]:
-    if unit == "steps":
+def _left_out(run: Run, axis: Axis, lost: Sequence[LayerMean]) -> Iterator[str]:
+    if axis is Axis.STEP:
         yield "the run does not say its tokens: everything is in steps"
     if run.num_left_out:
-        yield f"{run.num_left_out} checkpoint(s) without {unit} left out"
+        yield f"{run.num_left_out} checkpoint(s) without {axis.unit} left out"
     if lost:
         yield f"{len(lost)} value(s) missing, their checkpoints left out; the first: {lost[0].reason}"
 
 
 def _conditions(
-    run: RunSeries,
+    run: Run,
     checkpoints: Sequence[CheckpointSpectra],
     points: Sequence[PhasePoint],
     segments: Sequence[Segment],
@@ -233,7 +226,7 @@ def _conditions(
             f"{len(points)} checkpoints, at least {FEWEST_CHECKPOINTS} are needed to tell a phase from a "
             "pair of points"
         )
-    probe, settings = run.archive.provenance.probe, run.archive.provenance.settings
+    probe, settings = run.series.provenance.probe, run.series.provenance.settings
     if missing := sum(not math.isfinite(s.rank_stderr + s.alpha_stderr) for s in segments):
         yield f"no standard error: changes cannot be judged ({missing} of {len(segments)} segment(s))"
     width = max(width_of(checkpoint) for checkpoint in checkpoints)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spectra_cli.analysis.alignment import Loss
+from spectra_cli.analysis.run import Loss, Run
 from spectra_cli.analysis.seed_spread import pooled_deviation
 from spectra_cli.analysis.trend import BatchTrend
 from spectra_cli.archive.reader import open_archive
@@ -20,7 +20,7 @@ from spectra_cli.core.settings import ScanSettings, resolve_settings
 from spectra_cli.statistics.statistic import ACTIVATIONS
 from spectra_cli.workflows.compare import CompareRequest, Comparison, compare
 from spectra_cli.workflows.forecast import Forecast, ForecastRequest, forecast
-from spectra_cli.workflows.named_archive import archive_notices
+from spectra_cli.workflows.runs import labels_of, notices_of
 from spectra_cli.workflows.study_family import FamilyProgress, train_and_scan
 
 if TYPE_CHECKING:
@@ -165,7 +165,9 @@ def run_study(request: StudyRequest, progress: Callable[[FamilyProgress], None])
         over_seeds=_compared(archives, replicates) if len(replicates) > 1 else None,
         signature=() if comparison is None else _signature(comparison, runs),
         interventions=INTERVENTIONS if request.study == "taxonomy" else {},
-        notices=archive_notices(list(map(open_archive, archives))),
+        notices=notices_of(
+            [Run(name=n, series=open_archive(p)) for n, p in zip(labels_of(archives), archives, strict=True)]
+        ),
     )
 
 
@@ -222,7 +224,7 @@ def _early_tail(archives: Sequence[Path], scale: Scale) -> Forecast:
             archives=_names(archives),
             early_tokens=scale.early_sequences * scale.base.task.sequence_length,
             target_loss=scale.target_loss,
-            loss="probe",
+            loss=Loss.PROBE,
         )
     )
 

@@ -1,35 +1,18 @@
 """Where runs stand: interpolated, nearest for lone checkpoints, and never extrapolated."""
 
-import numpy as np
 import pytest
 
-from spectra_cli.analysis.alignment import Axis, Loss, Trajectory, align, resolved
+from spectra_cli.analysis.alignment import align, resolved
 from spectra_cli.analysis.matching import at_loss
+from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.core.errors import DataError
+from tests.builders.runs import planted_run
 
 NAN = float("nan")
 
 
-def run(name, losses, *, steps=None, tokens=None, validation=None):
-    nothing = np.full(len(losses), NAN)
-
-    def values(given):
-        return nothing if given is None else np.array(given, dtype=float)
-
-    return Trajectory(
-        name=name,
-        losses={
-            Loss.PROBE: np.array(losses, dtype=float),
-            Loss.VALIDATION: values(validation),
-            Loss.TRAIN: nothing,
-        },
-        steps=values(steps),
-        tokens=values(tokens),
-    )
-
-
-A = run("a", [10.0, 5.0, 4.0, 3.0], steps=[0, 10, 20, 30], tokens=[0, 1, 2, 3])
-B = run("b", [10.0, 4.5, 3.5], steps=[0, 15, 40], tokens=[0, 3, 8])
+A = planted_run("a", [10.0, 5.0, 4.0, 3.0], steps=[0, 10, 20, 30], tokens=[0, 1, 2, 3])
+B = planted_run("b", [10.0, 4.5, 3.5], steps=[0, 15, 40], tokens=[0, 3, 8])
 
 
 def test_points_run_from_early_to_late_and_end_where_the_worst_run_ends():
@@ -44,8 +27,8 @@ def test_points_run_from_early_to_late_and_end_where_the_worst_run_ends():
 
 def test_each_run_is_interpolated_to_the_target_exactly():
     for point in align([A, B], Axis.LOSS).points:
-        for trajectory, place in zip((A, B), point.places, strict=True):
-            losses, bracket = trajectory.losses[Loss.PROBE], place.bracket
+        for run, place in zip((A, B), point.places, strict=True):
+            losses, bracket = run.losses(Loss.PROBE), place.bracket
             reached = bracket.between(losses[bracket.before], losses[bracket.after])
             assert float(reached) == pytest.approx(point.target, rel=1e-12)
 
@@ -58,14 +41,14 @@ def test_steps_and_tokens():
 
 
 def test_unknown_steps_are_left_out_of_the_line():
-    gappy = run("gappy", [9.0, 8.0, 7.0], steps=[0, NAN, 20])
+    gappy = planted_run("gappy", [9.0, 8.0, 7.0], steps=[0, NAN, 20])
     (point,) = align([gappy, A], Axis.STEP, at=[10.0]).points
     bracket = point.places[0].bracket
     assert (bracket.before, bracket.after, bracket.share) == (0, 2, 0.5)
 
 
 def test_a_lone_checkpoint_is_the_target_and_the_others_come_to_it():
-    lone = run("lone", [4.2])
+    lone = planted_run("lone", [4.2])
     found = align([A, lone], Axis.LOSS)
     (point,) = found.points
     assert (point.target, point.gap) == (4.2, 0.0)
@@ -73,38 +56,41 @@ def test_a_lone_checkpoint_is_the_target_and_the_others_come_to_it():
 
 
 def test_two_lone_checkpoints_are_matched_only_within_a_hundredth_of_a_nat():
-    near = align([run("a", [4.2]), run("b", [4.209])], Axis.LOSS)
-    far = align([run("a", [4.2]), run("b", [4.25])], Axis.LOSS)
+    near = align([planted_run("a", [4.2]), planted_run("b", [4.209])], Axis.LOSS)
+    far = align([planted_run("a", [4.2]), planted_run("b", [4.25])], Axis.LOSS)
     assert (near.is_matched, far.is_matched) == (True, False)
     assert far.points[0].gap == pytest.approx(0.05)
 
 
 def test_a_lone_checkpoint_out_of_reach_gets_the_nearest_one_with_the_gap():
-    (point,) = align([run("lone", [2.5]), A], Axis.LOSS).points
+    (point,) = align([planted_run("lone", [2.5]), A], Axis.LOSS).points
     assert point.places[1].bracket.before == 3
     assert point.gap == pytest.approx(0.5)
 
 
 def test_losses_that_do_not_overlap_say_how_far_apart_they_are():
-    high = run("high", [10.0, 9.5, 9.0])
-    low = run("low", [10.0, 4.0, 3.0])
+    high = planted_run("high", [10.0, 9.5, 9.0])
+    low = planted_run("low", [10.0, 4.0, 3.0])
     with pytest.raises(DataError, match=r"high, low: .*5\.0000 nats apart"):
         align([high, low], Axis.LOSS)
 
 
 def test_runs_that_begin_trained_are_compared_from_their_first_checkpoint_on():
     losses = [2.95, 2.6, 2.11], [3.0, 2.9, 2.82]
-    begun = [run("a", losses[0], steps=[500, 600, 700]), run("b", losses[1], steps=[500, 600, 700])]
+    begun = [
+        planted_run("a", losses[0], steps=[500, 600, 700]),
+        planted_run("b", losses[1], steps=[500, 600, 700]),
+    ]
     assert align(begun, Axis.LOSS).points[-1].target == 2.82
-    new = [run("a", losses[0], steps=[0, 600, 700]), run("b", losses[1], steps=[0, 600, 700])]
+    new = [planted_run(n, of, steps=[0, 600, 700]) for n, of in zip("ab", losses, strict=True)]
     with pytest.raises(DataError, match=r"a, b: .* --at 2\.8200"):
         align(new, Axis.LOSS)
     assert align(new, Axis.LOSS, at=[2.82]).points[0].places[0].bracket.before == 0
 
 
 def test_the_loss_is_the_first_that_all_runs_have():
-    a = run("a", [10.0, 5.0, 4.0], validation=[10.0, 5.1, 4.1])
-    b = run("b", [NAN, NAN, NAN], validation=[10.0, 5.2, 4.2])
+    a = planted_run("a", [10.0, 5.0, 4.0], validation=[10.0, 5.1, 4.1])
+    b = planted_run("b", [NAN, NAN, NAN], validation=[10.0, 5.2, 4.2])
     assert align([a, b], Axis.LOSS).loss is Loss.VALIDATION
     with pytest.raises(DataError, match="not every run has a probe loss: a has probe, validation; b has val"):
         align([a, b], Axis.LOSS, loss=Loss.PROBE)
@@ -120,9 +106,9 @@ def test_points_that_are_asked_for_must_be_reached_by_all():
 
 def test_a_run_that_does_not_say_its_tokens_cannot_be_aligned_on_them():
     with pytest.raises(DataError, match="c does not say its tokens"):
-        align([A, run("c", [5.0, 4.0], steps=[0, 1])], Axis.TOKENS)
+        align([A, planted_run("c", [5.0, 4.0], steps=[0, 1])], Axis.TOKENS)
     with pytest.raises(DataError, match="steps of c do not increase"):
-        align([A, run("c", [5.0, 4.0], steps=[1, 1])], Axis.STEP)
+        align([A, planted_run("c", [5.0, 4.0], steps=[1, 1])], Axis.STEP)
 
 
 DENSE = [10.0, 5.0, 4.03, 4.02, 4.01, 4.0, 3.99, 3.98, 3.0]

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.alignment import AlignedPoint, Alignment, Axis, Loss
+from spectra_cli.analysis.alignment import AlignedPoint, Alignment
 from spectra_cli.analysis.decisions import Estimated
+from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.analysis.trend import AcrossRuns, batch_trends
 from spectra_cli.core.types import Site
 from spectra_cli.render.console import print_results

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from spectra_cli.analysis.alignment import Axis, align
+from spectra_cli.analysis.alignment import align
 from spectra_cli.analysis.differences import decided, differences_at
+from spectra_cli.analysis.run import Axis
+from spectra_cli.workflows.aligned_points import points_of
 from spectra_cli.workflows.batch_size_trend import batch_size_trend
-from spectra_cli.workflows.compared_runs import open_runs, points_of
+from spectra_cli.workflows.runs import open_runs
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def family(write_run, tmp_path):
             for i, size in enumerate(sizes)
         ]
         runs = open_runs(names)
-        alignment = align([run.trajectory for run in runs], Axis.LOSS, number=1)
+        alignment = align(runs, Axis.LOSS, number=1)
         (points,) = points_of(runs, alignment)
         target = alignment.points[0].target
         compared = [

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.alignment import Axis, align
+from spectra_cli.analysis.alignment import align
 from spectra_cli.analysis.differences import Choice, decided, differences_at
 from spectra_cli.analysis.matching import Bracket
 from spectra_cli.analysis.points import Point
+from spectra_cli.analysis.run import Axis
+from spectra_cli.workflows.aligned_points import points_of
 from spectra_cli.workflows.classified import loss_stderr, taxonomies, why_no_taxonomy
-from spectra_cli.workflows.compared_runs import open_runs, points_of
+from spectra_cli.workflows.runs import open_runs
 
 BRACKET = Bracket(before=0, after=1, share=0.5, gap=0.0)
 
@@ -44,7 +46,7 @@ def test_tokens_to_the_same_loss(write_run, tmp_path):
     write_run(tmp_path / "a.spectra.h5", tokens_a_step=1000, **common)
     write_run(tmp_path / "b.spectra.h5", tokens_a_step=500, **common)
     runs = open_runs([str(tmp_path / f"{name}.spectra.h5") for name in "ab"])
-    alignment = align([run.trajectory for run in runs], Axis.LOSS, number=2)
+    alignment = align(runs, Axis.LOSS, number=2)
     found = []
     for point, (a, b) in zip(alignment.points, points_of(runs, alignment), strict=True):
         found += differences_at(a, b, target=point.target, paired=True)
@@ -67,7 +69,7 @@ def test_why_a_pair_is_not_classified(write_run, tmp_path):
     other = write_run(tmp_path / "c.spectra.h5", steps=(0, 10), losses=(8.0, 5.0), noise=0.02, seed=1)
     lone = write_run(tmp_path / "b.spectra.h5", steps=(10,), losses=(4.0,), noise=0.02)
     runs = open_runs([str(one) for one in (path, other, lone)])
-    a, b, c = (run.trajectory for run in runs)
+    a, b, c = runs
     at_loss, at_step, apart = align([a, b], Axis.LOSS), align([a, b], Axis.STEP), align([a, b, c], Axis.LOSS)
     (points,) = points_of(runs[:2], align([a, b], Axis.LOSS, number=1))
     found = differences_at(*points, target=5.0, paired=True)

@@ -8,7 +8,7 @@ from spectra_cli.analysis.differences import Choice
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 from spectra_cli.workflows.comparable import Comparable, comparable
-from spectra_cli.workflows.compared_runs import open_runs
+from spectra_cli.workflows.runs import open_runs
 
 ACTIVATIONS, WEIGHTS = "activation_covariance", "weight"
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.alignment import Axis, align
+from spectra_cli.analysis.alignment import align
 from spectra_cli.analysis.differences import Choice
+from spectra_cli.analysis.run import Axis
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.types import Vectors
 from spectra_cli.workflows.compared_rotations import At, Turned, turned_between
-from spectra_cli.workflows.compared_runs import open_runs
+from spectra_cli.workflows.runs import open_runs
 
 WIDTH = 32
 
@@ -43,7 +44,7 @@ def runs(write_run, tmp_path):
 
 
 def test_the_checkpoints_nearest_to_the_last_point_are_named(runs):
-    alignment = align([run.trajectory for run in runs], Axis.LOSS, at=[4.2])
+    alignment = align(runs, Axis.LOSS, at=[4.2])
     found = turned_between(runs, (0, 1), alignment, Choice(layers=(1,)))
     assert {one.site.layer for one in found.rotations} == {1}
     assert found.between == (
@@ -61,7 +62,7 @@ def test_without_rotations_no_checkpoint_is_named(write_run, tmp_path):
         for n in "ab"
     ]
     runs = open_runs(paths)
-    alignment = align([run.trajectory for run in runs], Axis.LOSS, number=1)
+    alignment = align(runs, Axis.LOSS, number=1)
     found = turned_between(runs, (0, 1), alignment, Choice())
     assert found == Turned(reason="no vectors kept: scan both with --vectors K")
     assert found.notes(("a", "b")) == []

@@ -218,7 +218,6 @@ def test_few_runs_have_a_correlation_only(runs, n):
         ({"early_tokens": math.inf}, "--early-tokens inf"),
         ({"level": 1.0}, "--level"),
         ({"target_loss": math.nan}, "--target-loss"),
-        ({"loss": "test"}, "--loss test"),
         ({"layers": (7,)}, "no layer 7"),
     ],
 )
