@@ -58,6 +58,7 @@ class Archive:
     damaged: tuple[DamagedPart, ...] = ()
     statement: Statement = NOTHING_SAID
     written: Statement = NOTHING_SAID
+    _scalars: dict[str, list[tuple[float, FloatArray]]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -163,6 +164,12 @@ class Archive:
         return tuple(replicates for _, replicates in self._over(name))
 
     def _over(self, name: str) -> list[tuple[float, FloatArray]]:
+        """Kept once read: without a seal that takes every checkpoint, to verify it."""
+        if name not in self._scalars:
+            self._scalars[name] = self._read_over(name)
+        return self._scalars[name]
+
+    def _read_over(self, name: str) -> list[tuple[float, FloatArray]]:
         by_file: dict[Path, list[int]] = {}
         for place, entry in enumerate(self.entries):
             by_file.setdefault(entry.file, []).append(place)

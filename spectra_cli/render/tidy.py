@@ -75,8 +75,12 @@ def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) 
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: for_csv(v) if isinstance(v, str) else v for name, v in row.items()})
+        writer.writerow({name: _cell(value) for name, value in row.items()})
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    return value if value is None or isinstance(value, (bool, int, float)) else for_csv(str(value))
 
 
 def as_json(document: Mapping[str, Any]) -> str:

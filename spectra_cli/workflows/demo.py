@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.paths import AnyPath, make_folder
 from spectra_cli.core.settings import resolve_settings
 from spectra_cli.workflows.scan import ScanProgress, ScanRequest, ScanResult, scan
 
@@ -46,7 +46,7 @@ def demo(
 
     folder = Path(folder)
     _check_folder(folder, PROBE_NAME)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--output")
     runs = []
     for recipe in RECIPES:
 

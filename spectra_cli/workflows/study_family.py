@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.paths import make_folder
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
 
@@ -109,7 +110,7 @@ def _claim(folder: Path, runs: Sequence[FamilyRun], settings: ScanSettings) -> N
         described = known | described
     elif folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty and no study made it; name another folder with --folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--folder")
     temporary = record.with_suffix(".tmp")
     temporary.write_text(json.dumps(described, indent=2))
     os.replace(temporary, record)

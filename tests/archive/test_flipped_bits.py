@@ -13,6 +13,7 @@ import pytest
 from spectra_cli.archive.file_access import opened
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.seal import MAGIC, SEAL_BYTES
+from spectra_cli.archive.single_file import read_model_scalar
 from spectra_cli.archive.validate import validate
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import ArchiveError
@@ -78,6 +79,21 @@ def test_a_flipped_scalar_without_a_seal_is_no_number(tmp_path):
                 read("probe_loss")
         with h5py.File(path, "r+") as root:
             root[f"scalars/loss/probe_loss/{name}"][index] = before
+
+
+def test_what_was_verified_for_its_scalars_is_not_read_again(tmp_path, monkeypatch):
+    path = tmp_path / "a.spectra.h5"
+    shutil.copy(OLD_FORMATS / "1.2.h5", path)
+    archive, reads = open_archive(path), []
+
+    def counted(*given):
+        reads.append(given)
+        return read_model_scalar(*given)
+
+    monkeypatch.setattr("spectra_cli.archive.reader.read_model_scalar", counted)
+    assert [archive.scalars_over("probe_loss").tolist() for _ in range(2)] == [[3.5] * 3] * 2
+    assert [one.tolist() for one in archive.replicates_over("probe_loss")] == [[3.4, 3.6]] * 3
+    assert len(reads) == 1
 
 
 def test_the_scalars_of_a_file_that_was_written_anew_are_not_those_of_the_old_table(path, make_checkpoint):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from spectra_cli.extract.demo import training
@@ -44,3 +46,11 @@ def test_a_file_in_the_way_is_refused(spectra, tmp_path):
     found = spectra("demo", "-o", tmp_path / "demo")
     assert (found.code, found.out) == (2, "")
     assert "demo" in found.err
+
+
+def test_a_folder_of_hostile_name_does_not_act(spectra, tmp_path):
+    found = spectra("demo", "-o", tmp_path / "=d\x1b[31m\x9b2J\u202e[bold]\t")
+    assert found.code == 0, found.err
+    everything = found.out + found.err
+    assert [char for char in everything if unicodedata.category(char)[0] == "C" and char != "\n"] == []
+    assert r"=d\x1b[31m\x9b2J\u202e[bold]\x09" in "".join(everything.split())

@@ -136,6 +136,30 @@ def test_no_name_acts_on_the_terminal(hostile, spectra, monkeypatch, words):
         ("show", "run", "--format", "absent"),
         ("show", "run", "--absent"),
         ("study", "absent"),
+        ("absent",),
+        ("absent", "show"),
+        ("--absent",),
+        ("show", "run", "absent"),
+        ("show", "run", "--step", "absent"),
+        ("show", "run", "--layer=absent"),
+        ("scan", "run", "--every", "absent"),
+        ("scan", "run", "--every=absent", "--quiet=absent"),
+        ("scan", "run", "--memory", "absent"),
+        ("scan", "run", "--probe", "probe.npy", "--probe-format", "absent"),
+        ("scan", "run", "--probe", "probe.npy", "--device", "absent"),
+        ("scan", "run", "--probe", "probe.npy", "--model", "absent"),
+        ("scan", "run", "--probe", "probe.npy", "--log", "absent"),
+        ("scan", "run", "--probe", "probe.npy", "-o", "absent/x.h5"),
+        ("scan", "run", "--probe", "probe.npy", "--tokenizer", "absent"),
+        ("scan", "run", "--probe", "probe.npy", "--reference", "absent", "--vectors", "2"),
+        ("scan", "run", "--probe", "probe.npy", "--base", "absent"),
+        ("compare", "run", "other", "--at", "absent"),
+        ("compare", "run", "other", "--baseline", "absent"),
+        ("forecast", "run", "other", "--statistic", "absent"),
+        ("phases", "run", "--alpha", "absent"),
+        ("demo", "-o", "probe.npy/absent"),
+        ("study", "taxonomy", "--folder", "probe.npy", "--seeds", "absent"),
+        ("study", "taxonomy", "--folder", "probe.npy/absent"),
     ],
     ids=" ".join,
 )
@@ -175,3 +199,16 @@ def test_no_csv_cell_starts_a_formula_and_json_is_exact(hostile, spectra, monkey
             assert cell[:1] not in tuple("=@\t\r") or not cell
     document = json.loads(spectra(command, f"{HOSTILE}.spectra.h5", "--json").out)
     assert HOSTILE in document["archive"]
+
+
+def test_a_tokenizer_of_hostile_words_does_not_act(hostile, pristine, spectra, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(hostile / "run" / "checkpoint-2", HOSTILE)
+    for file in map(Path, (f"{HOSTILE}/tokenizer_config.json", f"{HOSTILE}/tokenizer.json")):
+        said = json.loads(file.read_text())
+        said |= {"tokenizer_class": HOSTILE, "name_or_path": HOSTILE} if "eos_token" in said else {}
+        file.write_text(json.dumps(said).replace("<eos>", json.dumps(f"<{HOSTILE}>")[1:-1]))
+    words = ("--probe", str(pristine / "probe.txt"), "--tokenizer", folder, *PROBE[2:], "-o", "a.h5")
+    found = spectra("scan", str(hostile / "run"), *words)
+    assert found.code == 0, found.err
+    assert acts(found.out + found.err) == []
