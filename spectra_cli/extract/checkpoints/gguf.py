@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.errors import CheckpointError, ModelError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.gguf_header import TOKENS, GgufHead, read_gguf_head
 from spectra_cli.extract.checkpoints.gguf_in_memory import gguf_in_memory
@@ -24,6 +24,7 @@ from spectra_cli.extract.checkpoints.gguf_rope import is_rope_table, stored_rope
 from spectra_cli.extract.checkpoints.series import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.stored_file import StoredFile
 from spectra_cli.extract.checkpoints.unchanged import one_reading
+from spectra_cli.extract.models.library_code import library_code
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 from spectra_cli.extract.quiet_transformers import quiet_transformers
 
@@ -31,6 +32,9 @@ _FORMAT = "gguf"
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
 # how many numbers are stored as they were, not in blocks with a common scale
 _PLAIN = frozenset({"F32", "F16", "BF16", "F64"})
+
+
+_NO_MODEL = "its metadata describe no model that transformers can build"
 
 
 class GgufFormat:
@@ -84,8 +88,10 @@ class GgufSource:
             types = Counter(tensor.tensor_type.name for tensor in content.reader.tensors)
             num_bytes = sum(int(tensor.n_bytes) for tensor in content.reader.tensors)
             config = _config(file, content)
-            parameters = _skeleton(config).named_parameters()
-            tensors = {n: TensorHeader(shape=tuple(p.shape), dtype=torch.float32) for n, p in parameters}
+            model = _skeleton(file, config)
+            _require_its_numbers(file, content.reader, model)
+            shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+            tensors = {name: TensorHeader(shape=shape, dtype=torch.float32) for name, shape in shapes.items()}
         return CheckpointHeader(
             ref=ref,
             tensors=tensors,
@@ -107,7 +113,7 @@ class GgufSource:
         """
         file = Path(ref.uri)
         with _reading(file, with_values=True) as content:
-            state = _load(file, _skeleton(_config(file, content)))
+            state = _load(file, _skeleton(file, _config(file, content)))
             _check_complete(file, content.reader, state)
             return state
 
@@ -147,6 +153,11 @@ def _reading(file: Path, *, with_values: bool) -> Iterator[_Content]:
             head = read_gguf_head(stored)
             with gguf_in_memory(stored, head, with_values=with_values) as reader:
                 yield _Content(head=head, reader=reader)
+    except ModelError as error:  # of the metadata, which are all that says what the model is
+        raise CheckpointError(
+            f"{error}; they are damaged, or transformers reads no such model from GGUF: convert it again, or "
+            "use the original safetensors"
+        ) from error
     except NotImplementedError as error:
         raise CheckpointError(f"{file}: {error}") from error
     except (
@@ -160,7 +171,7 @@ def _reading(file: Path, *, with_values: bool) -> Iterator[_Content]:
     ) as error:
         raise CheckpointError(
             f"{file}: cannot be read as GGUF: {error}; it is damaged or half-written, or transformers reads "
-            "no such model from GGUF"
+            "no such model from GGUF: convert it again, or use the original safetensors"
         ) from error
 
 
@@ -172,7 +183,7 @@ def _config(file: Path, content: _Content) -> dict[str, Any]:
     """
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    with quiet_transformers():  # it would warn that it sees no vocabulary
+    with quiet_transformers(), library_code(str(file), _NO_MODEL):  # it would warn: it sees no vocabulary
         config = load_gguf_checkpoint(str(file))["config"]
     if content.num_tokens is not None:
         config.setdefault("vocab_size", content.num_tokens)
@@ -180,20 +191,51 @@ def _config(file: Path, content: _Content) -> dict[str, Any]:
         config.setdefault("n_positions", config["n_ctx"])
     rope, num_tensors = stored_rope(content.reader, config, where=str(file)), content.head.num_tensors
     if (num_layers := config.get("num_hidden_layers", 0)) > num_tensors:
-        raise CheckpointError(f"{file}: {num_layers} layers are claimed, and it holds {num_tensors} tensors")
+        raise CheckpointError(
+            f"{file}: its metadata claim {num_layers} layers, and it holds {num_tensors} tensors: they are "
+            "of another model, or damaged; convert it again"
+        )
     if rope is not None:
         config.pop("rope_theta", None)
         config["rope_parameters"] = rope
     return {name: value for name, value in config.items() if not name.startswith("_")}
 
 
-def _skeleton(config: Mapping[str, Any]) -> Any:
-    """The model of `config` on the meta device: the names that the file's tensors get."""
+def _skeleton(file: Path, config: Mapping[str, Any]) -> Any:
+    """The model of `config` on the meta device: the names that the file's tensors get.
+
+    Raises:
+        ModelError: there is none; a `CheckpointError` outside `_reading`.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     settings = {name: value for name, value in config.items() if name != "model_type"}
-    with torch.device("meta"):
+    with library_code(str(file), _NO_MODEL), torch.device("meta"):
         return AutoModelForCausalLM.from_config(AutoConfig.for_model(config["model_type"], **settings))
+
+
+def _require_its_numbers(file: Path, reader: Any, model: Any) -> None:
+    """Nothing, if the model of the metadata has as many numbers as the file.
+
+    Raises:
+        CheckpointError: it has others.
+    """
+    parameters = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    buffers = sum(tensor.numel() for name, tensor in model.state_dict().items() if name not in tied)
+    stored, expected = _stored_numbers(reader), sum(parameters.values())
+    if sum(stored.values()) not in (expected, expected + buffers):
+        raise CheckpointError(
+            f"{file}: {sum(stored.values())} numbers in {len(stored)} tensors, where the "
+            f"{type(model).__name__} of its metadata has {expected}: the metadata are of another model, or "
+            "transformers' loader does not know all of this model's tensors; convert it again, or use the "
+            "original safetensors"
+        )
+
+
+def _stored_numbers(reader: Any) -> dict[str, int]:
+    """Tensor of the file -> how many numbers it holds; without tables of rotary frequencies."""
+    return {t.name: int(t.n_elements) for t in reader.tensors if not is_rope_table(t.name)}
 
 
 def _load(file: Path, model: Any) -> dict[str, Tensor]:
@@ -216,7 +258,7 @@ def _check_complete(file: Path, reader: Any, state: Mapping[str, Tensor]) -> Non
     Raises:
         CheckpointError: some are not.
     """
-    stored = {t.name: int(t.n_elements) for t in reader.tensors if not is_rope_table(t.name)}
+    stored = _stored_numbers(reader)
     num_read = sum(tensor.numel() for tensor in state.values())
     if sum(stored.values()) != num_read:
         raise CheckpointError(

@@ -6,6 +6,7 @@ transformers takes seconds to import, and a NanoGPT scan never needs it: hence t
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
@@ -125,6 +126,7 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
             config = AutoConfig.for_model(model_type, **settings)
     if not _is_id(getattr(config, "pad_token_id", None), config.get_text_config().vocab_size):
         config.pad_token_id = None  # the class's own default, for a larger vocabulary
+    _require_rotation(where, getattr(config, "rope_parameters", None))
     if hasattr(config, "rescale_every"):
         # RWKV halves weights in place at inference, against overflow in half precision
         config.rescale_every = 0
@@ -144,6 +146,21 @@ def _without_useless_padding(settings: dict[str, Any]) -> Notices:
     return (
         f"pad_token_id is {found!r}, and the vocabulary has {size} ids: not used, since no padding is fed",
     )
+
+
+def _require_rotation(where: str, stated: object) -> None:
+    """Nothing, if every base of rotary frequencies, one for all layers or one a kind of layer, has powers.
+
+    Raises:
+        ModelError: one has none, so that all numbers would be NaN.
+    """
+    if not isinstance(stated, Mapping):
+        return
+    base = stated.get("rope_theta", 1)
+    if not isinstance(base, int | float) or not 0 < base < math.inf:
+        raise ModelError(f"{where}: rope_theta is {base!r}; expected a finite number above 0; correct it")
+    for own in stated.values():
+        _require_rotation(where, own)
 
 
 def _is_id(found: object, vocab_size: int) -> bool:

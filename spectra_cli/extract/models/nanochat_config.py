@@ -16,6 +16,7 @@ Source: github.com/karpathy/nanochat, nanochat/gpt.py, October 2025 to March 202
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def infer_nanochat(
     if sizes["n_layer"] > len(shapes):
         raise ModelError(f"{where}: model_config claims {sizes['n_layer']} layers for {len(shapes)} tensors")
     embedding = shapes.get("transformer.wte.weight", ())
-    if len(embedding) != 2 or embedding[0] < sizes["vocab_size"]:
+    if len(embedding) != 2 or embedding[0] < sizes["vocab_size"] or embedding[1] != sizes["n_embd"]:
         raise ModelError(
             f"{where}: transformer.wte.weight is {embedding or 'missing'}; expected at least "
             f"{sizes['vocab_size']} rows of {sizes['n_embd']}, as its model_config says"
@@ -115,23 +116,22 @@ def infer_nanochat(
     channels = _gate_channels(shapes, value_layers, where)
     smear = "smear_gate.weight" in shapes
     generation = _generation(value_layers, channels, smear=smear, where=where)
-    pattern = str(arguments.get("window_pattern", "L")).upper()
-    short = arguments.get("short_window", _short_window(sizes["sequence_len"], generation.window_share))
+    pattern = _pattern(arguments, where)
+    usual = _short_window(sizes["sequence_len"], generation.window_share)
+    short = int(_number(arguments, "short_window", usual, where, least=0, whole=True))
     config = NanochatConfig(
         **sizes,
         padded_vocab_size=embedding[0],
-        windows=_windows(
-            pattern, sizes["n_layer"], long=sizes["sequence_len"], short=int(short), where=where
-        ),
-        rotary_base=float(arguments.get("rotary_base", generation.rotary_base)),
-        qk_scale=float(arguments.get("qk_scale", generation.qk_scale)),
+        windows=_windows(pattern, sizes["n_layer"], long=sizes["sequence_len"], short=short),
+        rotary_base=_number(arguments, "rotary_base", generation.rotary_base, where),
+        qk_scale=_number(arguments, "qk_scale", generation.qk_scale, where),
         lambdas="resid_lambdas" in shapes,
         value_layers=value_layers,
         gate_channels=channels,
-        gate_scale=float(arguments.get("gate_scale", generation.gate_scale)),
+        gate_scale=_number(arguments, "gate_scale", generation.gate_scale, where, least=0),
         smear=smear,
     )
-    return config, _assumed(config, pattern, int(short))
+    return config, _assumed(config, pattern, short)
 
 
 def _sizes(arguments: Mapping[str, Any], where: str) -> dict[str, int]:
@@ -175,10 +175,35 @@ def _short_window(length: int, share: int) -> int:
     return length // 2 if share == 2 else -(-length // share // _TILE) * _TILE
 
 
-def _windows(pattern: str, num_layers: int, *, long: int, short: int, where: str) -> tuple[int, ...]:
-    """The pattern repeated over the layers; the last layer is long."""
-    if not pattern or set(pattern) - {"L", "S"}:
+def _number(
+    arguments: Mapping[str, Any],
+    name: str,
+    usual: float,
+    where: str,
+    *,
+    least: float | None = None,
+    whole: bool = False,
+) -> float:
+    """What is stated, or else `usual`: finite, and above 0 or from `least` on."""
+    value = arguments.get(name, usual)
+    is_number = type(value) is int or (type(value) is float and not whole and math.isfinite(value))
+    if is_number and (value > 0 if least is None else value >= least):
+        return float(value) if not whole else value
+    bound = "above 0" if least is None else f"from {least:g} on"
+    kind = "whole number" if whole else "finite number"
+    raise ModelError(f"{where}: {name} is {value!r}; expected a {kind} {bound}, or no {name}")
+
+
+def _pattern(arguments: Mapping[str, Any], where: str) -> str:
+    """Letters L and S: which layers see all, and which a short window."""
+    pattern = arguments.get("window_pattern", "L")
+    if not isinstance(pattern, str) or not pattern or set(pattern.upper()) - {"L", "S"}:
         raise ModelError(f"{where}: window_pattern is {pattern!r}; expected letters L and S")
+    return pattern.upper()
+
+
+def _windows(pattern: str, num_layers: int, *, long: int, short: int) -> tuple[int, ...]:
+    """The pattern repeated over the layers; the last layer is long."""
     tiled = [short if pattern[n % len(pattern)] == "S" else long for n in range(num_layers - 1)]
     return (*tiled, long)
 
