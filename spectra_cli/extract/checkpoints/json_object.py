@@ -34,9 +34,13 @@ def read_json_object(path: Path, *, most_bytes: int = _MOST_BYTES) -> dict[str, 
             f"{path}: it is not there; copy it from where the checkpoint was saved"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
+        raise CheckpointError(
+            f"{path}: cannot be read as JSON: {error}; it is damaged or half-written: copy or save it again"
+        ) from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {type(content).__name__}")
+        raise CheckpointError(
+            f"{path}: expected a JSON object, found {type(content).__name__}; copy or save it again"
+        )
     return content
 
 

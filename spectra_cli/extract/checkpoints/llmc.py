@@ -34,6 +34,8 @@ _MAGIC = 20240326
 _DTYPES = {3: torch.float32, 5: torch.bfloat16}
 _HEADER_BYTES = 1024
 _NUMBERED = re.compile(r"model_(\d{1,18})\.bin")
+# as llm.c writes its names, and no other trainer
+_PADDED = re.compile(r"model_\d{8}\.bin")
 
 
 class LlmcFormat:
@@ -59,7 +61,8 @@ def _is_model(file: Path) -> bool:
         return False
     try:
         with file.open("rb") as stream:
-            return int.from_bytes(stream.read(4), "little") == _MAGIC
+            own = int.from_bytes(stream.read(4), "little") == _MAGIC
+            return own or _PADDED.fullmatch(file.name) is not None  # damaged: said when it is read
     except PermissionError:  # said when it is read
         return _NUMBERED.fullmatch(file.name) is not None
     except OSError:
@@ -189,13 +192,17 @@ class _Sizes:
 def _read_sizes(stored: StoredFile) -> _Sizes:
     file, num_bytes = stored.path, stored.size
     if num_bytes < _HEADER_BYTES:
-        raise CheckpointError(f"{file}: {num_bytes} bytes, less than llm.c's header of {_HEADER_BYTES}")
+        raise CheckpointError(
+            f"{file}: {num_bytes} bytes, less than llm.c's header of {_HEADER_BYTES}: "
+            "half-written; copy or save it again"
+        )
     start = stored.read(0, _HEADER_BYTES)
     magic, version, positions, vocab, layers, heads, width, padded = np.frombuffer(start, "<i4")[:8].tolist()
     if magic != _MAGIC or version not in _DTYPES:
         raise CheckpointError(
             f"{file}: magic {magic}, version {version}; expected {_MAGIC} and version 3 (float32) or 5 "
-            "(bfloat16) with a padded vocabulary: write it again with today's llm.c"
+            "(bfloat16) with a padded vocabulary: its start is damaged, or it is of an older llm.c; copy it "
+            "again, or write it with today's"
         )
     sizes = _Sizes(
         dtype=_DTYPES[version],

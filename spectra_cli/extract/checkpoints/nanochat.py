@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "nanochat"
 _MODEL = re.compile(r"model_(\d{1,18})\.pt")
+_OWN_TENSOR = "transformer.h.0.attn.c_q.weight"
 
 
 class NanochatFormat:
@@ -60,6 +61,23 @@ def is_nanochat(file: Path) -> bool:
     return match is not None and _meta_of(file).is_file()
 
 
+def require_meta(file: Path, names: Collection[str]) -> None:
+    """Nothing, if a file that is read as another format's is none of nanochat's, left without its meta file.
+
+    Raises:
+        CheckpointError: its name and the names of its tensors are nanochat's.
+    """
+    if _MODEL.fullmatch(file.name) and not is_nanochat(file) and _OWN_TENSOR in names:
+        raise CheckpointError(_no_meta(file))
+
+
+def _no_meta(file: Path) -> str:
+    return (
+        f"{file}: a checkpoint of nanochat, and no {_meta_of(file).name} beside it, which says what model it "
+        "is; copy it there, too"
+    )
+
+
 def _meta_of(file: Path) -> Path:
     return file.with_name(file.name.replace("model_", "meta_", 1)).with_suffix(".json")
 
@@ -92,9 +110,7 @@ class NanochatSource:
         file = Path(ref.uri)
         meta_file = _meta_of(file)
         if not meta_file.is_file():
-            raise CheckpointError(
-                f"{file}: no {meta_file.name} beside it, which says what model it is; copy it there, too"
-            )
+            raise CheckpointError(_no_meta(file))
         meta = read_json_object(meta_file)
         config = meta.get("model_config")
         if not isinstance(config, dict):

@@ -27,7 +27,7 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.checkpoints.gathered import require_gathered
-from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files
+from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files, require_meta
 from spectra_cli.extract.checkpoints.nanogpt_learning_rate import stored_learning_rate
 from spectra_cli.extract.checkpoints.nanogpt_losses import states_own_step, stored_losses
 from spectra_cli.extract.checkpoints.nanogpt_payload import Payload, read_payload
@@ -156,6 +156,8 @@ class NanoGPTSource:
         state, removed = unwrapped(payload.state, leading=_LEADING)
         require_gathered({name: header_of(tensor) for name, tensor in state.items()}, where=str(file))
         arguments = _arguments(file, payload)
+        if not payload.content and arguments.file is None:
+            require_meta(file, state)
         batch = _tokens_per_step(file, payload, arguments)
         tokens, token_notices = _tokens(ref, payload, batch)
         losses = stored_losses(payload, names=state, target_reached=ref.label.startswith("target"))

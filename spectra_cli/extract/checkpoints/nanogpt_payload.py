@@ -74,7 +74,8 @@ def _payload(content: Any, path: Path) -> Payload:
         state, content = content, {}
     else:
         state = content[key]
-    step = content.get("iter_num", content.get("step"))
+    # global_step: PyTorch Lightning's
+    step = next((content[name] for name in ("iter_num", "step", "global_step") if name in content), None)
     family = _file_family(content) if key == "model" else ""
     return Payload(
         layout=_layout(content, key),

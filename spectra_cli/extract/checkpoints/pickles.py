@@ -311,4 +311,5 @@ def _reason(error: BaseException) -> str:
     """The sentence of a PyTorch error that is about this file."""
     paragraphs = [part for part in str(error).split("\n\n") if "documentation of torch.load" not in part]
     lines = paragraphs[-1].strip().splitlines() if paragraphs else []
-    return lines[0].split(". This is an internal")[0] if lines else type(error).__name__
+    # the sentence is put into another, which has a stop of its own
+    return lines[0].split(". This is an internal")[0].rstrip(". ") if lines else type(error).__name__

@@ -14,7 +14,7 @@ def test_object_is_read(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
 def test_anything_else_names_the_file(tmp_path, content):
     (tmp_path / "c.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"c\.json"):
+    with pytest.raises(CheckpointError, match=r"c\.json: .*copy or save it again"):
         read_json_object(tmp_path / "c.json")
 
 

@@ -104,6 +104,14 @@ def test_a_model_without_its_meta_file_is_named_and_hides_no_other(save):
         source.header(second)
 
 
+def test_a_model_alone_without_its_meta_file_is_told_as_nanochats(save):
+    folder = save(100, meta=None, **{"transformer.h.0.attn.c_q.weight": torch.ones(4, 4)})
+    for path in (folder, folder / "model_000100.pt"):
+        source = find_source(str(path))
+        with pytest.raises(CheckpointError, match=r"of nanochat, and no meta_000100.json beside it"):
+            source.header(source.refs()[0])
+
+
 def test_a_meta_file_of_another_kind_is_refused(save):
     folder = save(100)
     (folder / "meta_000100.json").write_text('{"step": 100}')

@@ -18,6 +18,7 @@ MODEL = {"w": torch.ones(2)}
         ({"model": MODEL, "step": 5, "optimizer1": {}, "optimizer2": {}}, "spectral-lens", "E", 5),
         ({"model_state_dict": MODEL, "step": 5}, "state-dict", "", 5),
         ({"state_dict": MODEL}, "state-dict", "", None),
+        ({"state_dict": MODEL, "global_step": 5, "epoch": 1}, "state-dict", "", 5),
         (MODEL, "state-dict", "", None),
         ({"model": MODEL, "step": -1}, "spectral-lens", "", None),
     ],

@@ -264,3 +264,12 @@ def test_the_other_byte_order(tmp_path, monkeypatch):
             archive.writestr(name, b"big" if name.endswith("byteorder") else content)
     found = load_pickle(path)
     assert found["x"].tolist() == found["w"]
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(100), b"", b"no pickle at all"])
+def test_a_reason_in_a_sentence_has_one_stop(tmp_path, content):
+    path = tmp_path / "f.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"[^.]\. .*opy or save it again") as told:
+        load_pickle(path)
+    assert ".." not in str(told.value)
