@@ -157,7 +157,8 @@ def _value(path: Path, content: Mapping[str, Any], name: str, kind: type, defaul
 def _positive(path: Path, name: str, value: Any) -> Any:
     whole = name in ("r", "rank_pattern")
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value <= 0:
-        raise CheckpointError(f"{path}: {name} is {value!r}; expected a positive number")
+        kind = "positive whole" if whole else "positive"
+        raise CheckpointError(f"{path}: {name} is {value!r}; expected a {kind} number; correct it")
     return value
 
 

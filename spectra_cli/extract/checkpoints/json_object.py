@@ -11,6 +11,7 @@ from spectra_cli.extract.checkpoints.stored_file import StoredFile
 
 # an index of a thousand shards has ten million
 _MOST_BYTES = 1 << 26
+_MOST_DIGITS = 4300  # Python's own limit
 
 
 def read_json_object(path: Path, *, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:
@@ -33,9 +34,14 @@ def read_json_object(path: Path, *, most_bytes: int = _MOST_BYTES) -> dict[str, 
         raise CheckpointError(
             f"{path}: it is not there; copy it from where the checkpoint was saved"
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be read as JSON: {error}; it is damaged or half-written: copy or save it again"
+            f"{path}: cannot be read: {error.strerror or error}; make it readable, or copy it again"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        reason = "its lists and objects are nested too deeply" if isinstance(error, RecursionError) else error
+        raise CheckpointError(
+            f"{path}: cannot be read as JSON: {reason}; it is damaged or half-written: copy or save it again"
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
@@ -45,5 +51,7 @@ def read_json_object(path: Path, *, most_bytes: int = _MOST_BYTES) -> dict[str, 
 
 
 def _number(digits: str) -> int | float:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits, where at most {_MOST_DIGITS} are read")
     number = int(digits)
     return number if -(2**63) <= number < 2**63 else float(digits)

@@ -33,16 +33,20 @@ def require_possible_counts(header: CheckpointHeader, stated: Mapping[str, Any])
         if not isinstance(value, int | float):
             continue
         if value < 0 and (_LAYERS.fullmatch(name) or _PARTS.fullmatch(name)):
-            raise ModelError(f"{header.ref.uri}: config.json says {name} is {value}; expected a count")
+            raise ModelError(
+                f"{header.ref.uri}: config.json says {name} is {value}; expected a count; correct it"
+            )
         if _LAYERS.fullmatch(name) and value > len(header.tensors):
             raise ModelError(
                 f"{header.ref.uri}: config.json claims {value} layers, and the checkpoint holds "
-                f"{len(header.tensors)} tensors: they are of different models"
+                f"{len(header.tensors)} tensors: they are of different models; put that "
+                "of this checkpoint there"
             )
         if _PARTS.fullmatch(name) and value > max(largest, 1):
             raise ModelError(
                 f"{header.ref.uri}: config.json says {name} is {value}, and the largest tensor of the "
-                f"checkpoint has {largest} numbers: they are of different models"
+                f"checkpoint has {largest} numbers: they are of different "
+                "models; put that of this checkpoint there"
             )
 
 

@@ -138,7 +138,11 @@ def _sizes(arguments: Mapping[str, Any], where: str) -> dict[str, int]:
     found = {name: arguments[name] for name in _SIZES if type(arguments.get(name)) is int}
     missing = [name for name in _SIZES if found.get(name, 0) < 1]
     if missing:
-        raise ModelError(f"{where}: model_config states no {', '.join(missing)}; expected positive integers")
+        said = ", ".join(f"{n} is {arguments[n]!r}" if n in arguments else f"{n} is missing" for n in missing)
+        raise ModelError(
+            f"{where}: model_config states no {', '.join(missing)} that a model can have ({said}); expected "
+            "positive integers: copy its meta file again"
+        )
     width, heads, groups = found["n_embd"], found["n_head"], found["n_kv_head"]
     if width % heads or width // heads % 2 or heads % groups:
         raise ModelError(

@@ -43,3 +43,24 @@ def test_a_file_of_gigabytes_is_not_read(tmp_path):
         file.truncate(2**40)
     with pytest.raises(CheckpointError, match=r"c\.json: 1099511627776 bytes, where at most"):
         read_json_object(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, r"nested too deeply; it is damaged"),
+        ('{"a": ' + "9" * 5000 + "}", r"a number of 5000 digits, where at most 4300 are read; it is damaged"),
+    ],
+)
+def test_the_reason_is_about_the_file_and_not_about_python(tmp_path, content, message):
+    (tmp_path / "c.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        read_json_object(tmp_path / "c.json")
+
+
+def test_a_link_to_itself_is_no_damaged_json(tmp_path):
+    (tmp_path / "c.json").symlink_to("c.json")
+    with pytest.raises(
+        CheckpointError, match=r"c\.json: cannot be read: Too many levels of symbolic links; "
+    ):
+        read_json_object(tmp_path / "c.json")
