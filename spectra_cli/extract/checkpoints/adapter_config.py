@@ -156,7 +156,8 @@ def _value(path: Path, content: Mapping[str, Any], name: str, kind: type, defaul
 
 def _positive(path: Path, name: str, value: Any) -> Any:
     whole = name in ("r", "rank_pattern")
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value <= 0:
+    is_number = not isinstance(value, bool) and isinstance(value, int if whole else (int, float))
+    if not is_number or not 0 < value < math.inf:
         kind = "positive whole" if whole else "positive"
         raise CheckpointError(f"{path}: {name} is {value!r}; expected a {kind} number; correct it")
     return value

@@ -77,6 +77,7 @@ def test_other_kinds_of_adapters_are_refused_by_name(read, kind):
         ({"r": "8"}, "r is '8'"),
         ({"r": 1.5}, "r is 1.5"),
         ({"lora_alpha": None}, "lora_alpha is None"),
+        ({"lora_alpha": float("inf")}, "lora_alpha is inf; expected a positive number"),
         ({"rank_pattern": {"q_proj": -1}}, "rank_pattern is -1"),
         ({"rank_pattern": [1]}, "expected dict"),
         ({"use_dora": "yes"}, "use_dora is 'yes'; expected bool"),
