@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.cli import options
@@ -11,6 +13,7 @@ from spectra_cli.cli import series_options as series
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.inspect import Inspection
+    from spectra_cli.workflows.proposals import Proposal
     from spectra_cli.workflows.scan_estimate import ScanEstimate
 
 
@@ -58,6 +61,7 @@ def command(
     from spectra_cli.render.summary import skipped_lines
     from spectra_cli.render.tidy import as_json as json_text
     from spectra_cli.workflows.inspect import inspect
+    from spectra_cli.workflows.proposals import propose
     from spectra_cli.workflows.scan_estimate import estimate
 
     skip_errors = options.skips_errors(on_error)
@@ -78,6 +82,17 @@ def command(
             "num_vectors": vectors,
         },
     )
+    chosen = series.series_options(
+        steps=steps,
+        every=every,
+        last=last,
+        limit=limit,
+        log=log,
+        facts=facts,
+        base=base,
+        builder=model,
+        trust_remote_code=trust_remote_code,
+    )
     found = inspect(
         checkpoints,
         settings,
@@ -87,19 +102,11 @@ def command(
         probe=probe,
         probe_format=probe_format,
         tokenizer=tokenizer,
-        series_options=series.series_options(
-            steps=steps,
-            every=every,
-            last=last,
-            limit=limit,
-            log=log,
-            facts=facts,
-            base=base,
-            builder=model,
-            trust_remote_code=trust_remote_code,
-        ),
+        series_options=chosen,
     )
-    document = _document(found, estimate(found))
+    time = estimate(found)
+    proposals = () if time is None else propose(found, time, chosen.selection)
+    document = _document(found, time, proposals)
     if as_json:
         sys.stdout.write(json_text(document))
     else:
@@ -124,7 +131,7 @@ def _end_as_a_scan_would(found: Inspection, *, skip_errors: bool) -> None:
         sys.exit(options.DONE_IN_PART)
 
 
-def _document(found: Inspection, time: ScanEstimate | None) -> dict[str, Any]:
+def _document(found: Inspection, time: ScanEstimate | None, proposals: Sequence[Proposal]) -> dict[str, Any]:
     """The JSON document of `spectra inspect`: schema `spectra.inspect/1`."""
     return {
         "schema": "spectra.inspect/1",
@@ -173,6 +180,7 @@ def _document(found: Inspection, time: ScanEstimate | None) -> dict[str, Any]:
             "bytes_moved": None if found.cost is None else found.cost.bytes_moved,
             "seconds_estimated": None if time is None else time.seconds,
             "seconds_by_part": {} if time is None else dict(time.parts),
+            "proposals": [asdict(proposal) for proposal in proposals],
             "memory_bytes": found.memory_bytes,
             "budget_bytes": found.budget_bytes,
             "skipped": [

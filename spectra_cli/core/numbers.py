@@ -78,12 +78,16 @@ def rate(value: float | None) -> str:
 def duration(seconds: float) -> str:
     """A stretch of time in its largest useful unit.
 
-    >>> duration(0.034), duration(75), duration(8_000)
-    ('0.034 s', '75 s', '2.2 h')
+    >>> duration(0.034), duration(75), duration(8_000), duration(432_000)
+    ('0.034 s', '75 s', '2.2 h', '5 days')
     """
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.2g} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    hours = seconds / 3600
+    number, unit = (hours, "h") if hours < 48 else (hours / 24, "days")
+    return f"{number:.2g} {unit}" if number < 10 else f"{number:.0f} {unit}"
 
 
 def target_words(target: float, axis: str = "loss") -> str:

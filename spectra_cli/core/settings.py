@@ -148,9 +148,10 @@ PRESETS: Mapping[str, ScanSettings] = {
     "quick": ScanSettings(
         preset="quick",
         layers="five",
-        num_sequences=ByDefault(128),
+        # effective rows grow with the number of sequences, whatever their length: many short ones
+        num_sequences=ByDefault(4096),
         num_gradient_sequences=ByDefault(128),
-        sequence_length=ByDefault(256),
+        sequence_length=ByDefault(64),
     ),
     "paper-compat": ScanSettings(
         preset="paper-compat",

@@ -134,6 +134,7 @@ def plan(document: Mapping[str, Any]) -> Iterator[Line | Table]:
     parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items() if count_)
     peak = sum(found["memory_bytes"].values())
     yield line(f"Estimated peak memory {size(peak)} of a budget of {size(found['budget_bytes'])}: {parts}")
+    yield from _proposals(found["proposals"])
 
 
 def _time(document: Mapping[str, Any]) -> Iterator[Line]:
@@ -150,6 +151,18 @@ def _time(document: Mapping[str, Any]) -> Iterator[Line]:
     total = sum(operations.values())
     if total:
         yield line(f"{count(int(total))} floating-point operations of matrix products: {_shares(operations)}")
+
+
+def _proposals(proposals: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    """What to add to the command, and what that gives."""
+    if proposals:
+        yield line("")
+        yield line("Less, by adding to the command:", style="bold")
+    for proposal in proposals:
+        yield line(
+            f"In {proposal['bound']}: {proposal['options']} (about {duration(proposal['seconds'])}) gives "
+            f"{proposal['resolves']}"
+        )
 
 
 def _shares(parts: Mapping[str, float]) -> str:

@@ -35,6 +35,8 @@ _GRADIENT_SPECTRA = (GRADIENTS, GRADIENT_MATRIX)
 _MIN_GRADIENT_SAMPLES = 64
 _HEAD_POINTS = 8
 _TAIL_POINTS = 20
+# Effective rows of activations per dimension: the fewest for a tail, and those that leave no bias.
+ROWS_FOR_A_TAIL, ROWS_WITHOUT_BIAS = 4, 16
 _FLAT = 0.7  # below this exponent the bias by finite samples needs four times as many of them
 _WIDTH_OF_30_150 = 600
 
@@ -153,18 +155,36 @@ def _judged_by_samples(fit: Estimate, spectrum: Spectrum, lo: int, hi: int) -> E
         "d_over_n": width / spectrum.num_samples,
     }
     details = Deferred(lambda: {**fit.details, **sampling})
-    needed = 64 if fit.value < _FLAT else 16
-    if ratio < 4:
-        return unresolved(f"{_fewer(ratio, 4)} effective rows per dimension, at least 4 are needed", details)
+    needed = 4 * ROWS_WITHOUT_BIAS if fit.value < _FLAT else ROWS_WITHOUT_BIAS
+    if ratio < ROWS_FOR_A_TAIL:
+        fewer = _fewer(ratio, ROWS_FOR_A_TAIL)
+        reason = f"{fewer} effective rows per dimension, at least {ROWS_FOR_A_TAIL} are needed"
+        return unresolved(f"{reason}; {_enough(ROWS_FOR_A_TAIL / ratio)}", details)
     reason = ""
     if ratio < needed:
         reason = (
-            f"{_fewer(ratio, needed)} effective rows per dimension, {needed} are needed to neglect the bias"
+            f"{_fewer(ratio, needed)} effective rows per dimension, {needed} are needed to neglect the bias; "
+            f"{_enough(needed / ratio)}"
         )
     elif math.isnan(stderr):
         reason = "no standard error, so that correlated rows may have been counted as independent"
     status = Status.PARTIAL if reason else Status.OK
     return Estimate(value=fit.value, per_row=fit.per_row, status=status, reason=reason, details=details)
+
+
+def _enough(times: float) -> str:
+    """How many more sequences would do: effective rows grow as they do, whatever their length."""
+    return f"about {_rounded_up(times)} times as many sequences would be enough"
+
+
+def _rounded_up(number: float) -> int:
+    """A whole number of two digits and zeros, not below `number`.
+
+    >>> _rounded_up(1.5), _rounded_up(13.2), _rounded_up(131), _rounded_up(130)
+    (2, 14, 140, 130)
+    """
+    unit = float(10 ** max(0, math.ceil(math.log10(max(number, 1))) - 2))
+    return math.ceil(number / unit) * int(unit)
 
 
 def _fewer(ratio: float, needed: int) -> str:

@@ -167,7 +167,7 @@ def inspect(
         settings, more = fitted_to_model(settings, model)
         fitted += more
     where = choose_device(device)
-    make_plan = partial(
+    limits = partial(
         plan_scan,
         device=where,
         budget_bytes=memory_bytes,
@@ -175,7 +175,11 @@ def inspect(
         checkpoint_bytes=series.first.loaded_bytes,
         process_bytes=resident_bytes() if where.type == "cpu" else 0,
     )
-    plan_of = partial(make_plan, settings=settings)
+
+    def make_plan(model: Model, settings: ScanSettings) -> ScanPlan:
+        return limits(model, settings)
+
+    plan_of = partial(limits, settings=settings)
     plan, problem = None, ""
     try:
         plan = plan_of(model)

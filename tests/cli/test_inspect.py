@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from spectra_cli.extract.rates import Rates
+from spectra_cli.extract.work import PARTS
+
 SMALL = ("--sequences", "8", "--gradient-sequences", "8", "-T", "8")
 
 
@@ -184,3 +187,21 @@ def test_a_default_that_does_not_fit_gives_way_and_says_so(spectra, place):
         assert (done.code, said in " ".join(done.err.split())) == (0, told)
     refused = spectra("inspect", "run", *counts, "-T", "1024")
     assert (refused.code, "were asked for" in refused.err) == (3, True)
+
+
+def test_proposals_are_accepted_as_printed_and_keep_their_bound(spectra, trainer_runs, monkeypatch):
+    """With the rates of one machine: those measured here change from one command to the next."""
+    rates = Rates(seconds=dict.fromkeys(PARTS, 1e-9))
+    monkeypatch.setattr("spectra_cli.extract.rates.measure_rates", lambda *_, **__: rates)
+    words = ("inspect", trainer_runs / "llama", "--sequences", "100000000", "--gradient-sequences", "64")
+    asked = json.loads(spectra(*words, "--json").out)["plan"]
+    bounds = {"ten minutes": 600, "an hour": 3600, "a night": 8 * 3600}
+    assert [proposal["bound"] for proposal in asked["proposals"]] == list(bounds)
+    shown = " ".join(spectra(*words).out.split())
+    for options in dict.fromkeys(proposal["options"] for proposal in asked["proposals"]):
+        assert options in shown
+        found = spectra(*words, *options.split(), "--json")
+        assert found.code == 0, found.err
+        document = json.loads(found.out)
+        seconds = document["plan"]["seconds_estimated"] * len(document["checkpoints"])
+        assert all(seconds < bounds[p["bound"]] for p in asked["proposals"] if p["options"] == options)

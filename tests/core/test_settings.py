@@ -98,7 +98,7 @@ def test_the_probe_holds_what_the_measurements_need(measurements, expected):
 
 
 def test_what_was_asked_for_is_told_from_defaults():
-    settings = resolve_settings("quick", {"sequence_length": 256})
+    settings = resolve_settings("quick", {"sequence_length": 64})
     assert not isinstance(settings.sequence_length, ByDefault)
     assert isinstance(settings.num_sequences, ByDefault)
     assert isinstance(ScanSettings().sequence_length, ByDefault)

@@ -53,6 +53,7 @@ PLAN: dict[str, Any] = {
         "bytes_moved": 1.0e9,
         "seconds_estimated": 40.0,
         "seconds_by_part": {"linear_maps": 30.0, "attention": 9.9, "calls": 0.1},
+        "proposals": [],
         "memory_bytes": {"model": 2**20, "gradients": 2**21},
         "budget_bytes": 2**30,
         "problem": "",
@@ -167,3 +168,11 @@ def test_what_many_checkpoints_have_with_other_numbers_is_one_line_with_a_count(
     text = " ".join(printed(series(rows)).split())
     assert "100 checkpoints, step0 to step99, the first: loss is 0.5" in text
     assert text.count("loss is") == 1
+
+
+def test_a_proposal_is_its_bound_its_options_and_what_they_give(printed):
+    proposal = {"bound": "an hour", "options": "--measure weights", "seconds": 59.4, "resolves": "spectra"}
+    changed = {"plan": PLAN["plan"] | {"proposals": [proposal]}}
+    *_, head, last = printed(*plan(PLAN | changed)).splitlines()
+    assert head == "Less, by adding to the command:"
+    assert last == "In an hour: --measure weights (about 59 s) gives spectra"

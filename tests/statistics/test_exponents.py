@@ -198,3 +198,19 @@ def test_an_undefined_replicate_leaves_no_standard_error(spectrum_of):
     assert found.details["replicates_undefined"] == 1
     assert found.status == "partial"
     assert np.isnan(rank_decay_exponent(with_replicates(spectrum), 11, 33, threshold=1e-6)).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("rows_per_dim", "said"),
+    [
+        (0.03, "at least 4 are needed; about 140 times as many sequences would be enough"),
+        (2.0, "at least 4 are needed; about 2 times as many sequences would be enough"),
+        (6.0, "16 are needed to neglect the bias; about 3 times as many sequences would be enough"),
+    ],
+)
+def test_too_few_rows_are_said_with_the_sequences_that_would_do(spectrum_of, rows_per_dim, said):
+    profile = np.tile(power_law(1.0), (16, 1))
+    spectrum = spectrum_of(
+        power_law(1.0), num_samples=round(rows_per_dim * 768), block_profile=profile, block_sizes=(16,) * 16
+    )
+    assert value_of("tail_exponent_30_150", spectrum).reason.endswith(said)
