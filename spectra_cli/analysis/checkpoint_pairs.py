@@ -19,15 +19,9 @@ from spectra_cli.analysis.drift import (
     normalised_spectral_shift,
     rotation_lift,
 )
-from spectra_cli.analysis.prepared import (
-    ACTIVATION,
-    TRAJECTORY_RANK,
-    WEIGHT,
-    Basis,
-    Prepared,
-    is_reference,
-)
+from spectra_cli.analysis.prepared import TRAJECTORY_RANK, Basis, Prepared, is_reference
 from spectra_cli.analysis.subspaces import Cut, Rotation, cut_at, rotation
+from spectra_cli.core.measurements import ACTIVATIONS, WEIGHTS
 from spectra_cli.core.types import FloatArray, Site, Spectrum
 
 
@@ -120,16 +114,16 @@ def compare(before: Prepared, after: Prepared, against: str, ranks: Sequence[int
     missing: list[tuple[str, str]] = []
     for key, other in after.bases.items():
         one = before.bases.get(key)
-        if key[0] == ACTIVATION and before.weights_alone:
+        if key[0] == ACTIVATIONS and before.weights_alone:
             continue
         if one is None or not _comparable(one.spectrum, other.spectrum):
             why = "not measured there" if one is None else "of another shape there"
             missing.append((key[1], f"{why}, at {before.name}"))
-        elif key[0] == WEIGHT or one.num_kept:
+        elif key[0] == WEIGHTS or one.num_kept:
             sites.append(_site(one, other, after if known else None, ranks))
     gone = [address for name, address in before.bases if (name, address) not in after.bases]
     missing += [(address, f"not measured at {after.name}") for address in gone]
-    order = {WEIGHT: 0, ACTIVATION: 1}
+    order = {WEIGHTS: 0, ACTIVATIONS: 1}
     return Pair(
         before=before.name,
         after=after.name,
@@ -140,7 +134,7 @@ def compare(before: Prepared, after: Prepared, against: str, ranks: Sequence[int
 
 
 def _comparable(one: Spectrum, other: Spectrum) -> bool:
-    same_rows = one.measurement == ACTIVATION or one.num_samples == other.num_samples
+    same_rows = one.measurement == ACTIVATIONS or one.num_samples == other.num_samples
     return same_rows and one.ambient_dim == other.ambient_dim and one.values.size == other.values.size
 
 
@@ -154,7 +148,7 @@ def _site(one: Basis, other: Basis, changed: Prepared | None, ranks: Sequence[in
         measurement=other.spectrum.measurement,
         shift=normalised_spectral_shift(one.spectrum.values, other.spectrum.values),
         ranks=tuple(rank for rank in found if rank is not None),
-        change=change if other.spectrum.measurement == WEIGHT else None,
+        change=change if other.spectrum.measurement == WEIGHTS else None,
     )
 
 
@@ -254,7 +248,7 @@ def similarity(one: Prepared, last: Prepared) -> dict[str, float]:
     found: dict[str, float] = {}
     for (measurement, address), basis in one.bases.items():
         end = last.bases.get((measurement, address))
-        if measurement != WEIGHT or end is None or basis.right is None or end.right is None:
+        if measurement != WEIGHTS or end is None or basis.right is None or end.right is None:
             continue
         rank = min(TRAJECTORY_RANK, basis.num_kept, end.num_kept)
         if basis.right.shape[1] == end.right.shape[1]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.measurements import ACTIVATIONS, MEASUREMENTS, PROBED
 from spectra_cli.core.types import Provenance
-from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS
 
 _DIGEST_LENGTH = 64
-_PROBED = frozenset({ACTIVATIONS, GRADIENTS, GRADIENT_MATRIX})
+_PROBED = frozenset(PROBED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +108,8 @@ def are_paired(found: Iterable[Mismatch]) -> bool:
 def _facts(provenance: Provenance, compared: frozenset[str]) -> dict[str, str]:
     settings: Mapping[str, Any] = provenance.settings
     probe = provenance.probe
-    counts = {"num_sequences": {ACTIVATIONS}, "num_gradient_sequences": _PROBED - {ACTIVATIONS}}
-    samples = [f"{name} {settings.get(name, '?')}" for name, of in counts.items() if of & compared]
+    counts = dict.fromkeys(MEASUREMENTS[name].samples for name in PROBED if name in compared)
+    samples = [f"{name} {settings.get(name, '?')}" for name in counts]
     return {
         "probe": probe.digest or "none",
         "length": f"{probe.sequence_length} tokens a sequence",

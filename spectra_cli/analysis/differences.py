@@ -15,8 +15,7 @@ from spectra_cli.analysis.alike import alike
 from spectra_cli.analysis.decisions import Case, Difference, Estimated, Verdict, decide, differences
 from spectra_cli.analysis.points import NumberAt, Point, log_noise_scales
 from spectra_cli.analysis.quantities import (
-    DISTANCE_MARGINS,
-    EXACT,
+    DISTANCES,
     LOG_NOISE_SCALE,
     is_distance,
     margin_of,
@@ -33,8 +32,8 @@ from spectra_cli.analysis.spectra_at import (
     why_not_between,
 )
 from spectra_cli.analysis.spectral_distances import distances
+from spectra_cli.core.measurements import EXACT, GRADIENTS
 from spectra_cli.core.types import Site
-from spectra_cli.statistics.statistic import GRADIENTS
 
 NO_NOISE = "measured exactly: the probe puts no noise on it, so that there is no noise floor"
 NO_BLOCKS = "no standard error: no values without each block of the probe"
@@ -215,7 +214,7 @@ class _Together:
         judged = differences([self._case(a.estimated, b.estimated, margin) for _, _, margin, a, b in numbers])
         for (i, name, _, a, b), one in zip(numbers, judged, strict=True):
             found[i].append(self._number(self.pairs[i], name, one, a, b))
-        wanted = [name for name in DISTANCE_MARGINS if choice.names_distance(name, self.measurement)]
+        wanted = [name for name in DISTANCES if choice.names_distance(name, self.measurement)]
         of_sites = distances(self.first, self.second, wanted, paired=self.paired)
         for here, pair, apart in zip(found, self.pairs, of_sites, strict=True):
             here += [self._difference(pair, *one) for one in apart]

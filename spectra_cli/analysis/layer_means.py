@@ -13,10 +13,11 @@ import numpy as np
 
 from spectra_cli.analysis.decisions import Estimated
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.statistics.registry import STATISTICS
-from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic, estimate
+from spectra_cli.statistics.statistic import Statistic, estimate
 
 _WIDTH_OF_30_150 = 600
 

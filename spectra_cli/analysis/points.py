@@ -17,23 +17,17 @@ import numpy as np
 
 from spectra_cli.analysis.decisions import Estimated
 from spectra_cli.analysis.matching import Bracket
+from spectra_cli.core.measurements import GRADIENTS, MEASUREMENTS
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Provenance, Scalar, Site
 from spectra_cli.statistics.noise_scale import NOISE, SIGNAL, noise_scale_rows
-from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS
 
-# setting of the scan that says of how many sequences a measurement is made
-_SEQUENCES = {
-    ACTIVATIONS: "num_sequences",
-    GRADIENTS: "num_gradient_sequences",
-    GRADIENT_MATRIX: "num_gradient_sequences",
-}
 # A scan leaves out at most this share of sequences, those without a finite loss.
 _DROPPED = 0.01
 
 
 def num_sequences(provenance: Provenance, measurement: str) -> int:
     """Sequences of the probe that a measurement is made of; 0 where nothing says."""
-    return int(provenance.settings.get(_SEQUENCES.get(measurement, ""), 0))
+    return int(provenance.settings.get(MEASUREMENTS[measurement].samples, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

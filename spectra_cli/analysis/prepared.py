@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from spectra_cli.analysis.subspaces import SEARCHED, orthonormal
+from spectra_cli.core.measurements import ACTIVATIONS, WEIGHT_DRIFT, WEIGHTS
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum
 
-WEIGHT, CHANGE, ACTIVATION = "weight", "weight_drift", "activation_covariance"
 REFERENCE = "weight_reference"
 # Of the subspaces whose overlap with the last checkpoint's is followed (docs/how-to/measure-drift.md).
 TRAJECTORY_RANK = 16
@@ -58,10 +58,10 @@ def prepare(checkpoint: CheckpointSpectra, ranks: Sequence[int]) -> Prepared:
     bases = {
         (s.measurement, s.site.address): _basis(s, most)
         for s in checkpoint.spectra
-        if s.measurement in (WEIGHT, ACTIVATION)
+        if s.measurement in (WEIGHTS, ACTIVATIONS)
     }
     said = checkpoint.provenance.execution.get("reference", {})
-    archived = {(WEIGHT, s.site.address): _basis(s, most) for s in checkpoint.select(REFERENCE)}
+    archived = {(WEIGHTS, s.site.address): _basis(s, most) for s in checkpoint.select(REFERENCE)}
     return Prepared(
         name=checkpoint.ref.key,
         digest=checkpoint.info.digest,
@@ -70,9 +70,9 @@ def prepare(checkpoint: CheckpointSpectra, ranks: Sequence[int]) -> Prepared:
         numbers={
             (s.name, s.site.address): s.value
             for s in checkpoint.scalars
-            if s.measurement == CHANGE and s.site is not None
+            if s.measurement == WEIGHT_DRIFT and s.site is not None
         },
-        changes={s.site.address: s for s in checkpoint.select(CHANGE)},
+        changes={s.site.address: s for s in checkpoint.select(WEIGHT_DRIFT)},
         reference=Prepared(name=said["checkpoint"], digest=said["digest"], bases=archived, weights_alone=True)
         if archived
         else None,

@@ -7,23 +7,16 @@ the width. See docs/explanation/comparing.md.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from spectra_cli.core.measurements import GRADIENT_MATRIX, GRADIENTS
 from spectra_cli.core.types import Spectrum
 from spectra_cli.statistics.exponents import sample_scaled_window, scaled_window
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
-from spectra_cli.statistics.registry import STATISTICS
-from spectra_cli.statistics.statistic import (
-    ACTIVATIONS,
-    GRADIENT_MATRIX,
-    GRADIENTS,
-    WEIGHT_UPDATES,
-    WEIGHTS,
-    Statistic,
-)
+from spectra_cli.statistics.registry import DEFINITIONS, STATISTICS
+from spectra_cli.statistics.statistic import Definition, Statistic
 
 JENSEN_SHANNON = "jensen_shannon"
 RANK_WASSERSTEIN = "rank_wasserstein"
@@ -33,27 +26,29 @@ HEAD_MOVEMENT = "head_movement"
 LOG_NOISE_SCALE = f"log_{GRADIENT_NOISE_SCALE.name}"
 FRACTIONAL = "_frac"
 HEAD_RANKS = 10
-# made of parameters alone: no probe, and no noise of one
-EXACT = (WEIGHTS, WEIGHT_UPDATES)
 _WIDE = 600
 
-# distance -> how large it may be between spectra that are called equal
-DISTANCE_MARGINS = {
-    JENSEN_SHANNON: 1.3e-3,
-    RANK_WASSERSTEIN: 0.015,
-    HEAD_LOG_DISTANCE: 0.05,
-    TAIL_LOG_DISTANCE: 0.05,
-    HEAD_MOVEMENT: 0.05,
-}
 
-_SHAPE = ("head_exponent_1_10", "head_exponent_2_10")
-_SHARES = ("top1_share", "top10_share")
-_BY_DEFAULT = {
-    ACTIVATIONS: (*_SHAPE, "tail_exponent_30_150", "tail_exponent_scaled", "rankme_cov", *_SHARES),
-    GRADIENTS: (*_SHAPE, "tail_exponent_sample_scaled", "rankme_cov", *_SHARES),
-    GRADIENT_MATRIX: (*_SHAPE, "tail_exponent_sample_scaled", "rankme_sv", *_SHARES),
-    WEIGHTS: ("stable_rank", "rankme_sv", *_SHARES, "frobenius_norm"),
-    WEIGHT_UPDATES: ("stable_rank", "rankme_sv", *_SHARES, "frobenius_norm"),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distance:
+    """A distance between two spectra: never negative, and without a sign to read.
+
+    Attributes:
+        short: at the head of a column; phrase: in a sentence.
+        margin: how large it may be between spectra that are called equal.
+    """
+
+    short: str
+    phrase: str
+    margin: float
+
+
+DISTANCES = {
+    JENSEN_SHANNON: Distance(short="JS", phrase="Jensen-Shannon divergence", margin=1.3e-3),
+    RANK_WASSERSTEIN: Distance(short="rank W1", phrase="rank W1 distance", margin=0.015),
+    HEAD_LOG_DISTANCE: Distance(short="LSD head", phrase="log-spectral distance of the head", margin=0.05),
+    TAIL_LOG_DISTANCE: Distance(short="LSD tail", phrase="log-spectral distance of the tail", margin=0.05),
+    HEAD_MOVEMENT: Distance(short="head movement", phrase="head movement", margin=0.05),
 }
 
 
@@ -90,7 +85,11 @@ def quantities(
     same_width = first.values.size == second.values.size
     measurement = first.measurement
     if asked_for is None:
-        names = [n for n in _BY_DEFAULT.get(measurement, ()) if _is_the_tail(n, first, same_width=same_width)]
+        names = [
+            name
+            for name, statistic in STATISTICS.items()
+            if measurement in statistic.compared and _is_the_tail(name, first, same_width=same_width)
+        ]
     else:
         plain = [plain_name(name) for name in asked_for]
         names = [n for n, s in STATISTICS.items() if n in plain and measurement in s.measurements]
@@ -104,14 +103,14 @@ def plain_name(name: str) -> str:
     >>> plain_name("log_rankme_cov_frac")
     'rankme_cov'
     """
-    if name.removesuffix(FRACTIONAL) in DISTANCE_MARGINS:
+    if name.removesuffix(FRACTIONAL) in DISTANCES:
         return name.removesuffix(FRACTIONAL)
     return name.removesuffix(FRACTIONAL).removeprefix("log_")
 
 
 def is_distance(name: str) -> bool:
     """Whether a number is a distance between two spectra: never negative, and without a sign to read."""
-    return name.removesuffix(FRACTIONAL) in DISTANCE_MARGINS
+    return name.removesuffix(FRACTIONAL) in DISTANCES
 
 
 def tail_window(spectrum: Spectrum) -> tuple[int, int] | None:
@@ -133,28 +132,45 @@ def _is_the_tail(name: str, spectrum: Spectrum, *, same_width: bool) -> bool:
 
 
 def _quantity(statistic: Statistic, *, same_width: bool) -> Quantity:
-    logarithm = bool(statistic.unit) or statistic.name in ("condition", "n_eff_over_d", "density_exponent")
-    per_value = not same_width and statistic.unit == "dimensions"
-    scaled = not same_width and (per_value or statistic.name == "tail_exponent_scaled")
+    family = statistic.family
+    per_value = not same_width and family.per_dimension
+    scaled = not same_width and (per_value or statistic.scaled_by_width)
     return Quantity(
-        name=("log_" if logarithm else "") + statistic.name + (FRACTIONAL if scaled else ""),
+        name=("log_" if family.logarithm else "") + statistic.name + (FRACTIONAL if scaled else ""),
         statistic=statistic,
-        logarithm=logarithm,
+        logarithm=family.logarithm,
         per_value=per_value,
-        margin=margin_of(statistic.name),
+        margin=family.margin,
     )
+
+
+def described(name: str) -> Definition | Distance | None:
+    """What is known of a number by its name, with or without `log_` and `_frac`; None where nothing is."""
+    plain = plain_name(name)
+    return DISTANCES.get(plain) or DEFINITIONS.get(plain)
 
 
 def margin_of(name: str) -> float:
     """A difference in this number that counts as none."""
-    plain = plain_name(name)
-    if plain in DISTANCE_MARGINS:
-        return DISTANCE_MARGINS[plain]
-    if plain == GRADIENT_NOISE_SCALE.name:
-        return math.log(1.25)
-    return 0.01 if plain.endswith("share") else 0.05
+    of = described(name)
+    if of is None:
+        raise KeyError(name)
+    return of.margin if isinstance(of, Distance) else of.family.margin
+
+
+def statistic_words(name: str) -> str:
+    """A number at the head of a column; the name itself where there are no words for it.
+
+    >>> statistic_words("tail_exponent_scaled_frac"), statistic_words("log_rankme_cov")
+    ('α tail scaled frac', 'log RankMe')
+    """
+    of = described(name)
+    if of is None:
+        return name
+    log = "log " if name.startswith("log_") and not isinstance(of, Distance) else ""
+    return log + of.short.replace("\n", " ") + (" frac" if name.endswith(FRACTIONAL) else "")
 
 
 def known_names() -> tuple[str, ...]:
     """Everything that can be asked for by name."""
-    return (*STATISTICS, GRADIENT_NOISE_SCALE.name, *DISTANCE_MARGINS)
+    return (*STATISTICS, GRADIENT_NOISE_SCALE.name, *DISTANCES)

@@ -14,8 +14,7 @@ import numpy as np
 from spectra_cli.analysis.decisions import Difference
 from spectra_cli.analysis.distance_noise import absolute_sum_noise, squared_norm_noise
 from spectra_cli.analysis.quantities import (
-    DISTANCE_MARGINS,
-    EXACT,
+    DISTANCES,
     FRACTIONAL,
     HEAD_RANKS,
     JENSEN_SHANNON,
@@ -25,6 +24,7 @@ from spectra_cli.analysis.quantities import (
 )
 from spectra_cli.analysis.spectra_at import SpectraAt
 from spectra_cli.analysis.spectral_gaps import Sampled, exact_norm, gaps_between, norm_of, sampled
+from spectra_cli.core.measurements import EXACT
 from spectra_cli.core.types import Spectrum
 from spectra_cli.statistics.jackknife import standard_errors
 
@@ -119,7 +119,7 @@ def _distances(name: str, first: Sampled, second: Sampled, *, paired: bool) -> l
             floor=floor,
             degrees=noise.degrees,
             paired=paired,
-            margin=DISTANCE_MARGINS[name],
+            margin=DISTANCES[name].margin,
             p_value=p_value if math.isfinite(delta) else math.nan,
             interpolated=interpolated,
         )
@@ -136,6 +136,6 @@ def _unknown(name: str, *, paired: bool, value: float = math.nan) -> Difference:
         floor=math.nan,
         degrees=0,
         paired=paired,
-        margin=DISTANCE_MARGINS[name],
+        margin=DISTANCES[name].margin,
         p_value=math.nan,
     )

@@ -20,7 +20,7 @@ from spectra_cli.analysis.evidence import Evidence, Flag, gather
 from spectra_cli.analysis.performance import SMALLEST_GAIN, Performance, Tokens
 from spectra_cli.analysis.quantities import HEAD_MOVEMENT, plain_name
 from spectra_cli.analysis.seed_noise import seed_noise
-from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENTS
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
 
 HEAD = ("head_exponent_1_10", "head_exponent_2_10", HEAD_MOVEMENT)
 GRADIENT = ("tail_exponent_sample_scaled", "rankme_cov", "gradient_noise_scale")

@@ -32,7 +32,7 @@ from spectra_cli.analysis.decisions import (
     interpolation_error,
     loss_error,
 )
-from spectra_cli.analysis.quantities import EXACT
+from spectra_cli.core.measurements import EXACT
 from spectra_cli.core.types import CheckpointInfo, FloatArray
 from spectra_cli.statistics.jackknife import standard_error
 

@@ -8,28 +8,13 @@ from collections.abc import Sequence
 from spectra_cli.analysis.decisions import FALSE_DISCOVERY_RATE
 from spectra_cli.analysis.differences import SiteDifference
 from spectra_cli.analysis.findings import Counts, Finding, counts, findings
-from spectra_cli.analysis.quantities import FRACTIONAL, is_distance, plain_name
+from spectra_cli.analysis.quantities import FRACTIONAL, described, is_distance, plain_name
+from spectra_cli.core.measurements import ACTIVATIONS, measurement_words
 from spectra_cli.core.numbers import target_words, with_error
-from spectra_cli.core.wording import component_words, measurement_words
-from spectra_cli.statistics.statistic import ACTIVATIONS
+from spectra_cli.core.wording import component_words
+from spectra_cli.statistics.statistic import Definition
 
 MOST_PHRASES = 4
-# name in the registry -> (what, where B is larger, where B is smaller)
-_WORDS = {
-    "head_exponent_1_10": ("head", "steeper", "flatter"),
-    "head_exponent_2_10": ("head without its first direction", "steeper", "flatter"),
-    "top1_share": ("share of the first direction", "larger", "smaller"),
-    "top10_share": ("share of the first 10 directions", "larger", "smaller"),
-    "rankme_cov": ("effective rank", "larger", "smaller"),
-    "rankme_sv": ("effective rank", "larger", "smaller"),
-    "stable_rank": ("stable rank", "larger", "smaller"),
-    "gradient_noise_scale": ("noise scale", "larger", "smaller"),
-    "jensen_shannon": ("Jensen-Shannon divergence", "", ""),
-    "rank_wasserstein": ("rank W1 distance", "", ""),
-    "log_spectral_distance_head": ("log-spectral distance of the head", "", ""),
-    "log_spectral_distance_tail": ("log-spectral distance of the tail", "", ""),
-    "head_movement": ("head movement", "", ""),
-}
 
 
 def verdict_lines(
@@ -128,16 +113,10 @@ def where(one: Finding) -> str:
     return f"{words} of layers {listed}"
 
 
-def _what(statistic: str) -> tuple[str, str, str]:
-    plain = plain_name(statistic)
-    if plain.startswith("tail_exponent"):
-        return "tail", "steeper", "flatter"
-    return _WORDS.get(plain, (plain, "larger", "smaller"))
-
-
 def _moved(one: Finding, in_other: str) -> str:
-    what, larger, smaller = _what(one.statistic)
-    if is_distance(one.statistic):
+    of = described(one.statistic)
+    what = (of.phrase if of is not None else "") or plain_name(one.statistic)
+    if not isinstance(of, Definition):
         return f"{what} {_spaced(one.delta, one.stderr)}"
     size = abs(one.delta)
     if one.statistic.startswith("log_"):
@@ -146,7 +125,7 @@ def _moved(one: Finding, in_other: str) -> str:
         amount = f"{_spaced(percent, 100 * math.exp(one.delta) * one.stderr)} %"
     else:
         amount = _spaced(size, one.stderr)
-    return f"{what} {larger if one.delta > 0 else smaller}{in_other} by {amount}"
+    return f"{what} {of.family.larger if one.delta > 0 else of.family.smaller}{in_other} by {amount}"
 
 
 def _spaced(value: float, stderr: float) -> str:

@@ -75,13 +75,14 @@ def command(
     from spectra_cli.analysis.differences import Choice
     from spectra_cli.analysis.run import Axis, Loss
     from spectra_cli.core.errors import UsageError
-    from spectra_cli.workflows.compare import MEASURES, CompareRequest, compare
+    from spectra_cli.core.measurements import ASKED
+    from spectra_cli.workflows.compare import CompareRequest, compare
 
     form = options.output_form(form, as_json=as_json)
     measures = options.words(measure)
     for word in measures or ():
-        if word not in MEASURES:
-            raise UsageError(f"--measure {measure}: {word} is not one of {', '.join(MEASURES)}")
+        if word not in ASKED:
+            raise UsageError(f"--measure {measure}: {word} is not one of {', '.join(ASKED)}")
     comparison = compare(
         CompareRequest(
             runs=tuple(runs),
@@ -90,7 +91,7 @@ def command(
             number=points,
             at=_numbers(at),
             choice=Choice(
-                measurements=None if measures is None else tuple(MEASURES[word] for word in measures),
+                measurements=None if measures is None else tuple(ASKED[word] for word in measures),
                 statistics=options.words(statistic),
                 layers=options.integers(layer, "--layer"),
             ),

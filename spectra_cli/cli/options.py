@@ -13,6 +13,7 @@ import typer
 
 from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.settings import ScanSettings, resolve_settings
 from spectra_cli.core.suggestions import did_you_mean
 
@@ -103,12 +104,6 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 # Exit code where some checkpoints were left out.
 DONE_IN_PART = 4
 
-_MEASURES = {
-    "activations": "activation_covariance",
-    "gradients": "gradient",
-    "weights": "weight",
-    "updates": "weight_update",
-}
 _MOST_BYTES = 1 << 20
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 # A number without a unit below this forgot its unit: no model fits into it.
@@ -139,10 +134,10 @@ def settings_from(preset: str | None, config: Path | None, flags: Mapping[str, A
 
 def _measurements(words: str) -> tuple[str, ...]:
     asked = [word.strip() for word in words.split(",")]
-    unknown = [word for word in asked if word not in _MEASURES]
+    unknown = [word for word in asked if word not in SCANNED]
     if unknown:
-        raise UsageError(f"--measure {words}: {', '.join(unknown)} is not one of {', '.join(_MEASURES)}")
-    return tuple(name for word, name in _MEASURES.items() if word in asked)
+        raise UsageError(f"--measure {words}: {', '.join(unknown)} is not one of {', '.join(SCANNED)}")
+    return tuple(name for word, name in SCANNED.items() if word in asked)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

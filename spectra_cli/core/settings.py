@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.suggestions import did_you_mean
 
 # Raised whenever the same checkpoint and settings would give other numbers than before (beyond rounding).
@@ -119,12 +120,8 @@ class ScanSettings:
         return max([*asked, min(self.num_blocks, self.probe_sequences)])
 
     def _counts(self) -> list[int]:
-        counts = []
-        if "activation_covariance" in self.measurements:
-            counts.append(self.num_sequences)
-        if "gradient" in self.measurements:
-            counts.append(self.num_gradient_sequences)
-        return counts or [self.num_sequences]
+        names = dict.fromkeys(k.samples for k in MEASUREMENTS.values() if k.made_by in self.measurements)
+        return [getattr(self, name) for name in names if name] or [self.num_sequences]
 
 
 _TYPE_NAMES = {str: "text", int: "a whole number", tuple: "a list of names"}

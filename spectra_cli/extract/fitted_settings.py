@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from spectra_cli.core.errors import ProbeError
+from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.settings import ByDefault, ScanSettings
 from spectra_cli.core.types import ProbeInfo
 from spectra_cli.extract.measurements import weight_update, weights
@@ -54,7 +55,7 @@ def fitted_to_probe(settings: ScanSettings, probe: ProbeInfo) -> tuple[ScanSetti
             f"more of {probe.sequence_length} tokens"
         )
     # what is not measured keeps its default, so that archives of before can be continued
-    counts = {"activation_covariance": "num_sequences", "gradient": "num_gradient_sequences"}
-    measured = {name for measurement, name in counts.items() if measurement in settings.measurements}
+    kinds = [kind for kind in MEASUREMENTS.values() if kind.made_by in settings.measurements]
+    measured = {kind.samples for kind in kinds if kind.samples}
     fewer = {name: min(getattr(settings, name), probe.num_sequences) for name in measured}
     return replace(settings, sequence_length=min(length, probe.sequence_length), **fewer), tuple(notices)

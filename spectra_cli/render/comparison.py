@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from spectra_cli.analysis.quantities import statistic_words
 from spectra_cli.core.numbers import count, target_words, with_error
-from spectra_cli.core.wording import place_words, statistic_words
+from spectra_cli.core.wording import place_words
 from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.taxonomy import taxonomy_overview, taxonomy_report
 from spectra_cli.render.tidy import finite

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.render.table import Line, Table, from_columns, line
 
 Document = Mapping[str, Any]
@@ -17,7 +18,6 @@ _SHORT = {
     "unchanged": "unchanged",
     None: "",
 }
-_WEIGHT = "weight"
 
 
 def heading(document: Document, shown_path: str) -> Iterator[Line]:
@@ -131,7 +131,7 @@ def _cut(rank: Mapping[str, Any]) -> str:
 
 def _zeros(pair: Mapping[str, Any]) -> Iterator[Line]:
     """Which weights have no direction to turn."""
-    sites = [s["site"] for s in pair["sites"] if s["measurement"] == _WEIGHT and s["spectral_shift"] is None]
+    sites = [s["site"] for s in pair["sites"] if s["measurement"] == WEIGHTS and s["spectral_shift"] is None]
     if sites:
         named = ", ".join(site.removeprefix("blocks.") for site in sites[:4])
         more = f" and {len(sites) - 4} more (--json names them)" if len(sites) > 4 else ""
@@ -141,7 +141,7 @@ def _zeros(pair: Mapping[str, Any]) -> Iterator[Line]:
 def activations_table(document: Document, against: str, place: int) -> Table | None:
     """The last pair's activations: how far their leading directions turned, and what sampling alone does."""
     pair = _last(document, against)
-    sites = [] if pair is None else [s for s in pair["sites"] if s["measurement"] != _WEIGHT]
+    sites = [] if pair is None else [s for s in pair["sites"] if s["measurement"] != WEIGHTS]
     found = [(s, s["ranks"][place]) for s in sites if place < len(s["ranks"])]
     if pair is None or not found:
         return None
@@ -224,7 +224,7 @@ def _weights_at(pair: Mapping[str, Any], place: int) -> list[tuple[Any, Any]]:
     """(site, rank) of the weights; without vectors the rank is empty, with them sites without directions
     are left out.
     """
-    sites = [site for site in pair["sites"] if site["measurement"] == _WEIGHT]
+    sites = [site for site in pair["sites"] if site["measurement"] == WEIGHTS]
     if not pair["readings"]:
         return [(site, {"reading": None}) for site in sites]
     return [(site, site["ranks"][place]) for site in sites if place < len(site["ranks"])]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from spectra_cli.analysis.quantities import statistic_words
 from spectra_cli.core.numbers import count, loss, rate, target_words
-from spectra_cli.core.wording import statistic_words
 from spectra_cli.render import comparison as comparison_rendering
 from spectra_cli.render import comparison_document
 from spectra_cli.render import forecast as forecast_rendering

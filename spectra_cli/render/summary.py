@@ -6,6 +6,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from spectra_cli.core.measurements import (
+    ACTIVATIONS,
+    GRADIENT_MATRIX,
+    GRADIENTS,
+    MEASUREMENTS,
+    WEIGHT_UPDATES,
+    WEIGHTS,
+)
 from spectra_cli.core.notices import gathered
 from spectra_cli.core.numbers import count, loss, rate, with_error
 from spectra_cli.core.types import (
@@ -22,56 +30,54 @@ from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM, signs_of_wrong_tokens
 from spectra_cli.render.table import Column, Line, Table, from_columns, key, line, number
 from spectra_cli.render.tidy import tidy_rows
+from spectra_cli.statistics.registry import DEFINITIONS
 
 SCHEMA = "spectra.show/1"
 
-# statistic -> column heading, for each table; the full names stand in the CSV, JSON and docs
-_ACTIVATIONS = {
-    "head_exponent_1_10": "α head\n1-10",
-    "head_exponent_2_10": "α head\n2-10",
-    "tail_exponent_30_150": "α tail\n30-150",
-    "tail_exponent_scaled": "α tail\nscaled",
-    "rankme_cov": "RankMe\n(cov)",
-    "top10_share": "top-10\nshare",
-    "n_eff_over_d": "n_eff\n/ d",
+# the statistics of each table, in the order of its columns; the archive holds more
+_NORMS = ("stable_rank", "rankme_sv", "spectral_norm", "frobenius_norm")
+_TABLES = {
+    ACTIVATIONS: (
+        "head_exponent_1_10",
+        "head_exponent_2_10",
+        "tail_exponent_30_150",
+        "tail_exponent_scaled",
+        "rankme_cov",
+        "top10_share",
+        "n_eff_over_d",
+    ),
+    GRADIENTS: (
+        "head_exponent_1_10",
+        "head_exponent_2_10",
+        "tail_exponent_sample_scaled",
+        "rankme_cov",
+        "top10_share",
+        "gradient_noise_scale",
+    ),
+    GRADIENT_MATRIX: (
+        "head_exponent_1_10",
+        "head_exponent_2_10",
+        "tail_exponent_30_150",
+        "rankme_sv",
+        "top10_share",
+    ),
+    WEIGHTS: (
+        "stable_rank",
+        "rankme_sv",
+        "participation_ratio",
+        "top10_share",
+        "spectral_norm",
+        "frobenius_norm",
+        "condition",
+    ),
+    WEIGHT_UPDATES: _NORMS,
 }
-_GRADIENTS = {
-    "head_exponent_1_10": "α head\n1-10",
-    "head_exponent_2_10": "α head\n2-10",
-    "tail_exponent_sample_scaled": "α tail\nscaled n",
-    "rankme_cov": "RankMe\n(cov)",
-    "top10_share": "top-10\nshare",
-    "gradient_noise_scale": "noise scale\n(sequences)",
-}
-_PAPER = {
-    "head_exponent_1_10": "α head\n1-10",
-    "head_exponent_2_10": "α head\n2-10",
-    "tail_exponent_30_150": "α tail\n30-150",
-    "rankme_sv": "RankMe\n(sv)",
-    "top10_share": "top-10\nshare",
-}
-_WEIGHTS = {
-    "stable_rank": "stable\nrank",
-    "rankme_sv": "RankMe\n(sv)",
-    "participation_ratio": "partici-\npation",
-    "top10_share": "top-10\nshare",
-    "spectral_norm": "spectral\nnorm",
-    "frobenius_norm": "Frobenius\nnorm",
-    "condition": "condition",
-}
-_UPDATES = {name: _WEIGHTS[name] for name in ("stable_rank", "rankme_sv", "spectral_norm", "frobenius_norm")}
-_TABLES = (
-    ("activation_covariance", "Activations (covariance eigenvalues, centred)", _ACTIVATIONS),
-    ("gradient_covariance", "Gradients per sequence (covariance eigenvalues, centred)", _GRADIENTS),
-    ("gradient_matrix", "Gradients per sequence (singular values, uncentred: the public protocol)", _PAPER),
-    ("weight", "Weights (singular values)", _WEIGHTS),
-    ("weight_update", "Updates of adapters (singular values)", _UPDATES),
-)
+_RANK = ("rankme_cov", ACTIVATIONS)
 _SERIES = {
     ("probe_loss", "probe"): "probe loss",
-    ("head_exponent_1_10", "activation_covariance"): "α head\n1-10",
-    ("rankme_cov", "activation_covariance"): "RankMe\n(cov)",
-    ("gradient_noise_scale", "gradient_covariance"): "gradient\nnoise scale",
+    ("head_exponent_1_10", ACTIVATIONS): DEFINITIONS["head_exponent_1_10"].head,
+    _RANK: DEFINITIONS["rankme_cov"].head,
+    ("gradient_noise_scale", GRADIENTS): "gradient\nnoise scale",
 }
 _MARKS = {
     Status.PARTIAL: "*",
@@ -107,7 +113,7 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
         yield line("no probe: weights alone")
         return
     counts = {
-        "covariance": ("activation_covariance", settings["num_sequences"]),
+        "covariance": (ACTIVATIONS, settings["num_sequences"]),
         "gradients": ("gradient", settings["num_gradient_sequences"]),
     }
     shares = ", ".join(
@@ -140,7 +146,7 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
     if not any(values for values in measured):
         columns |= _weights_over_series(checkpoints)
         about = " (mean over the matrices of weights)"
-    if set(columns["RankMe\n(cov)"]) - {"-", ""}:
+    if set(columns[_SERIES[_RANK]]) - {"-", ""}:
         about = " (α, RankMe: activations of the last measured layer)"
     noted = [values[name] for values in measured for name in _SERIES if name in values]
     return from_columns(
@@ -156,13 +162,14 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
 def _weights_over_series(checkpoints: Sequence[Checkpoint]) -> dict[str, list[str]]:
     """Columns for an archive of weights alone: each number's mean over all matrices that have it."""
     columns: dict[str, list[str]] = {}
-    for name in ("stable_rank", "rankme_sv", "spectral_norm", "frobenius_norm"):
-        columns[_WEIGHTS[name]] = []
+    for name in _NORMS:
+        head = DEFINITIONS[name].head
+        columns[head] = []
         for _, _, statistics, _ in checkpoints:
-            found = [v.value for v in statistics if v.name == name and v.measurement == "weight"]
+            found = [v.value for v in statistics if v.name == name and v.measurement == WEIGHTS]
             known = [value for value in found if math.isfinite(value)]
             mean = with_error(math.fsum(known) / len(known), math.nan) if known else ""
-            columns[_WEIGHTS[name]].append(mean)
+            columns[head].append(mean)
     return columns
 
 
@@ -172,7 +179,7 @@ def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str]
     return {
         (value.name, value.measurement): value
         for value in statistics
-        if value.site is None or (value.measurement == "activation_covariance" and value.site.layer == last)
+        if value.site is None or (value.measurement == ACTIVATIONS and value.site.layer == last)
     }
 
 
@@ -182,8 +189,8 @@ def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[Line |
     The uncentred gradient spectrum, which the public protocol fits, has its table under `paper-compat`.
     """
     ref, _, statistics, skipped = checkpoint
-    for measurement, title, columns in _TABLES:
-        if measurement == "gradient_matrix" and preset != "paper-compat":
+    for measurement, columns in _TABLES.items():
+        if measurement == GRADIENT_MATRIX and preset != "paper-compat":
             continue
         values = [v for v in statistics if v.measurement == measurement and v.site is not None]
         shown = [name for name in columns if any(v.name == name for v in values)]
@@ -195,10 +202,10 @@ def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[Line |
                 by_site.setdefault(value.site.address, {})[value.name] = value
         noted = [value for row in by_site.values() for value in row.values()]
         yield Table(
-            title=f"{ref.key}: {title}",
+            title=f"{ref.key}: {MEASUREMENTS[measurement].title}",
             columns=[
-                key("layer" if measurement == "activation_covariance" else "matrix"),
-                *(number(columns[name]) for name in shown),
+                key("layer" if measurement == ACTIVATIONS else "matrix"),
+                *(number(DEFINITIONS[name].head) for name in shown),
             ],
             rows=[
                 [_label(next(iter(row.values()))), *(cell(row.get(name)) for name in shown)]
@@ -317,9 +324,7 @@ def as_document(
 
 
 def _last_layer(statistics: Iterable[StatisticValue]) -> int | None:
-    layers = (
-        v.site.layer for v in statistics if v.site is not None and v.measurement == "activation_covariance"
-    )
+    layers = (v.site.layer for v in statistics if v.site is not None and v.measurement == ACTIVATIONS)
     return max((layer for layer in layers if layer is not None), default=None)
 
 

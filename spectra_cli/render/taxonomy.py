@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from spectra_cli.analysis.quantities import statistic_words
 from spectra_cli.core.numbers import target_words, with_error
 from spectra_cli.core.types import Site
-from spectra_cli.core.wording import statistic_words
 from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.tidy import finite
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectra_cli.analysis.quantities import statistic_words
+from spectra_cli.core.measurements import measurement_words
 from spectra_cli.core.numbers import count
-from spectra_cli.core.wording import measurement_words, place_words, statistic_words
+from spectra_cli.core.wording import place_words
 from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.tidy import finite
 

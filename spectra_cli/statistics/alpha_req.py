@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.types import FloatArray, Spectrum
 from spectra_cli.statistics.statistic import (
-    ACTIVATIONS,
+    DECAY_EXPONENT,
     Estimate,
     Statistic,
     eigenvalue_threshold,
@@ -62,6 +63,9 @@ def _alpha_req(rows: FloatArray, spectrum: Spectrum) -> Estimate:
 ALPHA_REQ_11_100 = Statistic(
     name="alpha_req_11_100",
     title="alpha-ReQ, ranks 11-100",
+    short="α ReQ\n11-100",
+    family=DECAY_EXPONENT,
+    phrase="alpha-ReQ",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 11-100, fitted with weights 1/rank.",
     source="Agrawal et al. 2022; ranks of the reptrix library, near those of arXiv 2509.23024",

@@ -14,8 +14,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum, Status
-from spectra_cli.statistics.statistic import WEIGHTS, Estimate, Statistic, of_rows, unresolved
+from spectra_cli.statistics.statistic import LEVEL, Estimate, Statistic, of_rows, unresolved
 
 _TRACY_WIDOM_99 = 2.0234
 _RESHAPED = 0.1  # distance from the bulk's law above which it does not describe the matrix
@@ -152,6 +153,9 @@ def _soft_rank(rows: FloatArray, spectrum: Spectrum) -> Estimate:
 NUM_OUTLIERS = Statistic(
     name="num_outliers",
     title="singular values outside the bulk",
+    short="outliers",
+    family=LEVEL,
+    phrase="number of outliers",
     unit="",
     summary="Singular values above the 99 % quantile of the largest one of a Marchenko-Pastur bulk.",
     source="Johnstone 2001",
@@ -161,6 +165,9 @@ NUM_OUTLIERS = Statistic(
 MP_SOFTRANK = Statistic(
     name="mp_softrank",
     title="bulk edge over largest value",
+    short="MP\nsoft rank",
+    family=LEVEL,
+    phrase="soft rank",
     unit="",
     summary="Squared edge of the Marchenko-Pastur bulk over the largest eigenvalue: 1 for pure noise.",
     source="Martin and Mahoney 2021 (arXiv 1810.01075)",

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum, Status
 from spectra_cli.statistics.statistic import (
-    WEIGHTS,
+    SIZE,
     Estimate,
     Statistic,
     eigenvalue_threshold,
@@ -94,6 +95,9 @@ def _density_exponent(rows: FloatArray, spectrum: Spectrum) -> Estimate:
 DENSITY_EXPONENT = Statistic(
     name="density_exponent",
     title="density exponent of the largest eigenvalues",
+    short="density\nexponent",
+    family=SIZE,
+    phrase="density exponent",
     unit="",
     summary="Exponent a of p(eigenvalue) ~ eigenvalue^-a by maximum likelihood; 1 + 1 / rank-decay exponent.",
     source="Clauset, Shalizi and Newman 2009 (arXiv 0706.1062)",

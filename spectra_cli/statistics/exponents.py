@@ -13,14 +13,13 @@ from itertools import count
 
 import numpy as np
 
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, Status
 from spectra_cli.statistics.jackknife import standard_error
 from spectra_cli.statistics.rank_decay import fit_details, rank_decay_exponent, window
 from spectra_cli.statistics.statistic import (
-    ACTIVATIONS,
-    GRADIENT_MATRIX,
-    GRADIENTS,
-    WEIGHTS,
+    DECAY_EXPONENT,
+    SIZE,
     Deferred,
     Estimate,
     Stacked,
@@ -258,34 +257,49 @@ def _shows_30_150(spectrum: Spectrum) -> bool:
 HEAD_EXPONENT_1_10 = Statistic(
     name="head_exponent_1_10",
     title="head exponent, ranks 1-10",
+    short="α head\n1-10",
+    family=DECAY_EXPONENT,
+    phrase="head",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 1-10; doubling the first alone adds 0.22.",
     source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
     function=Stacked(partial(_head, lo=1, hi=10)),
+    compared=(ACTIVATIONS, *_GRADIENT_SPECTRA),
 )
 HEAD_EXPONENT_2_10 = Statistic(
     name="head_exponent_2_10",
     title="head exponent, ranks 2-10",
+    short="α head\n2-10",
+    family=DECAY_EXPONENT,
+    phrase="head without its first direction",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 2-10: the head without its first direction.",
     source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
     function=Stacked(partial(_head, lo=2, hi=10)),
+    compared=(ACTIVATIONS, *_GRADIENT_SPECTRA),
 )
 TAIL_EXPONENT_30_150 = Statistic(
     name="tail_exponent_30_150",
     title="tail exponent, ranks 30-150",
+    short="α tail\n30-150",
+    family=DECAY_EXPONENT,
+    phrase="tail",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150, the paper's on language models.",
     source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
     function=Stacked(partial(_tail, lo=30, hi=150)),
     by_default=_shows_30_150,
+    compared=(ACTIVATIONS,),
 )
 TAIL_EXPONENT_50_200 = Statistic(
     name="tail_exponent_50_200",
     title="tail exponent, ranks 50-200",
+    short="α tail\n50-200",
+    family=DECAY_EXPONENT,
+    phrase="tail",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 50-200, the paper's on its toy task.",
     source="Spectral Lens (arXiv 2605.05683)",
@@ -296,24 +310,35 @@ TAIL_EXPONENT_50_200 = Statistic(
 TAIL_EXPONENT_SCALED = Statistic(
     name="tail_exponent_scaled",
     title="tail exponent, scaled by width",
+    short="α tail\nscaled",
+    family=DECAY_EXPONENT,
+    phrase="tail",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150 of width 768, scaled to this width.",
     source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS,),
     function=Stacked(_scaled_tail),
+    compared=(ACTIVATIONS,),
+    scaled_by_width=True,
 )
 TAIL_EXPONENT_SAMPLE_SCALED = Statistic(
     name="tail_exponent_sample_scaled",
     title="tail exponent, scaled by samples",
+    short="α tail\nscaled n",
+    family=DECAY_EXPONENT,
+    phrase="tail",
     unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 0.06 n to 0.3 n of n gradient samples.",
     source="docs/explanation/estimators.md, exponents",
     measurements=_GRADIENT_SPECTRA,
     function=Stacked(_sample_scaled_tail),
+    compared=_GRADIENT_SPECTRA,
 )
 N_EFF_OVER_D = Statistic(
     name="n_eff_over_d",
     title="effective rows per dimension",
+    short="n_eff\n/ d",
+    family=SIZE,
     unit="",
     summary=(
         "min(n, 2 / (SE^2 S_xx)) / d: independent Gaussian rows that would scatter the tail exponent "

@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from spectra_cli.core.measurements import GRADIENTS
 from spectra_cli.core.types import FloatArray, Scalar, Site, StatisticValue, Status
 from spectra_cli.statistics.jackknife import standard_error
-from spectra_cli.statistics.statistic import GRADIENTS, Definition
+from spectra_cli.statistics.statistic import SCALE, Definition
 
 SIGNAL = "gradient_signal"
 NOISE = "gradient_noise"
@@ -25,6 +26,9 @@ NOISE = "gradient_noise"
 GRADIENT_NOISE_SCALE = Definition(
     name="gradient_noise_scale",
     title="gradient noise scale",
+    short="noise scale",
+    family=SCALE,
+    phrase="noise scale",
     unit="sequences",
     summary=(
         "Trace of the gradient covariance over the squared mean gradient, in sequences: far smaller "

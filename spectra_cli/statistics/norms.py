@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spectra_cli.core.measurements import WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum
 from spectra_cli.statistics.statistic import (
-    WEIGHT_UPDATES,
-    WEIGHTS,
+    SIZE,
     Estimate,
     Stacked,
     Statistic,
@@ -36,15 +36,22 @@ def _condition(rows: FloatArray, spectrum: Spectrum) -> Estimate:
 FROBENIUS_NORM = Statistic(
     name="frobenius_norm",
     title="Frobenius norm",
+    short="Frobenius\nnorm",
+    family=SIZE,
+    phrase="Frobenius norm",
     unit="weight",
     summary="Square root of the sum of squared singular values, in the unit of the weights.",
     source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
     function=Stacked(_frobenius),
+    compared=(WEIGHTS, WEIGHT_UPDATES),
 )
 SPECTRAL_NORM = Statistic(
     name="spectral_norm",
     title="spectral norm",
+    short="spectral\nnorm",
+    family=SIZE,
+    phrase="spectral norm",
     unit="weight",
     summary="Largest singular value, in the unit of the weights.",
     source="a standard definition",
@@ -54,6 +61,9 @@ SPECTRAL_NORM = Statistic(
 CONDITION = Statistic(
     name="condition",
     title="condition number",
+    short="condition\nnumber",
+    family=SIZE,
+    phrase="condition number",
     unit="",
     summary="Largest singular value over the smallest that is not numerically zero.",
     source="a standard definition",

@@ -11,13 +11,12 @@ from functools import partial
 
 import numpy as np
 
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum
 from spectra_cli.statistics.statistic import (
-    ACTIVATIONS,
-    GRADIENT_MATRIX,
-    GRADIENTS,
-    WEIGHT_UPDATES,
-    WEIGHTS,
+    LEVEL,
+    RANK,
+    SHARE,
     Estimate,
     Stacked,
     Statistic,
@@ -135,24 +134,35 @@ def _rank_at(rows: FloatArray, spectrum: Spectrum, *, share: float) -> Estimate:
 RANKME_COV = Statistic(
     name="rankme_cov",
     title="RankMe of eigenvalues",
+    short="RankMe",
+    family=RANK,
+    phrase="effective rank",
     unit="dimensions",
     summary="exp(-sum p ln p), p = eigenvalues over their sum: effective number of directions.",
     source="Tracing the Representation Geometry (arXiv 2509.23024)",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
     function=Stacked(_rankme_cov),
+    compared=_COVARIANCES,
 )
 RANKME_SV = Statistic(
     name="rankme_sv",
     title="RankMe of singular values",
+    short="RankMe\n(sv)",
+    family=RANK,
+    phrase="effective rank",
     unit="dimensions",
     summary="exp(-sum q ln q), q = singular values over their sum; not comparable with rankme_cov.",
     source="Garrido et al. 2023 (arXiv 2210.02885)",
     measurements=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
     function=Stacked(_rankme_sv),
+    compared=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
 )
 PARTICIPATION_RATIO = Statistic(
     name="participation_ratio",
     title="participation ratio",
+    short="participation\nratio",
+    family=RANK,
+    phrase="participation ratio",
     unit="dimensions",
     summary="(sum of eigenvalues)^2 / sum of squared eigenvalues.",
     source="a standard definition",
@@ -162,33 +172,48 @@ PARTICIPATION_RATIO = Statistic(
 STABLE_RANK = Statistic(
     name="stable_rank",
     title="stable rank",
+    short="stable\nrank",
+    family=RANK,
+    phrase="stable rank",
     unit="dimensions",
     summary="Sum of eigenvalues over the largest; of a matrix, squared Frobenius over spectral norm.",
     source="Rudelson and Vershynin 2007",
     measurements=_ALL,
     function=Stacked(_stable),
+    compared=(WEIGHTS, WEIGHT_UPDATES),
 )
 TOP1_SHARE = Statistic(
     name="top1_share",
     title="share of the first direction",
+    short="top-1\nshare",
+    family=SHARE,
+    phrase="share of the first direction",
     unit="",
     summary="Largest eigenvalue over the sum of all.",
     source="a standard definition",
     measurements=_ALL,
     function=Stacked(partial(_top_share, k=1)),
+    compared=_ALL,
 )
 TOP10_SHARE = Statistic(
     name="top10_share",
     title="share of the first 10 directions",
+    short="top-10\nshare",
+    family=SHARE,
+    phrase="share of the first 10 directions",
     unit="",
     summary="Sum of the 10 largest eigenvalues over the sum of all.",
     source="a standard definition",
     measurements=_ALL,
     function=Stacked(partial(_top_share, k=10)),
+    compared=_ALL,
 )
 TOP50_SHARE = Statistic(
     name="top50_share",
     title="share of the first 50 directions",
+    short="top-50\nshare",
+    family=SHARE,
+    phrase="share of the first 50 directions",
     unit="",
     summary="Sum of the 50 largest eigenvalues over the sum of all.",
     source="a standard definition",
@@ -198,6 +223,8 @@ TOP50_SHARE = Statistic(
 RANK_90 = Statistic(
     name="rank_90",
     title="directions with 90 % of the variance",
+    short="rank\n90 %",
+    family=RANK,
     unit="dimensions",
     summary="Fewest leading directions that hold 90 % of the variance (standard error: interpolated).",
     source="a standard definition",
@@ -207,6 +234,8 @@ RANK_90 = Statistic(
 RANK_99 = Statistic(
     name="rank_99",
     title="directions with 99 % of the variance",
+    short="rank\n99 %",
+    family=RANK,
     unit="dimensions",
     summary="Fewest leading directions that hold 99 % of the variance (standard error: interpolated).",
     source="a standard definition",
@@ -216,6 +245,9 @@ RANK_99 = Statistic(
 SPECTRAL_ENTROPY_NORMALIZED = Statistic(
     name="spectral_entropy_normalized",
     title="normalised spectral entropy",
+    short="spectral\nentropy",
+    family=LEVEL,
+    phrase="spectral entropy",
     unit="",
     summary="Entropy of the eigenvalues' shares over the log of their number: 1 if all are equal.",
     source="a standard definition",

@@ -11,12 +11,6 @@ import numpy as np
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, StatisticValue, Status
 from spectra_cli.statistics.jackknife import standard_error, with_replicates
 
-ACTIVATIONS = "activation_covariance"
-GRADIENTS = "gradient_covariance"
-GRADIENT_MATRIX = "gradient_matrix"
-WEIGHTS = "weight"
-WEIGHT_UPDATES = "weight_update"
-
 ZERO_TRACE = 1e-30  # docs/explanation/estimators.md
 LARGEST = 1e140  # its square, summed over any spectrum, is still finite
 
@@ -64,12 +58,44 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Numbers that are read and compared alike (docs/explanation/comparing.md).
+
+    Attributes:
+        larger, smaller: what a number is called that is so.
+        margin: a difference that counts as none.
+        logarithm: whether logarithms are compared, so that a difference is a ratio.
+        per_dimension: whether it is divided by the number of ranks where models have different widths.
+    """
+
+    larger: str = "larger"
+    smaller: str = "smaller"
+    margin: float = 0.05
+    logarithm: bool = False
+    per_dimension: bool = False
+
+
+DECAY_EXPONENT = Family(larger="steeper", smaller="flatter")
+RANK = Family(logarithm=True, per_dimension=True)
+SHARE = Family(margin=0.01)
+SIZE = Family(logarithm=True)
+SCALE = Family(logarithm=True, margin=math.log(1.25))
+LEVEL = Family()  # may be zero, and so has no logarithm
+
+# units that the name says, or that say nothing at the head of a column
+_SELF_EVIDENT = ("", "dimensions", "weight")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """What a number in a table means.
 
     Attributes:
         name: with its definition in it (`rankme_cov`, `tail_exponent_30_150`).
-        title: a few words for a table's head.
+        title: a few words, for a list of definitions.
+        short: at the head of a column, which may break at its line ends.
+        phrase: in a sentence; the name where there is none.
+        family: how it is read and compared.
         unit: empty for pure numbers.
         summary: formula and reading, in one or two sentences.
         source: author, year, or the page that defines it.
@@ -77,9 +103,17 @@ class Definition:
 
     name: str
     title: str
+    short: str
+    family: Family
     unit: str
     summary: str
     source: str
+    phrase: str = ""
+
+    @property
+    def head(self) -> str:
+        """Of a column: `short`, with the unit where it does not go without saying."""
+        return self.short if self.unit in _SELF_EVIDENT else f"{self.short}\n({self.unit})"
 
 
 def always(spectrum: Spectrum) -> bool:
@@ -117,11 +151,15 @@ class Statistic(Definition):
             and its delete-one-block replicates, the spectrum gives sizes, kind and threshold. `Stacked` where
             many spectra at once cost less than one after the other.
         by_default: whether it is computed for this spectrum when no statistic is asked for by name.
+        compared: measurements in which two runs are compared by it when nothing is asked for by name.
+        scaled_by_width: whether its ranks are relative to the width.
     """
 
     measurements: tuple[str, ...]
     function: Callable[[FloatArray, Spectrum], Estimate]
     by_default: Callable[[Spectrum], bool] = always
+    compared: tuple[str, ...] = ()
+    scaled_by_width: bool = False
 
 
 def unresolved(reason: str, details: Mapping[str, float] | None = None) -> Estimate:

@@ -11,8 +11,8 @@ from spectra_cli.analysis.performance import performance, tokens_at
 from spectra_cli.analysis.points import Point, num_sequences
 from spectra_cli.analysis.run import Run
 from spectra_cli.analysis.taxonomy import Taxonomy, classify
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
 from spectra_cli.statistics.jackknife import standard_error
-from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENTS
 
 
 def loss_stderr(first: Point, second: Point, *, paired: bool) -> float:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 from spectra_cli.analysis.comparability import are_paired, check_allowed, mismatches
 from spectra_cli.analysis.differences import Choice
-from spectra_cli.analysis.quantities import EXACT
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import DataError
+from spectra_cli.core.measurements import EXACT, MEASUREMENTS
 from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
-from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 
-BY_DEFAULT = (ACTIVATIONS, GRADIENTS, WEIGHTS, WEIGHT_UPDATES)
+BY_DEFAULT = tuple(name for name, kind in MEASUREMENTS.items() if kind.compared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

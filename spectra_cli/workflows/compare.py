@@ -28,7 +28,6 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.core.heap import kept_heap
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.suggestions import did_you_mean
-from spectra_cli.statistics.statistic import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHT_UPDATES, WEIGHTS
 from spectra_cli.workflows.aligned_points import points_of
 from spectra_cli.workflows.batch_size_trend import BatchSizeTrend, batch_size_trend
 from spectra_cli.workflows.classified import loss_stderr, taxonomies, why_no_taxonomy
@@ -36,15 +35,6 @@ from spectra_cli.workflows.comparable import Comparable, comparable
 from spectra_cli.workflows.compared_rotations import At, turned_between
 from spectra_cli.workflows.comparison_notes import last_point_only, left_out_notes, point_notes
 from spectra_cli.workflows.runs import notices_of, open_runs, place_among
-
-# what a user says -> the measurement; without a word, all of these but the uncentred gradients
-MEASURES = {
-    "activations": ACTIVATIONS,
-    "gradients": GRADIENTS,
-    "uncentred-gradients": GRADIENT_MATRIX,
-    "weights": WEIGHTS,
-    "updates": WEIGHT_UPDATES,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

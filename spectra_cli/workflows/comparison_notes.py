@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from spectra_cli.analysis.differences import Choice, LeftOut
 from spectra_cli.analysis.points import Point, num_sequences
-from spectra_cli.analysis.quantities import EXACT
 from spectra_cli.analysis.site_pairs import unknown_depth
+from spectra_cli.core.measurements import EXACT
 
 MOST_SITES = 6
 

@@ -21,12 +21,12 @@ from spectra_cli.analysis.forecast_evidence import (
 from spectra_cli.analysis.layer_means import common_measurement, tail_statistic, width_of
 from spectra_cli.analysis.run import Axis, Loss, Run, common_axis, common_loss
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.numbers import count
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import FloatArray, Status
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.registry import STATISTICS
-from spectra_cli.statistics.statistic import ACTIVATIONS
 from spectra_cli.workflows.forecast_rows import (
     CENSORED,
     EXCLUDED,

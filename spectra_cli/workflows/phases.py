@@ -15,12 +15,13 @@ from spectra_cli.analysis.phases import FEWEST_CHECKPOINTS, Segment, find_phases
 from spectra_cli.analysis.phases import Path as Trajectory
 from spectra_cli.analysis.run import Axis, Run, common_axis
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointSpectra, FloatArray
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.registry import STATISTICS
-from spectra_cli.statistics.statistic import ACTIVATIONS, Statistic
+from spectra_cli.statistics.statistic import DECAY_EXPONENT, Statistic
 from spectra_cli.workflows.runs import notices_of, open_runs
 
 EFFECTIVE_RANK = "rankme_cov"
@@ -179,8 +180,7 @@ def _exponents(
 
 
 def _is_decay_exponent(statistic: Statistic) -> bool:
-    named = "exponent" in statistic.name or statistic.name.startswith("alpha_req")
-    return named and ACTIVATIONS in statistic.measurements
+    return statistic.family is DECAY_EXPONENT and ACTIVATIONS in statistic.measurements
 
 
 def _means(

@@ -15,9 +15,9 @@ from spectra_cli.analysis.seed_spread import pooled_deviation
 from spectra_cli.analysis.trend import BatchTrend
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.settings import ScanSettings, resolve_settings
-from spectra_cli.statistics.statistic import ACTIVATIONS
 from spectra_cli.workflows.compare import CompareRequest, Comparison, compare
 from spectra_cli.workflows.forecast import Forecast, ForecastRequest, forecast
 from spectra_cli.workflows.runs import labels_of, notices_of
@@ -34,9 +34,9 @@ SIGNATURE = ("tail_exponent_scaled", "head_exponent_1_10", "head_exponent_2_10",
 # fixed before any spectrum was looked at; docs/explanation/findings.md says so to the reader
 _SCAN = {"num_sequences": 2048, "num_gradient_sequences": 256}
 _MEASUREMENTS = {
-    "batch-size": ("activation_covariance", "gradient"),
-    "early-tail": ("activation_covariance",),
-    "taxonomy": ("activation_covariance", "gradient"),
+    "batch-size": (ACTIVATIONS, "gradient"),
+    "early-tail": (ACTIVATIONS,),
+    "taxonomy": (ACTIVATIONS, "gradient"),
 }
 
 

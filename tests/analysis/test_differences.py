@@ -11,7 +11,7 @@ from spectra_cli.analysis.decisions import Verdict
 from spectra_cli.analysis.differences import NO_BLOCKS, Choice, decided, differences_at, left_out
 from spectra_cli.analysis.matching import Bracket
 from spectra_cli.analysis.points import Point
-from spectra_cli.analysis.quantities import DISTANCE_MARGINS
+from spectra_cli.analysis.quantities import DISTANCES
 from spectra_cli.core.types import Site
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import estimate
@@ -46,7 +46,7 @@ def test_every_number_of_every_place_b_minus_a(point, sampled):
         "log_rankme_cov",
         "top1_share",
         "top10_share",
-        *DISTANCE_MARGINS,
+        *DISTANCES,
     }
     head = next(d for d in found if d.statistic == "head_exponent_1_10" and d.site.layer == 1)
     expected = [estimate(STATISTICS["head_exponent_1_10"], s[1]).value for s in (a, b)]
@@ -102,7 +102,7 @@ def test_many_places_at_once_are_what_each_is_alone(
             loss_sizes=(4,) * 16,
         )
 
-    choice = Choice(statistics=(*STATISTICS, *DISTANCE_MARGINS))
+    choice = Choice(statistics=(*STATISTICS, *DISTANCES))
 
     def found(site=None):
         return differences_at(run(1, site), run(2, site), target=3.0, paired=paired, choice=choice)

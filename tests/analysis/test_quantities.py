@@ -3,16 +3,17 @@
 import numpy as np
 
 from spectra_cli.analysis.quantities import (
-    DISTANCE_MARGINS,
+    DISTANCES,
     is_distance,
     known_names,
     margin_of,
     plain_name,
     quantities,
+    statistic_words,
     tail_window,
 )
 from spectra_cli.core.types import Site, Spectrum, SpectrumKind
-from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.registry import DEFINITIONS, STATISTICS
 
 
 def spectrum(d, measurement="activation_covariance", n=100_000):
@@ -58,7 +59,7 @@ def test_a_name_is_understood_in_all_its_forms():
 
 
 def test_everything_known_is_a_statistic_the_noise_scale_or_a_distance():
-    assert set(known_names()) == {*STATISTICS, "gradient_noise_scale", *DISTANCE_MARGINS}
+    assert set(known_names()) == {*STATISTICS, "gradient_noise_scale", *DISTANCES}
     assert [is_distance(n) for n in ("jensen_shannon_frac", "rankme_cov")] == [True, False]
 
 
@@ -69,6 +70,14 @@ def test_margins_are_those_of_the_docs():
         0.01,
     ]
     assert round(margin_of("log_gradient_noise_scale"), 4) == 0.2231
+
+
+def test_no_two_numbers_share_their_words():
+    names = [f"{log}{name}" for name in DEFINITIONS for log in ("", "log_")]
+    words = [statistic_words(name) for name in (*names, *DISTANCES)]
+    assert len(set(words)) == len(words)
+    assert statistic_words("jensen_shannon_frac") == "JS frac"
+    assert statistic_words("unheard_of") == "unheard_of"
 
 
 def test_the_tail_of_a_gradient_goes_by_its_samples_and_has_to_fit():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis import distances as plain
-from spectra_cli.analysis.quantities import DISTANCE_MARGINS, tail_window
+from spectra_cli.analysis.quantities import DISTANCES, tail_window
 from spectra_cli.analysis.spectra_at import arounds, spectra_at
 from spectra_cli.analysis.spectral_distances import distances
 
@@ -29,7 +29,7 @@ def rows(generator, n=512, exponent=1.0, d=D):
 
 
 def found(first, second, *, paired=True):
-    (here,) = distances(first, second, list(DISTANCE_MARGINS), paired=paired)
+    (here,) = distances(first, second, list(DISTANCES), paired=paired)
     return {name: (one, why) for name, one, why in here}
 
 
@@ -100,7 +100,7 @@ def test_spectra_without_blocks_have_a_distance_and_no_noise(at, weight):
 @pytest.mark.parametrize("paired", [True, False])
 def test_equal_models_exceed_the_noise_in_at_most_one_case_in_twenty(at, sampled, paired):
     generator = np.random.default_rng(5)
-    trials, wrong, above = 400, dict.fromkeys(DISTANCE_MARGINS, 0), dict.fromkeys(DISTANCE_MARGINS, 0)
+    trials, wrong, above = 400, dict.fromkeys(DISTANCES, 0), dict.fromkeys(DISTANCES, 0)
     for _ in range(trials):
         shared = generator.normal(size=(512, D))
         own = generator.normal(size=(2, 512, D))

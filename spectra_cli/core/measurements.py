@@ -1,0 +1,99 @@
+"""What an archive may hold spectra of: one table of names, words, and what counts the samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ACTIVATIONS = "activation_covariance"
+GRADIENTS = "gradient_covariance"
+GRADIENT_MATRIX = "gradient_matrix"
+WEIGHTS = "weight"
+WEIGHT_UPDATES = "weight_update"
+WEIGHT_DRIFT = "weight_drift"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementKind:
+    """One kind of spectra.
+
+    Attributes:
+        name: in archives, tables and CSV.
+        asked: the user's word, of `--measure`; empty where another word brings it.
+        made_by: the measurement of a scan that makes it.
+        words: in a sentence; title: of its table.
+        samples: the setting that counts its samples; empty where it is made of parameters alone, and so
+            exact: no probe, and no noise of one.
+        compared: between two runs, where nobody asks for anything else.
+    """
+
+    name: str
+    asked: str
+    made_by: str
+    words: str
+    title: str
+    samples: str = ""
+    compared: bool = True
+
+
+_KINDS = (
+    MeasurementKind(
+        name=ACTIVATIONS,
+        asked="activations",
+        made_by="activation_covariance",
+        words="activations",
+        title="Activations (covariance eigenvalues, centred)",
+        samples="num_sequences",
+    ),
+    MeasurementKind(
+        name=GRADIENTS,
+        asked="gradients",
+        made_by="gradient",
+        words="gradients",
+        title="Gradients per sequence (covariance eigenvalues, centred)",
+        samples="num_gradient_sequences",
+    ),
+    MeasurementKind(
+        name=GRADIENT_MATRIX,
+        asked="uncentred-gradients",
+        made_by="gradient",
+        words="uncentred gradients",
+        title="Gradients per sequence (singular values, uncentred: the public protocol)",
+        samples="num_gradient_sequences",
+        compared=False,
+    ),
+    MeasurementKind(
+        name=WEIGHTS, asked="weights", made_by="weight", words="weights", title="Weights (singular values)"
+    ),
+    MeasurementKind(
+        name=WEIGHT_UPDATES,
+        asked="updates",
+        made_by="weight_update",
+        words="updates",
+        title="Updates of adapters (singular values)",
+    ),
+    MeasurementKind(
+        name=WEIGHT_DRIFT,
+        asked="",
+        made_by="weight_drift",
+        words="changes of weights",
+        title="Changes of weights from the reference (singular values)",
+        compared=False,
+    ),
+)
+MEASUREMENTS = {kind.name: kind for kind in _KINDS}
+
+# the user's word -> name in the archive
+ASKED = {kind.asked: kind.name for kind in _KINDS if kind.asked}
+# the user's word -> measurement of a scan
+SCANNED = {kind.asked: kind.made_by for kind in _KINDS if kind.compared}
+EXACT = tuple(kind.name for kind in _KINDS if not kind.samples)
+PROBED = tuple(kind.name for kind in _KINDS if kind.samples)
+
+
+def measurement_words(name: str) -> str:
+    """What was measured; the name itself where there are no words for it.
+
+    >>> measurement_words("gradient_covariance"), measurement_words("curvature")
+    ('gradients', 'curvature')
+    """
+    return MEASUREMENTS[name].words if name in MEASUREMENTS else name
