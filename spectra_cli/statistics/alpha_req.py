@@ -18,6 +18,7 @@ from spectra_cli.statistics.statistic import (
     eigenvalue_threshold,
     never,
     of_rows,
+    one_by_one,
     unresolved,
 )
 
@@ -70,6 +71,6 @@ ALPHA_REQ_11_100 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 11-100, fitted with weights 1/rank.",
     source="Agrawal et al. 2022; ranks of the reptrix library, near those of arXiv 2509.23024",
     measurements=(ACTIVATIONS,),
-    function=_alpha_req,
+    function=one_by_one(_alpha_req),
     by_default=never,
 )

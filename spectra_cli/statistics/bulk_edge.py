@@ -16,7 +16,7 @@ import numpy as np
 
 from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum, Status
-from spectra_cli.statistics.statistic import LEVEL, Estimate, Statistic, of_rows, unresolved
+from spectra_cli.statistics.statistic import LEVEL, Estimate, Statistic, of_rows, one_by_one, unresolved
 
 _TRACY_WIDOM_99 = 2.0234
 _RESHAPED = 0.1  # distance from the bulk's law above which it does not describe the matrix
@@ -160,7 +160,7 @@ NUM_OUTLIERS = Statistic(
     summary="Singular values above the 99 % quantile of the largest one of a Marchenko-Pastur bulk.",
     source="Johnstone 2001",
     measurements=(WEIGHTS,),
-    function=_num_outliers,
+    function=one_by_one(_num_outliers),
 )
 MP_SOFTRANK = Statistic(
     name="mp_softrank",
@@ -172,5 +172,5 @@ MP_SOFTRANK = Statistic(
     summary="Squared edge of the Marchenko-Pastur bulk over the largest eigenvalue: 1 for pure noise.",
     source="Martin and Mahoney 2021 (arXiv 1810.01075)",
     measurements=(WEIGHTS,),
-    function=_soft_rank,
+    function=one_by_one(_soft_rank),
 )

@@ -22,11 +22,11 @@ from spectra_cli.statistics.statistic import (
     SIZE,
     Deferred,
     Estimate,
-    Stacked,
     Statistic,
     eigenvalue_threshold,
     never,
     of_rows,
+    one_by_one,
     unresolved,
 )
 
@@ -264,7 +264,7 @@ HEAD_EXPONENT_1_10 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 1-10; doubling the first alone adds 0.22.",
     source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
-    function=Stacked(partial(_head, lo=1, hi=10)),
+    function=partial(_head, lo=1, hi=10),
     compared=(ACTIVATIONS, *_GRADIENT_SPECTRA),
 )
 HEAD_EXPONENT_2_10 = Statistic(
@@ -277,7 +277,7 @@ HEAD_EXPONENT_2_10 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 2-10: the head without its first direction.",
     source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
-    function=Stacked(partial(_head, lo=2, hi=10)),
+    function=partial(_head, lo=2, hi=10),
     compared=(ACTIVATIONS, *_GRADIENT_SPECTRA),
 )
 TAIL_EXPONENT_30_150 = Statistic(
@@ -290,7 +290,7 @@ TAIL_EXPONENT_30_150 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150, the paper's on language models.",
     source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
-    function=Stacked(partial(_tail, lo=30, hi=150)),
+    function=partial(_tail, lo=30, hi=150),
     by_default=_shows_30_150,
     compared=(ACTIVATIONS,),
 )
@@ -304,7 +304,7 @@ TAIL_EXPONENT_50_200 = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 50-200, the paper's on its toy task.",
     source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
-    function=Stacked(partial(_tail, lo=50, hi=200)),
+    function=partial(_tail, lo=50, hi=200),
     by_default=never,
 )
 TAIL_EXPONENT_SCALED = Statistic(
@@ -317,7 +317,7 @@ TAIL_EXPONENT_SCALED = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150 of width 768, scaled to this width.",
     source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS,),
-    function=Stacked(_scaled_tail),
+    function=_scaled_tail,
     compared=(ACTIVATIONS,),
     scaled_by_width=True,
 )
@@ -331,7 +331,7 @@ TAIL_EXPONENT_SAMPLE_SCALED = Statistic(
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 0.06 n to 0.3 n of n gradient samples.",
     source="docs/explanation/estimators.md, exponents",
     measurements=_GRADIENT_SPECTRA,
-    function=Stacked(_sample_scaled_tail),
+    function=_sample_scaled_tail,
     compared=_GRADIENT_SPECTRA,
 )
 N_EFF_OVER_D = Statistic(
@@ -346,5 +346,5 @@ N_EFF_OVER_D = Statistic(
     ),
     source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS,),
-    function=_effective_samples_per_dimension,
+    function=one_by_one(_effective_samples_per_dimension),
 )

@@ -11,11 +11,11 @@ from spectra_cli.core.types import FloatArray, Spectrum
 from spectra_cli.statistics.statistic import (
     SIZE,
     Estimate,
-    Stacked,
     Statistic,
     each,
     eigenvalue_threshold,
     of_rows,
+    one_by_one,
 )
 
 
@@ -43,7 +43,7 @@ FROBENIUS_NORM = Statistic(
     summary="Square root of the sum of squared singular values, in the unit of the weights.",
     source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
-    function=Stacked(_frobenius),
+    function=_frobenius,
     compared=(WEIGHTS, WEIGHT_UPDATES),
 )
 SPECTRAL_NORM = Statistic(
@@ -56,7 +56,7 @@ SPECTRAL_NORM = Statistic(
     summary="Largest singular value, in the unit of the weights.",
     source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
-    function=_spectral,
+    function=one_by_one(_spectral),
 )
 CONDITION = Statistic(
     name="condition",
@@ -68,5 +68,5 @@ CONDITION = Statistic(
     summary="Largest singular value over the smallest that is not numerically zero.",
     source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
-    function=_condition,
+    function=one_by_one(_condition),
 )

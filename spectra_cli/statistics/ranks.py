@@ -18,10 +18,10 @@ from spectra_cli.statistics.statistic import (
     RANK,
     SHARE,
     Estimate,
-    Stacked,
     Statistic,
     each,
     of_rows,
+    one_by_one,
     unresolved,
 )
 
@@ -141,7 +141,7 @@ RANKME_COV = Statistic(
     summary="exp(-sum p ln p), p = eigenvalues over their sum: effective number of directions.",
     source="Tracing the Representation Geometry (arXiv 2509.23024)",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
-    function=Stacked(_rankme_cov),
+    function=_rankme_cov,
     compared=_COVARIANCES,
 )
 RANKME_SV = Statistic(
@@ -154,7 +154,7 @@ RANKME_SV = Statistic(
     summary="exp(-sum q ln q), q = singular values over their sum; not comparable with rankme_cov.",
     source="Garrido et al. 2023 (arXiv 2210.02885)",
     measurements=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
-    function=Stacked(_rankme_sv),
+    function=_rankme_sv,
     compared=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
 )
 PARTICIPATION_RATIO = Statistic(
@@ -167,7 +167,7 @@ PARTICIPATION_RATIO = Statistic(
     summary="(sum of eigenvalues)^2 / sum of squared eigenvalues.",
     source="a standard definition",
     measurements=_ALL,
-    function=_participation,
+    function=one_by_one(_participation),
 )
 STABLE_RANK = Statistic(
     name="stable_rank",
@@ -179,7 +179,7 @@ STABLE_RANK = Statistic(
     summary="Sum of eigenvalues over the largest; of a matrix, squared Frobenius over spectral norm.",
     source="Rudelson and Vershynin 2007",
     measurements=_ALL,
-    function=Stacked(_stable),
+    function=_stable,
     compared=(WEIGHTS, WEIGHT_UPDATES),
 )
 TOP1_SHARE = Statistic(
@@ -192,7 +192,7 @@ TOP1_SHARE = Statistic(
     summary="Largest eigenvalue over the sum of all.",
     source="a standard definition",
     measurements=_ALL,
-    function=Stacked(partial(_top_share, k=1)),
+    function=partial(_top_share, k=1),
     compared=_ALL,
 )
 TOP10_SHARE = Statistic(
@@ -205,7 +205,7 @@ TOP10_SHARE = Statistic(
     summary="Sum of the 10 largest eigenvalues over the sum of all.",
     source="a standard definition",
     measurements=_ALL,
-    function=Stacked(partial(_top_share, k=10)),
+    function=partial(_top_share, k=10),
     compared=_ALL,
 )
 TOP50_SHARE = Statistic(
@@ -218,7 +218,7 @@ TOP50_SHARE = Statistic(
     summary="Sum of the 50 largest eigenvalues over the sum of all.",
     source="a standard definition",
     measurements=_ALL,
-    function=Stacked(partial(_top_share, k=50)),
+    function=partial(_top_share, k=50),
 )
 RANK_90 = Statistic(
     name="rank_90",
@@ -229,7 +229,7 @@ RANK_90 = Statistic(
     summary="Fewest leading directions that hold 90 % of the variance (standard error: interpolated).",
     source="a standard definition",
     measurements=_ALL,
-    function=partial(_rank_at, share=0.90),
+    function=one_by_one(partial(_rank_at, share=0.90)),
 )
 RANK_99 = Statistic(
     name="rank_99",
@@ -240,7 +240,7 @@ RANK_99 = Statistic(
     summary="Fewest leading directions that hold 99 % of the variance (standard error: interpolated).",
     source="a standard definition",
     measurements=_ALL,
-    function=partial(_rank_at, share=0.99),
+    function=one_by_one(partial(_rank_at, share=0.99)),
 )
 SPECTRAL_ENTROPY_NORMALIZED = Statistic(
     name="spectral_entropy_normalized",
@@ -252,5 +252,5 @@ SPECTRAL_ENTROPY_NORMALIZED = Statistic(
     summary="Entropy of the eigenvalues' shares over the log of their number: 1 if all are equal.",
     source="a standard definition",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
-    function=_normalized_entropy,
+    function=one_by_one(_normalized_entropy),
 )

@@ -126,19 +126,14 @@ def never(spectrum: Spectrum) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Stacked:
-    """The function of a statistic that works on spectra of one size all at once.
+# (eigenvalues (S, 1 + B, rank), S spectra) -> S estimates: the rows of each are the whole spectrum and its
+# delete-one-block replicates, the spectra give sizes, kind and threshold
+Stacked = Callable[[FloatArray, Sequence[Spectrum]], list[Estimate]]
 
-    Attributes:
-        many: (eigenvalues (S, 1 + B, rank), S spectra) -> S estimates.
-    """
 
-    many: Callable[[FloatArray, Sequence[Spectrum]], list[Estimate]]
-
-    def __call__(self, rows: FloatArray, spectrum: Spectrum) -> Estimate:
-        """The estimate of one spectrum."""
-        return self.many(rows[None], [spectrum])[0]
+def one_by_one(function: Callable[[FloatArray, Spectrum], Estimate]) -> Stacked:
+    """What takes the rows (1 + B, rank) of one spectrum, where many at once would not cost less."""
+    return lambda stack, spectra: [function(rows, one) for rows, one in zip(stack, spectra, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +142,14 @@ class Statistic(Definition):
 
     Attributes:
         measurements: names of the measurements whose spectra it is defined for.
-        function: (eigenvalues (1 + B, rank), spectrum) -> Estimate; the rows are the whole spectrum
-            and its delete-one-block replicates, the spectrum gives sizes, kind and threshold. `Stacked` where
-            many spectra at once cost less than one after the other.
+        function: from the eigenvalues of several spectra of one size to an estimate of each.
         by_default: whether it is computed for this spectrum when no statistic is asked for by name.
         compared: measurements in which two runs are compared by it when nothing is asked for by name.
         scaled_by_width: whether its ranks are relative to the width.
     """
 
     measurements: tuple[str, ...]
-    function: Callable[[FloatArray, Spectrum], Estimate]
+    function: Stacked
     by_default: Callable[[Spectrum], bool] = always
     compared: tuple[str, ...] = ()
     scaled_by_width: bool = False
@@ -250,10 +243,7 @@ def estimates(statistic: Statistic, spectra: Sequence[Spectrum], stack: FloatArr
     }
     rest = [place for place in range(len(spectra)) if place not in found]
     rows, measured = (stack[rest], [spectra[place] for place in rest]) if found else (stack, spectra)
-    if isinstance(statistic.function, Stacked):
-        found |= zip(rest, statistic.function.many(rows, measured) if rest else [], strict=True)
-    else:
-        found |= zip(rest, map(statistic.function, rows, measured), strict=True)
+    found |= zip(rest, statistic.function(rows, measured) if rest else [], strict=True)
     return [found[place] for place in range(len(spectra))]
 
 

@@ -267,8 +267,8 @@ def test_the_example_of_a_statistic_runs():
     (snippet,) = _blocks(DOCS / "how-to" / "extend.md", "python")
     names: dict[str, Any] = {}
     exec(snippet, names)  # noqa: S102 - the page's own code
-    rows = np.array([[3.0, 1.0], [1.0, 1.0]])
-    assert names["SECOND_SHARE"].function(rows, None).value == 0.25
+    stack = np.array([[[3.0, 1.0], [1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    assert [found.value for found in names["SECOND_SHARE"].function(stack, [])] == [0.25, 0.5]
 
 
 def test_the_run_file_of_the_docs_is_accepted_and_names_every_setting():

@@ -50,6 +50,7 @@ def test_every_statistic_says_what_it_is(name):
     definition = DEFINITIONS[name]
     assert definition.name == name
     assert definition.title
+    assert definition.short
     assert definition.summary.endswith(".")
     assert definition.source
 
