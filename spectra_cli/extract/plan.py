@@ -12,6 +12,7 @@ from torch import nn
 from spectra_cli.core.errors import BudgetError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Skipped
+from spectra_cli.extract.attention_memory import attention_bytes
 from spectra_cli.extract.losses import chunk_bytes
 from spectra_cli.extract.measurements.cores import num_workers
 from spectra_cli.extract.measurements.gradient_gram import GRADIENT
@@ -251,11 +252,7 @@ def _work(
             model, settings, 3 if settings.dtype == "bfloat16" else width, backward=has_gradients
         )
         + held_each
-        + (
-            scan_bytes(model.module, settings.sequence_length, width, backward=has_gradients)
-            if has_passes
-            else 0
-        )
+        + (_mixing_bytes(model, settings, width, backward=has_gradients) if has_passes else 0)
         + (0 if model.loss is None else 3 * logits),
         gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
         + min(2 * GRAM_CHUNK_BYTES, 4 * largest)
@@ -367,6 +364,13 @@ def _sequence_bytes(model: Model, settings: ScanSettings, width: int, *, backwar
     kept = sum(features) if backward else 4 * max(features, default=model.width)
     rows = 3 * model.width * 8
     return int(length * (_ACTIVATION_FACTOR * kept * width + rows))
+
+
+def _mixing_bytes(model: Model, settings: ScanSettings, width: int, *, backward: bool) -> int:
+    """What mixing tokens takes for one sequence of a batch: states of scans, scores of attention."""
+    length, rounded = settings.sequence_length, settings.dtype == "bfloat16"
+    scans = scan_bytes(model.module, length, width, backward=backward)
+    return scans + attention_bytes(model, length, width, rounded=rounded, backward=backward)
 
 
 def _linear_features(model: Model) -> list[float]:

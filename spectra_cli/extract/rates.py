@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from spectra_cli.core.heap import kept_heap
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.attention_memory import is_eager
 from spectra_cli.extract.device import wait_for
 from spectra_cli.extract.losses import chunk_bytes
 from spectra_cli.extract.measurements.activation_covariance import normalise_rms
@@ -129,7 +130,7 @@ class _Sample:
         heads = max(1, min(8, int(_OPERATIONS / (4 * operations))))
         shape = (1, heads, length, _HEAD_WIDTH)
         query, key, value = (self._of(*shape) for _ in range(3))
-        attend = _eager if _is_eager(self._model) else _fused
+        attend = _eager if is_eager(self._model) else _fused
         forward, both = self._with_backward(attend, query, key, value)
         return {
             "attention": forward / (heads * operations),
@@ -231,10 +232,6 @@ def _norm(fused: bool, scale: Tensor, values: Tensor) -> Tensor:  # noqa: FBT001
     wide = values * torch.rsqrt(values.square().mean(-1, keepdim=True) + 1e-6)
     turned = torch.cat((-wide[..., 1::2], wide[..., ::2]), -1)
     return wide * scale + turned * scale + values
-
-
-def _is_eager(model: Model) -> bool:
-    return getattr(getattr(model.module, "config", None), "_attn_implementation", "") == "eager"
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
