@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from spectra_cli.analysis.matching import (
+from spectra_cli.analysis.brackets import (
     Bracket,
     at_loss,
     at_position,

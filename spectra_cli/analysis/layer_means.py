@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectra_cli.analysis.decisions import Estimated
+from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.suggestions import did_you_mean

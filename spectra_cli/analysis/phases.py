@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import stdtrit
 
-from spectra_cli.analysis.decisions import Estimated
+from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.core.types import FloatArray
 from spectra_cli.statistics.jackknife import standard_error
 

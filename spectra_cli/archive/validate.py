@@ -39,7 +39,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Fault:
     """One thing found: how grave, where in which file, and what."""
 
     severity: Severity
@@ -47,15 +47,15 @@ class Finding:
     message: str
 
 
-def _error(where: str, message: str) -> Finding:
-    return Finding(severity=Severity.ERROR, where=where, message=message)
+def _error(where: str, message: str) -> Fault:
+    return Fault(severity=Severity.ERROR, where=where, message=message)
 
 
-def _warning(where: str, message: str) -> Finding:
-    return Finding(severity=Severity.WARNING, where=where, message=message)
+def _warning(where: str, message: str) -> Fault:
+    return Fault(severity=Severity.WARNING, where=where, message=message)
 
 
-def validate(path: AnyPath) -> tuple[Finding, ...]:
+def validate(path: AnyPath) -> tuple[Fault, ...]:
     """Everything wrong or worth knowing about an archive and its parts; empty if all is well.
 
     Every number is read and every digest computed again.
@@ -82,13 +82,13 @@ def validate(path: AnyPath) -> tuple[Finding, ...]:
     )
 
 
-def _check_finished(archive: Archive) -> Iterator[Finding]:
+def _check_finished(archive: Archive) -> Iterator[Fault]:
     owed = archive.unfinished
     if owed is not None and owed.asked > owed.measured:
         yield _warning(str(archive.path), owed.words())
 
 
-def _check_structure(path: Path) -> Iterator[Finding]:
+def _check_structure(path: Path) -> Iterator[Fault]:
     """Names, dimensions and numbers of one file, read without the reader."""
     try:
         with opened(path) as root:
@@ -111,7 +111,7 @@ def _check_structure(path: Path) -> Iterator[Finding]:
         yield _error(str(path), str(error))
 
 
-def _check_variables(where: str, group: Any, expected: dict[str, tuple[str, ...]]) -> Iterator[Finding]:
+def _check_variables(where: str, group: Any, expected: dict[str, tuple[str, ...]]) -> Iterator[Fault]:
     for name, dims in expected.items():
         missing = [dim for dim in dims if dim not in group or not group[dim].is_scale]
         if missing:
@@ -126,7 +126,7 @@ def _check_variables(where: str, group: Any, expected: dict[str, tuple[str, ...]
                 yield _error(where, f"{name} is not attached to the dimension scales {dims}")
 
 
-def _check_axes(path: Path, root: Any) -> Iterator[Finding]:
+def _check_axes(path: Path, root: Any) -> Iterator[Fault]:
     found: list[str] = []
 
     def visit(name: str, node: Any) -> None:
@@ -138,7 +138,7 @@ def _check_axes(path: Path, root: Any) -> Iterator[Finding]:
         yield _error(f"{path}:/{name}", "has another length than the dimension `checkpoint` of the root")
 
 
-def _check_scalar(where: str, group: Any) -> Iterator[Finding]:
+def _check_scalar(where: str, group: Any) -> Iterator[Fault]:
     two = ("checkpoint", "site")
     dims: dict[str, tuple[str, ...]] = {"step": two[:1], "site_name": two[1:], "value": two, "status": two}
     if "block" in group:
@@ -146,7 +146,7 @@ def _check_scalar(where: str, group: Any) -> Iterator[Finding]:
     yield from _check_variables(where, group, dims)
 
 
-def _check_measurement(where: str, group: Any) -> Iterator[Finding]:
+def _check_measurement(where: str, group: Any) -> Iterator[Fault]:
     kind, two = group.attrs.get("kind"), ("checkpoint", "site")
     if kind not in VALUES_NAME or "unit" not in group.attrs:
         yield _error(
@@ -182,7 +182,7 @@ def _check_measurement(where: str, group: Any) -> Iterator[Finding]:
                 yield from _check_vectors(f"{at}: {name}", group[name][i, j], number, width, int(counts[j]))
 
 
-def _check_values(where: str, row: NDArray[np.float64], num_values: int) -> Iterator[Finding]:
+def _check_values(where: str, row: NDArray[np.float64], num_values: int) -> Iterator[Fault]:
     values, padding = row[:num_values], row[num_values:]
     if num_values > row.size or not np.isnan(padding).all():
         yield _error(
@@ -198,7 +198,7 @@ def _check_values(where: str, row: NDArray[np.float64], num_values: int) -> Iter
 
 def _check_profile(
     where: str, eigenvalues: NDArray[np.float64], profile: NDArray[np.float32], sizes: NDArray[np.int64]
-) -> Iterator[Finding]:
+) -> Iterator[Fault]:
     if not sizes.sum():
         return
     mean = np.average(profile[: sizes.size, : eigenvalues.size].astype(np.float64), axis=0, weights=sizes)
@@ -215,7 +215,7 @@ def _check_profile(
 
 def _check_vectors(
     where: str, padded: NDArray[np.float32], number: int, width: int, num_values: int
-) -> Iterator[Finding]:
+) -> Iterator[Fault]:
     vectors = padded[:number, : max(width, 0)].astype(np.float64)
     if number > num_values or number > padded.shape[0] or width > padded.shape[1]:
         yield _error(where, f"{number} vectors of {width} entries for {num_values} values")
@@ -225,7 +225,7 @@ def _check_vectors(
         yield _error(where, f"the vectors are not orthonormal: a product of two is off by {off:.2g}")
 
 
-def _check_content(archive: Archive) -> Iterator[Finding]:
+def _check_content(archive: Archive) -> Iterator[Fault]:
     for index, entry in enumerate(archive.entries):
         try:
             archive.checkpoint(index)
@@ -233,7 +233,7 @@ def _check_content(archive: Archive) -> Iterator[Finding]:
             yield _error(f"{entry.file}: {identity(entry.row.ref)}", str(error))
 
 
-def _check_series(archive: Archive) -> Iterator[Finding]:
+def _check_series(archive: Archive) -> Iterator[Fault]:
     path = str(archive.path)
     by_digest: dict[str, list[str]] = {}
     for entry in archive.entries:

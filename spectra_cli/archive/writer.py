@@ -38,7 +38,7 @@ from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointSpectra, Provenance
 
 
-class Series(Protocol):
+class CheckpointStream(Protocol):
     """Checkpoints in archive order that can be read twice."""
 
     def __iter__(self) -> Iterator[CheckpointSpectra]: ...
@@ -147,7 +147,7 @@ def _is_at(folder: Path, descriptor: int) -> bool:
         return False
 
 
-def write_series(path: Path, series: Series, statement: Statement) -> None:
+def write_series(path: Path, series: CheckpointStream, statement: Statement) -> None:
     """Two passes over the series: the first learns names and shapes, the second copies the arrays."""
     provenance: Provenance | None = None
     rows: list[dict[str, Any]] = []

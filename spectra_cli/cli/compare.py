@@ -72,7 +72,7 @@ def command(
     Needs two archives or more, and no model. Every difference comes with its standard error and with the
     noise floor of the probe; verdicts are corrected for the number of differences looked at.
     """
-    from spectra_cli.analysis.differences import Choice
+    from spectra_cli.analysis.compare.differences import Choice
     from spectra_cli.analysis.run import Axis, Loss
     from spectra_cli.core.errors import UsageError
     from spectra_cli.core.measurements import ASKED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from spectra_cli.analysis.quantities import statistic_words
+from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.numbers import count, target_words, with_error
 from spectra_cli.core.wording import place_words
 from spectra_cli.render.table import Line, Table, key, line, number, words
@@ -15,9 +15,9 @@ from spectra_cli.render.trend import trend_report
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint, Alignment
-    from spectra_cli.analysis.differences import SiteDifference
+    from spectra_cli.analysis.compare.differences import SiteDifference
     from spectra_cli.analysis.run import Run
-    from spectra_cli.workflows.compare import Comparison, Pair
+    from spectra_cli.workflows.compare import ComparedPair, Comparison
 
 MOST_ROWS = 15
 
@@ -99,7 +99,7 @@ def _gap(gap: float, axis: str) -> str:
     return f"{gap:.3g}" if axis == "loss" else count(round(gap))
 
 
-def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[Line | Table]:
+def pair_tables(comparison: Comparison, pair: ComparedPair) -> Iterator[Line | Table]:
     """The verdict on one pair, its strongest differences, and what to know about them."""
     first, second = (comparison.runs[place].name for place in (pair.first, pair.second))
     yield line("")
@@ -120,7 +120,7 @@ def pair_tables(comparison: Comparison, pair: Pair) -> Iterator[Line | Table]:
         yield _differences(comparison, pair, exact, "Largest differences, exact: there is no noise floor", [])
 
 
-def _judged(pair: Pair) -> list[SiteDifference]:
+def _judged(pair: ComparedPair) -> list[SiteDifference]:
     """The differences that were held against a floor, if any is not nil."""
     judged = [d for d in pair.differences if d.standing not in ("exact", "missing")]
     return judged if any(one.found.delta != 0.0 for one in judged) else []
@@ -137,7 +137,7 @@ _LEGEND = (
 
 def _differences(
     comparison: Comparison,
-    pair: Pair,
+    pair: ComparedPair,
     found: Sequence[SiteDifference],
     title: str,
     legend: Sequence[Line],
@@ -166,7 +166,7 @@ def _differences(
     )
 
 
-def taxonomy_line(comparison: Comparison, pair: Pair) -> Iterator[Line]:
+def taxonomy_line(comparison: Comparison, pair: ComparedPair) -> Iterator[Line]:
     """The label at the last point, with its reason."""
     if pair.taxonomy:
         last = pair.taxonomy[-1]
@@ -177,7 +177,7 @@ def taxonomy_line(comparison: Comparison, pair: Pair) -> Iterator[Line]:
         yield line(told, hang=2)
 
 
-def taxonomy_tables(comparison: Comparison, pair: Pair) -> Iterator[Line | Table]:
+def taxonomy_tables(comparison: Comparison, pair: ComparedPair) -> Iterator[Line | Table]:
     """The label at each point, and what it rests on at the last one."""
     if not pair.taxonomy:
         return
@@ -188,7 +188,7 @@ def taxonomy_tables(comparison: Comparison, pair: Pair) -> Iterator[Line | Table
     yield from taxonomy_report(last, target_named(comparison, last.target))
 
 
-def rotation_table(pair: Pair) -> Iterator[Line | Table]:
+def rotation_table(pair: ComparedPair) -> Iterator[Line | Table]:
     """How far leading subspaces have turned, or why that cannot be said."""
     if pair.no_rotation:
         yield line(f"rotation of leading subspaces: none shown: {pair.no_rotation}", style="dim")

@@ -12,8 +12,8 @@ from spectra_cli.render.trend import as_document as trend_document
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint
-    from spectra_cli.analysis.differences import SiteDifference
-    from spectra_cli.analysis.rotations import SiteRotation
+    from spectra_cli.analysis.compare.differences import SiteDifference
+    from spectra_cli.analysis.compare.rotations import SiteRotation
     from spectra_cli.analysis.run import Run
     from spectra_cli.workflows.compare import Comparison
 

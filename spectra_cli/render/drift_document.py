@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.checkpoint_pairs import Pair, RankDrift, SiteDrift
-    from spectra_cli.analysis.drift import Lift
+    from spectra_cli.analysis.drift.change import Lift
+    from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrift
     from spectra_cli.analysis.subspaces import Rotation
     from spectra_cli.workflows.drift import DriftReport
 
@@ -47,7 +47,7 @@ def as_document(report: DriftReport) -> dict[str, Any]:
     }
 
 
-def _pair(pair: Pair, num_ranks: int) -> dict[str, Any]:
+def _pair(pair: CheckpointPair, num_ranks: int) -> dict[str, Any]:
     readings = [pair.reading(place) for place in range(num_ranks)]
     return {
         "against": pair.against,

@@ -12,7 +12,7 @@ from spectra_cli.render.table import Line, Table, key, line, number
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.back_test import BackTest
+    from spectra_cli.analysis.forecast.back_test import BackTest
     from spectra_cli.workflows.extrapolation import CurveForecast, Extrapolation, Interval
 
 CAVEATS = (

@@ -11,9 +11,9 @@ from spectra_cli.render.table import Line, Table, from_columns, key, line, numbe
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.forecast_evidence import Evidence, Prediction
+    from spectra_cli.analysis.forecast.evidence import ForecastEvidence, Prediction
+    from spectra_cli.analysis.forecast.rows import RunRow
     from spectra_cli.workflows.forecast import Forecast
-    from spectra_cli.workflows.forecast_rows import RunRow
 
 SCHEMA = "spectra.forecast/1"
 CAVEATS = (
@@ -168,7 +168,7 @@ def _end(number: float) -> str:
     return count(round(number)) if math.isfinite(number) else "∞"
 
 
-def _association(found: Forecast, evidence: Evidence) -> Iterator[Line]:
+def _association(found: Forecast, evidence: ForecastEvidence) -> Iterator[Line]:
     censored = sum(row.outcome == "censored" and row.role == "known" for row in found.rows)
     families = f" in {evidence.num_families} families" if evidence.num_families > 1 else ""
     lines = [f"{evidence.num_runs} runs{families}, {censored} censored (last in the ranks)"]
@@ -202,14 +202,14 @@ def _signed(value: float) -> str:
     return f"{value:+z.2f}" if math.isfinite(value) else "-"
 
 
-def _p(evidence: Evidence) -> str:
+def _p(evidence: ForecastEvidence) -> str:
     if not math.isfinite(evidence.rank.p_value):
         return f" (no p-value: the smallest that so few can have is {evidence.smallest_p:.2g})"
     how = "all" if evidence.rank.exact else "50,000 random"
     return f" (p = {evidence.rank.p_value:.2g}, {how} orderings within families)"
 
 
-def _errors(evidence: Evidence) -> Table:
+def _errors(evidence: ForecastEvidence) -> Table:
     missing = dict.fromkeys(error.reason for error in evidence.errors if error.reason)
     notes = [f"-: {reason}" for reason in missing]
     if math.isfinite(evidence.family_left_out):
@@ -230,7 +230,7 @@ def _errors(evidence: Evidence) -> Table:
     )
 
 
-def _headline(evidence: Evidence) -> str:
+def _headline(evidence: ForecastEvidence) -> str:
     gain = evidence.gain
     if gain is None or not math.isfinite(gain.value):
         return "the spectrum cannot be held against a baseline"
@@ -309,7 +309,7 @@ def _rows(found: Forecast) -> Iterator[tuple[dict[str, Any], RunRow]]:
         )
 
 
-def _association_document(evidence: Evidence) -> dict[str, Any]:
+def _association_document(evidence: ForecastEvidence) -> dict[str, Any]:
     slope = evidence.slope
     return {
         "num_runs": evidence.num_runs,
@@ -332,7 +332,7 @@ def _association_document(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _gain_document(evidence: Evidence | None) -> dict[str, Any] | None:
+def _gain_document(evidence: ForecastEvidence | None) -> dict[str, Any] | None:
     if evidence is None or evidence.gain is None:
         return None
     gain = evidence.gain

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.analysis.quantities import statistic_words
+from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.numbers import count, loss, rate, target_words
 from spectra_cli.render import comparison as comparison_rendering
 from spectra_cli.render import comparison_document
@@ -17,9 +17,11 @@ from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.taxonomy import Taxonomy
-    from spectra_cli.workflows.compare import Comparison, Pair
+    from spectra_cli.analysis.taxonomy.labels import Taxonomy
+    from spectra_cli.workflows.compare import ComparedPair, Comparison
     from spectra_cli.workflows.study import SignatureRow, Study, StudyRun
+
+    Pairs = Mapping[str, ComparedPair]
 
 SCHEMA = "spectra.study/1"
 _TITLES = {
@@ -175,18 +177,18 @@ def _taxonomy(found: Study, comparison: Comparison) -> Iterator[Line | Table]:
             yield from taxonomy_rendering.taxonomy_report(one, at)
 
 
-def _by_name(comparison: Comparison | None) -> Mapping[str, Pair]:
+def _by_name(comparison: Comparison | None) -> Pairs:
     if comparison is None:
         return {}
     return {comparison.runs[pair.second].name: pair for pair in comparison.pairs}
 
 
-def _label(pair: Pair | None, place: int) -> str:
+def _label(pair: ComparedPair | None, place: int) -> str:
     """What a pair came out as at an aligned point."""
     return "-" if pair is None or not pair.taxonomy else pair.taxonomy[place].label.value
 
 
-def _answers(found: Study, pairs: Mapping[str, Pair], seeds: Mapping[str, Pair], at: str) -> Table:
+def _answers(found: Study, pairs: Pairs, seeds: Pairs, at: str) -> Table:
     """One row a run: what is known of it, and what came out."""
     rows = []
     for name, pair in pairs.items():
@@ -212,7 +214,7 @@ def _answers(found: Study, pairs: Mapping[str, Pair], seeds: Mapping[str, Pair],
     )
 
 
-def _at_each_loss(found: Study, pairs: Mapping[str, Pair], seeds: Mapping[str, Pair]) -> Table:
+def _at_each_loss(found: Study, pairs: Pairs, seeds: Pairs) -> Table:
     rows = []
     for name in found.interventions:
         for place, one in enumerate(pairs[name].taxonomy):
@@ -302,7 +304,7 @@ def as_document(found: Study) -> dict[str, Any]:
     }
 
 
-def _classified(pair: Pair | None) -> list[dict[str, Any]]:
+def _classified(pair: ComparedPair | None) -> list[dict[str, Any]]:
     return [] if pair is None else [taxonomy_rendering.as_document(one) for one in pair.taxonomy]
 
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.analysis.quantities import statistic_words
+from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.numbers import target_words, with_error
 from spectra_cli.core.types import Site
 from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.evidence import Counted, Evidence
-    from spectra_cli.analysis.performance import Performance
-    from spectra_cli.analysis.taxonomy import Taxonomy
+    from spectra_cli.analysis.taxonomy.evidence import Counted, FlagEvidence
+    from spectra_cli.analysis.taxonomy.labels import Taxonomy
+    from spectra_cli.analysis.taxonomy.token_gain import Performance
 
 
 def taxonomy_report(found: Taxonomy, at: str) -> Iterator[Line | Table]:
@@ -76,7 +76,7 @@ def as_document(found: Taxonomy) -> dict[str, Any]:
     }
 
 
-def parts(found: Taxonomy) -> tuple[tuple[str, Evidence], ...]:
+def parts(found: Taxonomy) -> tuple[tuple[str, FlagEvidence], ...]:
     """The kinds of evidence by name, in the order of the tables."""
     return ("head", found.head), ("gradients", found.gradients), ("tail", found.tail)
 
@@ -119,7 +119,7 @@ def _cells(counted: Counted) -> tuple[str, ...]:
     )
 
 
-def _moved_places(name: str, evidence: Evidence) -> Iterator[Line]:
+def _moved_places(name: str, evidence: FlagEvidence) -> Iterator[Line]:
     for counted in evidence.statistics:
         what = statistic_words(counted.statistic)
         for word, addresses in (("up", counted.risen), ("down", counted.fallen)):
@@ -127,7 +127,7 @@ def _moved_places(name: str, evidence: Evidence) -> Iterator[Line]:
                 yield line(f"{name}: {what} {word} in {places(addresses)}", style="dim")
 
 
-def _undecided(name: str, evidence: Evidence) -> Iterator[Line]:
+def _undecided(name: str, evidence: FlagEvidence) -> Iterator[Line]:
     """For each statistic that is open somewhere: which floor was not beaten, and what would decide."""
     for counted in evidence.statistics:
         what = statistic_words(counted.statistic)
@@ -179,7 +179,7 @@ def _spans(layers: Sequence[int]) -> str:
     return ", ".join(spans)
 
 
-def _evidence_document(name: str, evidence: Evidence) -> dict[str, Any]:
+def _evidence_document(name: str, evidence: FlagEvidence) -> dict[str, Any]:
     return {
         "name": name,
         "flag": evidence.flag.value,

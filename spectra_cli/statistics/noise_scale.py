@@ -37,7 +37,7 @@ GRADIENT_NOISE_SCALE = Definition(
     source="McCandlish et al. 2018 (arXiv 1812.06162)",
 )
 
-Pair = tuple[Scalar, Scalar]
+_Pair = tuple[Scalar, Scalar]
 
 
 def noise_scales(scalars: Iterable[Scalar], *, step: int | None) -> tuple[StatisticValue, ...]:
@@ -61,7 +61,7 @@ def noise_scales(scalars: Iterable[Scalar], *, step: int | None) -> tuple[Statis
     return (*(_noise_scale([pair], pair[0].site, step) for pair in pairs), _noise_scale(pairs, None, step))
 
 
-def _noise_scale(pairs: Sequence[Pair], site: Site | None, step: int | None) -> StatisticValue:
+def _noise_scale(pairs: Sequence[_Pair], site: Site | None, step: int | None) -> StatisticValue:
     """Sum of noises over sum of signals, over the pairs that were measured."""
     measured = [pair for pair in pairs if all(s.status.has_value for s in pair)]
     # A matrix with zero gradients adds nothing to either sum; any other gap leaves something out.
@@ -113,7 +113,7 @@ def _ratio(noise: FloatArray, signal: FloatArray) -> FloatArray:
     return ratio
 
 
-def _statuses(pair: Pair) -> list[Status]:
+def _statuses(pair: _Pair) -> list[Status]:
     return [scalar.status for scalar in pair if not scalar.status.has_value]
 
 

@@ -18,7 +18,7 @@ _GRID_FACTORS = (0.7, 0.85, 1.0, 1.2, 1.4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Window:
+class RankWindow:
     """Ranks lo..hi, both included and counted from 1, with what a line through them needs.
 
     Attributes:
@@ -43,7 +43,7 @@ class Window:
 
 
 @lru_cache(maxsize=1024)
-def window(lo: int, hi: int) -> Window:
+def window(lo: int, hi: int) -> RankWindow:
     """The window of ranks lo..hi.
 
     >>> round(window(30, 150).sxx, 2)
@@ -55,7 +55,7 @@ def window(lo: int, hi: int) -> Window:
     sxx = float(x @ x)
     square = x**2
     bend = square - square.mean() - x * (x @ square) / sxx
-    return Window(lo=lo, hi=hi, x=x, x_mean=x_mean, sxx=sxx, weights=x / sxx, bend=bend)
+    return RankWindow(lo=lo, hi=hi, x=x, x_mean=x_mean, sxx=sxx, weights=x / sxx, bend=bend)
 
 
 def rank_decay_exponent(

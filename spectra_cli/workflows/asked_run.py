@@ -51,7 +51,7 @@ def run_asked(
     path: str, source: CheckpointSource | AnnotatedSource, chosen: Sequence[CheckpointRef]
 ) -> RunAsked:
     """The run at `path`, of which `chosen` are to be measured; nothing is read yet."""
-    from spectra_cli.extract.checkpoints.digest import state_digest
+    from spectra_cli.extract.digest import state_digest
 
     @cache
     def fingerprint(ref: CheckpointRef) -> str:

@@ -10,30 +10,30 @@ from dataclasses import dataclass, field
 from threadpoolctl import threadpool_limits
 
 from spectra_cli.analysis.alignment import Alignment, align
-from spectra_cli.analysis.differences import (
+from spectra_cli.analysis.batch_size.over_runs import BatchSizeTrend, batch_size_trend
+from spectra_cli.analysis.compare.comparable import Comparable, comparable
+from spectra_cli.analysis.compare.differences import (
     Choice,
-    LeftOut,
     SiteDifference,
+    SiteLeftOut,
     decided,
     differences_at,
     left_out,
 )
-from spectra_cli.analysis.findings import Counts, counts, strongest_first
-from spectra_cli.analysis.quantities import known_names, plain_name
-from spectra_cli.analysis.rotations import SiteRotation
+from spectra_cli.analysis.compare.findings import Counts, counts, strongest_first
+from spectra_cli.analysis.compare.notes import last_point_only, left_out_notes, point_notes
+from spectra_cli.analysis.compare.quantities import known_names, plain_name
+from spectra_cli.analysis.compare.reading import points_of
+from spectra_cli.analysis.compare.rotated import At, turned_between
+from spectra_cli.analysis.compare.rotations import SiteRotation
+from spectra_cli.analysis.compare.sentences import relative_notes, verdict_lines
 from spectra_cli.analysis.run import Axis, Loss, Run
-from spectra_cli.analysis.taxonomy import Taxonomy
-from spectra_cli.analysis.verdicts import relative_notes, verdict_lines
+from spectra_cli.analysis.taxonomy.classified import loss_stderr, taxonomies, why_no_taxonomy
+from spectra_cli.analysis.taxonomy.labels import Taxonomy
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.heap import kept_heap
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.suggestions import did_you_mean
-from spectra_cli.workflows.aligned_points import points_of
-from spectra_cli.workflows.batch_size_trend import BatchSizeTrend, batch_size_trend
-from spectra_cli.workflows.classified import loss_stderr, taxonomies, why_no_taxonomy
-from spectra_cli.workflows.comparable import Comparable, comparable
-from spectra_cli.workflows.compared_rotations import At, turned_between
-from spectra_cli.workflows.comparison_notes import last_point_only, left_out_notes, point_notes
 from spectra_cli.workflows.runs import notices_of, open_runs, place_among
 
 
@@ -65,7 +65,7 @@ class CompareRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pair:
+class ComparedPair:
     """The baseline and one other run.
 
     Attributes:
@@ -105,7 +105,7 @@ class Comparison:
     runs: tuple[Run, ...]
     baseline: int
     alignment: Alignment
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ComparedPair, ...]
     trend: BatchSizeTrend
 
 
@@ -115,7 +115,7 @@ class _Found:
 
     differences: list[SiteDifference] = field(default_factory=list)
     loss_errors: dict[float, float] = field(default_factory=dict)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[SiteLeftOut] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
 
 
@@ -237,7 +237,7 @@ def _pair(
     common: Comparable,
     request: CompareRequest,
     of_seeds: Sequence[Sequence[SiteDifference]],
-) -> Pair:
+) -> ComparedPair:
     differences = found.differences
     first, second = (runs[place] for place in places)
     names = first.name, second.name
@@ -255,7 +255,7 @@ def _pair(
         )
     asked_for_labels = bool(request.replicates) or request.throughput_ratio is not None
     turned = turned_between(runs, places, alignment, common.choice)
-    return Pair(
+    return ComparedPair(
         first=places[0],
         second=places[1],
         paired=common.paired,

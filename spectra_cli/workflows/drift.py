@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spectra_cli.analysis.checkpoint_pairs import Pair, compare, similarity
-from spectra_cli.analysis.prepared import TRAJECTORY_RANK, Prepared, prepare
+from spectra_cli.analysis.drift.pairs import CheckpointPair, compare, similarity
+from spectra_cli.analysis.drift.prepared import TRAJECTORY_RANK, Prepared, prepare
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.paths import AnyPath
@@ -39,13 +39,13 @@ class DriftReport:
     refs: tuple[CheckpointRef, ...]
     ranks: tuple[int, ...]
     num_vectors: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[CheckpointPair, ...]
     similarity: Mapping[CheckpointRef, Mapping[str, float]]
     similarity_rank: int
     notices: tuple[str, ...]
     unfinished: Unfinished | None = None
 
-    def against(self, relation: str) -> tuple[Pair, ...]:
+    def against(self, relation: str) -> tuple[CheckpointPair, ...]:
         """The pairs of one kind."""
         return tuple(pair for pair in self.pairs if pair.against == relation)
 
@@ -75,7 +75,7 @@ def drift(
             f"{opened.path} holds one checkpoint, {last.name}: drift needs two. Scan a series, or scan this "
             "one with --vectors 64 --reference BASE, the checkpoint that it was trained from"
         )
-    pairs: list[Pair] = []
+    pairs: list[CheckpointPair] = []
     to_last: dict[CheckpointRef, Mapping[str, float]] = {}
     previous: Prepared | None = None
     # one for the series: what the last was trained from

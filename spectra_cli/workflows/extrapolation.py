@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from spectra_cli.analysis.back_test import BackTest, back_test
+from spectra_cli.analysis.forecast.back_test import BackTest, back_test
+from spectra_cli.analysis.forecast.loss_curve import FEWEST_POINTS, Continuation, LossCurve, continue_curve
+from spectra_cli.analysis.forecast.rows import tokens_to_target
 from spectra_cli.analysis.layer_means import choose_sites, mean_over_layers, tail_statistic, width_of
-from spectra_cli.analysis.loss_curve import FEWEST_POINTS, Continuation, LossCurve, continue_curve
 from spectra_cli.analysis.run import Axis, Loss, Run, common_axis, common_loss
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.numbers import count
 from spectra_cli.core.types import FloatArray
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.forecast import ForecastRequest, check_options
-from spectra_cli.workflows.forecast_rows import tokens_to_target
 from spectra_cli.workflows.runs import notices_of, open_runs
 
 PLAIN = "loss curve"

@@ -9,14 +9,24 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from spectra_cli.analysis.forecast_evidence import (
+from spectra_cli.analysis.forecast.evidence import (
     ENOUGH_IN_A_FAMILY,
     ENOUGH_POOLED,
-    Evidence,
+    ForecastEvidence,
     RunTable,
     predict,
     usable_baselines,
     weigh,
+)
+from spectra_cli.analysis.forecast.rows import (
+    CENSORED,
+    EXCLUDED,
+    REACHED,
+    Question,
+    RunRow,
+    early_checkpoint,
+    run_row,
+    without_lonely,
 )
 from spectra_cli.analysis.layer_means import common_measurement, tail_statistic, width_of
 from spectra_cli.analysis.run import Axis, Loss, Run, common_axis, common_loss
@@ -27,16 +37,6 @@ from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import FloatArray, Status
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.registry import STATISTICS
-from spectra_cli.workflows.forecast_rows import (
-    CENSORED,
-    EXCLUDED,
-    REACHED,
-    Question,
-    RunRow,
-    early_checkpoint,
-    run_row,
-    without_lonely,
-)
 from spectra_cli.workflows.runs import differing_scans, notices_of, open_runs
 
 EARLY_SHARE = 0.2
@@ -98,7 +98,7 @@ class Forecast:
     early_unit: str
     statistic: str
     rows: tuple[RunRow, ...]
-    evidence: Evidence | None
+    evidence: ForecastEvidence | None
     notices: tuple[str, ...]
     unfinished: Mapping[str, Unfinished] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spectra_cli.analysis.decisions import Estimated
+from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.layer_means import LayerMean, choose_sites, mean_over_layers, width_of
 from spectra_cli.analysis.phases import FEWEST_CHECKPOINTS, Segment, find_phases
 from spectra_cli.analysis.phases import Path as Trajectory

@@ -21,7 +21,7 @@ from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 from spectra_cli.workflows.asked_run import run_asked
 from spectra_cli.workflows.belonging import Belonging
-from spectra_cli.workflows.measured import Measured, found_in
+from spectra_cli.workflows.earlier_scans import EarlierScans, found_in
 from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def scan(
         with belonging.announced(overwrite=request.overwrite, whole=not series.selection) as asked:
             if request.overwrite:
                 _remove(archive)
-            measured = Measured(archive, headers, asked.origins)
+            measured = EarlierScans(archive, headers, asked.origins)
             done = done.also(belonging.kept_though_moved())
             tally = _measure_series(session, archive, done, request, progress, headers, measured)
             asked.note_failures({identity(ref): why for ref, why in tally.failed})
@@ -195,7 +195,7 @@ def _measure_series(
     request: ScanRequest,
     progress: Callable[[ScanProgress], None],
     headers: Headers,
-    measured: Measured,
+    measured: EarlierScans,
 ) -> _Tally:
     """One part file a checkpoint; the session is told which one follows, to read it ahead if it can."""
     tally = _Tally()

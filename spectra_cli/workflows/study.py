@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spectra_cli.analysis.batch_size.seed_spread import pooled_deviation
+from spectra_cli.analysis.batch_size.trend import BatchTrend
 from spectra_cli.analysis.run import Loss, Run
-from spectra_cli.analysis.seed_spread import pooled_deviation
-from spectra_cli.analysis.trend import BatchTrend
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS

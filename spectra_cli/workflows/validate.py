@@ -7,14 +7,14 @@ from typing import Any
 
 from spectra_cli.archive.layout import resolve_archive
 from spectra_cli.archive.reader import open_archive
-from spectra_cli.archive.validate import Finding
+from spectra_cli.archive.validate import Fault
 from spectra_cli.archive.validate import validate as validate_archive
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.workflows.named_archive import check_is_of
 
 
-def validate(archive: AnyPath) -> tuple[Path, tuple[Finding, ...]]:
+def validate(archive: AnyPath) -> tuple[Path, tuple[Fault, ...]]:
     """The archive's path, and everything in it that breaks or strains the format.
 
     Raises:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.matching import Bracket
-from spectra_cli.analysis.points import Point
+from spectra_cli.analysis.brackets import Bracket
+from spectra_cli.analysis.compare.points import Point
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,

@@ -3,7 +3,7 @@
 import pytest
 
 from spectra_cli.analysis.alignment import align, resolved
-from spectra_cli.analysis.matching import at_loss
+from spectra_cli.analysis.brackets import at_loss
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.core.errors import DataError
 from tests.builders.runs import planted_run

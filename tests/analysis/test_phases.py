@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.decisions import Estimated, difference
+from spectra_cli.analysis.compare.decisions import difference
+from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.phases import Path, boundary, find_phases, turning_points
 
 TRIALS = 400

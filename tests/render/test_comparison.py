@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from spectra_cli.analysis.quantities import statistic_words
-from spectra_cli.analysis.rotations import SiteRotation
+from spectra_cli.analysis.compare.quantities import statistic_words
+from spectra_cli.analysis.compare.rotations import SiteRotation
 from spectra_cli.analysis.run import Axis
 from spectra_cli.core.types import Site
 from spectra_cli.render.comparison import (

@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from spectra_cli.analysis.back_test import BackTest
-from spectra_cli.analysis.loss_curve import LossCurve
+from spectra_cli.analysis.forecast.back_test import BackTest
+from spectra_cli.analysis.forecast.loss_curve import LossCurve
 from spectra_cli.render.console import print_results
 from spectra_cli.render.extrapolation import COLUMNS, as_document, csv_rows, extrapolation_tables
 from spectra_cli.render.tidy import as_json

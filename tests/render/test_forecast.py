@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.forecast_evidence import Prediction, RunTable, weigh
+from spectra_cli.analysis.forecast.evidence import Prediction, RunTable, weigh
+from spectra_cli.analysis.forecast.rows import RunRow
 from spectra_cli.render.console import print_results
 from spectra_cli.render.forecast import COLUMNS, as_document, csv_rows, forecast_tables
 from spectra_cli.render.tidy import as_json
 from spectra_cli.workflows.forecast import Forecast
-from spectra_cli.workflows.forecast_rows import RunRow
 
 
 def row(number, **changes):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.alignment import AlignedPoint, Alignment
-from spectra_cli.analysis.decisions import Estimated
+from spectra_cli.analysis.batch_size.over_runs import BatchSizeTrend
+from spectra_cli.analysis.batch_size.trend import AcrossRuns, batch_trends
+from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.run import Axis, Loss
-from spectra_cli.analysis.trend import AcrossRuns, batch_trends
 from spectra_cli.core.types import Site
 from spectra_cli.render.console import print_results
 from spectra_cli.render.study import as_document, study_tables
-from spectra_cli.workflows.batch_size_trend import BatchSizeTrend
 from spectra_cli.workflows.compare import Comparison
 from spectra_cli.workflows.study import SignatureRow, Study, StudyRun
 

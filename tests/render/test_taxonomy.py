@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from spectra_cli.analysis.decisions import Difference, Verdict
-from spectra_cli.analysis.differences import SiteDifference
-from spectra_cli.analysis.performance import Performance
-from spectra_cli.analysis.taxonomy import GRADIENT, HEAD, classify
+from spectra_cli.analysis.compare.decisions import Difference, Verdict
+from spectra_cli.analysis.compare.differences import SiteDifference
+from spectra_cli.analysis.taxonomy.labels import GRADIENT, HEAD, classify
+from spectra_cli.analysis.taxonomy.token_gain import Performance
 from spectra_cli.core.types import Site
 from spectra_cli.render.console import PIPE_WIDTH
 from spectra_cli.render.taxonomy import as_document, taxonomy_overview, taxonomy_report

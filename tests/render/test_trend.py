@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.across_runs import AcrossRuns
-from spectra_cli.analysis.decisions import Estimated
-from spectra_cli.analysis.trend import batch_trends
+from spectra_cli.analysis.batch_size.across_runs import AcrossRuns
+from spectra_cli.analysis.batch_size.trend import batch_trends
+from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.core.types import Site
 from spectra_cli.render.console import PIPE_WIDTH
 from spectra_cli.render.tidy import as_json

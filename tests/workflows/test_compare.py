@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.decisions import Verdict
-from spectra_cli.analysis.differences import Choice
+from spectra_cli.analysis.compare.decisions import Verdict
+from spectra_cli.analysis.compare.differences import Choice
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from spectra_cli.analysis.drift import Reading
+from spectra_cli.analysis.drift.change import ChangeReading
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.validate import validate
 from spectra_cli.core.errors import DataError, UsageError
@@ -108,7 +108,7 @@ def weights_of(pair):
     return [site for site in pair.sites if site.measurement == "weight"]
 
 
-@pytest.mark.parametrize(("name", "expected"), [("off", Reading.OFF), ("rotated", Reading.ON)])
+@pytest.mark.parametrize(("name", "expected"), [("off", ChangeReading.OFF), ("rotated", ChangeReading.ON)])
 def test_the_two_kinds_of_fine_tuning_are_told_apart(archives, name, expected):
     report = drift(str(archives[name]), ranks=[LEADING])
     assert [(p.against, p.before, p.after) for p in report.pairs] == [
@@ -184,7 +184,7 @@ def test_a_reference_that_is_named_comes_along(runs, archives, tmp_path):
     (pair,) = drift(str(output), ranks=[LEADING]).pairs
     whole = drift(str(archives["rotated"]), ranks=[LEADING]).against("first")[-1]
     assert (pair.before, pair.after) == ("step0", "step20")
-    assert pair.reading(0) is Reading.ON
+    assert pair.reading(0) is ChangeReading.ON
     for one, other in zip(weights_of(pair), weights_of(whole), strict=True):
         assert one.shift == pytest.approx(other.shift, abs=1e-12)
         assert one.ranks[0].left.turned == pytest.approx(other.ranks[0].left.turned, rel=1e-6)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.taxonomy import Confidence
+from spectra_cli.analysis.taxonomy.labels import Confidence
 from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.demo import families
 from spectra_cli.extract.demo.settings import DemoSettings

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.digest import same_content
-from spectra_cli.extract.checkpoints.distributed_config import Description, describe
+from spectra_cli.extract.checkpoints.distributed_config import SavedConfig, describe
 from spectra_cli.extract.checkpoints.distributed_entries import ModelEntries, TokenCount, model_entries
 from spectra_cli.extract.checkpoints.distributed_folder import FSDP_PREFIX, distributed_payload
 from spectra_cli.extract.checkpoints.distributed_metadata import METADATA, read_metadata
@@ -30,6 +29,7 @@ from spectra_cli.extract.checkpoints.trainer_state import TRAINER_STATE, read_tr
 from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES
 from spectra_cli.extract.checkpoints.zeros import require_some_values
+from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
 _FORMAT = "distributed"
@@ -163,7 +163,7 @@ class DistributedSource:
             with_halves_rotated(state, head_dim=described.head_dim)
         return state
 
-    def _read(self, ref: CheckpointRef) -> tuple[Path, Path, ModelEntries, Description]:
+    def _read(self, ref: CheckpointRef) -> tuple[Path, Path, ModelEntries, SavedConfig]:
         folder = Path(ref.uri)
         payload = distributed_payload(folder)
         if payload is None:
@@ -173,7 +173,7 @@ class DistributedSource:
         return folder, payload, model, describe(shapes, payload, folder)
 
 
-def _same_values(payload: Path, model: ModelEntries, described: Description, one: str, other: str) -> bool:
+def _same_values(payload: Path, model: ModelEntries, described: SavedConfig, one: str, other: str) -> bool:
     stored = [described.names[name] for name in (one, other)]
     first, second = (read_tensor(payload, model.keys[own], model.tensors[own]) for own in stored)
     require_some_values({one: first, other: second}, where=str(payload))

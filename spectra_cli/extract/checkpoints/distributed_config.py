@@ -27,7 +27,7 @@ _NANOGPT_EMBEDDINGS = ("transformer.wte.weight", "tok_embed.weight")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class SavedConfig:
     """What the tensors mean.
 
     Attributes:
@@ -47,7 +47,7 @@ class Description:
     notices: tuple[str, ...] = ()
 
 
-def describe(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> Description:
+def describe(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> SavedConfig:
     """The model of these tensors, with a notice where a file outside the checkpoint says what it is.
 
     Args:
@@ -66,17 +66,17 @@ def describe(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> Descri
     return replace(described, source=source, notices=described.notices + outside)
 
 
-def _described(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> Description:
+def _described(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> SavedConfig:
     where = list(dict.fromkeys((payload, folder, folder.parent, folder.parent.parent)))
     config, file = _nearest(where, CONFIG, needed="model_type")
     if is_torchtitan_llama(shapes):
         return _torchtitan(shapes, folder, where, config, file)
     same = {name: name for name in shapes}
     if file is not None:
-        return Description(config=config, layout="huggingface", names=same, files=(file,))
+        return SavedConfig(config=config, layout="huggingface", names=same, files=(file,))
     if any(name in shapes for name in _NANOGPT_EMBEDDINGS):
         arguments = find_arguments(folder / "checkpoint", None)
-        return Description(
+        return SavedConfig(
             config={**arguments.values, "layout": "state-dict", "file_family": ""},
             layout="nanogpt",
             names=same,
@@ -90,7 +90,7 @@ def _described(shapes: Mapping[str, Shape], payload: Path, folder: Path) -> Desc
 
 def _torchtitan(
     shapes: Mapping[str, Shape], folder: Path, where: list[Path], config: Mapping[str, Any], file: Path | None
-) -> Description:
+) -> SavedConfig:
     names = llama_names(shapes)
     if file is None:
         config, file = _nearest(where, PARAMETERS, needed="")
@@ -103,7 +103,7 @@ def _torchtitan(
         )
     left = sorted(set(shapes) - set(names.values()))
     recomputed = (f"recomputed instead of read: {', '.join(left)}",) if left else ()
-    return Description(
+    return SavedConfig(
         config=described,
         layout="huggingface",
         names=names,

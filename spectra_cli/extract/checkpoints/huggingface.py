@@ -12,7 +12,6 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.checkpoints.distributed_folder import distributed_payload
 from spectra_cli.extract.checkpoints.float8 import dequantised, with_float8_dequantised
 from spectra_cli.extract.checkpoints.gathered import require_gathered
@@ -32,6 +31,7 @@ from spectra_cli.extract.checkpoints.weight_files import (
 )
 from spectra_cli.extract.checkpoints.wrappers import unwrapped
 from spectra_cli.extract.checkpoints.zeros import require_some_values
+from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "huggingface"

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.digest import same_content
 from spectra_cli.extract.checkpoints.gathered import require_gathered
 from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files, require_meta
 from spectra_cli.extract.checkpoints.nanogpt_learning_rate import stored_learning_rate
@@ -44,6 +43,7 @@ from spectra_cli.extract.checkpoints.training_arguments import (
 from spectra_cli.extract.checkpoints.unchanged import one_reading
 from spectra_cli.extract.checkpoints.wrappers import COMPILE_AND_DDP, unwrapped
 from spectra_cli.extract.checkpoints.zeros import require_some_values
+from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "nanogpt"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.digest import chunks
+from spectra_cli.extract.digest import chunks
 
 _NUM_NAMED = 3
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spectra_cli.extract.models.decoder_attention import attend
 from spectra_cli.extract.models.decoder_config import DecoderConfig
 from spectra_cli.extract.models.decoder_head import Fp8Linear, fp8_logits, soft_cap
-from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend, mask_bytes
+from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, mask_bytes
 from spectra_cli.extract.models.decoder_rope import RopeTables, rope_tables, rotate
 from spectra_cli.extract.models.decoder_values import (
     SparseValueEmbeddings,

@@ -67,7 +67,7 @@ def trial(like: Tensor, mask: Mask, *, scale: float | None) -> str | None:
         inputs = (sharpness * q, k, v)
         wanted = _with_gradients(lambda q, k, v: attend_masked(q, k, v, mask, scale=scale), inputs, weights)
         found = _with_gradients(
-            lambda q, k, v: attend_flex(q, k, v, mask.blocks(), scale=scale), inputs, weights
+            lambda q, k, v: attend_flex(q, k, v, blocks_of(mask), scale=scale), inputs, weights
         )
     except _NO_COMPILER as error:
         return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
@@ -107,6 +107,13 @@ def mask_mod(rule: MaskRule, documents: Tensor | None, device: torch.device) -> 
         return seen
 
     return visible
+
+
+def blocks_of(mask: Mask) -> BlockMask:
+    """Which blocks a mask leaves; made once a mask."""
+    if mask.block_mask is None:
+        mask.block_mask = block_mask(mask.rule, mask.documents, mask.length, mask.device)
+    return mask.block_mask
 
 
 def block_mask(rule: MaskRule, documents: Tensor | None, length: int, device: torch.device) -> BlockMask:

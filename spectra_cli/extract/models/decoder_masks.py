@@ -1,8 +1,5 @@
 """Which earlier tokens a query sees, and attention under such a rule without a T x T mask.
 
-`attend` chooses the kernel: torch's flex attention on CUDA where it works (`decoder_flex`), elsewhere fused
-attention under masks of a few queries each.
-
 Shapes: B sequences, T tokens, H heads, K width of a head; a piece has Q queries and S keys.
 """
 
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
 MASK_BLOCK = 128
-FLEX, MASKED = "flex attention", "fused attention under masks"
 
 Piece = tuple[slice, slice, Tensor]
 
@@ -102,64 +98,31 @@ class Mask:
         self.rule = rule
         self.kernels = {} if kernels is None else kernels
         self.documents = None if rule.eot is None else (tokens == rule.eot).cumsum(1, dtype=torch.int32)
-        self._length = tokens.shape[1]
-        self._device = tokens.device
+        self.length = tokens.shape[1]
+        self.device = tokens.device
         self._pieces: dict[torch.dtype, list[Piece]] = {}
-        self._blocks: BlockMask | None = None
+        # for flex attention, once it was made (decoder_flex.blocks_of)
+        self.block_mask: BlockMask | None = None
 
     def pieces(self, dtype: torch.dtype) -> list[Piece]:
         """Queries, the keys that any of them sees, and 0 or -inf for each pair: (B or 1, 1, Q, S)."""
         if dtype not in self._pieces:
             self._pieces[dtype] = [
-                self._piece(queries, keys, dtype) for queries, keys in _spans(self.rule, self._length)
+                self._piece(queries, keys, dtype) for queries, keys in _spans(self.rule, self.length)
             ]
         return self._pieces[dtype]
 
-    def blocks(self) -> BlockMask:
-        """The same for flex attention."""
-        if self._blocks is None:
-            from spectra_cli.extract.models.decoder_flex import block_mask
-
-            self._blocks = block_mask(self.rule, self.documents, self._length, self._device)
-        return self._blocks
-
     def _piece(self, queries: slice, keys: slice, dtype: torch.dtype) -> Piece:
-        positions = torch.arange(queries.stop, device=self._device, dtype=torch.int32)
+        positions = torch.arange(queries.stop, device=self.device, dtype=torch.int32)
         seen = self.rule.visible(positions[queries], positions[keys])[None]
         if self.documents is not None:
             seen = seen & (self.documents[:, queries, None] == self.documents[:, None, keys])
-        hidden = torch.zeros(seen.shape, dtype=dtype, device=self._device).masked_fill(~seen, float("-inf"))
+        hidden = torch.zeros(seen.shape, dtype=dtype, device=self.device).masked_fill(~seen, float("-inf"))
         return queries, keys, hidden.unsqueeze(1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, scale: float | None) -> Tensor:
-    """softmax(scale q k^T + mask) v, (B, H, T, K) each; plain causal attention without a mask.
-
-    Args:
-        scale: None for K^-1/2.
-    """
-    if mask is None:
-        return functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
-    why_not = _why_not_flex(q, mask, scale=scale)
-    mask.kernels[FLEX if why_not is None else MASKED] = why_not or ""
-    if why_not is None:
-        from spectra_cli.extract.models.decoder_flex import attend_flex
-
-        return attend_flex(q, k, v, mask.blocks(), scale=scale)
-    return attend_masked(q, k, v, mask, scale=scale)
-
-
-def _why_not_flex(q: Tensor, mask: Mask, *, scale: float | None) -> str | None:
-    """What speaks against flex attention; None where nothing does. It takes seconds to import."""
-    if q.device.type != "cuda":
-        return ""
-    from spectra_cli.extract.models.decoder_flex import objection
-
-    return objection(q, mask, scale=scale)
-
-
 def attend_masked(q: Tensor, k: Tensor, v: Tensor, mask: Mask, *, scale: float | None) -> Tensor:
-    """`attend` by fused attention under masks of a few queries each, on any device."""
+    """softmax(scale q k^T + mask) v, (B, H, T, K) each, under masks of a few queries each; on any device."""
     pieces = mask.pieces(v.dtype)
     if len(pieces) > 1:
         out: Tensor = _InPieces.apply(q, k, v, pieces, scale)  # type: ignore[no-untyped-call]

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
-from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend, mask_bytes
+from spectra_cli.extract.models.decoder_attention import attend
+from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, mask_bytes
 from spectra_cli.extract.models.matching import compare_shapes, require_floating
 from spectra_cli.extract.models.nanochat_config import (
     SMEAR_CHANNELS,
@@ -46,7 +47,7 @@ class FinalNorm(nn.Module):
         return norm(x)
 
 
-class Attention(nn.Module):
+class NanochatAttention(nn.Module):
     """Causal attention inside a window; H query heads share G key and value heads."""
 
     def __init__(self, config: NanochatConfig, layer: int) -> None:
@@ -79,7 +80,7 @@ class Attention(nn.Module):
         return out
 
 
-class MLP(nn.Module):
+class NanochatMLP(nn.Module):
     """Two linear maps with a squared ReLU between them."""
 
     def __init__(self, config: NanochatConfig) -> None:
@@ -93,13 +94,13 @@ class MLP(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class NanochatBlock(nn.Module):
     """Pre-norm attention and MLP, each added to the residual stream."""
 
     def __init__(self, config: NanochatConfig, layer: int) -> None:
         super().__init__()
-        self.attn = Attention(config, layer)
-        self.mlp = MLP(config)
+        self.attn = NanochatAttention(config, layer)
+        self.mlp = NanochatMLP(config)
 
     def forward(
         self, x: Tensor, token_values: Tensor | None, rotation: Rotation, masks: Mapping[int, Mask]
@@ -120,7 +121,7 @@ class Nanochat(nn.Module):
         self.transformer = nn.ModuleDict(
             {
                 "wte": nn.Embedding(vocab, width),
-                "h": nn.ModuleList(Block(config, layer) for layer in range(config.n_layer)),
+                "h": nn.ModuleList(NanochatBlock(config, layer) for layer in range(config.n_layer)),
             }
         )
         self.lm_head = nn.Linear(width, vocab, bias=False)
@@ -264,7 +265,10 @@ def _measurable(module: Nanochat, family: str, notices: tuple[str, ...]) -> Mode
         site = Site(layer=None, component="smear_gate", name="smear_gate.weight")
         outside.append(MatrixView(site=site, module=module.smear_gate))
     absent |= absent_components(
-        views, num_blocks=config.n_layer, reasons={"mlp.gate": "the MLP has no gate"}, otherwise="not there"
+        views,
+        num_blocks=config.n_layer,
+        reasons={"mlp.gate": "the MLP has no gate"},
+        otherwise="not there",
     )
     return Model(
         module=module,

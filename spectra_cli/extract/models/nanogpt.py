@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
-from spectra_cli.extract.checkpoints.digest import same_content
+from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
 from spectra_cli.extract.models.decoder import Decoder
 from spectra_cli.extract.models.decoder_inference import InferredDecoder, infer_decoder

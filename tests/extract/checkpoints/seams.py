@@ -10,8 +10,8 @@ import torch
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints import stored_file
-from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.unchanged import one_reading
+from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.series import open_series
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".distcp", ".gguf")

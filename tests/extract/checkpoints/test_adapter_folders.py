@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from spectra_cli.extract.checkpoints.adapters import AdapterFormat
-from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.left_out import left_out
 from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.digest import state_digest
 from tests.extract.writers.adapters import adapt, bare_llama, lora
 
 

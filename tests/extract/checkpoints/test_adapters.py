@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.extract.checkpoints.adapters import AdapterFormat
-from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.models.registry import find_family
 from tests.extract.writers.adapters import adapt, bare_gpt2, bare_llama, lora, randomise
 

@@ -12,9 +12,9 @@ from torch.distributed.checkpoint.filesystem import SerializationFormat
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
-from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.distributed import DistributedFormat
 from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.models.registry import find_family
 from tests.extract.writers.distributed import save
 

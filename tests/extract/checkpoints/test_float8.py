@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from spectra_cli.core.errors import CheckpointError, ModelError
-from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.models.registry import find_family
 from tests.extract.writers.float8 import quantised
 

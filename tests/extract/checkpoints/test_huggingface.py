@@ -7,8 +7,8 @@ from torch.utils.data import Dataset
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
-from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.huggingface import HuggingFaceFormat
+from spectra_cli.extract.digest import state_digest
 
 
 def _find(path):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.llmc import LlmcFormat
 from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.digest import state_digest
 from tests.extract.writers import llmc
 from tests.extract.writers.huggingface import CONFIGS, random_model
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
-from spectra_cli.extract.checkpoints.digest import state_digest
 from spectra_cli.extract.checkpoints.nanogpt import NanoGPTFormat
+from spectra_cli.extract.digest import state_digest
 
 MODEL_ARGS = {"n_layer": 1, "n_head": 2, "n_embd": 4, "block_size": 8, "bias": False, "vocab_size": 16}
 TRAINING = {"gradient_accumulation_steps": 5, "batch_size": 2, "block_size": 8, "init_from": "scratch"}

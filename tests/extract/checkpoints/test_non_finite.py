@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from spectra_cli.extract.checkpoints import digest
+from spectra_cli.extract import digest
 from spectra_cli.extract.checkpoints.non_finite import non_finite
 
 FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2]

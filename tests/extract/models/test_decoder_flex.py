@@ -12,9 +12,10 @@ import torch
 from torch._higher_order_ops.flex_attention import math_attention
 from torch.nn.attention.flex_attention import create_mask, flex_attention
 
-from spectra_cli.extract.models import decoder_flex, decoder_masks
-from spectra_cli.extract.models.decoder_flex import attend_flex, mask_mod, objection, trial
-from spectra_cli.extract.models.decoder_masks import FLEX, MASKED, Mask, MaskRule, attend, attend_masked
+from spectra_cli.extract.models import decoder_attention, decoder_flex
+from spectra_cli.extract.models.decoder_attention import FLEX, MASKED, attend
+from spectra_cli.extract.models.decoder_flex import attend_flex, blocks_of, mask_mod, objection, trial
+from spectra_cli.extract.models.decoder_masks import Mask, MaskRule, attend_masked
 
 CPU = torch.device("cpu")
 LENGTH, END = 160, 3
@@ -44,7 +45,7 @@ def eager(q, k, v, mask):
     """`attend_flex`, without its advice to compile."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return attend_flex(q, k, v, mask.blocks(), scale=0.2)
+        return attend_flex(q, k, v, blocks_of(mask), scale=0.2)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -73,7 +74,7 @@ def test_outputs_are_those_of_the_masked_kernels(rule, dtype, tokens):
 def test_gradients_are_those_of_the_masked_kernels(rule, dtype, tokens):
     *inputs, weights = queries_keys_values(dtype)
     mask = Mask(rule, tokens)
-    blocks = (*mask.blocks().as_tuple()[:-1], mask_mod(rule, mask.documents, CPU))
+    blocks = (*blocks_of(mask).as_tuple()[:-1], mask_mod(rule, mask.documents, CPU))
     found, wanted = [], []
     for gradients, attention in (
         (found, lambda q, k, v: math_attention(q, k, v, lambda score, *_: score, blocks, 0.2, {})[0]),
@@ -105,7 +106,7 @@ def test_what_ran_is_noted_with_what_spoke_against_the_other(tokens, monkeypatch
     q, k, v, _ = queries_keys_values(torch.float32)
     monkeypatch.setattr(decoder_flex, "attend_flex", lambda q, k, v, blocks, scale: "taken")
     for why_not, kernels in ((None, {FLEX: ""}), ("no compiler", {MASKED: "no compiler"})):
-        monkeypatch.setattr(decoder_masks, "_why_not_flex", lambda *_, why=why_not, **__: why)
+        monkeypatch.setattr(decoder_attention, "_why_not_flex", lambda *_, why=why_not, **__: why)
         mask = Mask(RULES[-1], tokens)
         found = attend(q, k, v, mask, scale=0.2)
         assert isinstance(found, str) is (why_not is None)
@@ -220,7 +221,7 @@ def test_compiled_on_a_gpu(rule, dtype, tokens):
     mask = Mask(rule, tokens.to("cuda"))
     results = []
     for attention in (
-        lambda q, k, v: attend_flex(q, k, v, mask.blocks(), scale=0.2),
+        lambda q, k, v: attend_flex(q, k, v, blocks_of(mask), scale=0.2),
         lambda q, k, v: attend_masked(q, k, v, mask, scale=0.2),
     ):
         leaves = [x.clone().requires_grad_() for x in inputs[:3]]

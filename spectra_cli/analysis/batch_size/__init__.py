@@ -1,0 +1,1 @@
+"""How numbers go with the batch size, over three or more runs."""

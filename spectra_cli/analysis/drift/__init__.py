@@ -1,0 +1,1 @@
+"""How far checkpoints of one run have moved from one another."""

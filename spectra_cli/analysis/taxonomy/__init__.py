@@ -1,0 +1,1 @@
+"""Learning-side or execution-side: what kind of change lies between two runs."""
