@@ -108,6 +108,7 @@ def test_every_mutation(model_type, tmp_path):
         ("gpt2", "n_head", -1, "n_head is -1; expected a count"),
         ("llama", "model_type", ["llama"], "config.json has no model_type"),
         ("llama", "max_position_embeddings", -5, "says -5 positions; expected at least 2"),
+        ("llama", "max_position_embeddings", 0, "says 0 positions; expected at least 2"),
         (
             "mixtral",
             "num_experts_per_tok",

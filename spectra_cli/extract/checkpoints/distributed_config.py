@@ -18,6 +18,7 @@ from spectra_cli.extract.checkpoints.torchtitan import (
     is_torchtitan_llama,
     llama_config,
     llama_names,
+    size_notices,
 )
 from spectra_cli.extract.checkpoints.training_arguments import find_arguments
 
@@ -101,6 +102,7 @@ def _torchtitan(
             f"{file or folder}: num_attention_heads is {num_heads!r:.40}, which does not divide q of {rows} "
             "rows into even heads; put the configuration of this model there"
         )
+    sizes = () if config.get("model_type") else size_notices(described, config, source=PARAMETERS)
     left = sorted(set(shapes) - set(names.values()))
     recomputed = (f"recomputed instead of read: {', '.join(left)}",) if left else ()
     return SavedConfig(
@@ -109,7 +111,7 @@ def _torchtitan(
         names=names,
         head_dim=rows // num_heads,
         files=(file,) if file else (),
-        notices=(NOTICE, *recomputed),
+        notices=(NOTICE, *sizes, *recomputed),
     )
 
 

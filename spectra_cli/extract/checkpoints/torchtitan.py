@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.stated_layers import layers_apart
 
 PARAMETERS = "params.json"
 NOTICE = "Llama tensors of torchtitan read as transformers' Llama: renamed, the rows of q and k reordered"
@@ -42,6 +43,14 @@ _IN_LAYER = re.compile(r"layers\.(\d+)\.(.+)\.weight")
 _ROTATED = re.compile(r"\.self_attn\.([qk])_proj\.weight$")
 # recomputed from the configuration
 _BUFFERS = frozenset({"freqs_cis", "rope.cache"})
+_OF_LAYER = re.compile(r"(model\.layers\.)(\d+)(\..+)")
+# of params.json -> of transformers' configuration; n_layers is more than a notice
+_SIZES = {
+    "dim": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_kv_heads": "num_key_value_heads",
+    "vocab_size": "vocab_size",
+}
 _NEEDED = ("n_heads", "rope_theta", "norm_eps")
 
 
@@ -103,6 +112,13 @@ def llama_config(shapes: Mapping[str, Shape], stated: Mapping[str, Any], *, wher
             f"{where}: the tensors of {len(layers)} layers are not numbered 0 to {len(layers) - 1}; expected "
             "every layer of the model"
         )
+    depth = stated.get("n_layers")
+    if type(depth) is int and depth != len(layers):
+        raise CheckpointError(
+            f"{where}: {PARAMETERS} says n_layers is {depth}, and its tensors are of {len(layers)} layers: "
+            f"{layers_apart(shapes, _OF_LAYER, stated=depth)}. The checkpoint is incomplete, or that file is "
+            "another model's: copy or save it again, or put that of this checkpoint there"
+        )
     num_heads = int(stated["n_heads"])
     if num_heads < 1 or query % num_heads or key % (query // num_heads) or query // num_heads % 2:
         raise CheckpointError(
@@ -123,6 +139,20 @@ def llama_config(shapes: Mapping[str, Shape], stated: Mapping[str, Any], *, wher
         "max_position_embeddings": stated.get("max_seq_len", 131_072),
         "tie_word_embeddings": "lm_head.weight" not in shapes,
     }
+
+
+def size_notices(config: Mapping[str, Any], stated: Mapping[str, Any], *, source: str) -> tuple[str, ...]:
+    """A notice for each size of `params.json` that the tensors contradict: they decide.
+
+    Args:
+        config: as `llama_config` made it; stated: what `params.json` says; source: its path.
+    """
+    return tuple(
+        f"{name} is {stated[name]!r:.40} by {source}, and the tensors have {config[own]}: the tensors decide"
+        for name, own in _SIZES.items()
+        # Meta's own files leave the vocabulary to the tokenizer with -1
+        if stated.get(name) is not None and stated[name] not in (config[own], -1)
+    )
 
 
 def _is_number(value: object) -> bool:

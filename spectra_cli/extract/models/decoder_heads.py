@@ -29,11 +29,11 @@ def num_heads(
         source = "the code of variant 9, which ignores its argument"
         notices = (f"{table[width]} heads: variant 9 ignores its argument n_head = {said}",)
         said = table[width]
-    elif not said and width in table:
+    elif said is None and width in table:
         said, source = table[width], f"inferred: the paper's number at width {width}"
         why = f"the paper's number at width {width}: no argument states n_head"
         notices = (f"{said} heads, {why}; --set model.n_head says otherwise",)
-    if not said:
+    if said is None:
         raise unstated(
             f"{seen.where}: the number of attention heads shows in no tensor, and no argument states it",
             "n_head",

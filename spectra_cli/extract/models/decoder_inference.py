@@ -23,8 +23,9 @@ user:
     value_reach
 
 Whatever else of the structure is stated (sizes, fused_qkv, attn_proj_bias, tied, x0_mix, value_mix, unet,
-skip_attn_layer) has to agree with the tensors; sizes only where the user states them, since one trainer
-accepts them and ignores them.
+skip_attn_layer) has to agree with the tensors, sizes where the user states them. Those that files state and
+the tensors contradict are notices, since one trainer accepts them and ignores them; but a number of layers
+that nothing proves wrong is the model's (`decoder_sizes`).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from spectra_cli.extract.models.decoder_settings import (
     rope_settings,
     soft_cap_settings,
 )
+from spectra_cli.extract.models.decoder_sizes import size_notices
 from spectra_cli.extract.models.decoder_stated import flag, one_of, unstated
 from spectra_cli.extract.models.decoder_structure import Seen, check_stated, shown_by_tensors
 from spectra_cli.extract.models.decoder_variants import VARIANTS, Variant, find_variant, names_early_variant
@@ -98,6 +100,7 @@ def infer_decoder(seen: Seen) -> InferredDecoder:
     check_stated(seen, stated, shown)
     named = _variant(seen, stated, shown)
     variant, arguments, where = named.variant, stated.values, seen.where
+    sizes = size_notices(seen, stated, shown, name=variant.name)
     n_head, head_source, head_notices = num_heads(seen, stated, shown, named.key)
     learned = shown.num_positions is not None
     default_eps = variant.eps or (1e-5 if shown.norm == "layer" else FLOAT32_EPS)
@@ -148,6 +151,7 @@ def infer_decoder(seen: Seen) -> InferredDecoder:
         facts={"variant": Fact(value=variant.name, source=named.source or "its tensors"), **facts},
         notices=(
             *stated.notices,
+            *sizes,
             *head_notices,
             *tie_notices,
             *named.notices,

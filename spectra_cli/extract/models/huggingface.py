@@ -6,7 +6,6 @@ transformers takes seconds to import, and a NanoGPT scan never needs it: hence t
 from __future__ import annotations
 
 import copy
-import math
 import re
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
@@ -16,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.models.claimed_architecture import architecture_notices
+from spectra_cli.extract.models.claimed_numbers import require_epsilons, require_rotation
 from spectra_cli.extract.models.claimed_sizes import require_possible_buffers, require_possible_counts
 from spectra_cli.extract.models.ignored_tensors import ignored_notice, ignored_on_purpose, may_be_missing
 from spectra_cli.extract.models.library_code import library_code
@@ -90,6 +91,7 @@ def build_module(
         more += apart_notices(module, header.tensors)
     module.config.use_cache = False
     module.requires_grad_(requires_grad=False)
+    more += architecture_notices(header, type(module).__name__)
     return module.to(device if state is not None else "meta").eval(), notices + more + ignored
 
 
@@ -126,7 +128,8 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
             config = AutoConfig.for_model(model_type, **settings)
     if not _is_id(getattr(config, "pad_token_id", None), config.get_text_config().vocab_size):
         config.pad_token_id = None  # the class's own default, for a larger vocabulary
-    _require_rotation(where, getattr(config, "rope_parameters", None))
+    require_rotation(where, getattr(config, "rope_parameters", None))
+    require_epsilons(where, settings)
     if hasattr(config, "rescale_every"):
         # RWKV halves weights in place at inference, against overflow in half precision
         config.rescale_every = 0
@@ -146,21 +149,6 @@ def _without_useless_padding(settings: dict[str, Any]) -> Notices:
     return (
         f"pad_token_id is {found!r}, and the vocabulary has {size} ids: not used, since no padding is fed",
     )
-
-
-def _require_rotation(where: str, stated: object) -> None:
-    """Nothing, if every base of rotary frequencies, one for all layers or one a kind of layer, has powers.
-
-    Raises:
-        ModelError: one has none, so that all numbers would be NaN.
-    """
-    if not isinstance(stated, Mapping):
-        return
-    base = stated.get("rope_theta", 1)
-    if not isinstance(base, int | float) or not 0 < base < math.inf:
-        raise ModelError(f"{where}: rope_theta is {base!r}; expected a finite number above 0; correct it")
-    for own in stated.values():
-        _require_rotation(where, own)
 
 
 def _is_id(found: object, vocab_size: int) -> bool:

@@ -128,8 +128,9 @@ def _final_norm(module: nn.Module, path: str) -> nn.Module | None:
 
 def _max_length(config: Any) -> int | None:
     """Longest sequence, under either of the names that configurations have for it."""
-    length = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)
-    return None if length is None else int(length)
+    names = ("max_position_embeddings", "max_seq_len")
+    lengths = (getattr(config, name, None) for name in names)
+    return next((int(length) for length in lengths if length is not None), None)
 
 
 def _outside_notice(module: nn.Module, blocks: Sequence[nn.Module], head: nn.Module | None) -> Notices:

@@ -101,3 +101,32 @@ def test_names():
 
 def test_every_tensor_is_renamed():
     assert all(re.match(r"model\.|lm_head\.", name) for name in llama_names(tensors()))
+
+
+@pytest.mark.parametrize(
+    ("depth", "message"),
+    [
+        (3, r"n_layers is 3, and its tensors are of 2 layers: 9 missing: model\.layers\.2\.input_layernorm"),
+        (1, r"9 unexpected: model\.layers\.1\.input_layernorm"),
+        (10**9, r"8999999982 missing: model\.layers\.2\..* and 8999999962 more"),
+    ],
+)
+def test_layers_that_are_lost_or_too_many(depth, message):
+    assert llama_config(_shapes(), PARAMETERS | {"n_layers": 2}, where="here")["num_hidden_layers"] == 2
+    with pytest.raises(CheckpointError, match=message):
+        llama_config(_shapes(), PARAMETERS | {"n_layers": depth}, where="here")
+
+
+def test_sizes_that_the_tensors_contradict_are_noticed(tmp_path):
+    save(tensors(), tmp_path / "step-1")
+    width, vocab = tensors()["tok_embeddings.weight"].shape[::-1]
+    stated = PARAMETERS | {"dim": 999, "n_layers": 2, "vocab_size": -1}
+    (tmp_path / "params.json").write_text(json.dumps(stated))
+    source = find_source(str(tmp_path))
+    said = [n for n in source.header(source.refs()[0]).notices if "the tensors decide" in n]
+    assert said == [f"dim is 999 by params.json, and the tensors have {width}: the tensors decide"]
+    (tmp_path / "params.json").write_text(json.dumps(stated | {"dim": width, "vocab_size": 10**12}))
+    said = [n for n in source.header(source.refs()[0]).notices if "the tensors decide" in n]
+    assert said == [
+        f"vocab_size is 1000000000000 by params.json, and the tensors have {vocab}: the tensors decide"
+    ]

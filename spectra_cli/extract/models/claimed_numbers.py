@@ -1,0 +1,55 @@
+"""Numbers of a configuration that make every activation NaN, refused by their names."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from spectra_cli.core.errors import ModelError
+
+# under their many names: rms_norm_eps, layer_norm_epsilon, norm_eps
+_EPSILON = re.compile(r"(\w+_)?eps(ilon)?")
+# frequencies or positions are divided by them, one number or one a frequency
+_FACTOR = re.compile(r"((low|high)_freq_|long_|short_)?factor")
+
+
+def require_rotation(where: str, stated: object) -> None:
+    """Nothing, if rotary frequencies, one set for all layers or one a kind of layer, are numbers.
+
+    Raises:
+        ModelError: a base without powers, or a factor that nothing can be divided by.
+    """
+    if not isinstance(stated, Mapping):
+        return
+    base = stated.get("rope_theta", 1)
+    if not _is_above_zero(base):
+        raise ModelError(f"{where}: rope_theta is {base!r}; expected a finite number above 0; correct it")
+    for name, own in stated.items():
+        if isinstance(own, Mapping):
+            require_rotation(where, own)
+        elif own is not None and _FACTOR.fullmatch(str(name)):
+            wrong = [one for one in (own if isinstance(own, list) else [own]) if not _is_above_zero(one)]
+            if wrong:
+                raise ModelError(
+                    f"{where}: {name} of its rotary positions is {wrong[0]!r:.40}; expected a finite number "
+                    "above 0; correct it"
+                )
+
+
+def require_epsilons(where: str, settings: Mapping[str, Any]) -> None:
+    """Nothing, if every epsilon of a norm can be added to a variance.
+
+    Raises:
+        ModelError: one is negative or no number.
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            require_epsilons(where, value)
+        elif isinstance(value, int | float) and _EPSILON.fullmatch(name) and not 0 <= value < math.inf:
+            raise ModelError(f"{where}: {name} is {value!r}; expected a finite number from 0 on; correct it")
+
+
+def _is_above_zero(number: object) -> bool:
+    return isinstance(number, int | float) and 0 < number < math.inf
