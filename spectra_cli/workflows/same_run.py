@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 from collections.abc import Collection, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.archive.layout import checkpoint_order, identity
-from spectra_cli.archive.origin import same_place
+from spectra_cli.archive.origin import lies_in, same_place
 from spectra_cli.archive.reader import Archive
 from spectra_cli.archive.statement import Statement
 from spectra_cli.core.types import CheckpointRef
@@ -86,8 +87,7 @@ def _judge(
     adds: Collection[str],
 ) -> Judgement:
     """Compare what both have; `stays` is what the archive keeps unmeasured, `adds` what it would get."""
-    at_home = asked.origin in origins or asked.origin in map(os.path.realpath, origins)
-    if at_home or any(one.uri and same_place(one.uri, one.ref.uri) for one in known):
+    if _is_at_home(origins, asked):
         why_another = _why_trained_anew(known, asked, stays)
     else:
         why_another = _why_not_moved(known, asked, adds)
@@ -98,6 +98,16 @@ def _judge(
     )
 
 
+def _is_at_home(origins: Collection[str], asked: RunAsked) -> bool:
+    """Whether the run lies where that of the archive does, every checkpoint of it; links are followed.
+
+    A link into a run among checkpoints of another one does not make them one.
+    """
+    if asked.origin in origins or asked.origin in map(os.path.realpath, origins):
+        return True
+    return bool(asked.refs) and any(all(lies_in(ref.uri, one) for ref in asked.refs) for one in origins)
+
+
 def _why_not_moved(known: Sequence[_Known], asked: RunAsked, adds: Collection[str]) -> str:
     decisive = _decisive(known)
     if not decisive:
@@ -105,12 +115,8 @@ def _why_not_moved(known: Sequence[_Known], asked: RunAsked, adds: Collection[st
     for one in decisive:
         if not _is_same(one, asked):
             return f"{one.ref.key} is not the same in both"
-    if adds and (there := _gone_apart(known)):
-        return (
-            f"{there} is still there and not in this copy, which has checkpoints that the archive lacks: "
-            "they went different ways"
-        )
-    return ""
+    added = [asked.by_name[name] for name in adds]
+    return f"{apart}: they went different ways" if added and (apart := _gone_apart(known, added)) else ""
 
 
 def _why_trained_anew(known: Sequence[_Known], asked: RunAsked, stays: Collection[str]) -> str:
@@ -144,21 +150,50 @@ def _is_same(one: _Known, asked: RunAsked) -> bool:
     return bool(one.digest) and one.ref.step != 0 and one.digest == asked.digest(one.ref)
 
 
-def _gone_apart(known: Sequence[_Known]) -> str:
-    """A checkpoint beside the original that the asked run lacks, where the original is still there.
+def _gone_apart(known: Sequence[_Known], added: Sequence[CheckpointRef]) -> str:
+    """What shows that the original, where it is still there, and the asked run both went on; else empty.
 
-    Then one of them is a copy, and both went on: they are two runs with a common start.
+    Then one of them is a copy, or has links into the other: they are two runs with a common start.
     """
     for one in known:
-        if not one.uri or not os.path.exists(one.uri) or os.path.samefile(one.uri, one.ref.uri):
+        if not one.uri or not os.path.exists(one.uri):
             continue
         there, here = Path(one.uri), Path(one.ref.uri)
+        if os.path.samefile(there.parent, here.parent):
+            continue
         alike = _without_digits(there.name)
         copied = {path.name for path in here.parent.iterdir()}
         for path in sorted(there.parent.iterdir()):
             if _without_digits(path.name) == alike and path.name not in copied and one.ref.step is not None:
-                return str(path)
+                return f"{path} is still there and not in this copy, which has others of its own"
+        before, now = _apart_from(there, here)
+        for ref in sorted(added, key=checkpoint_order, reverse=True):
+            if not Path(ref.uri).is_relative_to(now):
+                continue
+            original = before / Path(ref.uri).relative_to(now)
+            if original.exists():
+                if _same_files(original, Path(ref.uri)):
+                    break  # the latest that both have
+                return f"{original}, which is still there, is not {ref.uri}"
     return ""
+
+
+def _apart_from(there: Path, here: Path) -> tuple[Path, Path]:
+    """The folders in which both have the same path: `/a/out/step1` and `/b/out/step1` give `/a` and `/b`."""
+    while there.name == here.name and there.name:
+        there, here = there.parent, here.parent
+    return there, here
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    """Whether two files, or all that two folders have by the same name, are equal byte for byte."""
+    if one.is_dir() != other.is_dir():
+        return False
+    if not one.is_dir():
+        return filecmp.cmp(one, other, shallow=False)
+    names = [{path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (one, other)]
+    common = names[0] & names[1]
+    return bool(common) and all(filecmp.cmp(one / name, other / name, shallow=False) for name in common)
 
 
 def _without_digits(name: str) -> str:

@@ -109,6 +109,42 @@ def test_a_copy_that_may_have_gone_another_way_is_refused(place, scan_quietly):
     assert len(scan_quietly(checkpoints="copy", output=ARCHIVE).measured) == 3
 
 
+def test_a_copy_that_went_on_to_the_same_step_with_other_weights_is_refused(place, scan_quietly):
+    scan_quietly(output=ARCHIVE, series=steps("0,10"))
+    shutil.copytree(place / "run", place / "fork")
+    other_weights(place / "fork" / "checkpoint-20")
+    with pytest.raises(
+        ArchiveError, match=r"run/checkpoint-20.* is not .*fork/checkpoint-20: .*different ways"
+    ):
+        scan_quietly(checkpoints="fork", output=ARCHIVE)
+    # a copy that holds the same is the same run, whatever was put beside its weights
+    shutil.copy2(place / "run" / "checkpoint-20" / "model.safetensors", place / "fork" / "checkpoint-20")
+    (place / "fork" / "checkpoint-20" / "notes.txt").write_text("copied")
+    assert [ref.step for ref in scan_quietly(checkpoints="fork", output=ARCHIVE).measured] == [20]
+
+
+@pytest.mark.parametrize("held", ["0,10,20", "0,10"])
+def test_a_link_into_a_run_does_not_make_another_run_the_same(held, place, scan_quietly):
+    scan_quietly(output=ARCHIVE, series=steps(held))
+    (place / "fork").mkdir()
+    for step in (0, 10):
+        (place / "fork" / f"checkpoint-{step}").symlink_to(place / "run" / f"checkpoint-{step}")
+    shutil.copytree(place / "run" / "checkpoint-20", place / "fork" / "checkpoint-20")
+    other_weights(place / "fork" / "checkpoint-20")
+    before = ARCHIVE.read_bytes()
+    with pytest.raises(ArchiveError, match=r"with -o"):
+        scan_quietly(checkpoints="fork", output=ARCHIVE)
+    assert ARCHIVE.read_bytes() == before
+
+
+def test_a_folder_of_links_into_one_run_is_of_that_run(place, scan_quietly):
+    scan_quietly(output=ARCHIVE, series=steps("10"))
+    (place / "some").mkdir()
+    for step in (10, 20):
+        (place / "some" / f"checkpoint-{step}").symlink_to(place / "run" / f"checkpoint-{step}")
+    assert [ref.step for ref in scan_quietly(checkpoints="some", output=ARCHIVE).measured] == [20]
+
+
 def test_a_model_without_a_step_is_kept_where_it_is_moved_to(place, scan_quietly):
     shutil.move(place / "run" / "checkpoint-20", place / "model")
     scan_quietly(checkpoints="model")
