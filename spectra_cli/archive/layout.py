@@ -98,19 +98,25 @@ def default_archive_path(checkpoint_path: AnyPath, cwd: Path) -> Path:
 def resolve_archive(name: AnyPath, cwd: Path) -> Path:
     """The archive meant by `name`: its own path, or the checkpoint folder it was scanned from.
 
-    An archive that so far exists as parts only is found too.
+    That of a folder lies in the working directory, where a scan writes it, or else beside the folder. An
+    archive that so far exists as parts only is found too.
 
     Raises:
         ArchiveError: neither is there, with the list of what was looked for.
     """
     own, scanned = cwd / name, default_archive_path(name, cwd)
-    for path in (own, scanned):
+    if own.name.endswith(SUFFIX):
+        candidates, make = [own], f"spectra scan CKPT_DIR -o {os.fspath(name)}"
+    else:
+        candidates = list(dict.fromkeys([own, scanned, own.parent / scanned.name]))
+        make = f"spectra scan {os.fspath(name)}"
+    for path in candidates:
         is_archive = path.is_file() and path.suffix not in _CHECKPOINT_SUFFIXES
         if is_archive or parts_folder(path).is_dir():
             return path
     raise ArchiveError(
-        f"no archive for {os.fspath(name)!r}: looked for {own} and {scanned} (and their unfinished parts). "
-        f"Give the path of a {SUFFIX} file, or make one with `spectra scan {os.fspath(name)}`."
+        f"no archive for {os.fspath(name)!r}: looked for {' and '.join(map(str, candidates))} (and "
+        f"unfinished parts). Give the path of a {SUFFIX} file, or make one with `{make}`."
     )
 
 

@@ -42,20 +42,22 @@ def fitted_to_probe(settings: ScanSettings, probe: ProbeInfo) -> tuple[ScanSetti
     """The settings with the counts and the length of the probe that was found for them, and what the user
     must know of it.
     """
-    length, count = settings.sequence_length, settings.probe_sequences
+    length = settings.sequence_length
     notices = []
     if probe.sequence_length < length:
         notices.append(
             f"sequences are of {probe.sequence_length} tokens, where {length} is the default: those of the "
             "probe are no longer"
         )
-    if probe.num_sequences < count:
-        notices.append(
-            f"{probe.num_sequences} sequences are measured, where {count} is the default: the probe holds no "
-            f"more of {probe.sequence_length} tokens"
-        )
     # what is not measured keeps its default, so that archives of before can be continued
     kinds = [kind for kind in MEASUREMENTS.values() if kind.made_by in settings.measurements]
-    measured = {kind.samples for kind in kinds if kind.samples}
-    fewer = {name: min(getattr(settings, name), probe.num_sequences) for name in measured}
+    words = {kind.samples: kind.words for kind in reversed(kinds) if kind.samples}
+    fewer = {name: min(getattr(settings, name), probe.num_sequences) for name in words}
+    short = {name: words[name] for name in reversed(words) if fewer[name] < getattr(settings, name)}
+    for count in dict.fromkeys(getattr(settings, name) for name in short):
+        of = " and ".join(short[name] for name in short if getattr(settings, name) == count)
+        notices.append(
+            f"{of}: {probe.num_sequences} sequences are measured, where {count} is the default: the probe "
+            f"holds no more of {probe.sequence_length} tokens"
+        )
     return replace(settings, sequence_length=min(length, probe.sequence_length), **fewer), tuple(notices)

@@ -11,6 +11,7 @@ from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.render.table import Line, Table, from_columns, line
 
 Document = Mapping[str, Any]
+_MOST_NAMED = 4
 _SHORT = {
     "rotates the principals": "rotates",
     "stays off the principals": "off",
@@ -49,9 +50,10 @@ def verdicts(document: Document) -> Iterator[Line]:
 
 
 def series_table(document: Document) -> Table:
-    """One row a checkpoint: means over matrices, against the first and the previous one."""
+    """One row a checkpoint: means over the same matrices, against the first and the previous one."""
+    common, missing = _measured_throughout(document)
     of_last = {
-        c["checkpoint"]: [site["overlap"] for site in c["sites"]]
+        c["checkpoint"]: [site["overlap"] for site in c["sites"] if site["site"] in common]
         for c in document["similarity"]["checkpoints"]
     }
     keys = document["checkpoints"]
@@ -63,18 +65,44 @@ def series_table(document: Document) -> Table:
         found = [pairs.get(key) for key in keys]
         if against == "first" and any(p["before"] != keys[0] for p in pairs.values()):
             word = "ref."  # the checkpoint that was named, not one of these
-        columns[f"shift\nfrom {word}"] = [_cell(p, _shift, _scientific) for p in found]
-        columns[f"angle (°)\nfrom {word}"] = [_cell(p, _mean_angle, _degrees) for p in found]
+        columns[f"shift\nfrom {word}"] = [_cell(p, common, _shift, _scientific) for p in found]
+        columns[f"angle (°)\nfrom {word}"] = [_cell(p, common, _mean_angle, _degrees) for p in found]
         if against == "first":
-            columns["energy\nlift"] = [_cell(p, _lift_of("energy_lift"), _plain) for p in found]
-            columns["visible\nshare"] = [_cell(p, lambda s, _: s["visible_share"], _plain) for p in found]
+            columns["energy\nlift"] = [_cell(p, common, _lift_of("energy_lift"), _plain) for p in found]
+            columns["visible\nshare"] = [
+                _cell(p, common, lambda s, _: s["visible_share"], _plain) for p in found
+            ]
             columns["reading"] = [_SHORT[p["readings"][0]] if p and p["readings"] else "" for p in found]
     columns["overlap\nwith last"] = [_plain(_mean(of_last.get(key, ()))) for key in keys]
     k = f" at k = {document['ranks'][0]}" if document["ranks"] else ""
     rank = document["similarity"]["rank"]
     with_last = f"; overlap of the right subspaces at k = {rank}" if rank else ""
     title = f"Weights over the series: means over matrices{k}{with_last}"
-    return _table(columns, title, keys_are_numbers=True)
+    notes = []
+    if missing:
+        named = ", ".join(site.removeprefix("blocks.") for site in missing[:_MOST_NAMED])
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        notes = [
+            line(
+                f"means over the {len(common)} matrices with a number in every pair; not over {named}{more}",
+                style="dim",
+            )
+        ]
+    return _table(columns, title, *notes, keys_are_numbers=True)
+
+
+def _measured_throughout(document: Document) -> tuple[frozenset[str], list[str]]:
+    """Weights with a shift in every pair, or in any where none is in all; and those that are left out."""
+    pairs = [
+        {site["site"]: _shift(site, rank) for site, rank in _weights_at(pair, 0)}
+        for pair in document["pairs"]
+    ]
+    there = dict.fromkeys(site for pair in pairs for site in pair)
+    common = frozenset(s for s in there if all(pair.get(s) is not None for pair in pairs if pair))
+    if not common:
+        return frozenset(there), []
+    zeros = [s["site"] for p in document["pairs"] for s in p["sites"] if s["measurement"] == WEIGHTS]
+    return common, [site for site in dict.fromkeys((*there, *zeros)) if site not in common]
 
 
 def kinds_table(document: Document, against: str, place: int) -> Table | None:
@@ -90,7 +118,7 @@ def kinds_table(document: Document, against: str, place: int) -> Table | None:
         rows.append(("all", [item for found in groups.values() for item in found]))
     columns: dict[str, list[str]] = {
         "matrix": [kind for kind, _ in rows],
-        "n": [str(len(found)) for _, found in rows],
+        "n": [_number_of(found) for _, found in rows],
         "shift": [_spread(found, _shift, _scientific) for _, found in rows],
         "mean angle (°)": [_spread(found, _mean_angle, _degrees) for _, found in rows],
         "energy lift": [_spread(found, _lift_of("energy_lift"), _short) for _, found in rows],
@@ -241,10 +269,21 @@ def _common(found: Iterable[tuple[Any, Any]]) -> str:
 Number = Callable[[Mapping[str, Any], Mapping[str, Any]], float | None]
 
 
-def _cell(pair: Mapping[str, Any] | None, number: Number, shown: Callable[[float | None], str]) -> str:
+def _cell(
+    pair: Mapping[str, Any] | None,
+    sites: frozenset[str],
+    number: Number,
+    shown: Callable[[float | None], str],
+) -> str:
     if pair is None:
         return "-"
-    return shown(_mean([number(site, rank) for site, rank in _weights_at(pair, 0)]))
+    return shown(_mean([number(s, rank) for s, rank in _weights_at(pair, 0) if s["site"] in sites]))
+
+
+def _number_of(found: Sequence[tuple[Any, Any]]) -> str:
+    """Matrices with a number, and of how many where that is not all."""
+    known = sum(_shift(site, rank) is not None for site, rank in found)
+    return str(known) if known == len(found) else f"{known} of {len(found)}"
 
 
 def _spread(found: Sequence[tuple[Any, Any]], number: Number, shown: Callable[[float | None], str]) -> str:

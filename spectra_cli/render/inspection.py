@@ -89,8 +89,13 @@ def _model_facts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
                 facts = said.setdefault(row["sources"][name], {})
                 facts.setdefault(name.removeprefix(MODEL_FACT), {})[text] = None
     for source, facts in said.items():
-        told = ", ".join(f"{name} {' then '.join(values)}" for name, values in facts.items())
+        told = ", ".join(_fact(name, " then ".join(values)) for name, values in facts.items())
         yield line(f"model: {told}: by {source}")
+
+
+def _fact(name: str, values: str) -> str:
+    """A name and its values; once where these begin with it (`variant 6`)."""
+    return values if values.startswith(f"{name} ") else f"{name} {values}"
 
 
 def _first(sources: Sequence[str]) -> str:

@@ -59,6 +59,21 @@ def test_an_archive_is_found_by_path_by_folder_and_by_its_parts(tmp_path):
     assert resolve_archive(archive, tmp_path / "runs") == archive
 
 
+def test_an_archive_beside_the_folder_is_found_where_the_working_directory_has_none(tmp_path):
+    (tmp_path / "demo" / "a").mkdir(parents=True)
+    beside, own = tmp_path / "demo" / "a.spectra.h5", tmp_path / "a.spectra.h5"
+    beside.touch()
+    assert resolve_archive("demo/a", tmp_path) == beside
+    own.touch()
+    assert resolve_archive("demo/a", tmp_path) == own
+
+
+def test_an_archive_that_is_missing_is_not_taken_for_a_folder_of_checkpoints(tmp_path):
+    with pytest.raises(ArchiveError, match=r"`spectra scan CKPT_DIR -o a\.spectra\.h5`") as caught:
+        resolve_archive("a.spectra.h5", tmp_path)
+    assert "h5.spectra" not in str(caught.value)
+
+
 def test_a_checkpoint_file_means_its_archive(tmp_path):
     (tmp_path / "ckpt.pt").touch()
     (tmp_path / "ckpt.spectra.h5").touch()

@@ -52,12 +52,15 @@ def test_defaults_take_the_sequences_that_the_probe_has(series, tmp_path):
     assert ready.probe.tokens.shape == (40, 10)
     settings = ready.settings
     assert (settings.num_sequences, settings.num_gradient_sequences, settings.sequence_length) == (40, 40, 10)
-    assert [notice.partition(":")[0] for notice in ready.notices] == [
-        "sequences are of 10 tokens, where 1024 is the default",
-        "40 sequences are measured, where 512 is the default",
-    ]
-    few = read_probe(series, ScanSettings(num_sequences=20, sequence_length=10), **source).settings
-    assert (few.num_sequences, few.num_gradient_sequences) == (20, 40)
+    length, count = ready.notices
+    assert length.startswith("sequences are of 10 tokens, where 1024 is the default: ")
+    assert count.startswith(
+        "activations and gradients: 40 sequences are measured, where 512 is the default: "
+    )
+    few = read_probe(series, ScanSettings(num_sequences=20, sequence_length=10), **source)
+    assert (few.settings.num_sequences, few.settings.num_gradient_sequences) == (20, 40)
+    (count,) = few.notices
+    assert count.startswith("gradients: 40 sequences are measured, where 512 is the default: ")
     alone = ScanSettings(measurements=("activation_covariance",))
     assert read_probe(series, alone, **source).settings.num_gradient_sequences == 512
 

@@ -101,6 +101,29 @@ def test_a_zero_weight_is_named_and_counts_nowhere(printed):
     assert "all" not in text.split("\n\n")[0].split()
 
 
+def test_every_mean_over_the_series_is_of_the_same_matrices(printed):
+    """attn.o is zero at the first checkpoint, so that only pairs of later ones have a number of it."""
+    zero = site("0.attn.o", spectral_shift=None)
+    found = document(site("0.attn.q", rank(), spectral_shift=0.02), zero)
+    (first,) = found["pairs"]
+    found["checkpoints"] = ["step0", "step10", "step20"]
+    later = [site("0.attn.q", rank(), spectral_shift=0.03), site("0.attn.o", rank(), spectral_shift=0.9)]
+    found["pairs"] = [
+        first,
+        first | {"against": "previous"},
+        first | {"against": "previous", "before": "step10", "after": "step20", "sites": later},
+    ]
+    text = printed(series_table(found))
+    assert "0.030" in text
+    assert "0.4" not in text  # nor the mean of both
+    assert "means over the 1 matrices with a number in every pair; not over 0.attn.o" in text
+
+
+def test_how_many_matrices_a_mean_is_of(printed):
+    rows = site("0.attn.q", rank()), site("1.attn.q", rank(), spectral_shift=None)
+    assert "1 of 2" in printed(kinds_table(document(*rows), "first", 0))
+
+
 def test_without_vectors_only_the_shift_stands(printed):
     found = document(site("0.attn.q", relative_change=None), ranks=())
     found["pairs"][0]["readings"] = []

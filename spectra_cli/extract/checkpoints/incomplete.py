@@ -12,6 +12,7 @@ from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES
 CONFIG = "config.json"
 _SHARD = re.compile(r"(model|pytorch_model)-\d{5}-of-\d{5}\.(safetensors|bin)")
 _LIGHTNING_MARK = b"pytorch-lightning_version"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 # what accelerate's save_state writes beside the weights
 _OF_ACCELERATE = ("optimizer.bin", "scheduler.bin", "sampler.bin", "random_states_0.pkl")
 
@@ -20,9 +21,19 @@ def why_none(path: str) -> str:
     """Why nothing at `path` is a checkpoint, in sentences; empty where there is nothing to say of it."""
     place = Path(path)
     if place.is_file():
-        return _lightning([place]) if place.suffix == ".ckpt" else ""
+        return _spectra(place) or (_lightning([place]) if place.suffix == ".ckpt" else "")
     found = _lightning(sorted(place.glob("*.ckpt")) or sorted(place.glob("checkpoints/*.ckpt")))
     return found or _hugging_face(place)
+
+
+def _spectra(file: Path) -> str:
+    with file.open("rb") as opened:
+        if opened.read(len(_HDF5)) != _HDF5:
+            return ""
+    return (
+        f"{file}: an HDF5 file, as archives of spectra are, and no checkpoint. Look at an archive with "
+        f"`spectra show {file}`; to measure, give the folder of checkpoints"
+    )
 
 
 def no_config(folder: Path) -> str:

@@ -148,3 +148,11 @@ def test_an_unreadable_file_of_llm_c_is_still_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
     assert [ref.step for ref in LlmcFormat().find(str(tmp_path)).refs()] == [1]
+
+
+def test_an_archive_of_spectra_is_told_from_a_checkpoint(tmp_path):
+    file = tmp_path / "a.spectra.h5"
+    file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    assert f"`spectra show {file}`" in reason_at(file)
+    (tmp_path / "notes.txt").write_text("no archive")
+    assert "Expected one of" in reason_at(tmp_path / "notes.txt")
