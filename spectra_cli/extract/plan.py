@@ -12,6 +12,7 @@ from torch import nn
 from spectra_cli.core.errors import BudgetError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Skipped
+from spectra_cli.extract.activation_function import activation_bytes
 from spectra_cli.extract.attention_memory import attention_bytes
 from spectra_cli.extract.losses import chunk_bytes
 from spectra_cli.extract.measurements.cores import num_workers
@@ -39,7 +40,7 @@ _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384}
 _ACTIVATION_FACTOR = 2.0
 # A weight's entry while it is compared: both weights, change, principal part and sizes in float64, masks.
 _COMPARED_BYTES = 52
-# What autograd's and the linear algebra's libraries take for themselves on first use.
+# What the linear algebra's libraries and autograd take for themselves on first use.
 _LIBRARY_BYTES = 16 * 2**20
 # What reading takes beside the tensors: pages of the file, pieces that are digested.
 _READING_BYTES = 8 * 2**20
@@ -244,7 +245,7 @@ def _work(
             "logits": 3 * min(chunk_bytes(device) * width // 4, batch_size * logits)
             if model.loss is None and has_passes
             else 0,
-            "libraries": _LIBRARY_BYTES if has_gradients else 0,
+            "libraries": _LIBRARY_BYTES if has_passes else 0,
         }
         | _reference_bytes(model, settings, layers, device),
         # under autocast linear maps see bfloat16, norms and residual stream float32
@@ -253,6 +254,7 @@ def _work(
         )
         + held_each
         + (_mixing_bytes(model, settings, width, backward=has_gradients) if has_passes else 0)
+        + (activation_bytes(model, settings.sequence_length, width) if has_gradients else 0)
         + (0 if model.loss is None else 3 * logits),
         gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
         + min(2 * GRAM_CHUNK_BYTES, 4 * largest)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from spectra_cli.core.heap import kept_heap
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.activation_function import activation_of
 from spectra_cli.extract.attention_memory import is_eager
 from spectra_cli.extract.device import wait_for
 from spectra_cli.extract.losses import chunk_bytes
@@ -203,18 +204,6 @@ class _Sample:
             torch.autograd.grad(output, leaves, torch.ones_like(output))
 
         return self._timed(partial(function, *inputs)), self._timed(both)
-
-
-def activation_of(model: Model) -> Callable[[Tensor], Tensor]:
-    """The activation function of the model's blocks, where it is a module of its own; else ReLU squared."""
-    for block in model.blocks:
-        for module in block.modules():
-            kind = type(module)
-            if kind.__module__ in ("transformers.activations", "torch.nn.modules.activation") and not any(
-                True for _ in (*module.children(), *module.parameters())
-            ):
-                return module
-    return lambda values: nn.functional.relu(values).square()
 
 
 def _activated(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:

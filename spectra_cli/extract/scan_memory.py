@@ -1,4 +1,4 @@
-"""What recurrent layers keep of their states: Mamba's selective scan, and scans in chunks of tokens."""
+"""What recurrent layers keep of their states: selective scans, scans in chunks of tokens, RWKV's loop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from torch import nn
 _SELECTIVE_KEPT, _SELECTIVE_BACKWARD = 4, 14
 # Likewise of B T H (chunk + state + head) on Mamba-2: pair-wise decays and products inside each chunk.
 _CHUNKED_KEPT, _CHUNKED_BACKWARD = 9, 7
+# Likewise of B T A (A channels) on RWKV: twelve in its loop over tokens (key and bonus, states, maxima,
+# exponentials, numerator, denominator), six around it (tokens before, gates); backward spreads each step's
+# gradient over all tokens of keys, values and outputs.
+_LOOP_KEPT, _LOOP_BACKWARD = 18, 6
 # Temporaries of a forward pass alone.
 _FORWARD = 5
 # Of layers that state none: what transformers' gated delta rules take.
@@ -31,7 +35,8 @@ def scan_bytes(module: nn.Module, length: int, width: int, *, backward: bool) ->
     """Bytes that the scans of all layers take for one sequence of `length` tokens; 0 without such layers.
 
     Args:
-        module: the model; its scans are told by `A_log`, the decay that every such layer learns.
+        module: the model; its scans are told by the decay that every such layer learns: `A_log`, of
+            RWKV `time_decay`.
         length: T.
         width: bytes a value.
         backward: whether states are kept for it.
@@ -44,7 +49,10 @@ def scan_bytes(module: nn.Module, length: int, width: int, *, backward: bool) ->
 
 
 def _scan_of(layer: nn.Module, length: int) -> _Scan | None:
-    decay = dict(layer.named_parameters(recurse=False)).get("A_log")
+    own = dict(layer.named_parameters(recurse=False))
+    if (channels := own.get("time_decay")) is not None:
+        return _Scan(values=length * channels.numel(), kept=_LOOP_KEPT, backward=_LOOP_BACKWARD)
+    decay = own.get("A_log")
     if decay is None:
         return None
     if decay.squeeze().ndim > 1:  # (I, S): one state a channel and token

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.activation_function import hidden_features
 from spectra_cli.extract.cost import ScanCost, scan_cost
 from spectra_cli.extract.measurements.cores import num_workers
 from spectra_cli.extract.measurements.gram import packed_size
@@ -95,14 +96,6 @@ def _of_passes(model: Model, plan: ScanPlan, cost: ScanCost) -> dict[str, float]
         "calls": float(len(model.blocks) * (_CALLS_BACKWARD * batches[0] + _CALLS * batches[1])),
         "gradients": cost.gradients,
     }
-
-
-def hidden_features(model: Model) -> float:
-    """Values a token that go through an activation function, in all blocks."""
-    ups = [view for view in model.matrices if view.site.component == "mlp.up"]
-    experts = [v for v in model.matrices if v.expert is not None and v.site.component.endswith(".up")]
-    found = sum(view.share * view.shape[0] for view in ups + experts)
-    return float(found or 4 * model.width * len(model.blocks))
 
 
 def _of_sums(model: Model, settings: ScanSettings, plan: ScanPlan, cost: ScanCost) -> dict[str, float]:

@@ -141,6 +141,8 @@ def test_covariance_alone_runs_its_own_sequences_forward_only(skeleton, settings
     plan = plan_scan(skeleton, only, device=CPU, budget_bytes=2**40)
     assert (plan.num_sequences, plan.num_gradient_sequences) == (16, 0)
     assert [step.members for step in plan.passes] == [()]
+    # of the linear algebra that runs in a forward pass as well
+    assert plan.memory_bytes["libraries"] > 0
 
 
 def test_the_longer_probe_sets_the_first_pass(skeleton, settings):

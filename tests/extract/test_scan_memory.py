@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from transformers import BloomConfig, BloomForCausalLM, MambaConfig, MambaForCausalLM
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
+)
 
 from spectra_cli.extract.scan_memory import scan_bytes
 
@@ -68,6 +75,32 @@ def test_scans_in_chunks_fill_up_the_last_one():
     full, short, longer = (scan_bytes(layer, length, 4, backward=True) for length in (64, 3, 65))
     assert (short, longer) == (full, 2 * full)
     assert full % (64 * 8 * (64 + 32 + 16) * 4) == 0
+
+
+def test_a_loop_over_tokens_keeps_its_steps_of_every_layer():
+    def loops(count, channels=256):
+        layers = [nn.Module() for _ in range(count)]
+        for layer in layers:
+            layer.time_decay = nn.Parameter(torch.empty(channels, device="meta"))
+        return nn.Sequential(*layers)
+
+    one, four = (scan_bytes(loops(n), 128, 4, backward=True) for n in (1, 4))
+    values = 128 * 256 * 4
+    # key and bonus, states, maxima, exponentials, numerator and denominator of each token
+    assert four - one >= 3 * 12 * values
+    assert scan_bytes(loops(1, 512), 128, 4, backward=True) == 2 * one
+    assert scan_bytes(loops(1), 256, 4, backward=True) == 2 * one
+    assert scan_bytes(loops(4), 128, 4, backward=False) < one
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc")
+def test_the_estimate_bounds_the_peak_of_an_activation_that_is_not_fused(tmp_path):
+    torch.manual_seed(0)
+    config = GPT2Config(n_embd=256, n_layer=1, n_head=4, vocab_size=500, activation_function="gelu_new")
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "checkpoint-1")
+    # what was measured: 1.2; without the steps 0.9
+    assert 1.0 <= _estimate_over_peak(tmp_path, "mlp.up", 256) <= 2.0
 
 
 @pytest.mark.slow

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from benchmarks.workloads import WORKLOADS, build_model
+from spectra_cli.extract.activation_function import activation_of, hidden_features
 from spectra_cli.extract.cost import scan_cost
 from spectra_cli.extract.measurements.cores import num_workers
 from spectra_cli.extract.measurements.gram import packed_size
 from spectra_cli.extract.plan import plan_scan
-from spectra_cli.extract.rates import activation_of, measure_rates
-from spectra_cli.extract.work import PARTS, hidden_features, scan_work
+from spectra_cli.extract.rates import measure_rates
+from spectra_cli.extract.work import PARTS, scan_work
 
 TINY = WORKLOADS["tiny"]
 ALL = ("activation_covariance", "gradient", "weight")
