@@ -2,6 +2,8 @@ import argparse
 import collections
 import os
 import pathlib
+import re
+import struct
 import time
 import zipfile
 
@@ -230,6 +232,22 @@ def test_damaged_values_are_said_to_be_damaged(tmp_path):
         open_pickle(path),
     ):
         pass
+
+
+def test_records_that_nothing_is_made_of_are_checked_when_the_file_is_opened(tmp_path):
+    path = tmp_path / "f.pt"
+    torch.save({"w": torch.ones(3)}, path)
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        marks = [record for record in archive.infolist() if "/data/" not in record.filename]
+    assert {mark.filename for mark in marks} > {"f/version", "f/.data/serialization_id"}
+    for mark in marks:
+        name_bytes, extra_bytes = struct.unpack_from("<HH", content, mark.header_offset + 26)
+        at = mark.header_offset + 30 + name_bytes + extra_bytes + mark.file_size - 1
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        words = rf"{re.escape(mark.filename)} is damaged: the file states the checksum"
+        with pytest.raises(CheckpointError, match=words), open_pickle(path):
+            pass
 
 
 def test_values_are_read_only_where_they_are_asked_for(tmp_path):
