@@ -16,7 +16,7 @@ from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.gguf_metadata import tokenizer_digest
 from spectra_cli.extract.checkpoints.series import parse_step
-from spectra_cli.extract.probes.tokenizer import MOST_BYTES
+from spectra_cli.extract.probes.tokenizer import MOST_BYTES, run_folders
 from spectra_cli.extract.protocols import CheckpointHeader
 from spectra_cli.extract.series import Series
 
@@ -175,7 +175,11 @@ def _tokenizer_content(suffix: str, content: bytes) -> str:
 
 
 def _tokenizer_files(folder: Path) -> list[Path]:
-    return [folder / name for name in _TOKENIZERS if (folder / name).is_file()]
+    """Those of the checkpoint, else those of its run."""
+    for place in (folder, *run_folders(folder)):
+        if files := [place / name for name in _TOKENIZERS if (place / name).is_file()]:
+            return files
+    return []
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -116,6 +116,12 @@ def test_another_tokenizer(run):
     assert "the tokenizer changes from step20 to step30: tokenizer.json" in notices(run)
 
 
+def test_a_checkpoint_without_a_tokenizer_has_that_of_its_run(run):
+    for place, words in ((run, {"a": 0}), (run / "checkpoint-20", {"b": 0})):
+        (place / "tokenizer.json").write_text(json.dumps({"model": {"vocab": words}}))
+    assert notices(run) == ("the tokenizer changes from step10 to step20: tokenizer.json",)
+
+
 def _name_tokens(writer, word):
     writer.add_token_list([word] * 64)
 

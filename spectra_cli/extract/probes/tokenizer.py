@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 from spectra_cli.core.bounded_text import too_large
 from spectra_cli.core.errors import ProbeError, SpectraError
 from spectra_cli.extract.checkpoints.gguf_metadata import brings_tokenizer
+from spectra_cli.extract.checkpoints.series import parse_step
 from spectra_cli.extract.probes.gguf_tokenizer import read_gguf_tokenizer
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_OF_RUN = "tokenizer"  # a run may keep its tokenizer in a folder beside the checkpoints
 MOST_BYTES = 1 << 27  # four times the largest that is published
 # what ends a document in the published tokenizers, for those that do not say so themselves
 _END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
@@ -44,8 +47,8 @@ def find_tokenizer(
 ) -> Path:
     """The tokenizer that the user names, else the checkpoint's own, else that of the model under an adapter.
 
-    A GGUF file may bring one. A folder is searched first, then its children by name: a run keeps one
-    tokenizer.
+    A GGUF file may bring one. A folder is searched first, then its children by name, then the folder of the
+    run that it is a checkpoint of: a run keeps one tokenizer.
 
     Raises:
         ProbeError: there is none.
@@ -65,7 +68,10 @@ def find_tokenizer(
     if own is not None:
         return own
     given = [path for path in (checkpoint_folder, base_folder) if path is not None]
-    places = " nor ".join(f"{_folder(path)} nor a folder in it" for path in given)
+    places = " nor ".join(
+        " nor ".join((f"{_folder(path)} nor a folder in it", *map(str, run_folders(_folder(path)))))
+        for path in given
+    )
     bare = [f", and {path} has no tokenizer.ggml.tokens" for path in given if path.suffix == ".gguf"]
     raise ProbeError(
         f"a text probe needs a tokenizer and neither {places} has a "
@@ -81,10 +87,28 @@ def own_tokenizer(*, checkpoint_folder: Path | None, base_folder: Path | None = 
         if brings_tokenizer(path):
             return path
         folder = _folder(path)
-        for place in (folder, *sorted(child for child in folder.iterdir() if child.is_dir())):
+        below = sorted(child for child in folder.iterdir() if child.is_dir())
+        above = [place for run in run_folders(folder) for place in (run, run / _OF_RUN)]
+        for place in (folder, *below, *above):
             if any((place / name).is_file() for name in _TOKENIZER_FILES):
                 return place
     return None
+
+
+def run_folders(folder: Path) -> tuple[Path, ...]:
+    """The folders above a checkpoint's that are of its run, the nearest first; none where it is of no run.
+
+    A checkpoint of a run is named by its step, or `rev-main`; an adapter may lie in a folder inside.
+    """
+    folder = Path(os.path.abspath(folder))
+    above = folder.parent
+    if _is_of_a_run(folder.name):
+        return (above,)
+    return (above, above.parent) if _is_of_a_run(above.name) else ()
+
+
+def _is_of_a_run(name: str) -> bool:
+    return parse_step(name) is not None or name.startswith("rev-")
 
 
 def _folder(path: Path) -> Path:

@@ -91,6 +91,16 @@ def test_a_tokenizer_other_than_the_checkpoints_is_announced(tmp_path, tokenizer
     assert NOT_ITS_OWN in notice
 
 
+def test_a_tokenizer_other_than_the_runs_is_announced(tmp_path, tokenizer_folder):
+    path, checkpoint = tmp_path / "a.txt", tmp_path / "run" / "checkpoint-5"
+    path.write_text("t a t", encoding="utf-8")
+    checkpoint.mkdir(parents=True)
+    shutil.copy(tokenizer_folder / "tokenizer.json", checkpoint.parent)
+    other = another_tokenizer(tmp_path / "other", tokenizer_folder)
+    (notice,) = read_text(wanted(path, folder=checkpoint, tokenizer=str(other))).notices
+    assert f"{NOT_ITS_OWN}, {checkpoint.parent} " in notice
+
+
 def test_the_checkpoints_own_tokenizer_is_known_by_its_content(tmp_path, tokenizer_folder):
     path = tmp_path / "a.txt"
     path.write_text("the cat", encoding="utf-8")

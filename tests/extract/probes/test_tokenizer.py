@@ -80,6 +80,28 @@ def test_a_checkpoint_file_stands_for_its_folder(tmp_path, tokenizer_folder):
     assert find_tokenizer(named=None, checkpoint_folder=tmp_path / "ckpt.pt") == tmp_path
 
 
+@pytest.mark.parametrize("name", ["checkpoint-5", "rev-main", "checkpoint-5/adapter"])
+def test_the_run_folder_serves_where_the_checkpoint_has_none(tmp_path, tokenizer_folder, name):
+    run, checkpoint = tmp_path / "run", tmp_path / "run" / name
+    (run / "checkpoint-5" / "adapter").mkdir(parents=True)
+    checkpoint.mkdir(exist_ok=True)
+    with pytest.raises(ProbeError, match=r"nor a folder in it nor \S*run.* has a tokenizer\.json"):
+        find_tokenizer(named=None, checkpoint_folder=checkpoint)
+    shutil.copytree(tokenizer_folder, run / "tokenizer")
+    assert find_tokenizer(named=None, checkpoint_folder=checkpoint) == run / "tokenizer"
+    shutil.copy(tokenizer_folder / "tokenizer.json", run)
+    assert find_tokenizer(named=None, checkpoint_folder=checkpoint) == run
+    shutil.copy(tokenizer_folder / "tokenizer.json", checkpoint)
+    assert find_tokenizer(named=None, checkpoint_folder=checkpoint) == checkpoint
+
+
+def test_a_folder_above_that_is_no_run_is_not_looked_into(tmp_path, tokenizer_folder):
+    (tmp_path / "model").mkdir()
+    shutil.copy(tokenizer_folder / "tokenizer.json", tmp_path)
+    with pytest.raises(ProbeError, match="nor a folder in it has"):
+        find_tokenizer(named=None, checkpoint_folder=tmp_path / "model")
+
+
 def test_a_named_tokenizer_comes_first_and_must_exist(tmp_path, tokenizer_folder):
     assert find_tokenizer(named=str(tokenizer_folder), checkpoint_folder=tmp_path) == tokenizer_folder
     with pytest.raises(ProbeError, match=r"no tokenizer at openai-community/gpt2.*local"):
