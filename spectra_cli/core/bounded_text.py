@@ -49,8 +49,17 @@ def too_large(name: str, size: int, most_bytes: int, advice: str = "") -> str:
     return f"{name}: {size} bytes, where at most {most_bytes} are read of such a file; {advice}"
 
 
-def parse_json(content: bytes | str, parse_int: Callable[[str], Any] = int) -> Any:
+def parse_json(
+    content: bytes | str,
+    parse_int: Callable[[str], Any] = int,
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
     """What the JSON says, if it is not of millions of values.
+
+    Args:
+        content: the text.
+        parse_int: what a whole number becomes.
+        object_pairs_hook: what an object becomes, of which a name may come twice; None for a dict.
 
     Raises:
         ValueError: no JSON, no text, or too many lists, objects or values.
@@ -68,4 +77,4 @@ def parse_json(content: bytes | str, parse_int: Callable[[str], Any] = int) -> A
             f"{containers} lists and objects and {values} values, where at most {_MOST_CONTAINERS} and "
             f"{_MOST_VALUES} are read"
         )
-    return json.loads(content, parse_int=parse_int)
+    return json.loads(content, parse_int=parse_int, object_pairs_hook=object_pairs_hook)

@@ -153,9 +153,10 @@ class AnnotatedSource:
         if self.log is None:
             return []
         if ref.step is None:
-            return [f"{self.log.file} says nothing of it: its step is unknown"]
+            return [*self.log.notices, f"{self.log.file} says nothing of it: its step is unknown"]
         missing = [name for name, by_step in self.log.values.items() if ref.step not in by_step]
-        return [_missing(self.log, name, ref.step, _known_from(name, stored, given)) for name in missing]
+        said = [_missing(self.log, name, ref.step, _known_from(name, stored, given)) for name in missing]
+        return [*self.log.notices, *said]
 
 
 def annotated(inner: CheckpointSource, path: str, options: SeriesOptions) -> AnnotatedSource:
@@ -200,9 +201,11 @@ def _known_from(name: str, stored: CheckpointHeader, given: Given) -> str:
 
 
 def _missing(log: TrainingLog, name: str, step: int, instead: str) -> str:
+    taken = f"; that of {instead} is taken" if instead else ""
+    if reason := log.unread[name].get(step):
+        return f"{log.file}: {log.columns[name]} at step {step} {reason}{taken}"
     nearest = nearest_step(log.values[name], step)
     where = "" if nearest is None else f"; the nearest is at step {nearest}"
-    taken = f"; that of {instead} is taken" if instead else ""
     return f"{log.file} has no {log.columns[name]} at step {step}{where}{taken}"
 
 

@@ -15,7 +15,8 @@ from spectra_cli.extract.checkpoints.stored_file import StoredFile
 LOG = "main.log"
 _MOST_BYTES = 1 << 28
 
-_LINE = re.compile(r"^s:(\d{1,18}) (trl|tel):(\S+)", re.MULTILINE)
+# a last line without a line end may be half a number
+_LINE = re.compile(r"^s:(\d{1,18}) (trl|tel):(\S+)(\s?)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class LoggedLosses:
 
 
 def read_losses(folder: Path, step: int | None) -> LoggedLosses:
-    """The losses that `main.log` in `folder` has at `step`; the last line counts where a run resumed.
+    """The losses that `main.log` in `folder` has at `step`; the last line counts where a run resumed, and
+    a number that nothing follows, not even a line end, is none yet.
 
     Raises:
         CheckpointError: the log is too large to be one.
@@ -47,7 +49,7 @@ def read_losses(folder: Path, step: int | None) -> LoggedLosses:
         if file.size > _MOST_BYTES:
             raise CheckpointError(too_large(str(log), file.size, _MOST_BYTES))
         text = file.read(0, file.size).decode(errors="replace")
-    lines = {(line[2], int(line[1])): line[3] for line in _LINE.finditer(text)}
+    lines = {(line[2], int(line[1])): line[3] if line[4] else None for line in _LINE.finditer(text)}
     found = {
         "train_loss": _number(lines.get(("trl", step))),
         "eval_loss": _number(lines.get(("tel", step))),

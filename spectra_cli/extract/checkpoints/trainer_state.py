@@ -85,7 +85,7 @@ def _logged(history: list[Any], name: str, step: int, notices: list[str]) -> flo
     at_step = [entry[name] for entry in entries if entry["step"] == step]
     if at_step:
         value = at_step[-1]
-        if isinstance(value, (int, float)) and math.isfinite(value):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         notices.append(f"{name} logged at step {step} is {value}: left out")
     elif entries:

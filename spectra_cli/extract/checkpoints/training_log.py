@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import UsageError
+from spectra_cli.extract.checkpoints.training_log_rows import UNFINISHED_LINE, CutCell, LogRows
 
 # value -> column names that mean it, the surest first. `train_loss` comes after `loss`: transformers'
 # own log has both, and its `train_loss` is the mean over the whole run.
@@ -28,7 +26,8 @@ _SHORT = {"loss": "train_loss", "val_loss": "eval_loss", "lr": "learning_rate", 
 _COUNTS = ("step", "tokens_seen", "batch_size_tokens")
 _KEYS = "|".join((*COLUMNS, *_SHORT))
 _WORDS = re.compile(rf"(?P<file>.+?)(?::(?P<columns>(?:{_KEYS})=.*))?")
-_MOST_BYTES, _MOST_COLUMNS = 1 << 28, 1 << 12
+# what loggers write where there is no number
+_NOTHING = ("", "-", "none", "null", "na", "n/a", "<na>")
 _WANDB_EXTREME = re.compile(r"__(MIN|MAX)$")
 
 
@@ -40,11 +39,15 @@ class TrainingLog:
         file: its path as given.
         columns: value (`train_loss`) -> name of the column it stands in.
         values: value -> step -> the last number logged at that step.
+        unread: value -> step -> why what is logged last at that step is not taken.
+        notices: what was left out without a step to say it at.
     """
 
     file: str
     columns: Mapping[str, str]
     values: Mapping[str, Mapping[int, float | int]]
+    unread: Mapping[str, Mapping[int, str]]
+    notices: tuple[str, ...]
 
     def at(self, step: int | None) -> dict[str, float | int]:
         """The values logged at exactly this step; nothing is interpolated."""
@@ -63,6 +66,7 @@ def read_training_log(words: str) -> TrainingLog:
     A file whose first line is a JSON object is read as JSONL (objects inside a row as `outer/inner`),
     any other as CSV, with tabs or semicolons too. Columns that are not named are found by their usual
     names, whatever their case, without `train/` and without the run's name that wandb puts before.
+    The last cell of a last line without a line end may be half a number: it is left out.
 
     Args:
         words: keys are `step`, `loss`, `val_loss`, `lr`, `tokens`, `batch_size_tokens`.
@@ -74,9 +78,9 @@ def read_training_log(words: str) -> TrainingLog:
     if match is None:
         raise UsageError("--log: expected FILE or FILE:step=COLUMN,loss=COLUMN,...")
     path, asked = Path(match["file"]), _asked(words, match["columns"] or "")
-    content = _read(path)
-    header = _header(path, content)
-    columns = {name: _column(path, header, name, asked.get(name)) for name in COLUMNS}
+    rows = LogRows(path)
+    header = rows.columns
+    columns = {name: _column(path, rows, name, asked.get(name)) for name in COLUMNS}
     step_column = columns.pop("step")
     if step_column is None:
         raise UsageError(
@@ -88,24 +92,34 @@ def read_training_log(words: str) -> TrainingLog:
             f"--log {path}: none of {', '.join(header)} is a loss, a learning rate or a number of tokens; "
             f"name one: --log {path}:loss=COLUMN"
         )
-    values: dict[str, dict[int, float | int]] = {name: {} for name in found}
-    for row in _rows(path, content):
+    return _taken(path, rows, step_column, found)
+
+
+def _taken(path: Path, rows: LogRows, step_column: str, columns: Mapping[str, str]) -> TrainingLog:
+    values: dict[str, dict[int, float | int]] = {name: {} for name in columns}
+    unread: dict[str, dict[int, str]] = {name: {} for name in columns}
+    no_steps: dict[str, int] = {}
+    for row in rows:
         step = _number(row.get(step_column), "step")
-        for name, column in found.items():
-            value = _number(row.get(column), name)
-            if step is not None and value is not None:
+        if step is None:
+            if reason := _unread(row.get(step_column), "step"):
+                no_steps[reason] = no_steps.get(reason, 0) + 1
+            continue
+        for name, column in columns.items():
+            cell = row.get(column)
+            value = _number(cell, name)
+            if value is not None:
                 values[name][int(step)] = value
-    return TrainingLog(file=str(path), columns=found, values=values)
-
-
-def _header(path: Path, content: bytes) -> list[str]:
-    """The names of all columns, in the order in which they come up."""
-    names: dict[str, None] = {}
-    for row in _rows(path, content):
-        names |= dict.fromkeys(row)
-        if len(names) > _MOST_COLUMNS:
-            raise UsageError(f"--log {path}: more columns than the {_MOST_COLUMNS} that are read")
-    return list(names)
+                unread[name].pop(int(step), None)
+            elif reason := _unread(cell, name):
+                values[name].pop(int(step), None)
+                unread[name][int(step)] = reason
+    notices = [f"{path}: {UNFINISHED_LINE}"] if rows.is_unfinished else []
+    if no_steps:
+        reason, num_rows = next(iter(no_steps)), sum(no_steps.values())
+        lines = "a row is" if num_rows == 1 else f"{num_rows} rows are"
+        notices.append(f"{path}: {lines} left out, whose {step_column} {reason}")
+    return TrainingLog(file=str(path), columns=columns, values=values, unread=unread, notices=tuple(notices))
 
 
 def _asked(words: str, columns: str) -> dict[str, str]:
@@ -122,62 +136,19 @@ def _asked(words: str, columns: str) -> dict[str, str]:
     return asked
 
 
-def _rows(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
-    """One row after another; none is kept."""
-    first = next(_lines(path, content), None)
-    if first is None:
-        raise UsageError(f"--log {path}: it is empty; expected CSV or JSONL")
-    if first.lstrip().startswith("{"):
-        yield from _json_rows(path, content)
-        return
-    delimiter = max(",\t;", key=first.count)
-    if first.count(delimiter) >= _MOST_COLUMNS:
+def _column(path: Path, rows: LogRows, name: str, asked: str | None) -> str | None:
+    """The column of a value, None where there is none; refused where two have its name."""
+    column = _meant(path, rows.columns, name, asked)
+    if column in rows.twice:
+        key = next((short for short, long in _SHORT.items() if long == name), name)
         raise UsageError(
-            f"--log {path}: {first.count(delimiter) + 1} columns, where at most {_MOST_COLUMNS} are read"
+            f"--log {path}: {name} could be two columns of the file, both named {column!r}, which "
+            f"{key}=COLUMN cannot tell apart; rename one in the file"
         )
-    try:
-        for row in csv.DictReader(_lines(path, content), delimiter=delimiter):
-            yield {name: cell for name, cell in row.items() if name is not None}
-    except csv.Error as error:
-        raise UsageError(f"--log {path} is not CSV: {error}; expected CSV or JSONL") from error
+    return column
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return read_bounded(path, _MOST_BYTES, UsageError, where="--log ")
-    except OSError as error:
-        raise UsageError(f"--log {path}: {error.strerror}") from error
-
-
-def _lines(path: Path, content: bytes) -> Iterator[str]:
-    """The lines with something on them."""
-    try:
-        for line in io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig"):
-            if line.strip():
-                yield line
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--log {path} is not text: expected CSV or JSONL") from error
-
-
-def _json_rows(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
-    lines = _lines(path, content)
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = parse_json(line)
-        except (ValueError, RecursionError) as error:
-            if next(lines, None) is None:  # the line that is being written while the run goes on
-                return
-            raise UsageError(f"--log {path}: line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise UsageError(f"--log {path}: line {number} is not a JSON object")
-        flat: dict[str, Any] = {}
-        for name, value in row.items():
-            inner = value if isinstance(value, dict) else {"": value}
-            flat |= {f"{name}/{key}" if key else name: leaf for key, leaf in inner.items()}
-        yield flat
-
-
-def _column(path: Path, header: Sequence[str], name: str, asked: str | None) -> str | None:
+def _meant(path: Path, header: Iterable[str], name: str, asked: str | None) -> str | None:
     if asked is not None:
         if asked not in header:
             raise UsageError(
@@ -186,7 +157,7 @@ def _column(path: Path, header: Sequence[str], name: str, asked: str | None) -> 
         return asked
     for usual in COLUMNS[name]:
         meant = [column for column in header if _plain(column) == usual]
-        exact = [column for column in meant if column == usual]
+        exact = [column for column in meant if column.strip() == usual]
         if len(meant) > 1 and len(exact) != 1:
             key = next((short for short, long in _SHORT.items() if long == name), name)
             raise UsageError(
@@ -220,6 +191,27 @@ def _number(value: object, name: str) -> float | int | None:
     if name not in _COUNTS:
         return number
     return int(number) if 0 <= number < 2**63 and number.is_integer() else None
+
+
+def _unread(cell: object, name: str) -> str:
+    """Why a cell with something in it is not a number; empty where there is nothing, or NaN."""
+    text = cell.text if isinstance(cell, CutCell) else cell
+    if isinstance(text, str) and text.strip().lower() in _NOTHING:
+        return ""
+    if isinstance(cell, CutCell):
+        return (
+            f"is {cell.text!r:.40} at the end of the file without a line end, which may be cut off: left "
+            "out; end the line if it is whole"
+        )
+    try:
+        number = float(cell) if isinstance(cell, (str, int, float)) else math.nan
+    except ValueError:
+        return f"is {cell!r:.40}, which is not a number; expected one such as 3.1, with a point"
+    except OverflowError:
+        return f"is {cell!r:.40}, which no float holds"
+    if name in _COUNTS and math.isfinite(number):
+        return f"is {cell!r:.40}; expected a whole number below 2^63"
+    return ""
 
 
 def nearest_step(steps: Iterable[int], step: int) -> int | None:

@@ -122,6 +122,21 @@ def test_a_step_that_the_log_lacks_is_said_with_what_is_taken_in_its_place(serie
     assert second.learning_rate == 0.5
 
 
+def test_a_number_that_cannot_be_taken_is_said_with_its_reason(series):
+    log = "step;loss;lr\n5;3,1;0.5\n5.5;1;1\n10;2.5;1e-"
+    first, second = headers(series(log=log, source=OneRun(train_loss=1.0)))
+    assert (first.train_loss, second.learning_rate) == (1.0, None)
+    whole, comma = (n.partition("log.csv: ")[2] for n in first.notices)
+    assert whole == "a row is left out, whose step is '5.5'; expected a whole number below 2^63"
+    assert comma == (
+        "loss at step 5 is '3,1', which is not a number; expected one such as 3.1, with a point; "
+        "that of trainer_state.json is taken"
+    )
+    (cut,) = (n for n in second.notices if "lr" in n)
+    assert "lr at step 10 is '1e-' at the end of the file without a line end" in cut
+    assert "no lr" not in cut
+
+
 def test_unknown_tokens_are_no_longer_unknown(series):
     notices = ("tokens seen unknown: no arguments", "other")
     first, _ = headers(series("batch_size_tokens = 2", source=OneRun(notices=notices)))

@@ -12,7 +12,14 @@ def test_the_last_line_of_a_step_counts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "s:3 tel:nan\ns:3 trl:-\n", "s:30 tel:1.0\n", f"s:{'3' * 5000} tel:1.0\n"]
+    "content",
+    [
+        "",
+        "s:3 tel:nan\ns:3 trl:-\n",
+        "s:30 tel:1.0\n",
+        f"s:{'3' * 5000} tel:1.0\n",
+        "s:3 tel:3.4\ns:3 tel:2.",
+    ],
 )
 def test_no_loss(tmp_path, content):
     (tmp_path / "main.log").write_text(content)

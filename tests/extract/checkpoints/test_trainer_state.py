@@ -58,6 +58,13 @@ def test_a_loss_that_is_not_a_number(tmp_path):
     assert state.notices == ("loss logged at step 1 is nan: left out",)
 
 
+@pytest.mark.parametrize("value", [True, "3,1", None, [3.1]])
+def test_a_loss_that_is_no_number_is_left_out(tmp_path, value):
+    entry = {"step": 1, "loss": value}
+    state = _read(tmp_path, global_step=1, num_input_tokens_seen=1, log_history=[entry])
+    assert (state.train_loss, state.notices) == (None, (f"loss logged at step 1 is {value}: left out",))
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -31,6 +31,79 @@ def test_usual_columns_of_a_csv_are_found(log):
     assert found.source("eval_loss").endswith("log.csv: val_loss")
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("step,loss\n100,3.5\n300,2", {"train_loss": {100: 3.5}}),
+        ("step,loss\n100,3.5\n300,2\r", {"train_loss": {100: 3.5, 300: 2.0}}),
+        ("step,loss\n100,3.5\n300,2\n  ", {"train_loss": {100: 3.5, 300: 2.0}}),
+        ("step,loss\n300,3.5\n300,2", {"train_loss": {}}),  # the number before is no longer that of the step
+        ("step,loss\n300,3.5\n300,", {"train_loss": {300: 3.5}}),
+        ("step\tloss\tlr\n300\t2.5\t1", {"train_loss": {300: 2.5}, "learning_rate": {}}),
+        ("step,loss,time\n300,2.5,1", {"train_loss": {300: 2.5}}),  # every cell that is taken is whole
+        ("step,loss,lr\n300,2", {"train_loss": {}, "learning_rate": {}}),
+        ("loss,step\n3.5,100\n2.5,30", {"train_loss": {100: 3.5}}),
+        ('"step","loss"\n"300","2.5"', {"train_loss": {300: 2.5}}),  # the quote ends the number
+        ('"step","loss"\n"300","2.', {"train_loss": {}}),
+        ('{"step": 100, "loss": 3.5}\n{"step": 300, "loss": 2.5}', {"train_loss": {100: 3.5, 300: 2.5}}),
+        ('{"step": 100, "loss": 3.5}\n{"step": 300, "loss": 2', {"train_loss": {100: 3.5}}),
+    ],
+)
+def test_half_a_number_at_the_end_is_not_taken(log, text, values):
+    assert log(text).values == values
+
+
+def test_what_is_left_out_at_the_end_is_said(log):
+    found = log("step,loss\n100,3.5\n300,2")
+    assert found.unread["train_loss"][300].startswith("is '2' at the end of the file without a line end")
+    assert found.notices == ()
+    (said,) = log("loss,step\n3.5,100\n2.5,30").notices
+    assert "a row is left out, whose step is '30' at the end of the file without a line end" in said
+    (said,) = log('{"step": 100, "loss": 3.5}\n{"step": 300, "lo').notices
+    assert "its last line has no line end and is not whole: left out" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("step,loss,loss\n100,3.1,9.9\n", ""),
+        ("step,nll,nll\n100,3.1,9.9\n", ":loss=nll"),
+        ("step,loss,loss\n", ""),
+        ('{"step": 1, "loss": 3.1, "loss": 9.9}\n', ""),
+        ('{"step": 1, "train/loss": 3.1, "train": {"loss": 9.9}}\n', ""),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(log, text, columns):
+    words = r"train_loss could be two columns of the file, both named '\S+', which loss=COLUMN cannot tell"
+    with pytest.raises(UsageError, match=words):
+        log(text, columns)
+    assert log("step,loss,x,x\n1,2.5,1,2\n").at(1) == {"train_loss": 2.5}
+
+
+def test_a_column_of_steps_that_stands_there_twice_is_refused(log):
+    with pytest.raises(UsageError, match="step could be two columns"):
+        log("step,step,loss\n1,2,3\n")
+    with pytest.raises(UsageError, match="could be any of  loss, loss"):
+        log("step, loss,loss\n1,2,3\n")
+
+
+@pytest.mark.parametrize("cell", ["3,1", "1.234,5", "3.1 nats", "0x3", "#REF!"])
+def test_what_is_not_a_number_is_said_to_be_none(log, cell):
+    found = log(f"step;loss\n100;{cell}\n200;2.5\n300;NA\n400; \n500;nan\n")
+    assert found.values == {"train_loss": {200: 2.5}}
+    reason = f"is {cell!r}, which is not a number; expected one such as 3.1, with a point"
+    assert found.unread == {"train_loss": {100: reason}}
+    assert found.notices == ()
+
+
+def test_rows_whose_step_is_none_are_counted(log):
+    (said,) = log("step;loss\n1,5;2.5\n2,5;2.5\n;3\n").notices
+    assert said.endswith(
+        "log.csv: 2 rows are left out, whose step is '1,5', which is not a number; expected one such as 3.1, "
+        "with a point"
+    )
+
+
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 def test_delimiters_and_a_byte_order_mark(log, delimiter):
     assert log("\ufeffiter,loss\n1,2.5\n".replace(",", delimiter)).at(1) == {"train_loss": 2.5}
@@ -90,6 +163,9 @@ def test_what_is_no_number_is_no_value_and_the_last_row_of_a_step_counts(log):
         ("step,x\n1,2\n", ":loss=y", "no column 'y' for train_loss; columns: step, x"),
         ("step,x\n1,2\n", ":loss=x,nonsense=y", "'nonsense=y' names no column"),
         ('{"step": 1}\nnot json\n{"step": 2}\n', "", "line 2 is not JSON"),
+        ('{"step": 1}\n\n{"step": 2, "lo\n', "", "line 3 is not JSON"),
+        ("step,loss\n100,3,1\n", "", "line 2 has 3 cells under 2 columns; expected numbers with a point"),
+        ("step,loss\n\n300,2300,2.8\n", "", "line 3 has 3 cells under 2 columns"),
         ('{"step": 1}\n[1]\n{"step": 2}\n', "", "line 2 is not a JSON object"),
         ('{"step": 1}\n' + "[" * 100_000 + '\n{"step": 2}\n', "", "line 2 is not JSON: maximum recursion"),
         ("step,loss\n" + "1" * 200_000 + ",2\n", "", "is not CSV: field larger than field limit"),
