@@ -102,9 +102,7 @@ class LogRows:
         except csv.Error as error:
             raise UsageError(f"--log {self._path} is not CSV: {error}; expected CSV or JSONL") from error
         if header and last:
-            names = header[: len(last)]
-            whole = self._with_cut_cell(last[: len(names)])
-            yield dict.fromkeys(header) | dict(zip(names, whole, strict=True))
+            yield dict.fromkeys(header) | dict(zip(header, self._with_cut_cell(last), strict=False))
         elif header:
             yield dict.fromkeys(header, "")
 

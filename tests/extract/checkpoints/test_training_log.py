@@ -41,6 +41,7 @@ def test_usual_columns_of_a_csv_are_found(log):
         ("step,loss\n300,3.5\n300,", {"train_loss": {300: 3.5}}),
         ("step\tloss\tlr\n300\t2.5\t1", {"train_loss": {300: 2.5}, "learning_rate": {}}),
         ("step,loss,time\n300,2.5,1", {"train_loss": {300: 2.5}}),  # every cell that is taken is whole
+        ("step,loss\n300,2.5,", {"train_loss": {300: 2.5}}),
         ("step,loss,lr\n300,2", {"train_loss": {}, "learning_rate": {}}),
         ("loss,step\n3.5,100\n2.5,30", {"train_loss": {100: 3.5}}),
         ('"step","loss"\n"300","2.5"', {"train_loss": {300: 2.5}}),  # the quote ends the number
