@@ -11,6 +11,8 @@ from spectra_cli.core.errors import ModelError
 
 # under their many names: rms_norm_eps, layer_norm_epsilon, norm_eps
 _EPSILON = re.compile(r"(\w+_)?eps(ilon)?")
+# what scores are divided by before a tanh: attn_logit_softcapping
+_CAP = re.compile(r"(\w+_)?(softcap|softcapping|soft_cap)")
 # frequencies or positions are divided by them, one number or one a frequency
 _FACTOR = re.compile(r"((low|high)_freq_|long_|short_)?factor")
 
@@ -38,15 +40,19 @@ def require_rotation(where: str, stated: object) -> None:
                 )
 
 
-def require_epsilons(where: str, settings: Mapping[str, Any]) -> None:
-    """Nothing, if every epsilon of a norm can be added to a variance.
+def require_numbers(where: str, settings: Mapping[str, Any]) -> None:
+    """Nothing, if every epsilon of a norm can be added to a variance, and scores be divided by every cap.
 
     Raises:
-        ModelError: one is negative or no number.
+        ModelError: one is out of range or no number.
     """
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            require_epsilons(where, value)
+            require_numbers(where, value)
+        elif isinstance(value, bool):
+            continue  # a switch
+        elif isinstance(value, int | float) and _CAP.fullmatch(name) and not _is_above_zero(value):
+            raise ModelError(f"{where}: {name} is {value!r}; expected a finite number above 0, or null")
         elif isinstance(value, int | float) and _EPSILON.fullmatch(name) and not 0 <= value < math.inf:
             raise ModelError(f"{where}: {name} is {value!r}; expected a finite number from 0 on; correct it")
 

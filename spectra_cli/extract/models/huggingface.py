@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.claimed_architecture import architecture_notices
-from spectra_cli.extract.models.claimed_numbers import require_epsilons, require_rotation
+from spectra_cli.extract.models.claimed_numbers import require_numbers, require_rotation
 from spectra_cli.extract.models.claimed_sizes import require_possible_buffers, require_possible_counts
 from spectra_cli.extract.models.ignored_tensors import ignored_notice, ignored_on_purpose, may_be_missing
 from spectra_cli.extract.models.library_code import library_code
@@ -129,7 +129,7 @@ def _read_config(header: CheckpointHeader) -> tuple[Any, Notices]:
     if not _is_id(getattr(config, "pad_token_id", None), config.get_text_config().vocab_size):
         config.pad_token_id = None  # the class's own default, for a larger vocabulary
     require_rotation(where, getattr(config, "rope_parameters", None))
-    require_epsilons(where, settings)
+    require_numbers(where, settings)
     if hasattr(config, "rescale_every"):
         # RWKV halves weights in place at inference, against overflow in half precision
         config.rescale_every = 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.claimed_numbers import require_epsilons, require_rotation
+from spectra_cli.extract.models.claimed_numbers import require_numbers, require_rotation
 from spectra_cli.extract.models.huggingface import build_module
 
 WHERE = "a/b"
@@ -32,14 +32,24 @@ def test_one_factor_of_a_list_is_enough():
 @pytest.mark.parametrize("value", [-1e-5, math.nan, math.inf])
 def test_epsilons_that_are_no_epsilons(name, value):
     with pytest.raises(ModelError, match=rf"{name} is .*; expected a finite number from 0 on"):
-        require_epsilons(WHERE, {"text_config": {name: value}})
-    require_epsilons(WHERE, {name: 0.0, "steps": -1})
+        require_numbers(WHERE, {"text_config": {name: value}})
+    require_numbers(WHERE, {name: 0.0, "steps": -1})
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -30.0, math.inf, math.nan])
+@pytest.mark.parametrize("name", ["attn_logit_softcapping", "final_logit_softcapping"])
+def test_caps_that_scores_cannot_be_divided_by(name, value):
+    with pytest.raises(ModelError, match=rf"{name} is .*; expected a finite number above 0, or null"):
+        require_numbers(WHERE, {name: value})
+    require_numbers(WHERE, {name: None, "use_softcap": False})
+    require_numbers(WHERE, {name: 30.0})
 
 
 @pytest.mark.parametrize(
     ("model_type", "name", "value", "message"),
     [
         ("llama", "rms_norm_eps", -1.0, "rms_norm_eps is -1.0"),
+        ("gemma2", "attn_logit_softcapping", math.inf, "attn_logit_softcapping is inf"),
         ("gpt2", "layer_norm_epsilon", -1.0, "layer_norm_epsilon is -1.0"),
         ("llama", "rope_parameters", {"rope_type": "linear", "factor": 0.0, "rope_theta": 1e4}, "factor of"),
         ("llama", "rope_scaling", {"rope_type": "linear", "factor": 0.0}, "factor of"),
