@@ -9,6 +9,7 @@ commands shown; their last digits may differ on another machine, so that no test
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import re
@@ -193,6 +194,7 @@ def with_tables(readme: str) -> str:
                 for name, source in PROBES.items()
             ],
         ),
+        "rooms": _rooms(),
     }
     for name, table in tables.items():
         start, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
@@ -201,6 +203,27 @@ def with_tables(readme: str) -> str:
             raise ValueError(f"README.md has no section between {start.strip()} and {end}")
         readme = head + start + table + rest[rest.index(end) :]
     return readme
+
+
+# in the order of imports: each may use those below it
+_ROOMS = ("cli", "render", "workflows", "extract", "archive", "analysis", "statistics", "core")
+
+
+def _rooms() -> str:
+    """Each folder of the package with the first line of its docstring; one inside another is indented."""
+    package = ROOT / "spectra_cli"
+    lines = ["spectra_cli/"]
+    for room in _ROOMS:
+        inner = sorted(file.parent for file in (package / room).glob("*/__init__.py"))
+        for folder in (package / room, *inner):
+            indent = "  " * (1 + len(folder.relative_to(package).parts))
+            lines.append(f"{indent[2:]}{folder.name + '/':<14}{_first_line(folder)}")
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def _first_line(folder: Path) -> str:
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    return docstring.splitlines()[0].removesuffix(".")
 
 
 def _summaries(registry: Mapping[str, Any]) -> list[list[str]]:

@@ -1,1 +1,1 @@
-"""Questions answered from archive values alone: matched loss, taxonomy, phases, forecasting."""
+"""Questions answered from archive values alone, a folder each."""

@@ -1,1 +1,1 @@
-"""The command line. One file a command: parse, call one workflow, render, exit code."""
+"""The command line, one file a command: parse, call one workflow, render, exit code."""

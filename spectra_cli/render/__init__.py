@@ -1,1 +1,1 @@
-"""From core values to output: rich tables, JSON, CSV."""
+"""From results to output: tables, JSON, CSV."""
