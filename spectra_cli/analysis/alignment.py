@@ -98,6 +98,7 @@ def align(
     Raises:
         DataError: the runs have no common range, or do not say what they are to be aligned on.
     """
+    axis = Axis(axis)  # a caller may give the word
     kind = _loss_of_all(runs, loss) if axis is Axis.LOSS else None
     values = [_values(run, axis, kind) for run in runs]
     lone = [i for i, one in enumerate(values) if np.isfinite(one).sum() == 1]
@@ -120,7 +121,7 @@ def align(
 
 
 def _loss_of_all(runs: Sequence[Run], asked_for: Loss | None) -> Loss:
-    for kind in Loss if asked_for is None else [asked_for]:
+    for kind in Loss if asked_for is None else [Loss(asked_for)]:
         if all(np.isfinite(run.losses(kind)).any() for run in runs):
             return kind
     held = "; ".join(f"{run.name} has {_held(run)}" for run in runs)

@@ -169,7 +169,7 @@ def common_loss(runs: Sequence[Run], asked_for: Loss | None) -> Loss:
     """
     lacking = {
         kind: [run for run in runs if not np.isfinite(run.losses(kind)).any()]
-        for kind in (Loss if asked_for is None else [asked_for])
+        for kind in (Loss if asked_for is None else [Loss(asked_for)])
     }
     for kind, without in lacking.items():
         if not without:

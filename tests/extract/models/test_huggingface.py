@@ -262,9 +262,10 @@ def test_whatever_a_constructor_raises_is_an_error_of_the_checkpoint(write, monk
     def fail(*_):
         raise error("no such thing")
 
+    written = write("llama")
     monkeypatch.setattr(LlamaModel, "__init__", fail)
     with pytest.raises(ModelError, match=rf"/runs/tiny/step5: .*{error.__name__}: .*no such thing.*line"):
-        build(write("llama"))
+        build(written)
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
@@ -274,6 +275,7 @@ def test_want_of_memory_and_ctrl_c_are_no_errors_of_the_checkpoint(write, monkey
     def fail(*_):
         raise error
 
+    written = write("llama")
     monkeypatch.setattr(LlamaModel, "__init__", fail)
     with pytest.raises(error):
-        build(write("llama"))
+        build(written)
