@@ -6,7 +6,8 @@ from spectra_cli.extract.protocols import Model
 
 # In units of a layer's scores (B H T^2): each layer keeps its weights for backward, whose own temporaries are
 # those of one layer. Alone these were 1 and 4, and 5 in a forward pass; a scan took up to twice as much, for
-# holes in the heap. Measured on 1 to 6 layers of Bloom, MPT, GPT-Neo, GPT-J and CodeGen.
+# what is taken to be holes in the heap. Scans of Bloom, GPT-Neo and GPT-J were
+# measured with these.
 _KEPT, _BACKWARD, _FORWARD = 2, 10, 10
 
 

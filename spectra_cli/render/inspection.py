@@ -149,7 +149,7 @@ def _time(document: Mapping[str, Any]) -> Iterator[Line]:
     number = sum(not row["problem"] for row in document["checkpoints"])
     for_all = f", {duration(number * seconds)} for all {number}" if number > 1 else ""
     yield line(
-        f"About {duration(seconds)} a checkpoint{for_all}, give or take a third: "
+        f"About {duration(seconds)} a checkpoint{for_all} if nothing else runs: "
         f"{_shares(found['seconds_by_part'])}. From samples of this work, timed here just now; start-up "
         "is not counted"
     )

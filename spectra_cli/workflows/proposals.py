@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import PRESETS, ByDefault, ScanSettings
 from spectra_cli.workflows.inspect import Inspection, Planned
@@ -116,7 +117,7 @@ def _cheaper(planned: Planned, num_layers: int) -> Iterator[tuple[str, ScanSetti
         yield options, shorter
     without = tuple(name for name in asked.measurements if name != "activation_covariance")
     if "gradient" in without and len(without) < len(asked.measurements):
-        words = ",".join(_WORDS[name] for name in without)
+        words = ",".join(word for word, made_by in SCANNED.items() if made_by in without)
         yield f"{options} --measure {words}", replace(shorter, measurements=without)
     if "weight" in asked.measurements and len(asked.measurements) > 1:
         alone = replace(asked, measurements=("weight",))
@@ -150,14 +151,6 @@ def _shortened(asked: ScanSettings, most: int) -> tuple[str, ScanSettings]:
     )
     words = [f"{flag} {getattr(settings, name)}" for name, flag in _COUNTED.items()]
     return " ".join(words + ["--layers five"] * (asked.layers == "all")), settings
-
-
-_WORDS = {
-    "activation_covariance": "activations",
-    "gradient": "gradients",
-    "weight": "weights",
-    "weight_update": "updates",
-}
 
 
 def _seconds(planned: Planned, settings: ScanSettings, time: ScanEstimate) -> float | None:

@@ -107,16 +107,18 @@ def test_a_plan_that_does_not_exist_says_why(printed):
 
 def test_the_time_is_of_what_can_be_scanned(printed):
     text = " ".join(printed(*plan(PLAN)).split())
-    assert "About 40 s a checkpoint, give or take a third: linear maps 75 %, attention 25 %." in text
+    assert "About 40 s a checkpoint if nothing else runs: linear maps 75 %, attention 25 %." in text
     assert "4T floating-point operations of matrix products: forward 75 %, head 25 %" in text
     both = PLAN | {"checkpoints": [CHECKPOINT, CHECKPOINT]}
-    assert "About 40 s a checkpoint, 80 s for all 2," in " ".join(printed(*plan(both)).split())
+    assert "About 40 s a checkpoint, 80 s for all 2 if nothing else runs:" in " ".join(
+        printed(*plan(both)).split()
+    )
 
 
 def test_weights_alone_have_a_time_and_no_operations(printed):
     found = PLAN["plan"] | {"operations": {}, "seconds_by_part": {"weights": 1.0}, "seconds_estimated": 1.0}
     text = " ".join(printed(*plan(PLAN | {"plan": found})).split())
-    assert "About 1 s a checkpoint, give or take a third: weights 100 %." in text
+    assert "About 1 s a checkpoint if nothing else runs: weights 100 %." in text
     assert "operations" not in text
 
 
