@@ -9,9 +9,9 @@ import torch
 
 from spectra_cli.core.settings import PAPER_MATRICES, ScanSettings
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.models.decoder import Decoder
-from spectra_cli.extract.models.decoder_config import FLOAT32_EPS, DecoderConfig
-from spectra_cli.extract.models.nanogpt import NANOGPT
+from spectra_cli.extract.models.decoder.config import FLOAT32_EPS, DecoderConfig
+from spectra_cli.extract.models.decoder.module import Decoder
+from spectra_cli.extract.models.nanogpt.family import NANOGPT
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.source import ProbeRequest

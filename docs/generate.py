@@ -214,8 +214,8 @@ def _rooms() -> str:
     package = ROOT / "spectra_cli"
     lines = ["spectra_cli/"]
     for room in _ROOMS:
-        inner = sorted(file.parent for file in (package / room).glob("*/__init__.py"))
-        for folder in (package / room, *inner):
+        inner = sorted(file.parent for file in (package / room).rglob("__init__.py"))
+        for folder in inner:
             indent = "  " * (1 + len(folder.relative_to(package).parts))
             lines.append(f"{indent[2:]}{folder.name + '/':<14}{_first_line(folder)}")
     return "```text\n" + "\n".join(lines) + "\n```\n"

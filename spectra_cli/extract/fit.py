@@ -11,7 +11,7 @@ from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.fitted_settings import needs_tokens
-from spectra_cli.extract.models.tied_embeddings import stored_pairs
+from spectra_cli.extract.models.claims.tied_embeddings import stored_pairs
 from spectra_cli.extract.plan import ScanPlan
 from spectra_cli.extract.protocols import CheckpointHeader, Model
 from spectra_cli.extract.series import Series, build_skeleton

@@ -14,8 +14,8 @@ from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import CheckpointError, SpectraError
 from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.gguf_metadata import tokenizer_digest
-from spectra_cli.extract.checkpoints.series import parse_step
+from spectra_cli.extract.checkpoints.gguf.metadata import tokenizer_digest
+from spectra_cli.extract.checkpoints.series.names import parse_step
 from spectra_cli.extract.probes.tokenizer import MOST_BYTES, run_folders
 from spectra_cli.extract.protocols import CheckpointHeader
 from spectra_cli.extract.series import Series

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spectra_cli.extract.checkpoints.stored_precision import precision_notices
+from spectra_cli.extract.checkpoints.tensors.stored_precision import precision_notices
 from spectra_cli.extract.models.facts import facts_of, sources_of
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.protocols import CheckpointHeader, Model

@@ -9,7 +9,7 @@ import torch
 from spectra_cli.core.errors import CheckpointError, ModelError, UsageError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.unchanged import one_reading
+from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.measurements import weights
 from spectra_cli.extract.measurements.reference import Reference, reference_of

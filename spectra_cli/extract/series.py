@@ -13,11 +13,11 @@ from spectra_cli.core.errors import CheckpointError, DataError, ModelError, Usag
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection, select
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.annotated import AnnotatedSource, annotated
-from spectra_cli.extract.checkpoints.left_out import left_out
 from spectra_cli.extract.checkpoints.registry import find_source
+from spectra_cli.extract.checkpoints.series.annotated import AnnotatedSource, annotated
+from spectra_cli.extract.checkpoints.series.left_out import left_out
 from spectra_cli.extract.memory import room_for
-from spectra_cli.extract.models.custom import CustomFamily, custom_family
+from spectra_cli.extract.models.custom.family import CustomFamily, custom_family
 from spectra_cli.extract.models.known_facts import require_known
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.protocols import CheckpointHeader, Model, ModelFamily

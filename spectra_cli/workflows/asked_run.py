@@ -14,7 +14,7 @@ from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.types import CheckpointRef
 
 if TYPE_CHECKING:
-    from spectra_cli.extract.checkpoints.annotated import AnnotatedSource
+    from spectra_cli.extract.checkpoints.series.annotated import AnnotatedSource
     from spectra_cli.extract.protocols import CheckpointSource
 
 

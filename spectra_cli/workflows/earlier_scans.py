@@ -17,7 +17,7 @@ from spectra_cli.core.types import MODEL_FACT, CheckpointInfo, CheckpointRef, Ch
 from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 
 if TYPE_CHECKING:
-    from spectra_cli.extract.checkpoints.annotated import AnnotatedSource, Given
+    from spectra_cli.extract.checkpoints.series.annotated import AnnotatedSource, Given
     from spectra_cli.extract.protocols import CheckpointHeader
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.core.settings import PRESETS, resolve_settings
-from spectra_cli.extract.models.decoder_variants import VARIANTS
+from spectra_cli.extract.models.nanogpt.variants import VARIANTS
 from spectra_cli.extract.paper_compat import as_in_the_paper
 from spectra_cli.extract.probes.load import NO_TARGET, load_probe
 from spectra_cli.extract.probes.source import ProbeRequest

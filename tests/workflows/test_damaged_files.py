@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.filesystem import SerializationFormat
 
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.checkpoints.huggingface import HuggingFaceSource
+from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceSource
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import ScanRequest, scan
 from tests.extract.writers import adapters, decoder, gguf, llmc, nanochat, torchtitan

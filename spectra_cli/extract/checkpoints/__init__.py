@@ -1,1 +1,1 @@
-"""How bytes become a state dict. One file a format, and a registry."""
+"""How bytes become a state dict: a folder a format, and a registry."""

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.adapter_folders import adapters_inside, has_adapter_file
-from spectra_cli.extract.checkpoints.weight_files import WEIGHT_NAMES
+from spectra_cli.extract.checkpoints.adapter.folders import adapters_inside, has_adapter_file
+from spectra_cli.extract.checkpoints.files.weight_files import WEIGHT_NAMES
 
 _CONVERTER = "zero_to_fp32.py"
 _OPTIMIZER_SHARDS = "*_optim_states.pt"

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from spectra_cli.core.errors import CheckpointError, UsageError
-from spectra_cli.extract.checkpoints.adapters import AdapterFormat, AdapterSource
+from spectra_cli.extract.checkpoints.adapter.source import AdapterFormat, AdapterSource
 from spectra_cli.extract.checkpoints.deepspeed import DeepSpeedFormat
-from spectra_cli.extract.checkpoints.distributed import DistributedFormat
-from spectra_cli.extract.checkpoints.gguf import GgufFormat
-from spectra_cli.extract.checkpoints.hub import HubFormat, HubSource
-from spectra_cli.extract.checkpoints.huggingface import HuggingFaceFormat
-from spectra_cli.extract.checkpoints.incomplete import why_none
-from spectra_cli.extract.checkpoints.llmc import LlmcFormat
+from spectra_cli.extract.checkpoints.distributed.source import DistributedFormat
+from spectra_cli.extract.checkpoints.gguf.source import GgufFormat
+from spectra_cli.extract.checkpoints.hub.source import HubFormat, HubSource
+from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceFormat
+from spectra_cli.extract.checkpoints.llmc.source import LlmcFormat
 from spectra_cli.extract.checkpoints.nanochat import NanochatFormat
-from spectra_cli.extract.checkpoints.nanogpt import NanoGPTFormat
+from spectra_cli.extract.checkpoints.nanogpt.source import NanoGPTFormat
+from spectra_cli.extract.checkpoints.series.incomplete import why_none
 from spectra_cli.extract.protocols import CheckpointFormat, CheckpointSource
 
 FORMATS: Final[dict[str, CheckpointFormat]] = {

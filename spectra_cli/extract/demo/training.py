@@ -26,8 +26,8 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.demo.optimizers import Muon
 from spectra_cli.extract.demo.settings import DemoSettings
 from spectra_cli.extract.demo.task import draw_splits
-from spectra_cli.extract.models.decoder import Decoder
-from spectra_cli.extract.models.decoder_config import FLOAT32_EPS, DecoderConfig
+from spectra_cli.extract.models.decoder.config import FLOAT32_EPS, DecoderConfig
+from spectra_cli.extract.models.decoder.module import Decoder
 
 PROBE_NAME = "probe.npy"
 _MUON_LR_FACTOR = 50.0  # Muon's steps have unit singular values, AdamW's are per entry

@@ -1,1 +1,1 @@
-"""How a state dict becomes a module with sites. One file a family, and a registry."""
+"""How a state dict becomes a module with sites: a folder a kind, and a registry."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.suggestions import did_you_mean
-from spectra_cli.extract.models.decoder_arguments import KNOWN, SETTINGS
-from spectra_cli.extract.models.nanochat_config import SETTINGS as NANOCHAT_SETTINGS
+from spectra_cli.extract.models.nanochat.config import SETTINGS as NANOCHAT_SETTINGS
+from spectra_cli.extract.models.nanogpt.arguments import KNOWN, SETTINGS
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _MOST_NAMED = 40

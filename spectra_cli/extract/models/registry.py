@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.bloom import BLOOM
-from spectra_cli.extract.models.codegen import CODEGEN
-from spectra_cli.extract.models.falcon import FALCON
-from spectra_cli.extract.models.generic import GENERIC
-from spectra_cli.extract.models.glm import GLM
-from spectra_cli.extract.models.gpt2 import GPT2
-from spectra_cli.extract.models.gpt_bigcode import GPT_BIGCODE
-from spectra_cli.extract.models.gpt_neo import GPT_NEO
-from spectra_cli.extract.models.gpt_neox import GPT_NEOX
-from spectra_cli.extract.models.gptj import GPTJ
-from spectra_cli.extract.models.llama import LLAMA
-from spectra_cli.extract.models.moe import MIXTURE
-from spectra_cli.extract.models.mpt import MPT
-from spectra_cli.extract.models.nanochat import NANOCHAT
-from spectra_cli.extract.models.nanogpt import NANOGPT
-from spectra_cli.extract.models.nemotron import NEMOTRON
-from spectra_cli.extract.models.opt import OPT
-from spectra_cli.extract.models.phi import PHI
-from spectra_cli.extract.models.phi3 import PHI3
-from spectra_cli.extract.models.starcoder2 import STARCODER2
+from spectra_cli.extract.models.layouts.bloom import BLOOM
+from spectra_cli.extract.models.layouts.codegen import CODEGEN
+from spectra_cli.extract.models.layouts.falcon import FALCON
+from spectra_cli.extract.models.layouts.glm import GLM
+from spectra_cli.extract.models.layouts.gpt2 import GPT2
+from spectra_cli.extract.models.layouts.gpt_bigcode import GPT_BIGCODE
+from spectra_cli.extract.models.layouts.gpt_neo import GPT_NEO
+from spectra_cli.extract.models.layouts.gpt_neox import GPT_NEOX
+from spectra_cli.extract.models.layouts.gptj import GPTJ
+from spectra_cli.extract.models.layouts.llama import LLAMA
+from spectra_cli.extract.models.layouts.mpt import MPT
+from spectra_cli.extract.models.layouts.nemotron import NEMOTRON
+from spectra_cli.extract.models.layouts.opt import OPT
+from spectra_cli.extract.models.layouts.phi import PHI
+from spectra_cli.extract.models.layouts.phi3 import PHI3
+from spectra_cli.extract.models.layouts.starcoder2 import STARCODER2
+from spectra_cli.extract.models.nanochat.family import NANOCHAT
+from spectra_cli.extract.models.nanogpt.family import NANOGPT
+from spectra_cli.extract.models.transformers.generic import GENERIC
+from spectra_cli.extract.models.transformers.moe import MIXTURE
 from spectra_cli.extract.protocols import CheckpointHeader, ModelFamily
 
 FAMILIES: dict[str, ModelFamily] = {

@@ -20,7 +20,7 @@ _LONGEST = 500
 _OURS = str(Path(__file__).parents[2]) + os.sep
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 # passes every operation on to torch, and is no cause of what that raises
-_PASSES_ON = str(Path(__file__).with_name("dry_run.py"))
+_PASSES_ON = str(Path(__file__).with_name("transformers") / "dry_run.py")
 _INSTALLED = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "purelib", "platlib"))
 
 

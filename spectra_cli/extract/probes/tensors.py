@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError, ProbeError
-from spectra_cli.extract.checkpoints import safetensors_header as stored
-from spectra_cli.extract.checkpoints.pickles import load_pickle
+from spectra_cli.extract.checkpoints.files import safetensors_header as stored
+from spectra_cli.extract.checkpoints.files.pickles import load_pickle
 from spectra_cli.extract.probes.source import ProbeSource, TokenArray, each_file
 
 _TOKEN_KEYS = ("tokens", "input_ids")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints import stored_file
-from spectra_cli.extract.checkpoints.unchanged import one_reading
+from spectra_cli.extract.checkpoints.files import stored_file
+from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.series import open_series
 

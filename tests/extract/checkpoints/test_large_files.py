@@ -10,13 +10,13 @@ import torch
 
 from spectra_cli.cli.options import settings_from
 from spectra_cli.core.errors import SpectraError
-from spectra_cli.extract.checkpoints.distributed_metadata import read_metadata
-from spectra_cli.extract.checkpoints.json_object import read_json_object
-from spectra_cli.extract.checkpoints.llmc_log import read_losses
-from spectra_cli.extract.checkpoints.pickles import load_pickle
-from spectra_cli.extract.checkpoints.run_file import read_run_file
-from spectra_cli.extract.checkpoints.trainer_state import read_trainer_state
-from spectra_cli.extract.checkpoints.training_log import read_training_log
+from spectra_cli.extract.checkpoints.distributed.metadata import read_metadata
+from spectra_cli.extract.checkpoints.files.json_object import read_json_object
+from spectra_cli.extract.checkpoints.files.pickles import load_pickle
+from spectra_cli.extract.checkpoints.llmc.log import read_losses
+from spectra_cli.extract.checkpoints.series.run_file import read_run_file
+from spectra_cli.extract.checkpoints.series.trainer_state import read_trainer_state
+from spectra_cli.extract.checkpoints.series.training_log import read_training_log
 from spectra_cli.extract.probes.text import read_jsonl_documents, read_text_document
 from spectra_cli.extract.probes.tokenizer import load_tokenizer
 
@@ -78,7 +78,7 @@ def test_a_large_number_of_rows_is_not_held(tmp_path):
 
 
 def test_a_pickle_of_millions_of_values_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("spectra_cli.extract.checkpoints.pickle_opcodes._MOST_OPCODES", 10_000)
+    monkeypatch.setattr("spectra_cli.extract.checkpoints.files.pickle_opcodes._MOST_OPCODES", 10_000)
     torch.save({"w": torch.ones(2), "history": list(range(20_000))}, tmp_path / "f.pt")
     with pytest.raises(SpectraError, match=r"f\.pt: .*more than 10000 values"):
         load_pickle(tmp_path / "f.pt")

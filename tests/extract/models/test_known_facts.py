@@ -1,8 +1,8 @@
 import pytest
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.extract.models.decoder_arguments import SETTINGS
 from spectra_cli.extract.models.known_facts import require_known
+from spectra_cli.extract.models.nanogpt.arguments import SETTINGS
 
 
 def refuse(header_of, name, config, *, kind, where="--set"):

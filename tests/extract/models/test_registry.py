@@ -1,8 +1,8 @@
 import pytest
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.layout import HuggingFaceFamily
 from spectra_cli.extract.models.registry import FAMILIES, find_family
+from spectra_cli.extract.models.transformers.layout import HuggingFaceFamily
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from spectra_cli.core.errors import CheckpointError, ProbeError
 from spectra_cli.core.wrong_tokens import NOT_ITS_OWN
-from spectra_cli.extract.checkpoints import gguf_metadata
+from spectra_cli.extract.checkpoints.gguf import metadata as gguf_metadata
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
 from spectra_cli.extract.probes.text import read_text
 from spectra_cli.extract.probes.tokenizer import find_tokenizer, load_tokenizer

@@ -1,0 +1,1 @@
+"""PEFT adapters, merged into the weights of their base."""

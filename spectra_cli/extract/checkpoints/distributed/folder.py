@@ -1,0 +1,26 @@
+"""Where a torch.distributed.checkpoint lies inside a folder of a run, told by file names alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spectra_cli.extract.checkpoints.distributed.metadata import METADATA
+
+SHARD_SUFFIX = ".distcp"
+FSDP_PREFIX = "pytorch_model_fsdp"
+
+
+def distributed_payload(folder: Path) -> Path | None:
+    """The folder with the model's shards: `folder`, or what accelerate and Trainer put into it.
+
+    `optimizer_0/`, which they write beside `pytorch_model_fsdp_0/`, holds no model. A folder with shards
+    and no `.metadata` counts: it is unfinished, and that is said when it is read.
+    """
+    if folder.name.startswith("optimizer"):
+        return None
+    below = sorted(folder.glob(f"{FSDP_PREFIX}*/"))
+    return next((place for place in (folder, *below) if _has_shards(place)), None)
+
+
+def _has_shards(folder: Path) -> bool:
+    return (folder / METADATA).is_file() or any(folder.glob(f"*{SHARD_SUFFIX}"))

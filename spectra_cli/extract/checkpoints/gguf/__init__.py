@@ -1,0 +1,1 @@
+"""GGUF files, checked before the gguf package sees them."""

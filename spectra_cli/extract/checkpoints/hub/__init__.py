@@ -1,0 +1,1 @@
+"""Models and adapters on the Hugging Face hub and in its local cache."""

@@ -1,0 +1,1 @@
+"""llm.c's `.bin` model files and their log."""

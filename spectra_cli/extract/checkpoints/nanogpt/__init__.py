@@ -1,0 +1,1 @@
+"""nanoGPT-style `.pt` files, in all layouts of the paper's variants."""

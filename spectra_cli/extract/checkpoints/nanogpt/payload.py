@@ -1,0 +1,104 @@
+"""What a nanoGPT-style `.pt` file holds: a state dict among other things, under several layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.files.pickles import open_pickle
+from spectra_cli.extract.checkpoints.files.state_dicts import tensors_of
+
+_STATE_KEYS = ("model", "model_state_dict", "state_dict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """The content of one file.
+
+    Attributes:
+        layout: "nanogpt", "spectral-lens" or "state-dict".
+        file_family: "A", "B/F", "C", "D", "E", told from the top-level keys; "" otherwise.
+        state: the model's tensors under their stored names.
+        step: optimiser steps taken, as the file says; None if it does not.
+        content: every top-level entry; empty for a bare state dict.
+    """
+
+    layout: str
+    file_family: str
+    state: Mapping[str, Tensor]
+    step: int | None
+    content: Mapping[str, Any]
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """The entry `name` if it is a mapping, else an empty one."""
+        value = self.content.get(name)
+        return value if isinstance(value, Mapping) else {}
+
+
+def read_payload(path: Path, *, with_values: bool = False, ending: tuple[str, ...] = ()) -> Payload:
+    """The state dict in `path` and what stands beside it.
+
+    Args:
+        path: the file.
+        with_values: whether the state's tensors are read; without, they have shapes and zeros. Single numbers
+            that stand beside it as tensors are always read.
+        ending: how the names of tensors end that are read even so.
+
+    Raises:
+        CheckpointError: damaged, or without a state dict.
+        UnsafePickleError: it needs types outside the allow-list.
+    """
+    with open_pickle(path) as stored:
+        payload = _payload(stored.content, path)
+        numbers = [v for v in payload.content.values() if isinstance(v, Tensor) and v.numel() == 1]
+        wanted = (t for name, t in payload.state.items() if with_values or name.endswith(ending))
+        stored.read([*numbers, *wanted])
+    return payload
+
+
+def _payload(content: Any, path: Path) -> Payload:
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: expected a dict, found {type(content).__name__}")
+    key = next((key for key in _STATE_KEYS if isinstance(content.get(key), Mapping)), None)
+    if key is None:
+        if not content or not all(isinstance(value, Tensor) for value in content.values()):
+            raise CheckpointError(
+                f"{path}: no state dict; expected one under {', '.join(_STATE_KEYS)} or a bare dict of "
+                f"tensors, found the entries {', '.join(sorted(map(str, content))) or '(none)'}"
+            )
+        state, content = content, {}
+    else:
+        state = content[key]
+    # global_step: PyTorch Lightning's
+    step = next((content[name] for name in ("iter_num", "step", "global_step") if name in content), None)
+    family = _file_family(content) if key == "model" else ""
+    return Payload(
+        layout=_layout(content, key),
+        file_family=family,
+        state=tensors_of(state, path),
+        step=step if type(step) is int and 0 <= step < 2**63 else None,
+        content=content,
+    )
+
+
+def _layout(content: Mapping[str, Any], key: str | None) -> str:
+    if key == "model" and "model_args" in content:
+        return "nanogpt"
+    return "spectral-lens" if key == "model" and "step" in content else "state-dict"
+
+
+def _file_family(content: Mapping[str, Any]) -> str:
+    if "model_args" in content:
+        return ""
+    if "derived" in content:
+        return "A"
+    if "optimizers" in content:
+        return "B/F" if "rng" in content else "D"
+    if "optimizer1" in content:
+        return "E"
+    return "C" if "optimizer" in content else ""

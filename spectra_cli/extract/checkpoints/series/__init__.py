@@ -1,0 +1,1 @@
+"""What makes checkpoints a run: steps in names, folders, training logs, the user's run.toml."""

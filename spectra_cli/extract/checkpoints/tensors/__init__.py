@@ -1,0 +1,1 @@
+"""What stored tensors say and lack: wrappers' names, half precision, zeros, NaN, shards."""

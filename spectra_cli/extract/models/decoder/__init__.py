@@ -1,0 +1,1 @@
+"""One configurable decoder for nanoGPT and the Spectral Lens paper's variants."""

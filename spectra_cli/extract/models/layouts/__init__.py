@@ -1,0 +1,1 @@
+"""Where transformers' families keep their matrices, one file a layout."""

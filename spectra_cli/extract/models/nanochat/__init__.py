@@ -1,0 +1,1 @@
+"""nanochat's model, as its training code changed it over time."""

@@ -1,0 +1,1 @@
+"""transformers' models, cut into sites: named layouts, fused projections, experts, anything generic."""

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.checkpoints.nanogpt.payload import read_payload
+
+MODEL = {"w": torch.ones(2)}
+
+
+@pytest.mark.parametrize(
+    ("content", "layout", "family", "step"),
+    [
+        ({"model": MODEL, "model_args": {"n_head": 2}, "iter_num": 5, "optimizer": {}}, "nanogpt", "", 5),
+        ({"model": MODEL, "step": 5, "derived": {}, "rng": {}, "optimizer": {}}, "spectral-lens", "A", 5),
+        ({"model": MODEL, "step": 5, "optimizers": [], "rng": {}, "extra": {}}, "spectral-lens", "B/F", 5),
+        ({"model": MODEL, "step": 5, "optimizer": {}}, "spectral-lens", "C", 5),
+        ({"model": MODEL, "step": 5, "optimizers": []}, "spectral-lens", "D", 5),
+        ({"model": MODEL, "step": 5, "optimizer1": {}, "optimizer2": {}}, "spectral-lens", "E", 5),
+        ({"model_state_dict": MODEL, "step": 5}, "state-dict", "", 5),
+        ({"state_dict": MODEL}, "state-dict", "", None),
+        ({"state_dict": MODEL, "global_step": 5, "epoch": 1}, "state-dict", "", 5),
+        (MODEL, "state-dict", "", None),
+        ({"model": MODEL, "step": -1}, "spectral-lens", "", None),
+    ],
+)
+def test_layouts(tmp_path, content, layout, family, step):
+    torch.save(content, tmp_path / "f.pt")
+    payload = read_payload(tmp_path / "f.pt")
+    assert (payload.layout, payload.file_family, payload.step) == (layout, family, step)
+    assert set(payload.state) == {"w"}
+    assert payload.mapping("rng") == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1], "expected a dict, found list"),
+        ({"weights": MODEL, "step": 1}, "found the entries step, weights"),
+        ({}, r"\(none\)"),
+        ({"model": {"w": 1}}, r"'w' \(int\)"),
+    ],
+)
+def test_files_without_a_state_dict(tmp_path, content, message):
+    torch.save(content, tmp_path / "f.pt")
+    with pytest.raises(CheckpointError, match=message):
+        read_payload(tmp_path / "f.pt")
