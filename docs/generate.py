@@ -145,18 +145,21 @@ def statistics_reference() -> str:
 def settings_reference() -> str:
     """Every setting that the numbers depend on, in each preset."""
     settings = [preset.as_json() for preset in PRESETS.values()]
+    scan = typer.main.get_command(app).commands["scan"]  # type: ignore[attr-defined]
+    options = {option.name: f"`{max(option.opts, key=len)}`" for option in scan.params}
     rows = [
-        [f"`{name}`", *(_value(one[name]) for one in settings)]
+        [f"`{name}`", options.get(name, f"`--set scan.{name}`"), *(_value(one[name]) for one in settings)]
         for name in ScanSettings.__dataclass_fields__
         if name != "preset"
     ]
-    table = _table(["setting", *(f"`{name}`" for name in PRESETS)], rows)
+    table = _table(["setting", "option", *(f"`{name}`" for name in PRESETS)], rows)
     return (
         _NOTE
         + "# Settings and presets\n\n"
-        + "The keys are those of a [run file](../how-to/write-a-run-file.md) and of the archive's attribute "
-        + "`settings`. Their meaning and the choices they take stand in `spectra_cli/core/settings.py`; "
-        + "`paper-d12` is layers 0, 3, 6, 9 and 11.\n\n"
+        + "A setting is called the same in a [run file](../how-to/write-a-run-file.md), behind `--set scan.` "
+        + "(`--set scan.pool=last`), in Python and in the archive's attribute `settings`. Their meaning "
+        + "and the choices they take stand in `spectra_cli/core/settings.py`; `paper-d12` is "
+        + "layers 0, 3, 6, 9 and 11.\n\n"
         + table
         + "\nDevice, memory and batch size are no settings: they change the numbers by rounding only.\n"
     )

@@ -23,6 +23,8 @@ from spectra_cli.cli import (
     study,
     validate,
 )
+from spectra_cli.cli.groups.group import with_options
+from spectra_cli.cli.help import CONTEXT, Command, Commands
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.render.neutral import for_terminal
 
@@ -35,24 +37,30 @@ _TYPERS_INTERRUPT = 130  # what typer makes of a KeyboardInterrupt, whatever sig
 
 app = typer.Typer(
     name="spectra",
+    cls=Commands,
     help="Layerwise activation, gradient and weight spectra of a series of language-model checkpoints.",
     epilog="Exit codes: 0 done, 1 a gate was crossed, 2 usage, 3 data or model error, 4 done in part, "
     "130 interrupted, 143 ended by SIGTERM.",
+    context_settings=CONTEXT,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("scan")(scan.command)
-app.command("inspect")(inspect.command)
-app.command("show")(show.command)
-app.command("compare")(compare.command)
-app.command("forecast")(forecast.command)
-app.command("phases")(phases.command)
-app.command("drift")(drift.command)
-app.command("validate")(validate.command)
-app.command("demo")(demo.command)
-app.command("study")(study.command)
+_MEASURE, _READ, _TRY = "Measure checkpoints", "Read archives", "Try it out"
+for _name, _command, _panel in (
+    ("scan", scan, _MEASURE),
+    ("inspect", inspect, _MEASURE),
+    ("show", show, _READ),
+    ("compare", compare, _READ),
+    ("forecast", forecast, _READ),
+    ("phases", phases, _READ),
+    ("drift", drift, _READ),
+    ("validate", validate, _READ),
+    ("demo", demo, _TRY),
+    ("study", study, _TRY),
+):
+    _register = app.command(_name, cls=Command, epilog=_command.EPILOG, rich_help_panel=_panel)
+    _register(with_options(_command.command))
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature that typer calls

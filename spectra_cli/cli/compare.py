@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra_cli.cli import options
+from spectra_cli.cli.completion import one_of, some_of, statistics
+from spectra_cli.cli.help import examples
+from spectra_cli.core.measurements import ASKED
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.compare import Comparison
@@ -19,15 +22,30 @@ RunsArgument = Annotated[
     ),
 ]
 
+EPILOG = examples(
+    "spectra compare runs/adamw runs/muon",
+    "spectra compare runs/a runs/b --at 3.5,3.28 --layer 0,3 --measure weights",
+    "spectra compare runs/a runs/b runs/c --taxonomy --replicates runs/c",
+)
+
 
 def command(
     runs: RunsArgument,
     *,
-    align: Annotated[str, typer.Option("--align", help="What to make equal: loss, step or tokens.")] = "loss",
+    align: Annotated[
+        str,
+        typer.Option(
+            "--align",
+            help="What to make equal: loss, step or tokens.",
+            autocompletion=one_of(("loss", "step", "tokens")),
+        ),
+    ] = "loss",
     loss: Annotated[
         str | None,
         typer.Option(
-            "--loss", help="Which: probe, validation or train. [default: the first that all runs have]"
+            "--loss",
+            help="Which: probe, validation or train. [default: the first that all runs have]",
+            autocompletion=one_of(("probe", "validation", "train")),
         ),
     ] = None,
     points: Annotated[int, typer.Option("--points", help="Number of aligned points.")] = 5,
@@ -38,12 +56,18 @@ def command(
     measure: Annotated[
         str | None,
         typer.Option(
-            "--measure", help="Only these: activations,gradients,weights,updates,uncentred-gradients."
+            "--measure",
+            help="Only these: activations, gradients, weights, updates, uncentred-gradients.",
+            autocompletion=some_of(ASKED),
         ),
     ] = None,
     statistic: Annotated[
         str | None,
-        typer.Option("--statistic", help="Only these statistics and distances, such as rankme_cov."),
+        typer.Option(
+            "--statistic",
+            help="Only these statistics and distances, such as rankme_cov.",
+            autocompletion=some_of(statistics),
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
@@ -75,7 +99,6 @@ def command(
     from spectra_cli.analysis.compare.differences import Choice
     from spectra_cli.analysis.run import Axis, Loss
     from spectra_cli.core.errors import UsageError
-    from spectra_cli.core.measurements import ASKED
     from spectra_cli.workflows.compare import CompareRequest, compare
 
     form = options.output_form(form, as_json=as_json)

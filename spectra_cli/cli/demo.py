@@ -8,6 +8,12 @@ from typing import Annotated
 import typer
 
 from spectra_cli.cli import interrupts
+from spectra_cli.cli.help import examples
+
+EPILOG = examples(
+    "spectra demo",
+    "spectra demo -o /tmp/demo --quiet",
+)
 
 
 def command(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra_cli.cli import options
+from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.help import examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,12 +18,22 @@ if TYPE_CHECKING:
 
 _AGAINST = {"first": ("first",), "previous": ("previous",), "both": ("first", "previous")}
 
+EPILOG = examples(
+    "spectra scan runs/a --probe validation.bin --vectors 64",
+    "spectra drift runs/a --against first -k 16,64",
+)
+
 
 def command(
     archive: options.ArchiveArgument,
     *,
     against: Annotated[
-        str, typer.Option("--against", help="The first checkpoint, the previous one, or both.")
+        str,
+        typer.Option(
+            "--against",
+            help="The first checkpoint, the previous one, or both.",
+            autocompletion=one_of(_AGAINST),
+        ),
     ] = "both",
     ranks: Annotated[
         str | None, typer.Option("-k", help="Directions of a subspace, such as 16,64. [default: 16,64]")

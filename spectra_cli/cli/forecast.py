@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra_cli.cli import options
+from spectra_cli.cli.completion import one_of, statistics
+from spectra_cli.cli.help import examples
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.extrapolation import Extrapolation
     from spectra_cli.workflows.forecast import Forecast, ForecastRequest
+
+EPILOG = examples(
+    "spectra forecast runs/a runs/b runs/c runs/d",
+    "spectra forecast runs/a runs/b runs/c --early-tokens 5e8 --new runs/d",
+    "spectra forecast runs/a --statistic head_exponent_1_10",
+)
 
 
 def command(
@@ -35,14 +43,22 @@ def command(
     ] = None,
     statistic: Annotated[
         str | None,
-        typer.Option("--statistic", help="The early number. [default: the tail exponent of activations]"),
+        typer.Option(
+            "--statistic",
+            help="The early number. [default: the tail exponent of activations]",
+            autocompletion=one_of(statistics),
+        ),
     ] = None,
     layers: Annotated[
         str, typer.Option("--layers", help="Averaged over: last-third, last, all, or a list.")
     ] = "last-third",
     loss: Annotated[
         str | None,
-        typer.Option("--loss", help="probe, validation or train. [default: the first that all runs have]"),
+        typer.Option(
+            "--loss",
+            help="probe, validation or train. [default: the first that all runs have]",
+            autocompletion=one_of(("probe", "validation", "train")),
+        ),
     ] = None,
     family: Annotated[
         str,

@@ -9,46 +9,31 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.cli import options
-from spectra_cli.cli import series_options as series
+from spectra_cli.cli.groups.probe import ProbeOptions
+from spectra_cli.cli.groups.resources import ResourceOptions
+from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
+from spectra_cli.cli.groups.settings import SettingsOptions
+from spectra_cli.cli.help import examples
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.inspect import Inspection
     from spectra_cli.workflows.proposals import Proposal
     from spectra_cli.workflows.scan_estimate import ScanEstimate
 
+EPILOG = examples(
+    "spectra inspect runs/a",
+    "spectra inspect runs/a --probe validation.bin --config study.toml",
+)
+
 
 def command(
     checkpoints: options.CheckpointsArgument,
     *,
-    probe: options.ProbeOption = "",
-    steps: series.StepsOption = "",
-    every: series.EveryOption = None,
-    last: series.LastOption = None,
-    limit: series.LimitOption = None,
-    preset: options.PresetOption = None,
-    layers: options.LayersOption = None,
-    matrices: options.MatricesOption = None,
-    measure: options.MeasureOption = None,
-    normalize: options.NormalizeOption = None,
-    sequences: options.SequencesOption = None,
-    gradient_sequences: options.GradientSequencesOption = None,
-    sequence_length: options.LengthOption = None,
-    targets: options.TargetsOption = None,
-    dtype: options.DtypeOption = None,
-    seed: options.SeedOption = None,
-    vectors: options.VectorsOption = None,
-    config: options.ConfigOption = None,
-    tokenizer: options.TokenizerOption = None,
-    probe_format: options.ProbeFormatOption = None,
-    device: options.DeviceOption = "auto",
-    memory: options.MemoryOption = None,
-    batch_size: options.BatchSizeOption = None,
-    on_error: options.OnErrorOption = "fail",
-    log: series.LogOption = "",
-    facts: series.SetOption = None,
-    base: series.BaseOption = "",
-    model: series.ModelOption = "",
-    trust_remote_code: series.TrustOption = False,
+    probe: ProbeOptions,
+    selection: SelectionOptions,
+    settings: SettingsOptions,
+    knowledge: KnowledgeOptions,
+    resources: ResourceOptions,
     as_json: options.JsonOption = False,
 ) -> None:
     """Show what a scan would measure, and how.
@@ -64,48 +49,21 @@ def command(
     from spectra_cli.workflows.proposals import propose
     from spectra_cli.workflows.scan_estimate import estimate
 
-    skip_errors = options.skips_errors(on_error)
-    settings = options.settings_from(
-        preset,
-        config,
-        {
-            "layers": layers,
-            "matrices": matrices,
-            "measurements": measure,
-            "normalize": normalize,
-            "num_sequences": sequences,
-            "num_gradient_sequences": gradient_sequences,
-            "sequence_length": sequence_length,
-            "targets": targets,
-            "dtype": dtype,
-            "seed": seed,
-            "num_vectors": vectors,
-        },
-    )
-    chosen = series.series_options(
-        steps=steps,
-        every=every,
-        last=last,
-        limit=limit,
-        log=log,
-        facts=facts,
-        base=base,
-        builder=model,
-        trust_remote_code=trust_remote_code,
-    )
+    chosen = selection.resolve()
+    skip_errors = selection.skips_errors
     found = inspect(
         checkpoints,
-        settings,
-        device=device,
-        memory_bytes=options.memory_bytes(memory),
-        batch_size=batch_size,
-        probe=probe,
-        probe_format=probe_format,
-        tokenizer=tokenizer,
-        series_options=chosen,
+        settings.resolve(knowledge.about("scan")),
+        device=resources.device,
+        memory_bytes=resources.memory_bytes,
+        batch_size=resources.batch_size,
+        probe=probe.probe,
+        probe_format=probe.probe_format,
+        tokenizer=probe.tokenizer,
+        series_options=knowledge.resolve(chosen),
     )
     time = estimate(found)
-    proposals = () if time is None else propose(found, time, chosen.selection)
+    proposals = () if time is None else propose(found, time, chosen)
     document = _document(found, time, proposals)
     if as_json:
         sys.stdout.write(json_text(document))

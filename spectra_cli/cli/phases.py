@@ -8,6 +8,13 @@ from typing import Annotated
 import typer
 
 from spectra_cli.cli import options
+from spectra_cli.cli.completion import one_of, statistics
+from spectra_cli.cli.help import examples
+
+EPILOG = examples(
+    "spectra phases runs/a",
+    "spectra phases runs/a --layer 5 --alpha alpha_req_11_100 --format csv",
+)
 
 
 def command(
@@ -21,6 +28,7 @@ def command(
         typer.Option(
             "--alpha",
             help="The decay exponent. [default: alpha_req_11_100, or a narrower window that fits]",
+            autocompletion=one_of(statistics),
         ),
     ] = None,
     form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,

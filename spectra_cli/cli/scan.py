@@ -9,50 +9,51 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra_cli.cli import interrupts, options
-from spectra_cli.cli import series_options as series
+from spectra_cli.cli.groups.probe import ProbeOptions
+from spectra_cli.cli.groups.resources import ResourceOptions
+from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
+from spectra_cli.cli.groups.settings import SettingsOptions
+from spectra_cli.cli.help import examples
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.scan import ScanResult
+
+EPILOG = examples(
+    "spectra scan runs/a --probe validation.bin",
+    "spectra scan runs/a --probe val.bin --preset quick --steps 0:20000:1000",
+    "spectra scan runs/a --probe text.txt --measure activations --layers 0,3",
+    "spectra scan runs/a --probe synthetic --memory 8GiB --set scan.pool=last",
+)
+_ARCHIVE = "The archive"
 
 
 def command(
     checkpoints: options.CheckpointsArgument,
     *,
-    probe: options.ProbeOption = "",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The archive to write.")] = None,
-    steps: series.StepsOption = "",
-    every: series.EveryOption = None,
-    last: series.LastOption = None,
-    limit: series.LimitOption = None,
-    preset: options.PresetOption = None,
-    layers: options.LayersOption = None,
-    matrices: options.MatricesOption = None,
-    measure: options.MeasureOption = None,
-    normalize: options.NormalizeOption = None,
-    sequences: options.SequencesOption = None,
-    gradient_sequences: options.GradientSequencesOption = None,
-    sequence_length: options.LengthOption = None,
-    targets: options.TargetsOption = None,
-    dtype: options.DtypeOption = None,
-    seed: options.SeedOption = None,
-    vectors: options.VectorsOption = None,
-    config: options.ConfigOption = None,
-    tokenizer: options.TokenizerOption = None,
-    probe_format: options.ProbeFormatOption = None,
-    device: options.DeviceOption = "auto",
-    memory: options.MemoryOption = None,
-    batch_size: options.BatchSizeOption = None,
-    on_error: options.OnErrorOption = "fail",
+    probe: ProbeOptions,
+    selection: SelectionOptions,
+    settings: SettingsOptions,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The archive to write. [default: the run's name here]",
+            metavar="FILE",
+            rich_help_panel=_ARCHIVE,
+        ),
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Keep what an earlier scan finished.")
+        bool,
+        typer.Option(
+            "--resume/--no-resume", help="Keep what an earlier scan finished.", rich_help_panel=_ARCHIVE
+        ),
     ] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the archive.")] = False,
-    log: series.LogOption = "",
-    facts: series.SetOption = None,
-    base: series.BaseOption = "",
-    model: series.ModelOption = "",
-    trust_remote_code: series.TrustOption = False,
-    reference: series.ReferenceOption = "",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the archive.", rich_help_panel=_ARCHIVE)
+    ] = False,
+    knowledge: KnowledgeOptions,
+    resources: ResourceOptions,
     as_json: options.JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
@@ -65,47 +66,18 @@ def command(
     from spectra_cli.render.progress import scan_progress
     from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
 
-    skip_errors = options.skips_errors(on_error)
-    settings = options.settings_from(
-        preset,
-        config,
-        {
-            "layers": layers,
-            "matrices": matrices,
-            "measurements": measure,
-            "normalize": normalize,
-            "num_sequences": sequences,
-            "num_gradient_sequences": gradient_sequences,
-            "sequence_length": sequence_length,
-            "targets": targets,
-            "dtype": dtype,
-            "seed": seed,
-            "num_vectors": vectors,
-        },
-    )
     request = ScanRequest(
         checkpoints=checkpoints,
-        settings=settings,
-        series=series.series_options(
-            steps=steps,
-            every=every,
-            last=last,
-            limit=limit,
-            log=log,
-            facts=facts,
-            base=base,
-            builder=model,
-            trust_remote_code=trust_remote_code,
-            reference=reference,
-        ),
-        probe=probe,
-        probe_format=probe_format,
-        tokenizer=tokenizer,
+        settings=settings.resolve(knowledge.about("scan")),
+        series=knowledge.resolve(selection.resolve()),
+        probe=probe.probe,
+        probe_format=probe.probe_format,
+        tokenizer=probe.tokenizer,
         output=output,
-        device=device,
-        memory_bytes=options.memory_bytes(memory),
-        batch_size=batch_size,
-        skip_errors=skip_errors,
+        device=resources.device,
+        memory_bytes=resources.memory_bytes,
+        batch_size=resources.batch_size,
+        skip_errors=selection.skips_errors,
         resume=resume,
         overwrite=overwrite,
     )

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra_cli.cli import options
+from spectra_cli.cli.completion import some_of, statistics
+from spectra_cli.cli.help import examples
 
 if TYPE_CHECKING:
     from spectra_cli.render.summary import Checkpoint
     from spectra_cli.workflows.show import ArchiveSummary
+
+EPILOG = examples(
+    "spectra show runs/a",
+    "spectra show a.spectra.h5 --step 0,1000-2000 --layer 0,5",
+    "spectra show runs/a --statistic rankme_cov,head_exponent_1_10",
+    "spectra show runs/a --format csv > a.csv",
+)
 
 
 def command(
@@ -22,7 +31,11 @@ def command(
     layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, such as 0,3,6-9.")] = None,
     statistic: Annotated[
         str | None,
-        typer.Option("--statistic", help="Only these, over the series, such as rankme_cov,stable_rank."),
+        typer.Option(
+            "--statistic",
+            help="Only these, over the series, such as rankme_cov,stable_rank.",
+            autocompletion=some_of(statistics),
+        ),
     ] = None,
     form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
     as_json: options.JsonOption = False,

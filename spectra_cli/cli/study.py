@@ -8,10 +8,24 @@ from typing import Annotated
 import typer
 
 from spectra_cli.cli import interrupts, options
+from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.help import examples
+
+EPILOG = examples(
+    "spectra study batch-size --quick",
+    "spectra study taxonomy --seeds 3 --folder studies/taxonomy",
+)
 
 
 def command(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="batch-size, early-tail or taxonomy.")],
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="batch-size, early-tail or taxonomy.",
+            autocompletion=one_of(("batch-size", "early-tail", "taxonomy")),
+        ),
+    ],
     *,
     folder: Annotated[
         Path | None,

@@ -5,8 +5,14 @@ from __future__ import annotations
 import sys
 
 from spectra_cli.cli import options
+from spectra_cli.cli.help import examples
 
 INVALID = 3
+
+EPILOG = examples(
+    "spectra validate a.spectra.h5",
+    "spectra validate runs/a --json",
+)
 
 
 def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = False) -> None:

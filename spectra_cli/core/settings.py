@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.measurements import MEASUREMENTS
+from spectra_cli.core.measurements import MEASUREMENTS, SCANNED
 from spectra_cli.core.suggestions import did_you_mean
 
 # Raised whenever the same checkpoint and settings would give other numbers than before (beyond rounding).
@@ -87,7 +87,7 @@ class ScanSettings:
                 )
             if isinstance(value, tuple) and not all(isinstance(word, str) for word in value):
                 raise UsageError(f"{setting.name} is {_as_written(value)}; expected a list of names")
-        for name, allowed in _CHOICES.items():
+        for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
                 raise UsageError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")
@@ -125,7 +125,8 @@ class ScanSettings:
 
 
 _TYPE_NAMES = {str: "text", int: "a whole number", tuple: "a list of names"}
-_CHOICES = {
+# What a setting of words may be.
+CHOICES = {
     "normalize": ("rms", "none", "final"),
     "pool": ("token", "last", "mean"),
     "targets": ("next_token", "ignore_last"),
@@ -182,7 +183,9 @@ def resolve_settings(preset: str, overrides: Mapping[str, Any]) -> ScanSettings:
 def _as_setting(name: str, value: Any) -> Any:
     """A list as a tuple; names in one text, as an option has them, as the list that they are."""
     if isinstance(value, str) and isinstance(getattr(PRESETS["default"], name), tuple):
-        return tuple(value.replace(" ", "").split(","))
+        value = value.replace(" ", "").split(",")
+    if name == "measurements" and isinstance(value, (list, tuple)):
+        value = [SCANNED.get(word, word) for word in value]
     return tuple(value) if isinstance(value, list) else value
 
 

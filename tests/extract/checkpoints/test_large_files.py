@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spectra_cli.cli.options import settings_from
+from spectra_cli.cli.groups.settings import SettingsOptions
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.extract.checkpoints.distributed.metadata import read_metadata
 from spectra_cli.extract.checkpoints.files.json_object import read_json_object
@@ -89,4 +89,4 @@ def test_settings(tmp_path):
     path.touch()
     os.truncate(path, HUGE)
     with pytest.raises(SpectraError, match=rf"--config \S*settings\.toml: {HUGE} bytes"):
-        settings_from(None, path, {})
+        SettingsOptions(config=path).resolve({})

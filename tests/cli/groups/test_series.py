@@ -5,25 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from spectra_cli.cli.series_options import series_options
+from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.series_options import SeriesOptions
 
-NOTHING = {
-    "steps": "",
-    "every": None,
-    "last": None,
-    "limit": None,
-    "log": "",
-    "facts": None,
-    "base": "",
-    "builder": "",
-    "trust_remote_code": False,
-}
-
 
 def test_no_words_are_no_options():
-    assert series_options(**NOTHING) == SeriesOptions()
+    assert KnowledgeOptions().resolve(SelectionOptions().resolve()) == SeriesOptions()
 
 
 @pytest.mark.parametrize(
@@ -41,19 +29,24 @@ def test_no_words_are_no_options():
     ],
 )
 def test_facts_are_values(words, expected):
-    assert series_options(**NOTHING | {"facts": [words]}).model == {"n": expected}
+    assert KnowledgeOptions(said=[words]).about("model") == {"n": expected}
 
 
-@pytest.mark.parametrize("words", ["n=1", "model.=1", "model.n", "modle.n=1", "model.a.b=1"])
+def test_settings_are_kept_apart_from_facts_about_the_model():
+    knowledge = KnowledgeOptions(said=["scan.pool=last", "model.n=1", "scan.num_blocks=8"])
+    assert knowledge.about("scan") == {"pool": "last", "num_blocks": 8}
+    assert knowledge.resolve(SelectionOptions().resolve()).model == {"n": 1}
+
+
+@pytest.mark.parametrize("words", ["n=1", "model.=1", "model.n", "modle.n=1", "model.a.b=1", "scan.a.b=1"])
 def test_what_is_no_fact(words):
     with pytest.raises(UsageError, match=r"model\.KEY=VALUE"):
-        series_options(**NOTHING | {"facts": [words]})
+        KnowledgeOptions(said=[words]).about("model")
 
 
-def test_settings_of_a_scan_are_no_facts():
-    for setting, way in {"num_sequences": "with --sequences, or in the", "pool": "said in the"}.items():
-        with pytest.raises(UsageError, match=rf"--set scan\.{setting}=8: .* {way} table \[scan\] .*--config"):
-            series_options(**NOTHING | {"facts": [f"scan.{setting}=8"]})
+def test_what_to_do_with_errors_is_one_of_two_words():
+    with pytest.raises(UsageError, match="--on-error maybe: expected fail or skip"):
+        _ = SelectionOptions(on_error="maybe").skips_errors
 
 
 @pytest.mark.parametrize("command", ["scan", "inspect"])

@@ -1,0 +1,1 @@
+"""Groups of options, each stated once: a command takes a group as one value."""

@@ -1,0 +1,68 @@
+"""What a scan may use: device, memory, batch size. They change the numbers by rounding only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.groups.group import OptionGroup
+from spectra_cli.core.errors import UsageError
+
+# Powers of ten and of two that a unit stands for.
+_UNITS = {"": (0, 0), "K": (3, 10), "M": (6, 20), "G": (9, 30), "T": (12, 40)}
+# A number without a unit below this forgot its unit: no model fits into it.
+_FEWEST_BYTES = 10**6
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceOptions(OptionGroup):
+    """Where a scan runs, and what it may take there."""
+
+    panel = "Resources"
+
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, cuda or cuda:N.",
+            metavar="DEVICE",
+            autocompletion=one_of(("auto", "cpu", "cuda")),
+        ),
+    ] = "auto"
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Budget such as 8GiB; 70 % of the device's by default.", metavar="SIZE"),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", "-b", min=1, help="Sequences a batch; by itself if unset.", metavar="N"),
+    ] = None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory budget; None for a share of what the device has."""
+        return None if self.memory is None else memory_bytes(self.memory)
+
+
+def memory_bytes(words: str) -> int:
+    """Bytes of a size such as `8GiB`, `500MB` or plain `8000000000`.
+
+    >>> memory_bytes("1.5GiB")
+    1610612736
+    >>> memory_bytes("8000000000")
+    8000000000
+    >>> memory_bytes("2GB")
+    2000000000
+    """
+    match = _MEMORY.fullmatch(words.strip())
+    if match is None:
+        raise UsageError(f"--memory {words}: expected a size such as 8GiB, 500MB or 8000000000")
+    number, unit, binary = match.groups()
+    if not unit and float(number) < _FEWEST_BYTES:
+        raise UsageError(f"--memory {words}: {number} bytes hold no model; expected a unit too, as in 8GiB")
+    ten, two = _UNITS[unit.upper()]
+    return int(float(number) * (2**two if binary else 10**ten))

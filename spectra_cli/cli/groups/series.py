@@ -1,0 +1,150 @@
+"""Which checkpoints of a series are meant, and what the user knows about them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.groups.group import OptionGroup
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.series_selection import SeriesSelection
+
+_SAID = re.compile(r"(?P<table>model|scan)\.(?P<name>[A-Za-z_][\w-]*)=(?P<value>.*)", re.DOTALL)
+_ON_ERROR = ("fail", "skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionOptions(OptionGroup):
+    """A choice of checkpoints; the options apply in this order."""
+
+    panel = "Which checkpoints"
+
+    steps: Annotated[
+        str,
+        typer.Option(
+            help="0:20000:1000 (stop included), 500, 5000:, or a list of such.",
+            metavar="STEPS",
+        ),
+    ] = ""
+    every: Annotated[int | None, typer.Option(help="Of these, each N-th.", metavar="N")] = None
+    last: Annotated[int | None, typer.Option(help="Of these, the last N.", metavar="N")] = None
+    limit: Annotated[int | None, typer.Option(help="Of these, the first N.", metavar="N")] = None
+    on_error: Annotated[
+        str,
+        typer.Option(
+            help="One that cannot be measured: fail, or skip it.",
+            metavar="HOW",
+            autocompletion=one_of(_ON_ERROR),
+        ),
+    ] = "fail"
+
+    def resolve(self) -> SeriesSelection:
+        """The choice as one value.
+
+        Raises:
+            UsageError: words that cannot mean anything.
+        """
+        return SeriesSelection(steps=self.steps, every=self.every, last=self.last, limit=self.limit)
+
+    @property
+    def skips_errors(self) -> bool:
+        """Whether what cannot be measured is to be left out.
+
+        >>> SelectionOptions(on_error="skip").skips_errors, SelectionOptions().skips_errors
+        (True, False)
+        """
+        if self.on_error not in _ON_ERROR:
+            raise UsageError(f"--on-error {self.on_error}: expected fail or skip")
+        return self.on_error == "skip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeOptions(OptionGroup):
+    """What the user says of the checkpoints, over what their files say."""
+
+    panel = "What you know of them"
+
+    log: Annotated[
+        str,
+        typer.Option(
+            help="A training log, CSV or JSONL: FILE, or FILE:loss=COLUMN,... with its columns.",
+            metavar="FILE",
+        ),
+    ] = ""
+    said: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A fact about the model over that of its files, model.KEY=VALUE; or a setting of the scan "
+            "as a run file calls it, scan.KEY=VALUE. Repeatable.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None
+    base: Annotated[
+        str, typer.Option(help="The model under adapters, if not the one that they name.", metavar="PATH")
+    ] = ""
+    model: Annotated[
+        str,
+        typer.Option(help="Your own builder of the model: package.module:function.", metavar="FUNCTION"),
+    ] = ""
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="Run the model code that the checkpoints bring or name."),
+    ] = False
+    reference: Annotated[
+        str,
+        typer.Option(
+            help="With --vectors: the checkpoint to compare with, if not the first.", metavar="PATH"
+        ),
+    ] = ""
+
+    def about(self, table: str) -> dict[str, Any]:
+        """What `--set` says under `model` or `scan`.
+
+        >>> KnowledgeOptions(said=["model.n_head=12", "scan.pool=last", "model.eot=none"]).about("model")
+        {'n_head': 12, 'eot': 'none'}
+        """
+        facts = [_fact(words) for words in self.said or ()]
+        return {name: value for where, name, value in facts if where == table}
+
+    def resolve(self, selection: SeriesSelection) -> SeriesOptions:
+        """How to open the series.
+
+        Raises:
+            UsageError: words that cannot mean anything.
+        """
+        return SeriesOptions(
+            selection=selection,
+            log=self.log,
+            model=self.about("model"),
+            base=self.base,
+            builder=self.model,
+            trust_remote_code=self.trust_remote_code,
+            reference=self.reference,
+        )
+
+
+def _fact(words: str) -> tuple[str, str, Any]:
+    """Table, name and value of `model.KEY=VALUE`; the value is TOML where it can be, else text.
+
+    >>> _fact("model.variant=muon"), _fact("scan.measurements=['weight']")
+    (('model', 'variant', 'muon'), ('scan', 'measurements', ['weight']))
+    """
+    match = _SAID.fullmatch(words)
+    if match is None:
+        raise UsageError(
+            f"--set {words}: expected model.KEY=VALUE, such as model.num_attention_heads=12, or a setting of "
+            "the scan, such as scan.pool=last"
+        )
+    table, name, text = match.groups()
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        value = text
+    return table, name, value if isinstance(value, (bool, int, float, list, dict)) else str(value)

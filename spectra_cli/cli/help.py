@@ -1,0 +1,69 @@
+"""The help of a command: its options under the headings of their groups, nothing cut, no colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from textwrap import wrap
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+WIDTH = 100  # at most; the terminal's own below that
+_NAMES_WIDTH = 24  # of the column of names, at most: a longer one has a line to itself
+CONTEXT = {"help_option_names": ["--help", "-h"], "max_content_width": WIDTH}
+
+
+def examples(*lines: str) -> str:
+    """Command lines to be shown below the options, as they stand."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+class Command(TyperCommand):
+    """One command; what has no heading of its own comes last."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, a section a group."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        others: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            if parameter.param_type_name == "argument":
+                sections["Arguments"].append(record)
+            elif panel := getattr(parameter, "rich_help_panel", None):
+                sections.setdefault(panel, []).append(record)
+            else:
+                others.append(record)
+        _write(formatter, sections | {"Options": others})
+
+
+class Commands(TyperGroup):
+    """All commands, under the headings of what they are for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each command with the first sentence of its help."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            first = (command.help or "").partition("\n\n")[0].replace("\n", " ")
+            sections.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append(
+                (name, first)
+            )
+        _write(formatter, sections)
+
+
+def _write(formatter: Any, sections: Mapping[str, list[tuple[str, str]]]) -> None:
+    """Write the sections, their second columns one below the other and no word broken."""
+    names = [len(name) for rows in sections.values() for name, _ in rows]
+    column = 4 + max((length for length in names if length <= _NAMES_WIDTH), default=0)
+    for title, rows in sections.items():
+        if not rows:
+            continue
+        with formatter.section(title):
+            for name, words in rows:
+                head = f"  {name}".ljust(column)
+                lines = wrap(words, formatter.width - column, break_on_hyphens=False, break_long_words=False)
+                if len(head) > column:
+                    formatter.write(head + "\n")
+                    head = " " * column
+                formatter.write((head + f"\n{' ' * column}".join(lines)).rstrip() + "\n")

@@ -1,0 +1,72 @@
+"""The help of every command: nothing cut, headings, examples that are true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from spectra_cli.cli.app import app
+from spectra_cli.cli.help import CONTEXT
+
+GROUP = typer.main.get_command(app)
+COMMANDS = GROUP.commands
+
+
+def help_of(name="", width=80):
+    size = {"terminal_width": width, "max_content_width": width}
+    top = typer.Context(GROUP, info_name="spectra", **CONTEXT | size)
+    return typer.Context(COMMANDS[name], top, name).get_help() if name else top.get_help()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_word_is_cut(name, width):
+    text = help_of(name, width=width)
+    command = COMMANDS[name]
+    shown = set(text.split())
+    for parameter in command.params:
+        assert set(parameter.opts) <= {word.rstrip(",") for word in shown} | {parameter.name}
+        assert set(parameter.help.split()) <= shown, parameter.name
+    assert all(len(line) <= width for line in text.partition("Examples:")[0].splitlines())
+
+
+def test_the_list_of_commands_has_their_whole_sentences():
+    text = " ".join(help_of().split())
+    for name, command in COMMANDS.items():
+        assert f"{name} {' '.join(command.help.split(chr(10) * 2)[0].split())}" in text
+
+
+@pytest.mark.parametrize("words", [(), ("scan",)])
+def test_the_short_option_shows_the_same(words):
+    result = CliRunner().invoke(app, [*words, "-h"], prog_name="spectra", terminal_width=80)
+    assert (result.exit_code, result.output) == (0, help_of(*words) + "\n")
+
+
+@pytest.mark.parametrize("name", ["scan", "inspect"])
+def test_options_of_a_scan_stand_under_headings(name):
+    headings = re.findall(r"^([A-Z].*):$", help_of(name), re.MULTILINE)
+    common = [
+        "Arguments",
+        "Probe",
+        "Which checkpoints",
+        "What is measured",
+        "What you know of them",
+        "Resources",
+    ]
+    assert [each for each in headings if each != "The archive"] == [*common, "Options"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_command_lines(name):
+    lines = [line.strip() for line in help_of(name).partition("Examples:\n")[2].splitlines()]
+    assert lines
+    for line in lines:
+        assert len(line) <= 74, "wider than the narrowest usual terminal"
+        spectra, command, *words = shlex.split(line.partition(" > ")[0])
+        assert (spectra, command in COMMANDS) == ("spectra", True)
+        with COMMANDS[command].make_context(f"spectra {command}", words):
+            pass
