@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.losses import chunk_bytes
 from spectra_cli.extract.numerics import numerics
+from spectra_cli.extract.passes.losses import chunk_bytes
 from spectra_cli.extract.protocols import MatrixView, Model, Probe
 from spectra_cli.extract.selection import select_layers, select_matrices
 

@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.workloads import make_header
 from spectra_cli.core.settings import ScanSettings, resolve_settings
-from spectra_cli.extract.cost import scan_cost
 from spectra_cli.extract.models.registry import find_family
-from spectra_cli.extract.plan import plan_scan
+from spectra_cli.extract.planning.cost import scan_cost
+from spectra_cli.extract.planning.plan import plan_scan
 from spectra_cli.extract.protocols import Model
 
 SHARE = 0.5

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.timing import interleave
-from spectra_cli.extract.onednn_linear import float32_product
+from spectra_cli.extract.passes.onednn_linear import float32_product
 
 TOKENS = 2048
 SHAPES = ((256, 256), (256, 1024), (1024, 256), (768, 3072), (3072, 768), (768, 50304))

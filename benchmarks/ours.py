@@ -9,10 +9,10 @@ import torch
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import FloatArray
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.cost import ScanCost, scan_cost
 from spectra_cli.extract.engine import measure
 from spectra_cli.extract.measurements.measurement import Measured
-from spectra_cli.extract.plan import plan_scan
+from spectra_cli.extract.planning.cost import ScanCost, scan_cost
+from spectra_cli.extract.planning.plan import plan_scan
 from spectra_cli.extract.protocols import Model, Probe
 
 Spectra = Mapping[tuple[str, str], FloatArray]

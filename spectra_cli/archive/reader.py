@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from spectra_cli.archive.claims import read_claims
-from spectra_cli.archive.file_access import walk_unsealed
-from spectra_cli.archive.layout import checkpoint_order, identity, list_parts
+from spectra_cli.archive.content.layout import checkpoint_order, identity, list_parts
+from spectra_cli.archive.content.provenance import scan_differences
+from spectra_cli.archive.content.statement import NOTHING_SAID, Statement, check_one_run, together
+from spectra_cli.archive.file.file_access import walk_unsealed
 from spectra_cli.archive.origin import covers, origins_of, run_folders
-from spectra_cli.archive.provenance import scan_differences
 from spectra_cli.archive.single_file import (
     Entry,
     read_checkpoint,
@@ -21,7 +22,6 @@ from spectra_cli.archive.single_file import (
     read_measurements,
     read_model_scalar,
 )
-from spectra_cli.archive.statement import NOTHING_SAID, Statement, check_one_run, together
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spectra_cli.archive.file_access import opened
+from spectra_cli.archive.file.file_access import opened
 from spectra_cli.archive.single_file import Entry, read_checkpoints, read_entries
 from spectra_cli.archive.writer import write_series
 from spectra_cli.core.types import CheckpointSpectra, Provenance

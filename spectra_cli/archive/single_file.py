@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from spectra_cli.archive.canonical import content_digest, text_digest
-from spectra_cli.archive.checkpoint_table import COLUMNS, Row, read_columns, row_of
-from spectra_cli.archive.file_access import damaged, has_seal, opened
-from spectra_cli.archive.held import HeldGroup
-from spectra_cli.archive.layout import (
+from spectra_cli.archive.content.canonical import content_digest, text_digest
+from spectra_cli.archive.content.checkpoint_table import COLUMNS, Row, read_columns, row_of
+from spectra_cli.archive.content.layout import (
     FORMAT,
     FORMAT_VERSION,
     NEWEST_VERSION,
@@ -23,11 +21,13 @@ from spectra_cli.archive.layout import (
     identity,
     parse_version,
 )
-from spectra_cli.archive.measurement_group import read_spectra
-from spectra_cli.archive.provenance import provenance_fields, read_provenance
-from spectra_cli.archive.scalars_group import model_scalar, read_scalars
-from spectra_cli.archive.statement import Statement, read_statement
-from spectra_cli.archive.vectors import read_digests
+from spectra_cli.archive.content.measurement_group import read_spectra
+from spectra_cli.archive.content.provenance import provenance_fields, read_provenance
+from spectra_cli.archive.content.scalars_group import model_scalar, read_scalars
+from spectra_cli.archive.content.statement import Statement, read_statement
+from spectra_cli.archive.content.vectors import read_digests
+from spectra_cli.archive.file.file_access import damaged, has_seal, opened
+from spectra_cli.archive.file.held import HeldGroup
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Provenance
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra_cli.archive.checkpoint_table import required_columns
-from spectra_cli.archive.file_access import has_seal, opened
-from spectra_cli.archive.layout import SCALARS_GROUP, identity
-from spectra_cli.archive.measurement_group import PER_SPECTRUM, VALUES_NAME
+from spectra_cli.archive.content.checkpoint_table import required_columns
+from spectra_cli.archive.content.layout import SCALARS_GROUP, identity
+from spectra_cli.archive.content.measurement_group import PER_SPECTRUM, VALUES_NAME
+from spectra_cli.archive.content.vectors import COUNT, DIGEST, SIDES, sides_of
+from spectra_cli.archive.file.file_access import has_seal, opened
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.rewritten import unlike_rewritten
 from spectra_cli.archive.single_file import check_header
-from spectra_cli.archive.vectors import COUNT, DIGEST, SIDES, sides_of
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import SpectrumKind

@@ -11,10 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spectra_cli.archive.atomic import remove_stale_temporaries, replacing
-from spectra_cli.archive.checkpoint_table import columns_of, write_table
 from spectra_cli.archive.claims import read_claims, remove_claims
-from spectra_cli.archive.layout import (
+from spectra_cli.archive.content.checkpoint_table import columns_of, write_table
+from spectra_cli.archive.content.layout import (
     FORMAT,
     FORMAT_VERSION,
     checkpoint_order,
@@ -22,18 +21,19 @@ from spectra_cli.archive.layout import (
     part_path,
     parts_folder,
 )
-from spectra_cli.archive.measurement_group import (
+from spectra_cli.archive.content.measurement_group import (
     SpectrumHeader,
     create_measurement,
     spectrum_headers,
     write_spectra,
 )
-from spectra_cli.archive.netcdf import text_attribute
-from spectra_cli.archive.provenance import scan_differences, write_provenance
+from spectra_cli.archive.content.netcdf import text_attribute
+from spectra_cli.archive.content.provenance import scan_differences, write_provenance
+from spectra_cli.archive.content.scalars_group import Placed, scalar_groups, write_scalars
+from spectra_cli.archive.content.statement import NOTHING_SAID, Statement, write_statement
+from spectra_cli.archive.file.atomic import remove_stale_temporaries, replacing
 from spectra_cli.archive.reader import file_signature, open_archive
-from spectra_cli.archive.scalars_group import Placed, scalar_groups, write_scalars
 from spectra_cli.archive.single_file import table_digest
-from spectra_cli.archive.statement import NOTHING_SAID, Statement, write_statement
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointSpectra, Provenance
 

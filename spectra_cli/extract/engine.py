@@ -15,8 +15,6 @@ from spectra_cli.core.heap import give_back_heap, kept_heap
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.course import PASSES, Course, Progress, weights_of
-from spectra_cli.extract.losses import model_losses
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,
@@ -31,11 +29,13 @@ from spectra_cli.extract.measurements.measurement import (
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.registry import find_measurements
 from spectra_cli.extract.numerics import half_weights, numerics
-from spectra_cli.extract.onednn_linear import onednn_linears
-from spectra_cli.extract.plan import GradientPass, ScanPlan
+from spectra_cli.extract.passes.losses import model_losses
+from spectra_cli.extract.passes.onednn_linear import onednn_linears
+from spectra_cli.extract.passes.taps import Clock, tapped_blocks, tapped_gradients
+from spectra_cli.extract.planning.course import PASSES, Course, Progress, weights_of
+from spectra_cli.extract.planning.plan import GradientPass, ScanPlan
 from spectra_cli.extract.protocols import Model, Probe
 from spectra_cli.extract.selection import select_layers, select_matrices
-from spectra_cli.extract.taps import Clock, tapped_blocks, tapped_gradients
 
 
 def measure(

@@ -30,23 +30,23 @@ from spectra_cli.extract.checkpoints.series.annotated import METADATA
 from spectra_cli.extract.checkpoints.tensors.non_finite import non_finite
 from spectra_cli.extract.checkpoints.tensors.stored_precision import precision_notices
 from spectra_cli.extract.checkpoints.tensors.zeros import require_some_values
-from spectra_cli.extract.course import Progress
 from spectra_cli.extract.device import choose_device, device_name
 from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.engine import measure
-from spectra_cli.extract.fit import require_fit, skeleton_of
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.memory import is_out_of_memory, resident_bytes, room_for
 from spectra_cli.extract.models.facts import facts_of, sources_of
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
-from spectra_cli.extract.onednn_linear import linear_library
-from spectra_cli.extract.plan import ScanPlan, plan_scan
+from spectra_cli.extract.passes.onednn_linear import linear_library
+from spectra_cli.extract.passes.verification import Verified, verify_gradients
+from spectra_cli.extract.planning.course import Progress
+from spectra_cli.extract.planning.plan import ScanPlan, plan_scan
 from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
-from spectra_cli.extract.reference import keep_reference, read_reference, reference_name
-from spectra_cli.extract.series import Series, build_skeleton, family_of
-from spectra_cli.extract.verification import Verified, verify_gradients
+from spectra_cli.extract.series.fit import require_fit, skeleton_of
+from spectra_cli.extract.series.opened import Series, build_skeleton, family_of
+from spectra_cli.extract.series.reference import keep_reference, read_reference, reference_name
 
 _LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 

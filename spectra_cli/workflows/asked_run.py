@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectra_cli.archive.layout import identity
+from spectra_cli.archive.content.layout import identity
 from spectra_cli.archive.origin import origin_of
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.types import CheckpointRef

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spectra_cli.archive.claims import Asked, announced
-from spectra_cli.archive.layout import identity, list_parts
+from spectra_cli.archive.content.layout import identity, list_parts
+from spectra_cli.archive.content.statement import Statement
 from spectra_cli.archive.reader import Archive, open_archive
-from spectra_cli.archive.statement import Statement
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.workflows.asked_run import RunAsked
 from spectra_cli.workflows.named_archive import of_words

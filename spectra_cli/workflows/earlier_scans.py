@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.archive.layout import identity, list_parts
+from spectra_cli.archive.content.layout import identity, list_parts
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.writer import write_part
 from spectra_cli.core.errors import ArchiveError, SpectraError

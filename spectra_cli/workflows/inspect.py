@@ -17,10 +17,10 @@ from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:
-    from spectra_cli.extract.cost import ScanCost
-    from spectra_cli.extract.plan import ScanPlan
+    from spectra_cli.extract.planning.cost import ScanCost
+    from spectra_cli.extract.planning.plan import ScanPlan
     from spectra_cli.extract.protocols import Model
-    from spectra_cli.extract.series import Series
+    from spectra_cli.extract.series.opened import Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,18 +140,18 @@ def inspect(
         ProbeError: the probe cannot be read, or does not fit the model.
         UsageError: layers, matrices, steps or a device that do not exist.
     """
-    from spectra_cli.extract.cost import scan_cost
     from spectra_cli.extract.device import choose_device
-    from spectra_cli.extract.fit import require_fit, skeleton_of
-    from spectra_cli.extract.fitted_settings import fitted_to_model, needs_tokens
-    from spectra_cli.extract.hygiene import read_headers, series_notices
     from spectra_cli.extract.memory import resident_bytes
-    from spectra_cli.extract.outline import outline_header
-    from spectra_cli.extract.paper_compat import as_in_the_paper
-    from spectra_cli.extract.plan import plan_scan
-    from spectra_cli.extract.probe_of_series import read_probe
+    from spectra_cli.extract.planning.cost import scan_cost
+    from spectra_cli.extract.planning.plan import plan_scan
+    from spectra_cli.extract.probes.paper_compat import as_in_the_paper
     from spectra_cli.extract.selection import select_layers
-    from spectra_cli.extract.series import open_series
+    from spectra_cli.extract.series.fit import require_fit, skeleton_of
+    from spectra_cli.extract.series.fitted_settings import fitted_to_model, needs_tokens
+    from spectra_cli.extract.series.hygiene import read_headers, series_notices
+    from spectra_cli.extract.series.opened import open_series
+    from spectra_cli.extract.series.outline import outline_header
+    from spectra_cli.extract.series.probe import read_probe
 
     series = open_series(os.fspath(path), series_options)
     model = series.skeleton

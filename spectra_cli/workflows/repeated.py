@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from itertools import combinations
 
-from spectra_cli.archive.provenance import scan_differences
+from spectra_cli.archive.content.provenance import scan_differences
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectra_cli.analysis.run import Run
-from spectra_cli.archive.layout import SUFFIX, resolve_archive
-from spectra_cli.archive.provenance import scan_differences
+from spectra_cli.archive.content.layout import SUFFIX, resolve_archive
+from spectra_cli.archive.content.provenance import scan_differences
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.workflows.named_archive import open_all

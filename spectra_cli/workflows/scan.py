@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectra_cli.archive.layout import default_archive_path, identity, list_parts
-from spectra_cli.archive.provenance import scan_differences
+from spectra_cli.archive.content.layout import default_archive_path, identity, list_parts
+from spectra_cli.archive.content.provenance import scan_differences
 from spectra_cli.archive.reader import Finished, finished, open_archive
 from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
@@ -25,8 +25,8 @@ from spectra_cli.workflows.earlier_scans import EarlierScans, found_in
 from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:
-    from spectra_cli.extract.hygiene import Headers
-    from spectra_cli.extract.series import Series
+    from spectra_cli.extract.series.hygiene import Headers
+    from spectra_cli.extract.series.opened import Series
     from spectra_cli.extract.session import Session
 
 
@@ -121,9 +121,9 @@ def scan(
             could not be measured; all parts finished before it are kept.
     """
     stage("loading PyTorch")
-    from spectra_cli.extract.hygiene import read_headers, series_notices
-    from spectra_cli.extract.probe_of_series import read_probe
-    from spectra_cli.extract.series import open_series
+    from spectra_cli.extract.series.hygiene import read_headers, series_notices
+    from spectra_cli.extract.series.opened import open_series
+    from spectra_cli.extract.series.probe import read_probe
     from spectra_cli.extract.session import Resources, Session
 
     path = os.fspath(request.checkpoints)

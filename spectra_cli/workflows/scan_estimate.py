@@ -12,8 +12,8 @@ from spectra_cli.workflows.inspect import Inspection
 
 if TYPE_CHECKING:
     from spectra_cli.core.settings import ScanSettings
-    from spectra_cli.extract.plan import ScanPlan
-    from spectra_cli.extract.rates import Rates
+    from spectra_cli.extract.planning.plan import ScanPlan
+    from spectra_cli.extract.planning.rates import Rates
     from spectra_cli.workflows.inspect import Planned
 
 
@@ -44,8 +44,8 @@ class ScanEstimate:
 
 def estimate(found: Inspection) -> ScanEstimate | None:
     """The time of the scan as planned; None without a plan. Measuring rates takes about a second."""
-    from spectra_cli.extract.rates import measure_rates
-    from spectra_cli.extract.series import build_skeleton
+    from spectra_cli.extract.planning.rates import measure_rates
+    from spectra_cli.extract.series.opened import build_skeleton
 
     planned = found.planned
     if planned is None:
@@ -66,7 +66,7 @@ def seconds_by_part(
     planned: Planned, settings: ScanSettings, plan: ScanPlan, rates: Rates
 ) -> dict[str, float]:
     """Part -> seconds of one checkpoint of the series with these settings, the longest first."""
-    from spectra_cli.extract.work import PARTS, scan_work
+    from spectra_cli.extract.planning.work import PARTS, scan_work
 
     series = planned.series
     work = scan_work(series.skeleton, settings, plan, num_bytes=series.first.num_bytes)

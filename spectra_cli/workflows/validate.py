@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spectra_cli.archive.layout import resolve_archive
+from spectra_cli.archive.content.layout import resolve_archive
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.validate import Fault
 from spectra_cli.archive.validate import validate as validate_archive

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from spectra_cli.archive.seal import seal
+from spectra_cli.archive.file.seal import seal
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,

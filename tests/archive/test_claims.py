@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from spectra_cli.archive.claims import Asked, announced, read_claims
-from spectra_cli.archive.layout import parts_folder
+from spectra_cli.archive.content.layout import parts_folder
+from spectra_cli.archive.content.statement import Statement
 from spectra_cli.archive.reader import open_archive
-from spectra_cli.archive.statement import Statement
 from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError
 

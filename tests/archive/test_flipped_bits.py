@@ -10,9 +10,9 @@ from pathlib import Path
 import h5py
 import pytest
 
-from spectra_cli.archive.file_access import opened
+from spectra_cli.archive.file.file_access import opened
+from spectra_cli.archive.file.seal import MAGIC, SEAL_BYTES
 from spectra_cli.archive.reader import open_archive
-from spectra_cli.archive.seal import MAGIC, SEAL_BYTES
 from spectra_cli.archive.single_file import read_model_scalar
 from spectra_cli.archive.validate import validate
 from spectra_cli.archive.writer import write_archive

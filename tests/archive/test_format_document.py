@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from spectra_cli.archive.checkpoint_table import JSON_COLUMNS, TEXT_COLUMNS
-from spectra_cli.archive.layout import FORMAT_VERSION
-from spectra_cli.archive.measurement_group import PER_SPECTRUM
-from spectra_cli.archive.vectors import COUNT, DIGEST, SIDES
+from spectra_cli.archive.content.checkpoint_table import JSON_COLUMNS, TEXT_COLUMNS
+from spectra_cli.archive.content.layout import FORMAT_VERSION
+from spectra_cli.archive.content.measurement_group import PER_SPECTRUM
+from spectra_cli.archive.content.vectors import COUNT, DIGEST, SIDES
 from spectra_cli.archive.writer import write_archive
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "reference" / "archive-format.md").read_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from spectra_cli.archive.layout import parts_folder
+from spectra_cli.archive.content.layout import parts_folder
 from spectra_cli.archive.reader import finished, open_archive
 from spectra_cli.archive.validate import validate
 from spectra_cli.archive.writer import consolidate, write_archive, write_part

@@ -20,9 +20,10 @@ import h5py
 import numpy as np
 import pytest
 
-from spectra_cli.archive import file_access, guard, writer
+from spectra_cli.archive import writer
+from spectra_cli.archive.file import file_access, guard
+from spectra_cli.archive.file.seal import SEAL_BYTES
 from spectra_cli.archive.reader import open_archive
-from spectra_cli.archive.seal import SEAL_BYTES
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.cli.app import app
 from spectra_cli.core.errors import ArchiveError, SpectraError

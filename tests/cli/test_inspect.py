@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from spectra_cli.extract.rates import Rates
-from spectra_cli.extract.work import PARTS
+from spectra_cli.extract.planning.rates import Rates
+from spectra_cli.extract.planning.work import PARTS
 
 SMALL = ("--sequences", "8", "--gradient-sequences", "8", "-T", "8")
 
@@ -192,7 +192,7 @@ def test_a_default_that_does_not_fit_gives_way_and_says_so(spectra, place):
 def test_proposals_are_accepted_as_printed_and_keep_their_bound(spectra, trainer_runs, monkeypatch):
     """With the rates of one machine: those measured here change from one command to the next."""
     rates = Rates(seconds=dict.fromkeys(PARTS, 1e-9))
-    monkeypatch.setattr("spectra_cli.extract.rates.measure_rates", lambda *_, **__: rates)
+    monkeypatch.setattr("spectra_cli.extract.planning.rates.measure_rates", lambda *_, **__: rates)
     words = ("inspect", trainer_runs / "llama", "--sequences", "100000000", "--gradient-sequences", "64")
     asked = json.loads(spectra(*words, "--json").out)["plan"]
     bounds = {"ten minutes": 600, "an hour": 3600, "a night": 8 * 3600}

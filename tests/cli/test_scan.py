@@ -20,7 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from spectra_cli.archive.layout import list_parts, parts_folder
+from spectra_cli.archive.content.layout import list_parts, parts_folder
 from spectra_cli.archive.reader import open_archive
 
 SMALL = ("--sequences", "8", "--gradient-sequences", "8", "-T", "8")

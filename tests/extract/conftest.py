@@ -16,7 +16,7 @@ from spectra_cli.core.types import ProbeInfo, Scalar, Spectrum
 from spectra_cli.extract.engine import measure
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.models.registry import find_family
-from spectra_cli.extract.plan import plan_scan
+from spectra_cli.extract.planning.plan import plan_scan
 from spectra_cli.extract.protocols import Model, Probe
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from spectra_cli.core.types import Status
 from spectra_cli.extract import engine
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.engine import measure
-from spectra_cli.extract.plan import GradientPass, plan_scan
+from spectra_cli.extract.planning.plan import GradientPass, plan_scan
 
 ARCHITECTURES = (
     "llama",

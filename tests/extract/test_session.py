@@ -11,8 +11,8 @@ from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 from spectra_cli.extract import digest
-from spectra_cli.extract.probe_of_series import read_probe
-from spectra_cli.extract.series import open_series
+from spectra_cli.extract.series.opened import open_series
+from spectra_cli.extract.series.probe import read_probe
 from spectra_cli.extract.session import Resources, Session
 
 SETTINGS = ScanSettings(

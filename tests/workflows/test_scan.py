@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.archive import writer
-from spectra_cli.archive.layout import list_parts, parts_folder
+from spectra_cli.archive.content.layout import list_parts, parts_folder
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, CheckpointError, DataError, ProbeError, UsageError
 from spectra_cli.core.settings import resolve_settings

@@ -7,7 +7,7 @@ from itertools import groupby, pairwise
 
 import pytest
 
-from spectra_cli.extract.plan import plan_scan
+from spectra_cli.extract.planning.plan import plan_scan
 from spectra_cli.workflows.scan import ScanProgress, scan
 
 

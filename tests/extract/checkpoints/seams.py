@@ -12,7 +12,7 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.files import stored_file
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.digest import state_digest
-from spectra_cli.extract.series import open_series
+from spectra_cli.extract.series.opened import open_series
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".distcp", ".gguf")
 

@@ -59,8 +59,8 @@ _MEASURE_SERIES = (
     _RESIDENT
     + """
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.series import open_series
-from spectra_cli.extract.probe_of_series import read_probe
+from spectra_cli.extract.series.opened import open_series
+from spectra_cli.extract.series.probe import read_probe
 from spectra_cli.extract.session import Resources, Session
 
 settings = ScanSettings(

@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.filesystem import SerializationFormat
 
 from spectra_cli.core.errors import CheckpointError, ModelError, SpectraError, UnsafePickleError
 from spectra_cli.extract.models.registry import find_family
-from spectra_cli.extract.series import open_series
+from spectra_cli.extract.series.opened import open_series
 from tests.extract.writers import adapters, decoder, gguf, llmc, nanochat
 from tests.extract.writers.distributed import save
 from tests.extract.writers.huggingface import CONFIGS, random_model

@@ -12,8 +12,8 @@ import torch
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.models.registry import find_family
-from spectra_cli.extract.probe_of_series import read_probe
-from spectra_cli.extract.series import open_series
+from spectra_cli.extract.series.opened import open_series
+from spectra_cli.extract.series.probe import read_probe
 from spectra_cli.extract.session import Resources, Session
 from tests.extract.writers.cells import CELLS
 from tests.extract.writers.reference import Truth

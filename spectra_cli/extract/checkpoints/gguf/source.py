@@ -25,8 +25,8 @@ from spectra_cli.extract.checkpoints.gguf.in_memory import gguf_in_memory
 from spectra_cli.extract.checkpoints.gguf.rope import is_rope_table, stored_rope
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.models.transformers.library_code import library_code
+from spectra_cli.extract.models.transformers.quiet import quiet_transformers
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
-from spectra_cli.extract.quiet_transformers import quiet_transformers
 
 _FORMAT = "gguf"
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.models.claims.layers import layers_apart
 from spectra_cli.extract.models.decoder.config import DecoderConfig
 from spectra_cli.extract.models.nanogpt.arguments import Stated
 from spectra_cli.extract.models.nanogpt.structure import Seen
-from spectra_cli.extract.stated_layers import layers_apart
 
 # ours first, then those of other trainers of the family
 _NAMES = {

@@ -28,9 +28,9 @@ from spectra_cli.extract.models.claims.sizes import require_possible_buffers, re
 from spectra_cli.extract.models.claims.tied_embeddings import advice_on_ties, apart_notices, tie_by_values
 from spectra_cli.extract.models.matching import require_floating, require_match
 from spectra_cli.extract.models.transformers.library_code import library_code
+from spectra_cli.extract.models.transformers.quiet import quiet_transformers
 from spectra_cli.extract.models.without_values import META, without_values
 from spectra_cli.extract.protocols import CheckpointHeader
-from spectra_cli.extract.quiet_transformers import quiet_transformers
 
 # what a config.json may say about *how* to run the model, up to code on a hub: decided here instead
 _NOT_ARCHITECTURE = frozenset(

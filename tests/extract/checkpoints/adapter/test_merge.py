@@ -1,4 +1,4 @@
-"""The merge itself, in closed form; that it is PEFT's is in test_adapters.py."""
+"""The merge itself, in closed form; that it is PEFT's is in test_source.py."""
 
 import pytest
 import torch

@@ -15,7 +15,7 @@ from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceFormat
 from spectra_cli.extract.models.claims.remote_code import TRUST, named_code
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.models.transformers.loading import build_module
-from spectra_cli.extract.series import open_series
+from spectra_cli.extract.series.opened import open_series
 
 CPU = torch.device("cpu")
 CODE = """

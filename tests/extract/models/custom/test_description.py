@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, MixtralConfig
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.models.custom.family import custom_family
 from spectra_cli.extract.numerics import numerics
-from spectra_cli.extract.plan import plan_scan
-from spectra_cli.extract.verification import verify_gradients
+from spectra_cli.extract.passes.verification import verify_gradients
+from spectra_cli.extract.planning.plan import plan_scan
 
 VOCAB, WIDTH, NUM_EXPERTS = 61, 16, 4
 CPU, META = torch.device("cpu"), torch.device("meta")

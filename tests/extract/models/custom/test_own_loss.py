@@ -14,8 +14,8 @@ from torch.nn import functional
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.models.custom.family import custom_family
-from spectra_cli.extract.plan import plan_scan
-from spectra_cli.extract.verification import verify_gradients
+from spectra_cli.extract.passes.verification import verify_gradients
+from spectra_cli.extract.planning.plan import plan_scan
 
 VOCAB, WIDTH = 61, 16
 CPU, META = torch.device("cpu"), torch.device("meta")

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spectra_cli.extract.losses import sequence_losses
 from spectra_cli.extract.measurements.measurement import Batch
 from spectra_cli.extract.models.decoder import masks as decoder_masks
 from spectra_cli.extract.models.nanogpt.family import NANOGPT
-from spectra_cli.extract.taps import Clock, tapped_gradients
+from spectra_cli.extract.passes.losses import sequence_losses
+from spectra_cli.extract.passes.taps import Clock, tapped_gradients
 from tests.extract.writers.ladder import (
     EOT,
     SPARSE,

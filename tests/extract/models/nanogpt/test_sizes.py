@@ -9,7 +9,7 @@ import torch
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.nanogpt.inference import infer_decoder
 from spectra_cli.extract.models.nanogpt.structure import Seen
-from spectra_cli.extract.series import open_series
+from spectra_cli.extract.series.opened import open_series
 from tests.extract.writers import ladder
 from tests.extract.writers.decoder import random_state
 

@@ -7,7 +7,7 @@ import torch
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.transformers.dry_run import run_without_values
-from spectra_cli.extract.series import open_series
+from spectra_cli.extract.series.opened import open_series
 from tests.extract.writers.huggingface import CONFIGS, random_model
 from tests.extract.writers.mixtures import CONFIGS as MIXTURES
 

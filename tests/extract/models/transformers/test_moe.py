@@ -10,12 +10,12 @@ from torch import nn
 from spectra_cli.core.types import Site
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.checkpoints.registry import find_source
-from spectra_cli.extract.losses import sequence_losses
 from spectra_cli.extract.measurements.gradient_store import DenseGradients, FactoredGradients
 from spectra_cli.extract.measurements.measurement import Batch
 from spectra_cli.extract.models.registry import FAMILIES, find_family
 from spectra_cli.extract.models.transformers.moe import MIXTURE
-from spectra_cli.extract.taps import Clock, tapped_gradients
+from spectra_cli.extract.passes.losses import sequence_losses
+from spectra_cli.extract.passes.taps import Clock, tapped_gradients
 from tests.extract.writers.huggingface import random_model
 from tests.extract.writers.mixtures import BASE, CONFIGS, EXPERTS, INNER, VOCAB, WIDTH, of_writer
 
@@ -244,7 +244,7 @@ def test_a_scan_measures_experts_like_any_matrix(
     case, make_probe, scan, spectra_of, settings_for, dtype, budget
 ):
     """Weight and gradient spectra of one expert against those of the writer's parameters."""
-    from spectra_cli.extract.plan import plan_scan
+    from spectra_cli.extract.planning.plan import plan_scan
 
     writers, model = case("mixtral")
     probe = make_probe(8, 5, vocab=VOCAB)
@@ -303,8 +303,8 @@ def test_the_skeleton_has_the_same_sites(case):
 
 
 def test_cost_and_memory_count_the_experts_that_a_token_reaches(case, make_probe, settings_for):
-    from spectra_cli.extract.cost import scan_cost
-    from spectra_cli.extract.plan import plan_scan
+    from spectra_cli.extract.planning.cost import scan_cost
+    from spectra_cli.extract.planning.plan import plan_scan
 
     _, model = case("mixtral")
     probe = make_probe(8, 5, vocab=VOCAB)

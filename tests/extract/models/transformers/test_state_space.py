@@ -10,7 +10,7 @@ import torch
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.numerics import numerics
-from spectra_cli.extract.verification import verify_gradients
+from spectra_cli.extract.passes.verification import verify_gradients
 from tests.extract.writers.state_space import CONFIGS
 
 CPU, META = torch.device("cpu"), torch.device("meta")

@@ -1,0 +1,112 @@
+"""How an archive came to be: root attributes, and when two scans may share one archive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spectra_cli.archive.content.canonical import json_text
+from spectra_cli.archive.content.netcdf import create_dimension, create_variable, text_attribute
+from spectra_cli.core.types import ProbeInfo, Provenance
+
+_PROBE_TEXT = ("digest", "source", "format", "targets", "tokenizer")
+_PROBE_COUNTS = ("num_sequences", "sequence_length", "vocab_size")
+# What the numbers depend on. Where the tokens were read from may change between two scans.
+_PROBE_BINDING = ("digest", "targets", "num_sequences", "sequence_length", "synthetic")
+# Settings that came later than archives that may be continued, and what leaving them out means.
+_LATER_SETTINGS = {"num_vectors": 0}
+
+
+def provenance_fields(provenance: Provenance) -> dict[str, Any]:
+    """What the checkpoints of one archive share, as named JSON values."""
+    probe = provenance.probe
+    return {
+        "settings": json_text(provenance.settings, what="settings"),
+        "versions": json_text(provenance.versions, what="versions"),
+        **{f"probe_{name}": getattr(probe, name) for name in _PROBE_TEXT},
+        **{f"probe_{name}": int(getattr(probe, name)) for name in _PROBE_COUNTS},
+        "probe_synthetic": int(probe.synthetic),
+        "probe_notices": json_text(list(probe.notices), what="probe notices"),
+        "probe_seed": None if probe.seed is None else int(probe.seed),
+        "probe_start": [int(start) for start in probe.starts],
+    }
+
+
+def write_provenance(root: Any, provenance: Provenance) -> None:
+    """Write what `provenance_fields` lists: attributes of the root, and one variable."""
+    fields = provenance_fields(provenance)
+    starts = np.array(fields.pop("probe_start"), dtype=np.int64)
+    for name, value in fields.items():
+        if isinstance(value, str):
+            text_attribute(root, name, value)
+        elif value is not None:
+            root.attrs.create(name, value, dtype=np.int64)
+    if starts.size:
+        create_dimension(
+            root, "probe_sequence", np.arange(starts.size), long_name="sequence of the probe, from 0"
+        )
+        create_variable(
+            root,
+            "probe_start",
+            starts,
+            ["probe_sequence"],
+            long_name="first token of the sequence",
+            units="tokens",
+        )
+
+
+def read_provenance(root: Any) -> Provenance:
+    """The inverse of `write_provenance`; `execution` is empty, since it belongs to a checkpoint."""
+    attributes = root.attrs
+    seed = attributes.get("probe_seed")
+    starts = root["probe_start"][()].tolist() if "probe_start" in root else ()
+    texts: dict[str, Any] = {name: str(attributes[f"probe_{name}"]) for name in _PROBE_TEXT}
+    counts: dict[str, Any] = {name: int(attributes[f"probe_{name}"]) for name in _PROBE_COUNTS}
+    probe = ProbeInfo(
+        **texts,
+        **counts,
+        seed=None if seed is None else int(seed),
+        starts=tuple(starts),
+        synthetic=bool(attributes["probe_synthetic"]),
+        notices=tuple(json.loads(attributes["probe_notices"])),
+    )
+    return Provenance(
+        settings=json.loads(attributes["settings"]), probe=probe, versions=json.loads(attributes["versions"])
+    )
+
+
+def scan_differences(expected: Provenance, found: Provenance) -> tuple[str, ...]:
+    """Why checkpoints of two scans may not share an archive; empty if they may.
+
+    Compared are the settings, the probe's tokens and targets, and the version of the numerics.
+    """
+    pairs, others = _binding(expected), _binding(found)
+    missing = object()
+
+    def shown(value: object) -> str:
+        return "nothing" if value is missing else repr(value)
+
+    names = dict.fromkeys([*pairs, *others])
+    compared = ((name, pairs.get(name, missing), others.get(name, missing)) for name in names)
+    return tuple(f"{name}: {shown(a)} against {shown(b)}" for name, a, b in compared if repr(a) != repr(b))
+
+
+def _binding(provenance: Provenance) -> dict[str, object]:
+    """What has to agree, by name."""
+    settings = _LATER_SETTINGS | json.loads(json_text(provenance.settings, what="settings"))
+    return {
+        **_flat("settings", settings),
+        **{f"probe.{name}": getattr(provenance.probe, name) for name in _PROBE_BINDING},
+        "versions.numerics": provenance.versions.get("numerics"),
+    }
+
+
+def _flat(prefix: str, value: object) -> dict[str, object]:
+    if not isinstance(value, Mapping) or not value:
+        return {prefix: value}
+    return {
+        path: leaf for key, inner in value.items() for path, leaf in _flat(f"{prefix}.{key}", inner).items()
+    }

@@ -1,0 +1,1 @@
+"""What a scan will take, before it starts: passes, memory, operations, time."""

@@ -1,0 +1,72 @@
+"""Whether a checkpoint can be scanned as the series is: asked of its header, before a weight is read.
+
+`inspect` and `scan` ask it here, so that they refuse the same checkpoints in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.models.claims.tied_embeddings import stored_pairs
+from spectra_cli.extract.planning.plan import ScanPlan
+from spectra_cli.extract.protocols import CheckpointHeader, Model
+from spectra_cli.extract.series.fitted_settings import needs_tokens
+from spectra_cli.extract.series.opened import Series, build_skeleton
+
+# Families whose models differ from step to step: their windows grow.
+_BY_STEP = ("nanogpt",)
+
+
+def skeleton_of(series: Series, header: CheckpointHeader, *, heeds_ties: bool = False) -> Model:
+    """The model of a header of the series, without values; that of the first where names, shapes and
+    configuration are its own.
+
+    Args:
+        heeds_ties: whether it matters if two stored matrices are one, which is known from their values.
+
+    Raises:
+        ModelError: no model fits it.
+    """
+    same = header.tensors == series.first.tensors and header.config == series.first.config
+    same = same and (series.skeleton.family not in _BY_STEP or header.ref == series.first.ref)
+    same = same and not (heeds_ties and stored_pairs(series.skeleton.module, header.tensors))
+    return series.skeleton if same else build_skeleton(header, series.builder)
+
+
+def require_fit(
+    ref: CheckpointRef,
+    model: Model,
+    settings: ScanSettings,
+    *,
+    probe_ids: int,
+    plan: Callable[[Model], ScanPlan],
+) -> None:
+    """Nothing, if the model takes the probe's tokens and has the layers and matrices of the settings.
+
+    Args:
+        ref, model: the checkpoint, with values or without.
+        settings: those of the series, fitted to its first checkpoint and the probe.
+        probe_ids: how large a vocabulary the probe needs; 0 where it is not known.
+        plan: how such a model would be measured.
+
+    Raises:
+        CheckpointError: this checkpoint is of another model than the first of the series.
+        BudgetError: it takes more memory than there is.
+    """
+    another = "this is another model than the first of the series"
+    if probe_ids > model.vocab_size:
+        raise CheckpointError(
+            f"{ref.uri}: its vocabulary has {model.vocab_size} ids and the probe needs {probe_ids}: {another}"
+        )
+    length = settings.sequence_length
+    if needs_tokens(settings) and model.max_length is not None and length > model.max_length:
+        raise CheckpointError(
+            f"{ref.uri}: it has {model.max_length} positions, and sequences are of {length} tokens: {another}"
+        )
+    try:
+        plan(model)
+    except UsageError as error:
+        raise CheckpointError(f"{ref.uri}: {error}: {another}") from error

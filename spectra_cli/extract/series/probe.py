@@ -1,0 +1,96 @@
+"""The probe that fits a series: asked for, read, and held against the model's vocabulary and positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.settings import ByDefault, ScanSettings
+from spectra_cli.core.types import ProbeInfo
+from spectra_cli.extract.probes.load import load_probe
+from spectra_cli.extract.probes.paper_compat import as_in_the_paper
+from spectra_cli.extract.probes.source import ProbeRequest
+from spectra_cli.extract.protocols import Probe
+from spectra_cli.extract.series.fitted_settings import fitted_to_model, fitted_to_probe, needs_tokens
+from spectra_cli.extract.series.opened import Series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadyProbe:
+    """The tokens of a scan, and the settings that fit them and the model.
+
+    Attributes:
+        probe: what is shown to every checkpoint; its `info` holds the notices, too.
+        settings: as asked for, with defaults that did not fit in their place.
+        notices: what the user must know of these.
+    """
+
+    probe: Probe
+    settings: ScanSettings
+    notices: tuple[str, ...]
+
+
+def read_probe(
+    series: Series, settings: ScanSettings, *, source: str, tokenizer: str | None, form: str | None
+) -> ReadyProbe:
+    """The probe's tokens, checked against the model's vocabulary and longest sequence.
+
+    A scan of weights alone needs no tokens: without a source it gets a probe of none.
+
+    Raises:
+        UsageError: no source was named.
+        ProbeError: see `load_probe`; or sequences longer than the model's positions.
+    """
+    model = series.skeleton
+    settings, said = as_in_the_paper(settings, model)
+    if not source and not needs_tokens(settings):
+        return ReadyProbe(probe=_no_tokens(said), settings=settings, notices=said)
+    if not source:
+        raise UsageError(
+            "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
+            ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
+        )
+    fitting, notices = fitted_to_model(settings, model)
+    request = ProbeRequest(
+        source=source,
+        num_sequences=int(fitting.probe_sequences),
+        sequence_length=int(fitting.sequence_length),
+        least_sequences=fitting.least_sequences,
+        narrows=isinstance(settings.sequence_length, ByDefault),
+        seed=fitting.seed,
+        order=fitting.order,
+        targets=fitting.targets,
+        tokenizer=tokenizer,
+        format=form,
+    )
+    probe = load_probe(
+        request,
+        vocab_size=model.vocab_size,
+        checkpoint_folder=series.first.ref.uri,
+        base_folder=series.first.base_uri,
+    )
+    if probe.info.sequence_length < fitting.sequence_length:
+        fitting, notices = settings, ()  # the probe's sequences are shorter than the model's positions
+    fitted, more = fitted_to_probe(fitting, probe.info)
+    notices = said + notices + more
+    info = replace(probe.info, notices=(*notices, *probe.info.notices))
+    return ReadyProbe(probe=replace(probe, info=info), settings=fitted, notices=notices)
+
+
+def _no_tokens(notices: tuple[str, ...]) -> Probe:
+    info = ProbeInfo(
+        digest="",
+        source="",
+        format="none",
+        num_sequences=0,
+        sequence_length=0,
+        targets="none",
+        seed=None,
+        starts=(),
+        vocab_size=0,
+        notices=notices,
+    )
+    nothing = torch.empty(0, 0, dtype=torch.int64)
+    return Probe(info=info, tokens=nothing, targets=nothing)
