@@ -36,12 +36,9 @@ def device_name(device: torch.device) -> str:
     return f"{device} ({platform.machine()})"
 
 
-def to_host(tensor: Tensor) -> Tensor:
-    """A copy in the host's memory, which the device need not be waited for: `wait_for` it before reading."""
-    if tensor.device.type != "cuda":
-        return tensor.cpu()
-    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return host.copy_(tensor, non_blocking=True)
+def host_zeros(*shape: int, dtype: torch.dtype, reads_from: torch.device) -> Tensor:
+    """Zeros in the host's memory, into which a device copies unwaited for: `wait_for` it before reading."""
+    return torch.zeros(shape, dtype=dtype, pin_memory=reads_from.type == "cuda")
 
 
 def wait_for(device: torch.device) -> None:

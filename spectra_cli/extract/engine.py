@@ -28,6 +28,7 @@ from spectra_cli.extract.measurements.measurement import (
 )
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.registry import find_measurements
+from spectra_cli.extract.memory import resident_bytes
 from spectra_cli.extract.numerics import half_weights, numerics
 from spectra_cli.extract.passes.losses import model_losses
 from spectra_cli.extract.passes.onednn_linear import onednn_linears
@@ -119,7 +120,8 @@ def _stream(
             for k in kinds
             if isinstance(k, GradientMeasurement) and step.members
         }
-        losses = []
+        # taken at once: a tensor a batch, kept, would lie in the way of the next batch's arrays
+        losses = torch.empty(step.num_sequences, dtype=torch.float64, device=plan.device)
         with kept_heap(), ExitStack() as taps:
             for _, stream in streams if number == 0 else ():
                 taps.enter_context(tapped_blocks(model, stream, clock))
@@ -131,18 +133,25 @@ def _stream(
             elif subject.settings.dtype == "float32":
                 taps.enter_context(onednn_linears(model))
             for batch, backward in _batches(probe, plan, step.num_sequences):
-                losses.append(_run(model, probe, batch, clock, backward=backward and bool(collectors)))
+                losses[batch.start : batch.stop] = _run(
+                    model, probe, batch, clock, backward=backward and bool(collectors)
+                )
+                _keep_to(plan)
                 heard(batch.stop, step.num_sequences)
         if number == 0:
-            measured += Measured(
-                scalars=_loss_scalars(torch.cat(losses).cpu().double().numpy(), subject.settings)
-            )
+            measured += Measured(scalars=_loss_scalars(losses.cpu().numpy(), subject.settings))
         stretch = {"first": number / count, "last": (number + 1) / count}
         for of, collector in collectors.items():
             gradients += collector.finish(course.of(of, f"{name}, {_words(of)}", **stretch))
     for name, stream in streams:
         measured += stream.finish(course.of(name, _words(name)))
     return measured + gradients
+
+
+def _keep_to(plan: ScanPlan) -> None:
+    """Give back what batches left free, where holes in the heap made it more than was planned."""
+    if plan.device.type == "cpu" and resident_bytes() > plan.peak_bytes:
+        give_back_heap()
 
 
 def _words(measurement: str) -> str:

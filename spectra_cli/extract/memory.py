@@ -19,15 +19,18 @@ _DEFAULT_SHARE = 0.7
 _STEP = 64 * 2**20
 
 
-def resident_bytes() -> int:
+def rounded_resident_bytes() -> int:
     """Memory this process holds now, rounded up to 64 MiB so that plans made twice agree."""
+    return -(-resident_bytes() // _STEP) * _STEP
+
+
+def resident_bytes() -> int:
+    """Memory this process holds now."""
     statm = Path("/proc/self/statm")
     if statm.is_file():
-        held = int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        held = peak if sys.platform == "darwin" else peak * 1024
-    return -(-held // _STEP) * _STEP
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def default_budget(device: torch.device) -> int:

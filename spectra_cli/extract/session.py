@@ -35,7 +35,7 @@ from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.engine import measure
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.measurements.reference import Reference
-from spectra_cli.extract.memory import is_out_of_memory, resident_bytes, room_for
+from spectra_cli.extract.memory import is_out_of_memory, room_for, rounded_resident_bytes
 from spectra_cli.extract.models.facts import facts_of, sources_of
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
@@ -104,7 +104,7 @@ class Session:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-checkpoint")
         self._ahead: dict[CheckpointRef, Future[_Opened]] = {}
         # Read once, so that every checkpoint of the series gets the same plan.
-        self._process_bytes = resident_bytes() if self.device.type == "cpu" else 0
+        self._process_bytes = rounded_resident_bytes() if self.device.type == "cpu" else 0
         self.plan = self._plan(series.skeleton)
 
     def _plan(self, model: Model, batch_size: int | None = None) -> ScanPlan:

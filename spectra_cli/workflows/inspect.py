@@ -141,7 +141,7 @@ def inspect(
         UsageError: layers, matrices, steps or a device that do not exist.
     """
     from spectra_cli.extract.device import choose_device
-    from spectra_cli.extract.memory import resident_bytes
+    from spectra_cli.extract.memory import rounded_resident_bytes
     from spectra_cli.extract.planning.cost import scan_cost
     from spectra_cli.extract.planning.plan import plan_scan
     from spectra_cli.extract.probes.paper_compat import as_in_the_paper
@@ -173,7 +173,7 @@ def inspect(
         budget_bytes=memory_bytes,
         batch_size=batch_size,
         checkpoint_bytes=series.first.loaded_bytes,
-        process_bytes=resident_bytes() if where.type == "cpu" else 0,
+        process_bytes=rounded_resident_bytes() if where.type == "cpu" else 0,
     )
 
     def make_plan(model: Model, settings: ScanSettings) -> ScanPlan:

@@ -526,9 +526,7 @@ def test_memory_is_given_back_where_the_plan_says_so(keeps, model_of, make_probe
 
     probe, arena = make_probe(8, 12), Watched(torch.device("cpu"))
     settings, model = settings_for(probe), model_of("variant-3")
-    plan = dataclasses.replace(
-        plan_scan(model, settings, device=torch.device("cpu"), budget_bytes=2**40), keeps_memory=keeps
-    )
+    plan = _plan_beside(2**38, model, settings, keeps_memory=keeps)
     heap = []
     monkeypatch.setattr(engine, "give_back_heap", lambda: heap.append(1))
     for _ in range(2):
@@ -537,3 +535,25 @@ def test_memory_is_given_back_where_the_plan_says_so(keeps, model_of, make_probe
     assert arena.given_back == (1 if keeps else 4)
     # before weights are measured, and after
     assert len(heap) == (0 if keeps else 4)
+
+
+def test_memory_is_given_back_after_a_batch_that_leaves_more_than_planned(
+    model_of, make_probe, settings_for, monkeypatch
+):
+    probe = make_probe(8, 12)
+    settings, model = settings_for(probe, measurements=("activation_covariance",)), model_of("variant-3")
+    heap = []
+    monkeypatch.setattr(engine, "give_back_heap", lambda: heap.append(1))
+    for process_bytes, expected in ((2**38, 0), (0, 4)):
+        plan = _plan_beside(process_bytes, model, settings, batch_size=2)
+        measure(model, probe, settings, plan, progress=lambda *_: None)
+        assert len(heap) == expected
+
+
+def _plan_beside(process_bytes, model, settings, *, batch_size=None, **changed):
+    """A plan for a process that is said to have held so much already."""
+    plan = plan_scan(
+        model, settings, device=torch.device("cpu"), budget_bytes=2**40, batch_size=batch_size,
+        process_bytes=process_bytes,
+    )  # fmt: skip
+    return dataclasses.replace(plan, **changed)

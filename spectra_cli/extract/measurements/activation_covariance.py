@@ -6,7 +6,6 @@ See docs/explanation/estimators.md; Liu, Paquette & Sous, arXiv 2605.05683 (site
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,11 +22,11 @@ from spectra_cli.core.types import (
     Status,
     Vectors,
 )
-from spectra_cli.extract.device import to_host, wait_for
+from spectra_cli.extract.device import host_zeros, wait_for
 from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
 from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
-from spectra_cli.extract.measurements.gram import packed_quadratic_forms
+from spectra_cli.extract.measurements.gram import packed_quadratic_forms, packed_size
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,
@@ -53,53 +52,46 @@ def normalise_rms(hidden: Tensor) -> Tensor:
     return wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + RMS_EPS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _FinishedBlock:
-    """A block's sums: vectors and scalars on the device, its moment's packed tiles away from it."""
+class _BlockSums:
+    """The sums of finished blocks, a row each: tiles of moments on the host, the rest on the device.
 
-    count: Tensor
-    mean: Tensor
-    trace: Tensor
-    packed: Tensor
-    first_sum: Tensor
-    first_square: Tensor
+    All of it is taken at the start. Rows that were taken one by one would lie between the arrays of the
+    batches, and the heap would have to grow around them for as long as batches come.
+    """
+
+    def __init__(self, num_blocks: int, like: Tensor) -> None:
+        self.num_finished = 0
+        width = len(like)
+        self.count, self.trace, self.first_square = like.new_zeros(3, num_blocks)
+        self.mean, self.first_sum = like.new_zeros(2, num_blocks, width)
+        dtype = torch.float64 if width <= _WIDEST_FLOAT64_BLOCK else torch.float32
+        self.packed = host_zeros(num_blocks, packed_size(width), dtype=dtype, reads_from=like.device)
 
 
 class _SiteSums:
-    """What accumulates at one site: the current block on the device, finished ones on the host."""
+    """What accumulates at one site: all rows, and those of the current block before it is finished."""
 
-    def __init__(self, pilot: Tensor) -> None:
+    def __init__(self, pilot: Tensor, num_blocks: int) -> None:
         self.total = ShiftedSums(pilot)
-        self.blocks: list[_FinishedBlock] = []
+        self.blocks = _BlockSums(num_blocks, pilot)
         self._current = ShiftedSums(pilot)
-        self._start_first_tokens(pilot)
-
-    def _start_first_tokens(self, like: Tensor) -> None:
-        self._first_sum = torch.zeros_like(like)
-        self._first_square = like.new_zeros(())
 
     def add(self, rows_BTD: Tensor, keep_B: Tensor) -> None:
         """Take in the rows of sequences of one block, of which those with `keep_B` true count."""
         self._current.add(rows_BTD.flatten(0, 1), keep_B.repeat_interleave(rows_BTD.shape[1]))
         first = rows_BTD[:, 0].masked_fill(~keep_B[:, None], 0.0)
-        self._first_sum += first.sum(0)
-        self._first_square += first.square().sum()
+        row = self.blocks.num_finished
+        self.blocks.first_sum[row] += first.sum(0)
+        self.blocks.first_square[row] += first.square().sum()
 
     def finish_block(self) -> None:
-        packed = self._current.packed_moment()
-        width = len(self._first_sum)
-        self.blocks.append(
-            _FinishedBlock(
-                count=self._current.count.clone(),
-                mean=self._current.mean,
-                trace=self._current.trace(),
-                packed=to_host(packed if width <= _WIDEST_FLOAT64_BLOCK else packed.float()),
-                first_sum=self._first_sum,
-                first_square=self._first_square,
-            )
-        )
+        blocks, row = self.blocks, self.blocks.num_finished
+        blocks.count[row] = self._current.count
+        blocks.mean[row] = self._current.mean
+        blocks.trace[row] = self._current.trace()
+        blocks.packed[row].copy_(self._current.packed_moment(), non_blocking=True)
+        blocks.num_finished += 1
         self.total.take(self._current)
-        self._start_first_tokens(self._first_sum)
 
 
 class ActivationCovariance:
@@ -155,7 +147,7 @@ class ActivationCovariance:
         keep_B = torch.isfinite(rows_BTD.sum((1, 2)))
         if layer not in self._sums:
             finite = rows_BTD.masked_fill(~keep_B[:, None, None], 0.0)
-            self._sums[layer] = _SiteSums(finite.mean((0, 1)))
+            self._sums[layer] = _SiteSums(finite.mean((0, 1)), len(self._blocks.sizes))
         self._sums[layer].add(rows_BTD, keep_B)
 
     def _pooled(self, rows_BTD: Tensor) -> Tensor:
@@ -178,8 +170,10 @@ class ActivationCovariance:
 
     def _finish_site(self, site: Site, sums: _SiteSums) -> Measured:
         total = sums.total
-        if len(sums.blocks) != len(self._blocks.sizes):
-            raise AssertionError(f"{site.address}: {len(sums.blocks)} of {len(self._blocks.sizes)} blocks")
+        if sums.blocks.num_finished != len(self._blocks.sizes):
+            raise AssertionError(
+                f"{site.address}: {sums.blocks.num_finished} of {len(self._blocks.sizes)} blocks"
+            )
         kept = round(float(total.count))
         dropped = self._blocks.num_sequences - kept // self._rows_each
         reason = _why_not(kept, dropped, self._blocks.num_sequences)
@@ -202,7 +196,7 @@ class ActivationCovariance:
             unit=self._unit,
             zero_threshold=threshold,
             block_profile=_block_profile(sums.blocks, kept, total.mean.cpu().numpy(), vectors.numpy()),
-            block_sizes=tuple(round(float(block.count)) for block in sums.blocks),
+            block_sizes=tuple(round(count) for count in sums.blocks.count.tolist()),
             vectors=self._leading(vectors),
         )
         return Measured(spectra=(spectrum,), scalars=self._scalars(site, sums.blocks, dropped))
@@ -210,10 +204,10 @@ class ActivationCovariance:
     def _leading(self, vectors: Tensor) -> Vectors | None:
         return Vectors(right=vectors[:, : self._num_vectors].T.numpy()) if self._num_vectors else None
 
-    def _scalars(self, site: Site, blocks: list[_FinishedBlock], dropped: int) -> tuple[Scalar, ...]:
+    def _scalars(self, site: Site, blocks: _BlockSums, dropped: int) -> tuple[Scalar, ...]:
         counts, means, traces, first_sums, first_squares = (
-            torch.stack([getattr(block, name) for block in blocks]).cpu().numpy()
-            for name in ("count", "mean", "trace", "first_sum", "first_square")
+            sums.cpu().numpy()
+            for sums in (blocks.count, blocks.mean, blocks.trace, blocks.first_sum, blocks.first_square)
         )
         squares = traces + counts * (means**2).sum(1)
         firsts = counts / self._rows_each
@@ -297,19 +291,17 @@ def _sequences_at_once(hidden_BTD: Tensor) -> int:
     return max(1, _PIECE_BYTES // (8 * max(1, hidden_BTD[0].numel())))
 
 
-def _block_profile(
-    blocks: list[_FinishedBlock], count: int, mean: FloatArray, axes: FloatArray
-) -> NDArray[np.float32]:
+def _block_profile(blocks: _BlockSums, count: int, mean: FloatArray, axes: FloatArray) -> NDArray[np.float32]:
     """(num_blocks, D): variance that each block puts on each eigenvector, about the common mean.
 
     `profile[b, j] = v_j^T M_b v_j / n_b * n / (n - 1)`, so that the mean weighted by n_b is lambda_j.
     """
-    profile = np.zeros((len(blocks), axes.shape[1]), dtype=np.float32)
-    for row, block in zip(profile, blocks, strict=True):
-        own = float(block.count)
+    counts, means = blocks.count.tolist(), blocks.mean.cpu().numpy()
+    profile = np.zeros((len(counts), axes.shape[1]), dtype=np.float32)
+    for row, own, its_mean, packed in zip(profile, counts, means, blocks.packed.numpy(), strict=True):
         if own == 0:
             continue
-        on_axes = packed_quadratic_forms(block.packed.numpy(), axes)
-        offset = axes.T @ (block.mean.cpu().numpy() - mean)
+        on_axes = packed_quadratic_forms(packed, axes)
+        offset = axes.T @ (its_mean - mean)
         row[:] = np.clip((on_axes + own * offset**2) * (count / (count - 1) / own), 0.0, None)
     return profile
