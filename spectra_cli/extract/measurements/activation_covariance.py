@@ -55,8 +55,8 @@ def normalise_rms(hidden: Tensor) -> Tensor:
 class _BlockSums:
     """The sums of finished blocks, a row each: tiles of moments on the host, the rest on the device.
 
-    All of it is taken at the start. Rows that were taken one by one would lie between the arrays of the
-    batches, and the heap would have to grow around them for as long as batches come.
+    All of it is taken before the first batch. Rows that were taken one by one would lie between the arrays
+    of the batches, and the heap would have to grow around them for as long as batches come.
     """
 
     def __init__(self, num_blocks: int, like: Tensor) -> None:
@@ -71,13 +71,21 @@ class _BlockSums:
 class _SiteSums:
     """What accumulates at one site: all rows, and those of the current block before it is finished."""
 
-    def __init__(self, pilot: Tensor, num_blocks: int) -> None:
-        self.total = ShiftedSums(pilot)
-        self.blocks = _BlockSums(num_blocks, pilot)
-        self._current = ShiftedSums(pilot)
+    def __init__(self, width: int, num_blocks: int, device: torch.device) -> None:
+        self._pilot = torch.zeros(width, dtype=torch.float64, device=device)
+        self._has_pilot = False
+        self.total = ShiftedSums(self._pilot)
+        self.blocks = _BlockSums(num_blocks, self._pilot)
+        self._current = ShiftedSums(self._pilot)
 
     def add(self, rows_BTD: Tensor, keep_B: Tensor) -> None:
-        """Take in the rows of sequences of one block, of which those with `keep_B` true count."""
+        """Take in the rows of sequences of one block, of which those with `keep_B` true count.
+
+        The first ones give the pilot mean that all rows are summed about.
+        """
+        if not self._has_pilot:
+            self._pilot.copy_(rows_BTD.masked_fill(~keep_B[:, None, None], 0.0).mean((0, 1)))
+            self._has_pilot = True
         self._current.add(rows_BTD.flatten(0, 1), keep_B.repeat_interleave(rows_BTD.shape[1]))
         first = rows_BTD[:, 0].masked_fill(~keep_B[:, None], 0.0)
         row = self.blocks.num_finished
@@ -106,8 +114,10 @@ class ActivationCovariance:
         pool: str,
         final_norm: Callable[[Tensor], Tensor] | None,
         num_vectors: int = 0,
+        width: int,
+        device: torch.device,
     ) -> None:
-        """Measure `sites` (layer -> site) over the first `blocks.num_sequences` of the probe.
+        """Measure `sites` (layer -> site) of `width` over the first `blocks.num_sequences` of the probe.
 
         x x^T is formed in float64 whatever the pass is in: float32 products miss eigenvalues below about
         1e-5 of the largest by more than 1e-5 (docs/explanation/estimators.md), and make some negative.
@@ -121,7 +131,7 @@ class ActivationCovariance:
         self._rows: Rows = {"rms": normalise_rms, "none": lambda h: h, "final": final_norm}[normalize] or (
             lambda h: h
         )
-        self._sums: dict[int, _SiteSums] = {}
+        self._sums = {layer: _SiteSums(width, len(blocks.sizes), device) for layer in sites}
         self._rows_each = 1  # of a sequence, once one was seen
 
     def observe(self, layer: int, hidden_BTD: Tensor, batch: Batch) -> None:
@@ -145,9 +155,6 @@ class ActivationCovariance:
         """Add sequences of one block; one with NaN or infinity (and so in its sum) does not count."""
         self._rows_each = rows_BTD.shape[1]
         keep_B = torch.isfinite(rows_BTD.sum((1, 2)))
-        if layer not in self._sums:
-            finite = rows_BTD.masked_fill(~keep_B[:, None, None], 0.0)
-            self._sums[layer] = _SiteSums(finite.mean((0, 1)), len(self._blocks.sizes))
         self._sums[layer].add(rows_BTD, keep_B)
 
     def _pooled(self, rows_BTD: Tensor) -> Tensor:
@@ -266,6 +273,8 @@ def _start(subject: Subject) -> ActivationCovariance:
         pool=settings.pool,
         final_norm=subject.model.final_norm,
         num_vectors=settings.num_vectors,
+        width=subject.model.width,
+        device=subject.device,
     )
 
 
