@@ -30,6 +30,8 @@ def measured(
         pool=pool,
         final_norm=final_norm,
         num_vectors=num_vectors,
+        width=hidden.shape[-1],
+        device=hidden.device,
     )
     start = 0
     for size in batches or [num]:
@@ -217,6 +219,8 @@ def test_sequences_beyond_the_covariance_probe_are_left_out(two_pass):
         normalize="none",
         pool="token",
         final_norm=None,
+        width=hidden.shape[-1],
+        device=hidden.device,
     )
     for start in (0, 5, 10):
         part = hidden[start : start + 5]
