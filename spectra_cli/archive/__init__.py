@@ -5,6 +5,7 @@ canonical.py          canonical JSON and digests
 netcdf.py             dimensions and variables as netCDF-4 wants them
 site_axis.py          the dimension `site`
 checkpoint_table.py   one row a checkpoint
+notice_kinds.py       what notices say, in files with and without their kinds
 provenance.py         settings, probe, versions; what may share an archive
 origin.py             where a run lies
 statement.py          of what run a file is, and what is still to be measured

@@ -15,13 +15,17 @@ from typing import Any
 import h5py
 import numpy as np
 
+from spectra_cli.archive.content.notice_kinds import KINDS
 from spectra_cli.archive.file.file_access import opened
 from spectra_cli.archive.single_file import Entry, read_checkpoints, read_entries
 from spectra_cli.archive.writer import write_series
 from spectra_cli.core.types import CheckpointSpectra, Provenance
 
-# What is compared elsewhere: the version, its digest, references to places in the file.
-_OTHERWISE = frozenset({"format_version", "table_digest", "DIMENSION_LIST", "REFERENCE_LIST"})
+# What is compared elsewhere: the version, its digest, references to places in the file. Kinds of notices are
+# covered by the digest, and older files have none.
+_OTHERWISE = frozenset(
+    {"format_version", "table_digest", "DIMENSION_LIST", "REFERENCE_LIST", f"probe_{KINDS}"}
+)
 
 
 @dataclass(frozen=True, slots=True)

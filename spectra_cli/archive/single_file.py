@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spectra_cli.archive.content.canonical import content_digest, text_digest
-from spectra_cli.archive.content.checkpoint_table import COLUMNS, Row, read_columns, row_of
+from spectra_cli.archive.content.checkpoint_table import COLUMNS, Row, digested, read_columns, row_of
 from spectra_cli.archive.content.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -74,7 +74,9 @@ def read_entries(path: Path) -> tuple[Provenance, list[Entry], Statement]:
 def table_digest(provenance: Provenance, rows: Sequence[dict[str, Any]], statement: Statement) -> str:
     """sha256 over what `read_entries` reads; a statement counts where there is one, as since format 1.3."""
     said = statement.fields()
-    return text_digest([provenance_fields(provenance), list(rows), *([said] if said else [])])
+    return text_digest(
+        [provenance_fields(provenance), [digested(row) for row in rows], *([said] if said else [])]
+    )
 
 
 def read_checkpoint(entry: Entry, shared: Provenance, *, vectors: bool = True) -> CheckpointSpectra:

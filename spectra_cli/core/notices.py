@@ -1,9 +1,77 @@
-"""Notices that differ in their numbers alone: one of them is shown, with how many there are."""
+"""What the user must know: sentences, with a kind where code has to tell them from others.
+
+Of notices that differ in their numbers alone one is shown, with how many there are.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Self, final
+
+
+class NoticeKind(StrEnum):
+    """What a notice says, where something is decided by it."""
+
+    OTHER = "other"
+    TOKENS_UNKNOWN = "tokens_unknown"
+    TOKENS_ROUNDED = "tokens_rounded"
+    NON_FINITE_WEIGHTS = "non_finite_weights"
+    ABOVE_UNIFORM = "loss_above_uniform"  # the tokens are hardly those that the model was trained on
+    FOREIGN_TOKENIZER = "foreign_tokenizer"  # of the probe, and it gives other ids than the checkpoint's own
+    TAKEN_OVER = "taken_over"  # the numbers of a checkpoint with the same tensors
+
+
+@final
+class Notice(str):
+    """A sentence for the user that has a kind; a plain sentence is of the kind `other`.
+
+    >>> said = Notice(NoticeKind.TOKENS_UNKNOWN, "no arguments")
+    >>> said, kind_of(said).value, kind_of("no arguments").value
+    ('no arguments', 'tokens_unknown', 'other')
+    """
+
+    __slots__ = ("kind",)
+    kind: NoticeKind
+
+    def __new__(cls, kind: NoticeKind, text: str) -> Self:
+        """The sentence `text`, of `kind`."""
+        notice = super().__new__(cls, text)
+        notice.kind = kind
+        return notice
+
+    def __getnewargs__(self) -> tuple[NoticeKind, str]:  # type: ignore[override]  # copies keep the kind
+        return self.kind, str(self)
+
+
+def kind_of(notice: str) -> NoticeKind:
+    """What a notice says."""
+    return notice.kind if isinstance(notice, Notice) else NoticeKind.OTHER
+
+
+def tokens_unknown(why: str) -> Notice:
+    """That nothing says how many tokens a checkpoint has seen."""
+    return Notice(NoticeKind.TOKENS_UNKNOWN, f"tokens seen unknown: {why}")
+
+
+def signs_of_wrong_tokens(probe: Iterable[str], checkpoints: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """Of the notices of a probe and of checkpoints, those that say that its tokens are not the model's.
+
+    Of the checkpoints' the first is given, with a count.
+
+    >>> above = [Notice(NoticeKind.ABOVE_UNIFORM, f"loss {loss} is high") for loss in (9.1, 9.0)]
+    >>> signs_of_wrong_tokens([], [above[:1], [], above[1:]])
+    ('loss 9.1 is high (so at 2 of 3 checkpoints; this is the first)',)
+    """
+    rows = [list(notices) for notices in checkpoints]
+    losses = [notice for row in rows for notice in row if kind_of(notice) is NoticeKind.ABOVE_UNIFORM]
+    found = tuple(notice for notice in probe if kind_of(notice) is NoticeKind.FOREIGN_TOKENIZER)
+    if len(losses) > 1:
+        counted = f"{losses[0]} (so at {len(losses)} of {len(rows)} checkpoints; this is the first)"
+        return (*found, Notice(NoticeKind.ABOVE_UNIFORM, counted))
+    return (*found, *losses)
+
 
 # as many are shown one by one
 _FEW = 2

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from spectra_cli.core.types import Scalar
-from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 
 # Standard errors beyond ln V from which on the loss is called above it.
 _ERRORS = 3.0
@@ -34,9 +33,9 @@ def above_uniform(scalars: Iterable[Scalar], *, vocab_size: int) -> str:
     if found.value - _ERRORS * _standard_error(found) <= uniform:
         return ""
     return (
-        f"probe loss {found.value:.2f} {ABOVE_UNIFORM}, ln {vocab_size} = {uniform:.2f}: the tokens are not "
-        "those the model was trained on (another tokenizer, or ids of another vocabulary), or it is damaged "
-        "or untrained"
+        f"probe loss {found.value:.2f} is above that of uniform guesses, ln {vocab_size} = {uniform:.2f}: "
+        "the tokens are not those the model was trained on (another tokenizer, or ids of another "
+        "vocabulary), or it is damaged or untrained"
     )
 
 

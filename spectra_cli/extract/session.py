@@ -16,6 +16,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.heap import give_back_heap
+from spectra_cli.core.notices import Notice, NoticeKind, kind_of
 from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
 from spectra_cli.core.types import (
     CheckpointInfo,
@@ -48,6 +49,8 @@ from spectra_cli.extract.series.fit import require_fit, skeleton_of
 from spectra_cli.extract.series.opened import Series, build_skeleton, family_of
 from spectra_cli.extract.series.reference import keep_reference, read_reference, reference_name
 
+# What a checkpoint of the same tensors does not say of itself, or says in its own name.
+_OF_ONE_CHECKPOINT = (NoticeKind.NON_FINITE_WEIGHTS, NoticeKind.ABOVE_UNIFORM, NoticeKind.TAKEN_OVER)
 _LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
 
@@ -126,7 +129,8 @@ class Session:
                 require_some_values(state, where=ref.uri)
                 damage = non_finite(state)
                 digest = state_digest(state)
-        damage = f"{ref.key}: non-finite weights: {damage}" if damage else ""
+        if damage:
+            damage = Notice(NoticeKind.NON_FINITE_WEIGHTS, f"{ref.key}: non-finite weights: {damage}")
         return _Opened(files=files, header=header, state=state, digest=digest, damage=damage)
 
     def __enter__(self) -> Self:
@@ -192,7 +196,7 @@ class Session:
         # random tokens and untrained weights are above it by their nature
         if not self._probe.info.synthetic and ref.step != 0:
             said = above_uniform(measured.scalars, vocab_size=model.vocab_size)
-            notices += (f"{ref.key}: {said}",) if said else ()
+            notices += (Notice(NoticeKind.ABOVE_UNIFORM, f"{ref.key}: {said}"),) if said else ()
         execution: dict[str, Any] = {"batch_size": plan.batch_size, "passes": len(plan.passes)}
         execution |= {"batch_halvings": halvings, "num_layers": len(model.blocks)} | self._compared_with()
         if model.kernels:
@@ -252,9 +256,16 @@ class Session:
         ref, (its_header, measured) = opened.header.ref, twin
         notices = (
             *opened.header.notices,
-            *(n for n in measured.info.notices if n not in its_header.notices and measured.ref.key not in n),
+            *(
+                notice
+                for notice in measured.info.notices
+                if notice not in its_header.notices and kind_of(notice) not in _OF_ONE_CHECKPOINT
+            ),
             *((opened.damage,) if opened.damage else ()),
-            f"{ref.key} holds the tensors of {measured.ref.key}: its numbers were taken over",
+            Notice(
+                NoticeKind.TAKEN_OVER,
+                f"{ref.key} holds the tensors of {measured.ref.key}: its numbers were taken over",
+            ),
         )
         execution = {**measured.provenance.execution, **self._execution(started)}
         return replace(

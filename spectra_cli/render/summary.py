@@ -14,7 +14,7 @@ from spectra_cli.core.measurements import (
     WEIGHT_UPDATES,
     WEIGHTS,
 )
-from spectra_cli.core.notices import gathered
+from spectra_cli.core.notices import NoticeKind, gathered, kind_of, signs_of_wrong_tokens
 from spectra_cli.core.numbers import count, loss, rate, with_error
 from spectra_cli.core.types import (
     MODEL_FACT,
@@ -27,7 +27,6 @@ from spectra_cli.core.types import (
     Status,
 )
 from spectra_cli.core.unfinished import Unfinished
-from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM, signs_of_wrong_tokens
 from spectra_cli.render.table import Column, Line, Table, from_columns, key, line, number
 from spectra_cli.render.tidy import tidy_rows
 from spectra_cli.statistics.registry import DEFINITIONS
@@ -262,7 +261,7 @@ def _label(value: StatisticValue) -> str:
 def notices(infos: Sequence[CheckpointInfo], probe: ProbeInfo) -> Iterator[Line]:
     """What is to be known of the probe and the checkpoints: each once, those alike but for numbers as one."""
     signs = signs_of_wrong_tokens(probe.notices, [info.notices for info in infos])
-    others = gathered(n for info in infos for n in info.notices if ABOVE_UNIFORM not in n)
+    others = gathered(n for info in infos for n in info.notices if kind_of(n) is not NoticeKind.ABOVE_UNIFORM)
     for notice in (*signs, *others):
         yield line(notice, style="yellow")
 

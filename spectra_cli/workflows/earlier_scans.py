@@ -12,9 +12,8 @@ from spectra_cli.archive.content.layout import identity, list_parts
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.writer import write_part
 from spectra_cli.core.errors import ArchiveError, SpectraError
-from spectra_cli.core.notices import gathered
+from spectra_cli.core.notices import NoticeKind, gathered, kind_of, signs_of_wrong_tokens
 from spectra_cli.core.types import MODEL_FACT, CheckpointInfo, CheckpointRef, CheckpointSpectra
-from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 
 if TYPE_CHECKING:
     from spectra_cli.extract.checkpoints.series.annotated import AnnotatedSource, Given
@@ -108,12 +107,12 @@ def _as_given(
     new = tuple(notice for notice in said if notice not in info.notices)
     if not values and not new:
         return info
-    stale = "tokens seen unknown" if "tokens_seen" in values else None
+    stale = NoticeKind.TOKENS_UNKNOWN if "tokens_seen" in values else None
     return replace(
         info,
         **values,
         sources={**info.sources, **given.sources},
-        notices=tuple(n for n in info.notices if stale is None or stale not in n) + new,
+        notices=tuple(n for n in info.notices if kind_of(n) is not stale) + new,
     )
 
 
@@ -131,6 +130,8 @@ def found_in(archive: Path) -> tuple[str, ...]:
             for keys in by_digest.values()
             if len(keys) > 1
         ),
-        *gathered(n for info in opened.infos for n in info.notices if ": non-finite weights: " in n),
+        *gathered(
+            n for info in opened.infos for n in info.notices if kind_of(n) is NoticeKind.NON_FINITE_WEIGHTS
+        ),
         *signs_of_wrong_tokens((), [info.notices for info in opened.infos]),
     )

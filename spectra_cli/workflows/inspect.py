@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import BudgetError, SpectraError
+from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Skipped
-from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:

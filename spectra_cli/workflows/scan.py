@@ -13,12 +13,12 @@ from spectra_cli.archive.content.provenance import scan_differences
 from spectra_cli.archive.reader import Finished, finished, open_archive
 from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
+from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
-from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
 from spectra_cli.workflows.asked_run import run_asked
 from spectra_cli.workflows.belonging import Belonging
 from spectra_cli.workflows.earlier_scans import EarlierScans, found_in

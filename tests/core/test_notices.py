@@ -1,4 +1,16 @@
-from spectra_cli.core.notices import alike, gathered, gathered_by_checkpoint
+import copy
+import json
+import pickle
+
+from spectra_cli.core.notices import (
+    Notice,
+    NoticeKind,
+    alike,
+    gathered,
+    gathered_by_checkpoint,
+    kind_of,
+    tokens_unknown,
+)
 
 
 def contradiction(step):
@@ -31,3 +43,11 @@ def test_the_checkpoints_that_a_notice_is_on_are_counted_and_ranged():
 
 def test_equal_notices_need_no_example():
     assert gathered_by_checkpoint([(key, "no step") for key in "abcd"]) == ("4 checkpoints, a to d: no step",)
+
+
+def test_a_kind_survives_copies_and_is_not_in_the_words():
+    said = Notice(NoticeKind.TAKEN_OVER, "a holds the tensors of b")
+    for other in (copy.deepcopy(said), pickle.loads(pickle.dumps(said))):  # noqa: S301 - our own bytes
+        assert (other, kind_of(other)) == (said, NoticeKind.TAKEN_OVER)
+    assert json.dumps([said]) == '["a holds the tensors of b"]'
+    assert kind_of(str(said)) is kind_of(tokens_unknown("x").upper()) is NoticeKind.OTHER

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 from spectra_cli.extract import digest
 from spectra_cli.extract.series.opened import open_series
 from spectra_cli.extract.series.probe import read_probe
@@ -206,8 +206,9 @@ def test_ids_of_another_vocabulary_are_seen_in_the_loss(run_folder, tmp_path):
     probe = read_probe(series, SETTINGS, source=str(tmp_path / "ids.npy"), tokenizer=None, form=None).probe
     session = Session(series, probe, SETTINGS, Resources(device="cpu"))
     start, later = (session.measure(ref, quiet).info.notices for ref in series.refs)
-    assert not [notice for notice in start if ABOVE_UNIFORM in notice]
-    (notice,) = (notice for notice in later if ABOVE_UNIFORM in notice)
+    assert not [notice for notice in start if kind_of(notice) is NoticeKind.ABOVE_UNIFORM]
+    (notice,) = (notice for notice in later if kind_of(notice) is NoticeKind.ABOVE_UNIFORM)
     assert notice.startswith("step2: probe loss")
     random = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
-    assert not any(ABOVE_UNIFORM in notice for notice in random.measure(series.refs[1], quiet).info.notices)
+    unspoken = random.measure(series.refs[1], quiet).info.notices
+    assert NoticeKind.ABOVE_UNIFORM not in map(kind_of, unspoken)

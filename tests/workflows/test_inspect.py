@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 from spectra_cli.workflows.inspect import inspect
 
 SETTINGS = ScanSettings(num_sequences=8, num_gradient_sequences=8, sequence_length=8, num_blocks=4)
@@ -57,7 +57,9 @@ def test_the_plan_is_what_the_scan_does(archive):
 def test_the_notices_are_those_of_the_scan(place, archive):
     found = inspect("run", SETTINGS)
     for outline, info in zip(found.checkpoints, open_archive(archive).infos, strict=True):
-        known_before = {said for said in info.notices if ABOVE_UNIFORM not in said}  # a loss is measured
+        known_before = {
+            n for n in info.notices if kind_of(n) is not NoticeKind.ABOVE_UNIFORM
+        }  # a loss is measured
         assert {*found.notices, *outline.notices} == known_before
 
 

@@ -15,8 +15,8 @@ from spectra_cli.archive import writer
 from spectra_cli.archive.content.layout import list_parts, parts_folder
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, CheckpointError, DataError, ProbeError, UsageError
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.settings import resolve_settings
-from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import ScanProgress, scan
 
@@ -100,10 +100,10 @@ def test_a_changed_checkpoint_is_measured_again(place, archive, scan_quietly):
 def test_duplicates_in_the_series_are_reported(place, scan_quietly):
     shutil.copytree(place / "run/checkpoint-10", place / "run/checkpoint-15")
     notices = scan_quietly().notices
-    (notice,) = (said for said in notices if ABOVE_UNIFORM not in said)
+    (notice,) = (said for said in notices if kind_of(said) is not NoticeKind.ABOVE_UNIFORM)
     assert "step10, step15" in notice
     assert "identical" in notice
-    assert any(ABOVE_UNIFORM in said for said in notices)  # random weights at steps 10 and 15
+    assert NoticeKind.ABOVE_UNIFORM in map(kind_of, notices)  # random weights at steps 10 and 15
     assert scan_quietly().notices == notices  # also when all are kept
 
 

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, DataError, UsageError
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import scan
 
@@ -203,7 +203,7 @@ def test_a_log_given_later_is_taken_up_without_measuring_again(place, archive, s
     unchanged = archive.read_bytes()
     again = scan_quietly(series=SeriesOptions(log="log.csv")).notices
     # random weights have a loss above that of uniform guesses, which is said again
-    assert [notice for notice in again if ABOVE_UNIFORM not in notice] == []
+    assert [notice for notice in again if kind_of(notice) is not NoticeKind.ABOVE_UNIFORM] == []
     scan_quietly()  # without the log, what it said stays
     assert archive.read_bytes() == unchanged
 

@@ -10,7 +10,7 @@ from spectra_cli.analysis.compare.differences import Choice
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.measurements import EXACT, MEASUREMENTS
-from spectra_cli.core.wrong_tokens import signs_of_wrong_tokens
+from spectra_cli.core.notices import signs_of_wrong_tokens
 
 BY_DEFAULT = tuple(name for name, kind in MEASUREMENTS.items() if kind.compared)
 

@@ -22,6 +22,7 @@ from spectra_cli.archive.content.netcdf import (
     read_text,
     text_attribute,
 )
+from spectra_cli.archive.content.notice_kinds import KINDS, kinds_of, with_kinds
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, Site, Skipped, Status
 
@@ -40,6 +41,7 @@ TEXT_COLUMNS = {
 JSON_COLUMNS = {
     "sources": "JSON: where each value was read",
     "notices": "JSON: what to know about how it was read",
+    KINDS: "JSON: kind of each notice; empty where all are of the kind other",
     "versions": "JSON: software that measured it",
     "execution": "JSON: how it was run",
     "skipped": "JSON: what was asked for and not measured",
@@ -54,6 +56,7 @@ _NUMBERS = {
 }
 _OPTIONAL = ("step", *_COUNTS, *_NUMBERS)
 COLUMNS = ("step", *TEXT_COLUMNS, *JSON_COLUMNS, *_COUNTS, *_NUMBERS, "num_parameters")
+_NO_KINDS = "[]"
 _SINCE_1_1 = frozenset({"batch_size_tokens", "learning_rate", "facts"})
 
 
@@ -71,7 +74,9 @@ class Row:
 
 def required_columns(root: Any) -> tuple[str, ...]:
     """The columns that a file of its version must have; values without a column are unknown."""
-    lacking = _SINCE_1_1 if root.attrs.get("format_version") == "1.0" else frozenset()
+    lacking = set(_SINCE_1_1) if root.attrs.get("format_version") == "1.0" else set()
+    if KINDS not in root:  # written where some notice has a kind
+        lacking.add(KINDS)
     return tuple(name for name in COLUMNS if name not in lacking)
 
 
@@ -91,6 +96,7 @@ def columns_of(checkpoint: CheckpointSpectra) -> dict[str, Any]:
         "versions": dict(checkpoint.provenance.versions),
         "execution": dict(checkpoint.provenance.execution),
         "skipped": skipped_fields(checkpoint),
+        KINDS: kinds_of(info.notices),
         "unknown": [name for name in _OPTIONAL if values[name] is None],
     }
     texts = {name: json_text(values[name], what=f"{name} of {ref.uri}") for name in JSON_COLUMNS}
@@ -103,6 +109,8 @@ def write_table(root: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     create_checkpoint_axis(root, [row["step"] for row in rows])
     along = ["checkpoint"]
     for name, long_name in {**TEXT_COLUMNS, **JSON_COLUMNS}.items():
+        if name == KINDS and all(row[KINDS] == _NO_KINDS for row in rows):
+            continue
         create_variable(root, name, [row[name] for row in rows], along, long_name=long_name)
     for name, long_name in _COUNTS.items():
         counts = np.array([-1 if r[name] is None else r[name] for r in rows], dtype=np.int64)
@@ -127,6 +135,11 @@ def read_columns(root: Any) -> list[dict[str, Any]]:
     return rows
 
 
+def digested(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a row the table's digest covers: kinds of notices where some notice has one."""
+    return {name: value for name, value in columns.items() if name != KINDS or value != _NO_KINDS}
+
+
 def row_of(columns: Mapping[str, Any]) -> Row:
     """One row as core values."""
     parsed = {name: json.loads(columns[name]) for name in JSON_COLUMNS if name in columns}
@@ -136,7 +149,7 @@ def row_of(columns: Mapping[str, Any]) -> Row:
         **{name: columns[name] for name in plain if name in columns},
         facts=parsed.get("facts", {}),
         sources=parsed["sources"],
-        notices=tuple(parsed["notices"]),
+        notices=with_kinds(parsed["notices"], parsed.get(KINDS, ())),
     )
     skipped = tuple(
         Skipped(

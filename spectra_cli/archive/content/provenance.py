@@ -10,6 +10,7 @@ import numpy as np
 
 from spectra_cli.archive.content.canonical import json_text
 from spectra_cli.archive.content.netcdf import create_dimension, create_variable, text_attribute
+from spectra_cli.archive.content.notice_kinds import KINDS, kinds_of, with_kinds
 from spectra_cli.core.types import ProbeInfo, Provenance
 
 _PROBE_TEXT = ("digest", "source", "format", "targets", "tokenizer")
@@ -23,6 +24,7 @@ _LATER_SETTINGS = {"num_vectors": 0}
 def provenance_fields(provenance: Provenance) -> dict[str, Any]:
     """What the checkpoints of one archive share, as named JSON values."""
     probe = provenance.probe
+    kinds = kinds_of(probe.notices)
     return {
         "settings": json_text(provenance.settings, what="settings"),
         "versions": json_text(provenance.versions, what="versions"),
@@ -30,6 +32,7 @@ def provenance_fields(provenance: Provenance) -> dict[str, Any]:
         **{f"probe_{name}": int(getattr(probe, name)) for name in _PROBE_COUNTS},
         "probe_synthetic": int(probe.synthetic),
         "probe_notices": json_text(list(probe.notices), what="probe notices"),
+        **({f"probe_{KINDS}": json_text(kinds, what="kinds of probe notices")} if kinds else {}),
         "probe_seed": None if probe.seed is None else int(probe.seed),
         "probe_start": [int(start) for start in probe.starts],
     }
@@ -71,7 +74,9 @@ def read_provenance(root: Any) -> Provenance:
         seed=None if seed is None else int(seed),
         starts=tuple(starts),
         synthetic=bool(attributes["probe_synthetic"]),
-        notices=tuple(json.loads(attributes["probe_notices"])),
+        notices=with_kinds(
+            json.loads(attributes["probe_notices"]), json.loads(attributes.get(f"probe_{KINDS}", "[]"))
+        ),
     )
     return Provenance(
         settings=json.loads(attributes["settings"]), probe=probe, versions=json.loads(attributes["versions"])

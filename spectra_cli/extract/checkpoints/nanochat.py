@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.notices import tokens_unknown
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 from spectra_cli.extract.checkpoints.files.pickles import open_pickle
@@ -173,7 +174,7 @@ def _notices(ref: CheckpointRef, meta: Mapping[str, Any], batch: int | None) -> 
     if type(meta.get("step")) is int and meta["step"] != ref.step:
         notices.append(f"the file's name says step {ref.step}, its meta file step {meta['step']}")
     if batch is None:
-        notices.append("tokens seen unknown: the meta file states no total_batch_size of a pretraining run")
+        notices.append(tokens_unknown("the meta file states no total_batch_size of a pretraining run"))
     if isinstance(meta.get("val_bpb"), float) and "val_loss" not in meta:
         bits = f"{meta['val_bpb']:.4f} bits per byte"
         notices.append(f"validation loss is {bits}, which are no nats per token: not taken over")

@@ -10,7 +10,7 @@ import numpy as np
 
 from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import CheckpointError, ProbeError
-from spectra_cli.core.wrong_tokens import NOT_ITS_OWN
+from spectra_cli.core.notices import Notice, NoticeKind
 from spectra_cli.extract.probes.source import ProbeSource, SourceInput, SourceTokens, TokenArray, TokenFile
 from spectra_cli.extract.probes.tokenizer import (
     LocalTokenizer,
@@ -112,10 +112,10 @@ def _said_of_another(
     ):
         return ()
     said = (
-        f"the probe was tokenised by {used.path} (sha256 {used.digest[:12]}), which "
-        f"{NOT_ITS_OWN}, {own} (sha256 {theirs.digest[:12]}), and gives this text other ids"
+        f"the probe was tokenised by {used.path} (sha256 {used.digest[:12]}), which is not the checkpoint's "
+        f"own tokenizer, {own} (sha256 {theirs.digest[:12]}), and gives this text other ids"
     )
-    return (said,)
+    return (Notice(NoticeKind.FOREIGN_TOKENIZER, said),)
 
 
 def read_text(wanted: SourceInput) -> SourceTokens:

@@ -7,7 +7,7 @@ import pytest
 from spectra_cli.analysis.compare.comparable import Comparable, comparable
 from spectra_cli.analysis.compare.differences import Choice
 from spectra_cli.core.errors import DataError
-from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
+from spectra_cli.core.notices import Notice, NoticeKind
 from spectra_cli.workflows.runs import open_runs
 
 ACTIVATIONS, WEIGHTS = "activation_covariance", "weight"
@@ -46,6 +46,7 @@ def test_weights_stand_at_the_last_point_unless_they_were_asked_for():
 def test_signs_of_wrong_tokens_are_seen_again(write_run, tmp_path):
     common = {"steps": (0, 10), "losses": (8.0, 5.0), "noise": 0.02}
     write_run(tmp_path / "a.spectra.h5", **common)
-    write_run(tmp_path / "b.spectra.h5", notices=[(), (f"step10: loss {ABOVE_UNIFORM}",)], **common)
+    said = Notice(NoticeKind.ABOVE_UNIFORM, "step10: the loss is high")
+    write_run(tmp_path / "b.spectra.h5", notices=[(), (said,)], **common)
     found = comparable(*open_runs([str(tmp_path / f"{n}.spectra.h5") for n in "ab"]), Choice(), ())
-    assert found.notes == (f"b: step10: loss {ABOVE_UNIFORM}",)
+    assert found.notes == (f"b: {said}",)

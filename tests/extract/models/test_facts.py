@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from spectra_cli.archive.reader import open_archive
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.wrong_tokens import ABOVE_UNIFORM
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import ScanRequest, scan
 from tests.extract.writers import ladder
@@ -78,7 +78,9 @@ def both(run, tmp_path, monkeypatch, **model):
     (info,) = open_archive(tmp_path / "a.h5").infos
     assert dict(outline.facts) == dict(info.facts)
     assert dict(outline.sources) == dict(info.sources)
-    known_before = {said for said in info.notices if ABOVE_UNIFORM not in said}  # a loss is measured
+    known_before = {
+        n for n in info.notices if kind_of(n) is not NoticeKind.ABOVE_UNIFORM
+    }  # a loss is measured
     assert {*found.notices, *outline.notices} == known_before
     return info
 

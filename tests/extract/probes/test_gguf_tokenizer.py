@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, pre_tokenizers
 
 from spectra_cli.core.errors import CheckpointError, ProbeError
-from spectra_cli.core.wrong_tokens import NOT_ITS_OWN
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.extract.checkpoints.gguf import metadata as gguf_metadata
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
 from spectra_cli.extract.probes.text import read_text
@@ -95,6 +95,6 @@ def test_another_tokenizer_than_its_own_is_a_notice(tmp_path, tokenizer_folder, 
     request = ProbeRequest(source="", num_sequences=1, sequence_length=2, tokenizer=str(tokenizer_folder))
     wanted = SourceInput(request=request, paths=(tmp_path / "a.txt",), vocab_size=300, checkpoint_folder=path)
     (said,) = read_text(wanted).notices
-    assert NOT_ITS_OWN in said
+    assert kind_of(said) is NoticeKind.FOREIGN_TOKENIZER
     written(path, reference)
     assert read_text(wanted).notices == ()

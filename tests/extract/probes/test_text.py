@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from spectra_cli.core.errors import ProbeError
-from spectra_cli.core.wrong_tokens import NOT_ITS_OWN
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
 from spectra_cli.extract.probes.text import read_jsonl, read_jsonl_documents, read_text
 from spectra_cli.extract.probes.tokenizer import load_tokenizer
@@ -83,12 +83,12 @@ def test_a_tokenizer_other_than_the_checkpoints_is_announced(tmp_path, tokenizer
     path.write_text("t a t", encoding="utf-8")
     other = another_tokenizer(tmp_path / "other", tokenizer_folder)
     (notice,) = read_text(wanted(path, folder=tokenizer_folder, tokenizer=str(other))).notices
-    assert NOT_ITS_OWN in notice
+    assert kind_of(notice) is NoticeKind.FOREIGN_TOKENIZER
     assert str(other) in notice
     assert str(tokenizer_folder) in notice
     bare = str(other / "tokenizer.json")
     (notice,) = read_text(wanted(path, folder=tokenizer_folder, tokenizer=bare)).notices
-    assert NOT_ITS_OWN in notice
+    assert kind_of(notice) is NoticeKind.FOREIGN_TOKENIZER
 
 
 def test_a_tokenizer_other_than_the_runs_is_announced(tmp_path, tokenizer_folder):
@@ -98,7 +98,7 @@ def test_a_tokenizer_other_than_the_runs_is_announced(tmp_path, tokenizer_folder
     shutil.copy(tokenizer_folder / "tokenizer.json", checkpoint.parent)
     other = another_tokenizer(tmp_path / "other", tokenizer_folder)
     (notice,) = read_text(wanted(path, folder=checkpoint, tokenizer=str(other))).notices
-    assert f"{NOT_ITS_OWN}, {checkpoint.parent} " in notice
+    assert f"is not the checkpoint's own tokenizer, {checkpoint.parent} " in notice
 
 
 def test_the_checkpoints_own_tokenizer_is_known_by_its_content(tmp_path, tokenizer_folder):

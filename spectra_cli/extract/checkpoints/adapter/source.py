@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.adapter.base import (
     Base,
@@ -43,6 +44,7 @@ from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader, Weight
 
 MARKER = "adapter"
 _FORMAT = "adapter"
+_OF_TOKENS = (NoticeKind.TOKENS_UNKNOWN, NoticeKind.TOKENS_ROUNDED)
 
 
 class AdapterFormat:
@@ -276,7 +278,7 @@ def _notices(found: _Read) -> tuple[str, ...]:
     ranks = sorted({config.rank_of(matrix.module) for matrix in placement.adapted})
     size = f"{len(placement.adapted)} matrices, rank {listed([str(rank) for rank in ranks]) or 'none'}"
     # The base's tokens are not the adapter's.
-    of_base = [f"base: {notice}" for notice in found.header.notices if "tokens seen" not in notice]
+    of_base = [f"base: {n}" for n in found.header.notices if kind_of(n) not in _OF_TOKENS]
     notices = [
         *of_base,
         *found.removed,

@@ -16,6 +16,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.notices import Notice, NoticeKind
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.adapter.base import FindSource
 from spectra_cli.extract.checkpoints.adapter.source import AdapterSource
@@ -167,7 +168,10 @@ class HubSource:
             header,
             tokens_seen=revision.tokens_seen,
             sources={**header.sources, "tokens_seen": "revision name"},
-            notices=(*header.notices, "tokens seen from the revision's name, which rounds them"),
+            notices=(
+                *header.notices,
+                Notice(NoticeKind.TOKENS_ROUNDED, "tokens seen from the revision's name, which rounds them"),
+            ),
         )
 
     def open(self, ref: CheckpointRef) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.notices import tokens_unknown
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.pages import Pages, Range
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of
@@ -117,7 +118,7 @@ class LlmcSource:
             layout="huggingface",
             notices=(
                 *((padding,) if num_padding else ()),
-                "tokens seen unknown: llm.c's model files do not say",
+                tokens_unknown("llm.c's model files do not say"),
             ),
         )
 

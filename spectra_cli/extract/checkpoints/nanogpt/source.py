@@ -24,6 +24,7 @@ from typing import Any
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.notices import tokens_unknown
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of, tensor_bytes
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
@@ -258,12 +259,12 @@ def _tokens(ref: CheckpointRef, payload: Payload, batch: _Batch | None) -> tuple
     """Tokens seen, or why they are unknown."""
     training: Mapping[str, Any] = payload.mapping("config") if payload.layout == "nanogpt" else {}
     if str(training.get("init_from", "")).startswith("gpt2"):
-        return None, ("tokens seen unknown: the run started from pretrained GPT-2 weights",)
+        return None, (tokens_unknown("the run started from pretrained GPT-2 weights"),)
     if ref.step == 0 and payload.file_family not in ("", "A") and not states_own_step(payload):
-        return None, ("tokens seen unknown: some of these trainers save step 0 after one update",)
+        return None, (tokens_unknown("some of these trainers save step 0 after one update"),)
     if ref.step is None or batch is None:
         missing = "no step" if ref.step is None else "no arguments that give the tokens of one step"
-        return None, (f"tokens seen unknown: {missing}",)
+        return None, (tokens_unknown(missing),)
     return ref.step * batch.tokens, ()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
@@ -24,7 +25,6 @@ from spectra_cli.extract.protocols import CheckpointHeader, CheckpointSource
 # Training metadata: fields of a header, and of `CheckpointInfo`.
 METADATA = ("tokens_seen", "train_loss", "eval_loss", "batch_size_tokens", "learning_rate")
 TRUST = "trust_remote_code"
-_TOKENS_UNKNOWN = "tokens seen unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,8 @@ class AnnotatedSource:
         if self.trust_remote_code:
             config[TRUST] = True
         given = self.given(ref)
-        notices = [n for n in stored.notices if "tokens_seen" not in given.values or _TOKENS_UNKNOWN not in n]
+        stale = NoticeKind.TOKENS_UNKNOWN if "tokens_seen" in given.values else None
+        notices = [notice for notice in stored.notices if kind_of(notice) is not stale]
         notices += (*_contradictions(stored, given), *self._overruled(stored))
         notices += self._not_logged(ref, stored, given)
         values: dict[str, Any] = dict(given.values)

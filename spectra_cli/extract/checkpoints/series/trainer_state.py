@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.notices import tokens_unknown
 from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 
 TRAINER_STATE = "trainer_state.json"
@@ -62,8 +63,7 @@ def read_trainer_state(folder: Path) -> TrainerState | None:
     if type(tokens) is not int or tokens <= 0:
         tokens = None
         notices.append(
-            f"tokens seen unknown: {TRAINER_STATE} counts none "
-            "(TrainingArguments.include_num_input_tokens_seen)"
+            tokens_unknown(f"{TRAINER_STATE} counts none (TrainingArguments.include_num_input_tokens_seen)")
         )
     train_loss = _logged(history, "loss", step, notices)
     eval_loss = _logged(history, "eval_loss", step, notices)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.notices import tokens_unknown
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.series.annotated import annotated
@@ -138,7 +139,7 @@ def test_a_number_that_cannot_be_taken_is_said_with_its_reason(series):
 
 
 def test_unknown_tokens_are_no_longer_unknown(series):
-    notices = ("tokens seen unknown: no arguments", "other")
+    notices = (tokens_unknown("no arguments"), "other")
     first, _ = headers(series("batch_size_tokens = 2", source=OneRun(notices=notices)))
     assert (first.tokens_seen, first.notices) == (10, ("other",))
 
