@@ -183,3 +183,13 @@ def common_loss(runs: Sequence[Run], asked_for: Loss | None) -> Loss:
 
 def _known(values: Iterable[float | None]) -> FloatArray:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def notices_of(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What is to be known of their archives themselves, in sentences: by name where there are several.
+
+    That scans still owe them something, and that they may mix two runs.
+    """
+    return tuple(
+        f"{run.name}: {words}" if len(runs) > 1 else words for run in runs for words in run.series.notices
+    )

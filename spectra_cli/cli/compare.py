@@ -13,7 +13,7 @@ from spectra_cli.cli.help import examples
 from spectra_cli.core.measurements import ASKED
 
 if TYPE_CHECKING:
-    from spectra_cli.workflows.compare import Comparison
+    from spectra_cli.analysis.comparison import Comparison
 
 RunsArgument = Annotated[
     list[str],
@@ -97,9 +97,10 @@ def command(
     noise floor of the probe; verdicts are corrected for the number of differences looked at.
     """
     from spectra_cli.analysis.compare.differences import Choice
+    from spectra_cli.analysis.comparison import CompareRequest
     from spectra_cli.analysis.run import Axis, Loss
     from spectra_cli.core.errors import UsageError
-    from spectra_cli.workflows.compare import CompareRequest, compare
+    from spectra_cli.workflows.compare import compare
 
     form = options.output_form(form, as_json=as_json)
     measures = options.words(measure)

@@ -12,8 +12,9 @@ from spectra_cli.cli.completion import one_of, statistics
 from spectra_cli.cli.help import examples
 
 if TYPE_CHECKING:
-    from spectra_cli.workflows.extrapolation import Extrapolation
-    from spectra_cli.workflows.forecast import Forecast, ForecastRequest
+    from spectra_cli.analysis.forecast.extrapolation import Extrapolation
+    from spectra_cli.analysis.forecast.over_runs import Forecast
+    from spectra_cli.analysis.forecast.request import ForecastRequest
 
 EPILOG = examples(
     "spectra forecast runs/a runs/b runs/c runs/d",
@@ -83,10 +84,11 @@ def command(
     against early loss, batch and learning rate; with five runs or more, an interval for those that have
     not reached the target. One archive: its own loss curve continued, with and without the spectrum.
     """
+    from spectra_cli.analysis.forecast.request import ForecastRequest
     from spectra_cli.analysis.run import Loss
     from spectra_cli.core.errors import UsageError
     from spectra_cli.workflows.extrapolation import extrapolate
-    from spectra_cli.workflows.forecast import ForecastRequest, forecast
+    from spectra_cli.workflows.forecast import forecast
 
     chosen = options.output_form(form, as_json=as_json)
     request = ForecastRequest(

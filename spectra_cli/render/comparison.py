@@ -16,8 +16,8 @@ from spectra_cli.render.trend import trend_report
 if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint, Alignment
     from spectra_cli.analysis.compare.differences import SiteDifference
+    from spectra_cli.analysis.comparison import ComparedPair, Comparison
     from spectra_cli.analysis.run import Run
-    from spectra_cli.workflows.compare import ComparedPair, Comparison
 
 MOST_ROWS = 15
 

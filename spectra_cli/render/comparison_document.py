@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint
     from spectra_cli.analysis.compare.differences import SiteDifference
     from spectra_cli.analysis.compare.rotations import SiteRotation
+    from spectra_cli.analysis.comparison import Comparison
     from spectra_cli.analysis.run import Run
-    from spectra_cli.workflows.compare import Comparison
 
 SCHEMA = "spectra.compare/1"
 COLUMNS = (

@@ -9,9 +9,9 @@ from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.drift.change import Lift
+    from spectra_cli.analysis.drift.over_series import DriftReport
     from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrift
     from spectra_cli.analysis.subspaces import Rotation
-    from spectra_cli.workflows.drift import DriftReport
 
 SCHEMA = "spectra.drift/1"
 _SIDES = ("left", "right")

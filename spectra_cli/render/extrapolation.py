@@ -13,7 +13,7 @@ from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.forecast.back_test import BackTest
-    from spectra_cli.workflows.extrapolation import CurveForecast, Extrapolation, Interval
+    from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation, Interval
 
 CAVEATS = (
     (

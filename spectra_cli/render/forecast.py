@@ -12,8 +12,8 @@ from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.forecast.evidence import ForecastEvidence, Prediction
+    from spectra_cli.analysis.forecast.over_runs import Forecast
     from spectra_cli.analysis.forecast.rows import RunRow
-    from spectra_cli.workflows.forecast import Forecast
 
 SCHEMA = "spectra.forecast/1"
 CAVEATS = (

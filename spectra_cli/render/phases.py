@@ -10,8 +10,8 @@ from spectra_cli.render.table import Line, Table, from_columns, line
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.phases import Segment
-    from spectra_cli.workflows.phases import Phases
+    from spectra_cli.analysis.phases.over_run import Phases
+    from spectra_cli.analysis.phases.segments import Segment
 
 SCHEMA = "spectra.phases/1"
 MEANING = {

@@ -17,9 +17,10 @@ from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
+    from spectra_cli.analysis.batch_size.signature import SignatureRow
+    from spectra_cli.analysis.comparison import ComparedPair, Comparison
     from spectra_cli.analysis.taxonomy.labels import Taxonomy
-    from spectra_cli.workflows.compare import ComparedPair, Comparison
-    from spectra_cli.workflows.study import SignatureRow, Study, StudyRun
+    from spectra_cli.workflows.study import Study, StudyRun
 
     Pairs = Mapping[str, ComparedPair]
 

@@ -1,175 +1,24 @@
-"""Drift of a series' weights and activations: against its first checkpoint, and from one to the next."""
+"""Drift of a series' weights and activations, from its archive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
-from spectra_cli.analysis.drift.pairs import CheckpointPair, compare, similarity
-from spectra_cli.analysis.drift.prepared import TRAJECTORY_RANK, Prepared, prepare
-from spectra_cli.archive.reader import Archive
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.analysis.drift.over_series import FIRST, PREVIOUS, DriftReport, drift_of
 from spectra_cli.core.paths import AnyPath
-from spectra_cli.core.types import CheckpointRef, Provenance
-from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.named_archive import open_named
-
-FIRST, PREVIOUS = "first", "previous"
-DEFAULT_RANKS = (16, 64)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftReport:
-    """The drift of an archive.
-
-    Attributes:
-        path: of the archive; provenance: of its scan; refs: its checkpoints, in order.
-        ranks: that were asked for; num_vectors: kept by the scan, 0 for none.
-        pairs: against the first (or the reference that was named), then against the previous, each in
-            order of the later checkpoint.
-        similarity: (checkpoint, site) -> overlap of the right subspaces with the last checkpoint's.
-        similarity_rank: of these subspaces.
-        notices: what to know, in sentences.
-        unfinished: what a scan still owes the archive; None where nothing.
-    """
-
-    path: Path
-    provenance: Provenance
-    refs: tuple[CheckpointRef, ...]
-    ranks: tuple[int, ...]
-    num_vectors: int
-    pairs: tuple[CheckpointPair, ...]
-    similarity: Mapping[CheckpointRef, Mapping[str, float]]
-    similarity_rank: int
-    notices: tuple[str, ...]
-    unfinished: Unfinished | None = None
-
-    def against(self, relation: str) -> tuple[CheckpointPair, ...]:
-        """The pairs of one kind."""
-        return tuple(pair for pair in self.pairs if pair.against == relation)
 
 
 def drift(
     archive: AnyPath, *, against: Sequence[str] = (FIRST, PREVIOUS), ranks: Sequence[int] | None = None
 ) -> DriftReport:
-    """How the principal directions of a series moved.
+    """How the principal directions of a series moved, as `drift_of` says.
 
     Args:
         archive: its path, or the folder it was scanned from.
-        against: `first`, `previous` or both.
-        ranks: of the subspaces; by default 16 and 64, as far as vectors were kept.
 
     Raises:
         ArchiveError: there is no such archive, or it is damaged.
-        DataError: one checkpoint alone, or no weights and no vectors in it.
-        UsageError: a rank beyond the vectors that were kept.
+        DataError, UsageError: as `drift_of`.
     """
-    opened = open_named(archive)
-    kept = int(opened.provenance.settings.get("num_vectors", 0))
-    chosen = _ranks(ranks, kept, opened.path)
-    last = _read(opened, len(opened) - 1, chosen)
-    first = last if len(opened) == 1 else _read(opened, 0, chosen)
-    if len(opened) == 1 and last.reference is None:
-        raise DataError(
-            f"{opened.path} holds one checkpoint, {last.name}: drift needs two. Scan a series, or scan this "
-            "one with --vectors 64 --reference BASE, the checkpoint that it was trained from"
-        )
-    pairs: list[CheckpointPair] = []
-    to_last: dict[CheckpointRef, Mapping[str, float]] = {}
-    previous: Prepared | None = None
-    # one for the series: what the last was trained from
-    baseline = last.reference or first
-    said: dict[str, Mapping[str, str]] = {}
-    for index, ref in enumerate(opened.refs):
-        current = {0: first, len(opened) - 1: last}.get(index) or _read(opened, index, chosen)
-        if FIRST in against and current is not baseline:
-            pairs.append(compare(baseline, current, FIRST, chosen))
-        if PREVIOUS in against and previous is not None:
-            pairs.append(compare(previous, current, PREVIOUS, chosen))
-        to_last[ref] = similarity(current, last)
-        said[current.name] = current.said
-        previous = current
-    if not any(pair.sites for pair in pairs):
-        raise DataError(
-            f"{opened.path} holds no weights to compare: scan with --measure weights --vectors 64"
-        )
-    return DriftReport(
-        path=opened.path,
-        provenance=opened.provenance,
-        refs=opened.refs,
-        ranks=chosen,
-        num_vectors=kept,
-        pairs=tuple(sorted(pairs, key=lambda pair: pair.against)),
-        similarity=to_last,
-        similarity_rank=min(TRAJECTORY_RANK, kept),
-        unfinished=opened.unfinished,
-        notices=(*opened.notices, *_notices(opened, kept, baseline, said)),
-    )
-
-
-def _ranks(asked: Sequence[int] | None, kept: int, path: Path) -> tuple[int, ...]:
-    if asked is None:
-        return tuple(dict.fromkeys(min(rank, kept) for rank in DEFAULT_RANKS)) if kept else ()
-    if wrong := [rank for rank in asked if rank < 1 or rank > kept]:
-        held = f"{kept} vectors a spectrum" if kept else "no vectors"
-        raise UsageError(
-            f"-k {','.join(map(str, asked))}: {path} holds {held}, so that {wrong[0]} cannot be had; "
-            f"scan again with --vectors {max(asked)} and --overwrite"
-        )
-    return tuple(dict.fromkeys(asked))
-
-
-def _read(archive: Archive, index: int, ranks: Sequence[int]) -> Prepared:
-    return prepare(archive.checkpoint(index, vectors=bool(ranks)), ranks)
-
-
-def _notices(
-    archive: Archive, kept: int, baseline: Prepared, said: Mapping[str, Mapping[str, str]]
-) -> Iterator[str]:
-    """What keeps checkpoints from a reading; `said` is the reference of each one, empty without a change."""
-    if not kept:
-        yield (
-            "this archive holds no vectors: only the spectral shift can be told. Scan again with "
-            "--vectors 64 (and --overwrite, or another --output) for rotations and for where the change lies"
-        )
-        return
-    of_reference: dict[tuple[str, str], list[str]] = {}
-    for checkpoint, reference in said.items():
-        if reference:
-            named = (reference["checkpoint"], reference["digest"])
-            of_reference.setdefault(named, []).append(checkpoint)
-    for (name, digest), checkpoints in of_reference.items():
-        if digest == baseline.digest:
-            continue
-        where = "" if len(of_reference) == 1 else f"{_listed(checkpoints)}: "
-        if not digest:
-            yield (
-                f"{_listed(checkpoints)}: the reference checkpoint {name} could not be read when the change "
-                "was to be measured: no readings. Scan again with --overwrite once it can be"
-            )
-        elif any(info.digest == digest for info in archive.infos):
-            yield (
-                f"{where}the change was measured from {name}, which is not the first here "
-                f"({baseline.name}): no readings"
-            )
-        elif name == baseline.name:
-            yield (
-                f"{where}{name} was written anew since the change was measured from it: scan again with "
-                "--overwrite"
-            )
-        else:
-            yield (
-                f"{where}the change was measured from {name}, which is not in this archive: no readings "
-                f"against {baseline.name}. Scan {name} too, or name it with --reference"
-            )
-
-
-def _listed(checkpoints: Sequence[str]) -> str:
-    """The first of them, and how many more.
-
-    >>> _listed(["step1", "step2", "step3"])
-    'step1 and 2 more checkpoint(s)'
-    """
-    others = f" and {len(checkpoints) - 1} more checkpoint(s)" if len(checkpoints) > 1 else ""
-    return f"{checkpoints[0]}{others}"
+    return drift_of(open_named(archive), against=against, ranks=ranks)

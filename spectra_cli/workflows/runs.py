@@ -66,16 +66,6 @@ def place_among(names: Sequence[AnyPath], name: AnyPath) -> int | None:
     return files.index(file) if file in files else None
 
 
-def notices_of(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What is to be known of their archives themselves, in sentences: by name where there are several.
-
-    That scans still owe them something, and that they may mix two runs.
-    """
-    return tuple(
-        f"{run.name}: {words}" if len(runs) > 1 else words for run in runs for words in run.series.notices
-    )
-
-
 def differing_scans(runs: Sequence[Run], *, of_gradients: bool = False) -> tuple[str, ...]:
     """In what the runs were measured differently, of what a number of their activations depends on.
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from spectra_cli.analysis.batch_size.seed_spread import pooled_deviation
-from spectra_cli.analysis.batch_size.trend import BatchTrend
-from spectra_cli.analysis.run import Loss, Run
+from spectra_cli.analysis.batch_size.signature import SignatureRow, signature
+from spectra_cli.analysis.comparison import CompareRequest, Comparison
+from spectra_cli.analysis.forecast.over_runs import Forecast
+from spectra_cli.analysis.forecast.request import ForecastRequest
+from spectra_cli.analysis.run import Loss, Run, notices_of
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.settings import ScanSettings, resolve_settings
-from spectra_cli.workflows.compare import CompareRequest, Comparison, compare
-from spectra_cli.workflows.forecast import Forecast, ForecastRequest, forecast
-from spectra_cli.workflows.runs import labels_of, notices_of
+from spectra_cli.workflows.compare import compare
+from spectra_cli.workflows.forecast import forecast
+from spectra_cli.workflows.runs import labels_of
 from spectra_cli.workflows.study_family import FamilyProgress, train_and_scan
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 NUM_SEEDS = {"batch-size": 3, "early-tail": 2, "taxonomy": 3}
 STUDIES = tuple(NUM_SEEDS)
-
-SIGNATURE = ("tail_exponent_scaled", "head_exponent_1_10", "head_exponent_2_10", "log_rankme_cov")
 
 # fixed before any spectrum was looked at; docs/explanation/findings.md says so to the reader
 _SCAN = {"num_sequences": 2048, "num_gradient_sequences": 256}
@@ -80,23 +78,6 @@ class StudyRun:
     tokens: int
     loss: float
     reached: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SignatureRow:
-    """One number at one site over batch sizes, at the lowest loss that all runs reach.
-
-    Attributes:
-        means: tokens a step -> mean over its seeds.
-        noise: median over the runs of the standard error from the probe.
-        seed_spread: standard deviation over the seeds of one batch size; NaN with one seed.
-        trend: with the batch size.
-    """
-
-    means: Mapping[int, float]
-    noise: float
-    seed_spread: float
-    trend: BatchTrend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -163,7 +144,13 @@ def run_study(request: StudyRequest, progress: Callable[[FamilyProgress], None])
         forecast=_early_tail(archives, scale) if request.study == "early-tail" else None,
         comparison=comparison,
         over_seeds=_compared(archives, replicates) if len(replicates) > 1 else None,
-        signature=() if comparison is None else _signature(comparison, runs),
+        signature=()
+        if comparison is None
+        else signature(
+            comparison.trend.trends,
+            sizes=[run.batch_size_tokens for run in runs],
+            target=comparison.alignment.points[-1].target,
+        ),
         interventions=INTERVENTIONS if request.study == "taxonomy" else {},
         notices=notices_of(
             [Run(name=n, series=open_archive(p)) for n, p in zip(labels_of(archives), archives, strict=True)]
@@ -192,30 +179,6 @@ def _as_it_came_out(run: FamilyRun, path: Path) -> StudyRun:
         loss=math.nan if loss is None else loss,
         reached=loss is not None and settings.target_loss is not None and loss <= settings.target_loss,
     )
-
-
-def _signature(found: Comparison, runs: Sequence[StudyRun]) -> tuple[SignatureRow, ...]:
-    sizes = [run.batch_size_tokens for run in runs]
-    last = found.alignment.points[-1].target
-    rows = []
-    for trend in found.trend.trends:
-        of = trend.of
-        if of.target != last or of.measurement != ACTIVATIONS or of.statistic not in SIGNATURE:
-            continue
-        values = [math.nan if run is None else run.value for run in of.runs]
-        errors = [math.nan if run is None else run.stderr for run in of.runs]
-        rows.append(
-            SignatureRow(
-                means={
-                    size: float(np.mean([v for v, s in zip(values, sizes, strict=True) if s == size]))
-                    for size in sorted(set(sizes))
-                },
-                noise=float(np.median(errors)),
-                seed_spread=pooled_deviation(values, sizes),
-                trend=trend,
-            )
-        )
-    return tuple(sorted(rows, key=lambda row: SIGNATURE.index(row.trend.of.statistic)))
 
 
 def _early_tail(archives: Sequence[Path], scale: Scale) -> Forecast:

@@ -8,6 +8,7 @@ import pytest
 
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.analysis.compare.rotations import SiteRotation
+from spectra_cli.analysis.comparison import CompareRequest
 from spectra_cli.analysis.run import Axis
 from spectra_cli.core.types import Site
 from spectra_cli.render.comparison import (
@@ -21,7 +22,7 @@ from spectra_cli.render.comparison import (
     taxonomy_tables,
     trend_tables,
 )
-from spectra_cli.workflows.compare import CompareRequest, compare
+from spectra_cli.workflows.compare import compare
 
 LOSSES = (8.0, 5.0, 4.0, 3.5)
 STEPS = (0, 10, 20, 30)

@@ -9,9 +9,10 @@ from collections import Counter
 
 import pytest
 
+from spectra_cli.analysis.comparison import CompareRequest
 from spectra_cli.render.comparison_document import COLUMNS, SCHEMA, as_document, difference_rows
 from spectra_cli.render.tidy import as_csv, as_json
-from spectra_cli.workflows.compare import CompareRequest, compare
+from spectra_cli.workflows.compare import compare
 
 
 @pytest.fixture(scope="module")

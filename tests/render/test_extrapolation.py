@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from spectra_cli.analysis.forecast.back_test import BackTest
+from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation, Interval
 from spectra_cli.analysis.forecast.loss_curve import LossCurve
 from spectra_cli.render.console import print_results
 from spectra_cli.render.extrapolation import COLUMNS, as_document, csv_rows, extrapolation_tables
 from spectra_cli.render.tidy import as_json
-from spectra_cli.workflows.extrapolation import CurveForecast, Extrapolation, Interval
 
 NEVER = Interval(value=math.inf, low=3e9, high=math.inf)
 FIT = CurveForecast(

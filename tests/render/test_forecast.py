@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.forecast.evidence import Prediction, RunTable, weigh
+from spectra_cli.analysis.forecast.over_runs import Forecast
 from spectra_cli.analysis.forecast.rows import RunRow
 from spectra_cli.render.console import print_results
 from spectra_cli.render.forecast import COLUMNS, as_document, csv_rows, forecast_tables
 from spectra_cli.render.tidy import as_json
-from spectra_cli.workflows.forecast import Forecast
 
 
 def row(number, **changes):

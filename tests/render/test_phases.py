@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spectra_cli.analysis.phases import Segment
+from spectra_cli.analysis.phases.conditions import PhasePoint
+from spectra_cli.analysis.phases.over_run import Phases
+from spectra_cli.analysis.phases.segments import Segment
 from spectra_cli.render.console import print_results
 from spectra_cli.render.phases import COLUMNS, as_document, csv_rows, phases_tables
 from spectra_cli.render.tidy import as_json
-from spectra_cli.workflows.phases import PhasePoint, Phases
 
 
 def segment(first, last, name):

@@ -10,14 +10,15 @@ import pytest
 
 from spectra_cli.analysis.alignment import AlignedPoint, Alignment
 from spectra_cli.analysis.batch_size.over_runs import BatchSizeTrend
+from spectra_cli.analysis.batch_size.signature import SignatureRow
 from spectra_cli.analysis.batch_size.trend import AcrossRuns, batch_trends
+from spectra_cli.analysis.comparison import Comparison
 from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.core.types import Site
 from spectra_cli.render.console import print_results
 from spectra_cli.render.study import as_document, study_tables
-from spectra_cli.workflows.compare import Comparison
-from spectra_cli.workflows.study import SignatureRow, Study, StudyRun
+from spectra_cli.workflows.study import Study, StudyRun
 
 SIZES = (512, 512, 1024, 1024, 2048, 2048)
 LOSSES = (3.2, 3.0)

@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 
 import spectra_cli
+from spectra_cli.analysis.comparison import CompareRequest
+from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.series_options import SeriesOptions
-from spectra_cli.workflows.compare import CompareRequest, compare
+from spectra_cli.workflows.compare import compare
 from spectra_cli.workflows.demo import demo
 from spectra_cli.workflows.drift import drift
 from spectra_cli.workflows.extrapolation import extrapolate
-from spectra_cli.workflows.forecast import ForecastRequest, forecast
+from spectra_cli.workflows.forecast import forecast
 from spectra_cli.workflows.phases import phases
 from spectra_cli.workflows.scan import ScanRequest
 from spectra_cli.workflows.study import StudyRequest, run_study

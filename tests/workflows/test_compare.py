@@ -13,6 +13,7 @@ import pytest
 
 from spectra_cli.analysis.compare.decisions import Verdict
 from spectra_cli.analysis.compare.differences import Choice
+from spectra_cli.analysis.comparison import CompareRequest
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
@@ -28,7 +29,7 @@ from spectra_cli.core.types import (
     Spectrum,
     SpectrumKind,
 )
-from spectra_cli.workflows.compare import CompareRequest, compare
+from spectra_cli.workflows.compare import compare
 
 B, N, D = 16, 1024, 64
 LOSS_NOISE = 0.04

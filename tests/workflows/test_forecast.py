@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.forecast.rows import EXCLUDED, REACHED, RunRow, without_lonely
 from spectra_cli.core.errors import DataError, UsageError
-from spectra_cli.workflows.forecast import ForecastRequest, forecast
+from spectra_cli.workflows.forecast import forecast
 
 STEPS = [0, 10, 20, 50, 100, 200, 500, 1000]
 

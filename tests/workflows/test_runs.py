@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from spectra_cli.analysis.run import notices_of
 from spectra_cli.core.errors import ArchiveError, UsageError
-from spectra_cli.workflows.runs import differing_scans, notices_of, open_runs, place_among
+from spectra_cli.workflows.runs import differing_scans, open_runs, place_among
 from tests.builders.runs import planted_run
 
 

@@ -227,3 +227,17 @@ def _family(run: Run, key: str) -> str:
 
 def _largest(values: Sequence[float | None]) -> float:
     return max((float(v) for v in values if v is not None), default=math.nan)
+
+
+def column_of(rows: Sequence[RunRow], name: str) -> FloatArray:
+    """(n,) one field of the rows."""
+    return np.array([getattr(row, name) for row in rows], dtype=np.float64)
+
+
+def candidates(rows: Sequence[RunRow]) -> dict[str, FloatArray]:
+    """What might forecast without a spectrum: name -> (n,), NaN where nothing says it of a run."""
+    return {
+        "early loss": column_of(rows, "early_loss"),
+        "batch": np.log(column_of(rows, "batch_tokens")),
+        "learning rate": np.log(column_of(rows, "learning_rate")),
+    }

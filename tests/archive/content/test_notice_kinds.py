@@ -8,8 +8,8 @@ import h5py
 import pytest
 
 from spectra_cli.archive.content.notice_kinds import KINDS, kinds_of, with_kinds
+from spectra_cli.archive.file.seal import seal
 from spectra_cli.archive.reader import open_archive
-from spectra_cli.archive.seal import seal
 from spectra_cli.archive.writer import consolidate, write_archive, write_part
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.notices import Notice, NoticeKind, kind_of

@@ -5,7 +5,7 @@ import pytest
 
 from spectra_cli.analysis.compare.decisions import difference
 from spectra_cli.analysis.estimates import Estimated
-from spectra_cli.analysis.phases import Path, boundary, find_phases, turning_points
+from spectra_cli.analysis.phases.segments import Path, boundary, find_phases, turning_points
 
 TRIALS = 400
 NOISE = 0.02

@@ -1,0 +1,1 @@
+"""Phases of training: warm-up, entropy-seeking, compression-seeking."""

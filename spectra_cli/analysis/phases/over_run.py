@@ -1,0 +1,181 @@
+"""A run's phases: effective rank and decay exponent of one layer over tokens, cut into segments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spectra_cli.analysis.estimates import Estimated
+from spectra_cli.analysis.layer_means import LayerMean, choose_sites, mean_over_layers
+from spectra_cli.analysis.phases.conditions import PhasePoint, conditions, left_out
+from spectra_cli.analysis.phases.segments import Path as Trajectory
+from spectra_cli.analysis.phases.segments import Segment, find_phases
+from spectra_cli.analysis.run import Run, common_axis, notices_of
+from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.measurements import ACTIVATIONS
+from spectra_cli.core.suggestions import did_you_mean
+from spectra_cli.core.types import CheckpointSpectra, FloatArray
+from spectra_cli.core.unfinished import Unfinished
+from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.statistic import DECAY_EXPONENT, Statistic
+
+EFFECTIVE_RANK = "rankme_cov"
+# The first of these that the width allows; a narrow model has no tail to speak of.
+EXPONENTS = ("alpha_req_11_100", "tail_exponent_scaled", "head_exponent_2_10")
+NAMED = ("warmup", "entropy-seeking", "compression-seeking")
+# A rate this near its maximum stands at its peak: a long plateau may creep in the last digits.
+AT_PEAK = 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """The segments of a run.
+
+    Attributes:
+        name, path: of its archive.
+        unit: `tokens` or `steps`.
+        layer: measured; alpha: name of the decay exponent.
+        points: the trajectory; segments: their `first`, `last` and bounds are places in it.
+        warnings: conditions that do not hold, and what was left out.
+        unfinished: what a scan still owes the archive; None where nothing.
+    """
+
+    name: str
+    path: Path
+    unit: str
+    layer: int
+    alpha: str
+    points: tuple[PhasePoint, ...]
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...]
+    unfinished: Unfinished | None = None
+
+    @property
+    def has_structure(self) -> bool:
+        """Whether any segment has the signs of a phase."""
+        return any(segment.name in NAMED for segment in self.segments)
+
+
+def phases_of(opened: Run, *, layer: int | None = None, alpha: str | None = None) -> Phases:
+    """Warm-up, entropy-seeking and compression-seeking stretches of one run.
+
+    Args:
+        layer: None for the last one measured.
+        alpha: name of the decay exponent; None for the first of `EXPONENTS` that has values.
+
+    Raises:
+        ArchiveError: its archive is damaged.
+        UsageError: a layer or statistic that it does not hold.
+        DataError: no activation spectra, no positions, or fewer than two usable checkpoints.
+    """
+    axis = common_axis([opened])
+    run = opened.along(axis)
+    positions = run.on(axis)
+    checkpoints = list(run.checkpoints(range(len(run))))
+    if not any(checkpoint.select(ACTIVATIONS) for checkpoint in checkpoints):
+        raise DataError(
+            f"{run.series.path} holds no activation spectra, which phases are read from. Scan with "
+            "--measure activations."
+        )
+    layers: str | tuple[int, ...] = "last" if layer is None else (layer,)
+    ranks = _means(checkpoints, STATISTICS[EFFECTIVE_RANK], layers)
+    exponent, alphas, fallback = _exponents(checkpoints, layers, alpha)
+    usable = [
+        (place, rank.estimated, exponent_.estimated)
+        for place, (rank, exponent_) in enumerate(zip(ranks, alphas, strict=True))
+        if rank.estimated is not None and exponent_.estimated is not None
+    ]
+    lost = [mean for mean in (*ranks, *alphas) if mean.estimated is None]
+    if len(usable) < 2:
+        told = f"; {lost[0].reason}" if lost else ""
+        raise DataError(
+            f"{run.series.path}: {len(usable)} checkpoint(s) with both {EFFECTIVE_RANK} and "
+            f"{exponent.name}{told}. Phases need a trajectory: scan more checkpoints, or name another "
+            "exponent with --alpha."
+        )
+    points = tuple(
+        PhasePoint(
+            step=checkpoints[place].ref.step,
+            position=float(positions[place]),
+            rank=rank.value,
+            rank_stderr=rank.stderr,
+            alpha=found.value,
+            alpha_stderr=found.stderr,
+        )
+        for place, rank, found in usable
+    )
+    segments = find_phases(
+        [point.position for point in points],
+        Trajectory.of([_logarithm(rank) for _, rank, _ in usable]),
+        Trajectory.of([found for *_, found in usable]),
+        warmup_until=_warmup_until(run, positions),
+    )
+    return Phases(
+        name=run.name,
+        path=run.series.path,
+        unit=axis.unit,
+        layer=ranks[0].layers[0],
+        alpha=exponent.name,
+        points=points,
+        segments=tuple(segments),
+        unfinished=run.series.unfinished,
+        warnings=(
+            *notices_of([run]),
+            *fallback,
+            *left_out(run, axis, lost),
+            *conditions(run, checkpoints, points, segments),
+        ),
+    )
+
+
+def _exponents(
+    checkpoints: Sequence[CheckpointSpectra], layers: str | tuple[int, ...], name: str | None
+) -> tuple[Statistic, list[LayerMean], list[str]]:
+    """The decay exponent at every checkpoint, and what is to be said about its choice."""
+    if name is not None:
+        exponents = [n for n, s in STATISTICS.items() if _is_decay_exponent(s)]
+        if name not in exponents:
+            meant, known = did_you_mean(name, exponents), ", ".join(exponents)
+            raise UsageError(
+                f"--alpha {name}: no decay exponent of activations is called so{meant}. Known: {known}"
+            )
+        return STATISTICS[name], _means(checkpoints, STATISTICS[name], layers), []
+    told: list[str] = []
+    for candidate in EXPONENTS:
+        found = _means(checkpoints, STATISTICS[candidate], layers)
+        if sum(mean.estimated is not None for mean in found) > len(found) / 2:
+            break
+        missing = next(mean for mean in found if mean.estimated is None)
+        told.append(f"no {candidate} ({missing.reason})")
+    chosen = STATISTICS[candidate]
+    return chosen, found, [f"{'; '.join(told)}: alpha is {candidate}"] if told else []
+
+
+def _is_decay_exponent(statistic: Statistic) -> bool:
+    return statistic.family is DECAY_EXPONENT and ACTIVATIONS in statistic.measurements
+
+
+def _means(
+    checkpoints: Sequence[CheckpointSpectra], statistic: Statistic, layers: str | tuple[int, ...]
+) -> list[LayerMean]:
+    """The statistic at every checkpoint, of the same activations."""
+    chosen = choose_sites(checkpoints, statistic, layers, measurement=ACTIVATIONS)
+    return [mean_over_layers(checkpoint, statistic, chosen) for checkpoint in checkpoints]
+
+
+def _logarithm(found: Estimated) -> Estimated:
+    return Estimated(per_row=np.log(found.per_row), block_sizes=found.block_sizes)
+
+
+def _warmup_until(run: Run, positions: FloatArray) -> float | None:
+    """Where the learning rate first stands at its peak but for rounding, if it is known and rose to it."""
+    rates = np.array([math.nan if i.learning_rate is None else i.learning_rate for i in run.infos])
+    known = np.flatnonzero(np.isfinite(rates))
+    if known.size < 2:
+        return None
+    peak = int(known[np.flatnonzero(rates[known] >= AT_PEAK * rates[known].max())[0]])
+    return float(positions[peak]) if peak > known[0] else None
