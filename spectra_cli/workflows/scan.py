@@ -287,7 +287,8 @@ def _reusable(archive: Path, request: ScanRequest, provenance: Provenance) -> Fi
     differences = () if done.provenance is None else scan_differences(done.provenance, provenance)
     if differences:
         raise ArchiveError(
-            f"{archive} is of another scan: {'; '.join(differences)}. "
+            f"{archive} is of another scan (its values against those of this one): "
+            f"{'; '.join(differences)}. "
             "Give the settings it was made with, another --output, or --overwrite to replace it"
         )
     return done

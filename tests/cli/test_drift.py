@@ -92,4 +92,4 @@ def test_another_reference_is_refused_by_name(spectra, kept):
         "scan", "run", *words, "--vectors", "8", "-o", "kept.h5", "--reference", "run/checkpoint-4", "--quiet"
     )
     assert found.code == 3
-    assert "settings.reference: 'step2' against 'step4'" in found.err
+    assert "settings.reference: step2 against step4" in found.err

@@ -297,7 +297,7 @@ def test_the_paper_s_preset_on_a_shallow_model_says_what_it_measures(place, scan
     found = inspect("run", settings)
     assert said in found.notices
     assert found.sites_measured == ("blocks.0.resid_post",)
-    with pytest.raises(ArchiveError, match=r"settings\.targets: 'ignore_last' against 'next_token'"):
+    with pytest.raises(ArchiveError, match=r"settings\.targets: ignore_last against next_token"):
         scan_quietly(settings=replace(settings, targets="next_token"), output=place / "paper.h5")
 
 

@@ -220,7 +220,7 @@ def test_run_toml_names_the_run_and_its_tokens(place, scan_quietly):
 
 def test_facts_about_the_model_bind_the_archive(place, archive, scan_quietly):
     said = SeriesOptions(model={"rms_norm_eps": 0.1})
-    with pytest.raises(ArchiveError, match=r"settings\.model\.facts\.rms_norm_eps: nothing against 0\.1"):
+    with pytest.raises(ArchiveError, match=r"settings\.model\.facts\.rms_norm_eps: not set against 0\.1"):
         scan_quietly(series=said)
     scan_quietly(series=said, overwrite=True)
     assert open_archive(archive).provenance.settings["model"] == {"facts": {"rms_norm_eps": 0.1}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ _PROBE_COUNTS = ("num_sequences", "sequence_length", "vocab_size")
 _PROBE_BINDING = ("digest", "targets", "num_sequences", "sequence_length", "synthetic")
 # Settings that came later than archives that may be continued, and what leaving them out means.
 _LATER_SETTINGS = {"num_vectors": 0}
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def provenance_fields(provenance: Provenance) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def scan_differences(expected: Provenance, found: Provenance) -> tuple[str, ...]
     missing = object()
 
     def shown(value: object) -> str:
-        return "nothing" if value is missing else repr(value)
+        return "not set" if value is missing else _in_words(value)
 
     names = dict.fromkeys([*pairs, *others])
     compared = ((name, pairs.get(name, missing), others.get(name, missing)) for name in names)
@@ -107,6 +109,14 @@ def _binding(provenance: Provenance) -> dict[str, object]:
         **{f"probe.{name}": getattr(provenance.probe, name) for name in _PROBE_BINDING},
         "versions.numerics": provenance.versions.get("numerics"),
     }
+
+
+def _in_words(value: object) -> str:
+    """A setting as a reader knows it: lists by their entries, digests by their first digits."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_in_words, value)) or "none"
+    text = str(value)
+    return f"{text[:12]}..." if _DIGEST.fullmatch(text) else text
 
 
 def _flat(prefix: str, value: object) -> dict[str, object]:
