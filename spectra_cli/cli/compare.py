@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.completion import one_of, some_of, statistics
 from spectra_cli.cli.help import examples
+from spectra_cli.cli.output import emit
 from spectra_cli.core.measurements import ASKED
-
-if TYPE_CHECKING:
-    from spectra_cli.analysis.comparison import Comparison
 
 RunsArgument = Annotated[
     list[str],
@@ -100,6 +97,7 @@ def command(
     from spectra_cli.analysis.comparison import CompareRequest
     from spectra_cli.analysis.run import Axis, Loss
     from spectra_cli.core.errors import UsageError
+    from spectra_cli.render.compare import output
     from spectra_cli.workflows.compare import compare
 
     form = options.output_form(form, as_json=as_json)
@@ -125,10 +123,7 @@ def command(
             throughput_ratio=throughput_ratio,
         )
     )
-    if form == "table":
-        print_comparison(comparison, taxonomy=taxonomy)
-    else:
-        _print_document(comparison, form)
+    emit(output(comparison, lists_evidence=taxonomy), form)
 
 
 def _numbers(words: str | None) -> tuple[float, ...] | None:
@@ -138,35 +133,3 @@ def _numbers(words: str | None) -> tuple[float, ...] | None:
         return None if words is None else tuple(float(word) for word in options.words(words) or ())
     except ValueError:
         raise UsageError(f"--at {words}: expected numbers such as 3.5,3.28") from None
-
-
-def _print_document(comparison: Comparison, form: str) -> None:
-    from spectra_cli.render.comparison_document import COLUMNS, as_document, difference_rows
-    from spectra_cli.render.console import say
-    from spectra_cli.render.tidy import as_csv, as_json
-
-    if form == "json":
-        sys.stdout.write(as_json(as_document(comparison)))
-        return
-    sys.stdout.write(as_csv(difference_rows(comparison), COLUMNS))
-    say(*comparison.alignment.notes, *dict.fromkeys(note for pair in comparison.pairs for note in pair.notes))
-
-
-def print_comparison(comparison: Comparison, *, taxonomy: bool = False) -> None:
-    """The tables of a comparison on stdout."""
-    from spectra_cli.render.comparison import (
-        alignment_table,
-        heading,
-        pair_tables,
-        rotation_table,
-        taxonomy_line,
-        taxonomy_tables,
-        trend_tables,
-    )
-    from spectra_cli.render.console import print_results
-
-    print_results(*heading(comparison), alignment_table(comparison))
-    for pair in comparison.pairs:
-        labels = taxonomy_tables if taxonomy else taxonomy_line
-        print_results(*pair_tables(comparison, pair), *rotation_table(pair), *labels(comparison, pair))
-    print_results(*trend_tables(comparison))

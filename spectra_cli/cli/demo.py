@@ -9,6 +9,7 @@ import typer
 
 from spectra_cli.cli import interrupts
 from spectra_cli.cli.help import examples
+from spectra_cli.cli.output import emit
 
 EPILOG = examples(
     "spectra demo",
@@ -28,10 +29,9 @@ def command(
     Two decoders, one trained with AdamW and one with Muon, in ordinary checkpoint folders to try the
     other commands on. The task is next-token prediction of modular arithmetic in bands.
     """
-    from spectra_cli.cli.show import print_summary
-    from spectra_cli.render.console import print_results, say
+    from spectra_cli.render import demo as rendering
+    from spectra_cli.render.console import say
     from spectra_cli.render.progress import scan_progress
-    from spectra_cli.render.table import line
     from spectra_cli.workflows.demo import RECIPES, demo
     from spectra_cli.workflows.scan import ScanProgress
     from spectra_cli.workflows.show import show
@@ -49,9 +49,7 @@ def command(
             report(where, now.number, now.count, now.activity, now.done, now.total)
 
         runs = demo(output, training=training, scanning=scanning)
-    for run in runs:
-        print_summary(show(str(run.scan.archive)))
-        print_results(line(""))
+    emit(rendering.output([show(str(run.scan.archive)) for run in runs]), "table")
     say("The folders are ordinary ones; go on with, for example:")
     first = runs[0]
     probe = first.folder / "probe.npy"

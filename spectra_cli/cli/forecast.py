@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,10 +9,9 @@ import typer
 from spectra_cli.cli import options
 from spectra_cli.cli.completion import one_of, statistics
 from spectra_cli.cli.help import examples
+from spectra_cli.cli.output import emit
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.forecast.extrapolation import Extrapolation
-    from spectra_cli.analysis.forecast.over_runs import Forecast
     from spectra_cli.analysis.forecast.request import ForecastRequest
 
 EPILOG = examples(
@@ -87,6 +85,8 @@ def command(
     from spectra_cli.analysis.forecast.request import ForecastRequest
     from spectra_cli.analysis.run import Loss
     from spectra_cli.core.errors import UsageError
+    from spectra_cli.render import extrapolation as of_one_run
+    from spectra_cli.render import forecast as of_several
     from spectra_cli.workflows.extrapolation import extrapolate
     from spectra_cli.workflows.forecast import forecast
 
@@ -108,7 +108,7 @@ def command(
         allow_different_scans=allow_different_scans,
     )
     if len(archives) > 1:
-        _print_forecast(forecast(request), chosen)
+        emit(of_several.output(forecast(request)), chosen)
         return
     several = _of_several_runs(request)
     if several:
@@ -116,7 +116,7 @@ def command(
             f"{', '.join(several)} need(s) several runs; one archive was named, whose own loss curve is "
             "continued. Name more archives, or leave the option out."
         )
-    _print_extrapolation(extrapolate(request), chosen)
+    emit(of_one_run.output(extrapolate(request)), chosen)
 
 
 def _of_several_runs(request: ForecastRequest) -> list[str]:
@@ -129,31 +129,3 @@ def _of_several_runs(request: ForecastRequest) -> list[str]:
         "--allow-different-scans": request.allow_different_scans,
     }
     return [flag for flag, is_given in given.items() if is_given]
-
-
-def _print_forecast(found: Forecast, form: str) -> None:
-    from spectra_cli.render.console import print_results, say
-    from spectra_cli.render.forecast import COLUMNS, as_document, csv_rows, forecast_tables
-    from spectra_cli.render.tidy import as_csv, as_json
-
-    if form == "json":
-        sys.stdout.write(as_json(as_document(found)))
-    elif form == "csv":
-        sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
-        say(*found.notices)
-    else:
-        print_results(*forecast_tables(found))
-
-
-def _print_extrapolation(found: Extrapolation, form: str) -> None:
-    from spectra_cli.render.console import print_results, say
-    from spectra_cli.render.extrapolation import COLUMNS, as_document, csv_rows, extrapolation_tables
-    from spectra_cli.render.tidy import as_csv, as_json
-
-    if form == "json":
-        sys.stdout.write(as_json(as_document(found)))
-    elif form == "csv":
-        sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
-        say(*found.notices)
-    else:
-        print_results(*extrapolation_tables(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from spectra_cli.cli import options
 from spectra_cli.cli.completion import one_of, statistics
 from spectra_cli.cli.help import examples
+from spectra_cli.cli.output import emit
 
 EPILOG = examples(
     "spectra phases runs/a",
@@ -40,18 +40,8 @@ def command(
     turning points of the effective rank, each boundary with its uncertainty, each change with its
     standard error. That there are none is an answer.
     """
-    from spectra_cli.render.console import print_results, say
-    from spectra_cli.render.phases import COLUMNS, as_document, csv_rows, phases_tables
-    from spectra_cli.render.tidy import as_csv
-    from spectra_cli.render.tidy import as_json as json_text
+    from spectra_cli.render.phases import output
     from spectra_cli.workflows.phases import phases
 
     chosen = options.output_form(form, as_json=as_json)
-    found = phases(archive, layer=layer, alpha=alpha)
-    if chosen == "json":
-        sys.stdout.write(json_text(as_document(found)))
-    elif chosen == "csv":
-        sys.stdout.write(as_csv(csv_rows(found), COLUMNS))
-        say(*found.warnings)
-    else:
-        print_results(*phases_tables(found))
+    emit(output(phases(archive, layer=layer, alpha=alpha)), chosen)

@@ -14,6 +14,7 @@ from spectra_cli.cli.groups.resources import ResourceOptions
 from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
 from spectra_cli.cli.groups.settings import SettingsOptions
 from spectra_cli.cli.help import examples
+from spectra_cli.cli.output import emit
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.scan import ScanResult
@@ -62,9 +63,12 @@ def command(
     The same tokens run through each checkpoint; activation, gradient and weight spectra of all layers
     come out of one pass. A scan that was stopped continues when the same command runs again.
     """
+    from spectra_cli.render import scan as rendering
     from spectra_cli.render.console import say
     from spectra_cli.render.progress import scan_progress
+    from spectra_cli.render.show import tables
     from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
+    from spectra_cli.workflows.show import show
 
     request = ScanRequest(
         checkpoints=checkpoints,
@@ -92,37 +96,21 @@ def command(
             report("", 0, 0, words, 0, 0)
 
         result = scan(request, progress, say, stage)
-    _print_result(result, as_json=as_json)
+    _tell(result)
+    emit(rendering.output(result, lambda: tables(show(result.archive))), "json" if as_json else "table")
+    if not as_json:
+        kept = f", {len(result.kept)} kept from before" if result.kept else ""
+        where = f"{result.archive}  (spectra show {result.archive})"
+        say(f"{len(result.measured)} measured{kept}; archive: {where}")
     if result.failed:
         sys.exit(options.DONE_IN_PART)
 
 
-def _print_result(result: ScanResult, *, as_json: bool) -> None:
-    from spectra_cli.cli.show import print_summary
+def _tell(result: ScanResult) -> None:
+    """What is to be known of the checkpoints and the archive, on stderr."""
     from spectra_cli.render.console import say
-    from spectra_cli.render.tidy import as_json as json_text
-    from spectra_cli.workflows.show import show
 
     if not result.found_all_done:
-        for ref, reason in result.failed:
-            say(f"left out: {ref.key}: {reason}")
-        for notice in result.notices:
-            say(notice)
+        say(*(f"left out: {ref.key}: {reason}" for ref, reason in result.failed), *result.notices)
     if result.mixture:
         say(f"{result.archive}: {result.mixture}")
-    if as_json:
-        document = {
-            "schema": "spectra.scan/1",
-            "archive": str(result.archive),
-            "measured": [ref.key for ref in result.measured],
-            "kept": [ref.key for ref in result.kept],
-            "failed": [{"checkpoint": ref.key, "reason": reason} for ref, reason in result.failed],
-            "unfinished": result.unfinished and result.unfinished.document(),
-            "notices": [*result.before, *result.notices, *([result.mixture] if result.mixture else [])],
-        }
-        sys.stdout.write(json_text(document))
-        return
-    if not result.found_all_done:
-        print_summary(show(result.archive))
-    kept = f", {len(result.kept)} kept from before" if result.kept else ""
-    say(f"{len(result.measured)} measured{kept}; archive: {result.archive}  (spectra show {result.archive})")

@@ -10,6 +10,7 @@ import typer
 from spectra_cli.cli import interrupts, options
 from spectra_cli.cli.completion import one_of
 from spectra_cli.cli.help import examples
+from spectra_cli.cli.output import emit
 
 EPILOG = examples(
     "spectra study batch-size --quick",
@@ -51,12 +52,8 @@ def command(
     Interrupted, it goes on where it was; finished, it prints its tables again. Decoders of three layers,
     on the task of `spectra demo`.
     """
-    import sys
-
-    from spectra_cli.render.console import print_results
     from spectra_cli.render.progress import scan_progress
-    from spectra_cli.render.study import as_document, study_tables
-    from spectra_cli.render.tidy import as_json as json_text
+    from spectra_cli.render.study import output
     from spectra_cli.workflows.study import StudyRequest, run_study
     from spectra_cli.workflows.study_family import FamilyProgress
 
@@ -78,7 +75,4 @@ def command(
                 report(names, now.finished + 1, now.count, activity, done, 100)
 
         found = run_study(request, progress)
-    if as_json:
-        sys.stdout.write(json_text(as_document(found)))
-        return
-    print_results(*study_tables(found))
+    emit(output(found), "json" if as_json else "table")

@@ -97,3 +97,8 @@ def target_words(target: float, axis: str = "loss") -> str:
     ('34406', '3.2812', '3')
     """
     return f"{target:.0f}" if axis != "loss" or target == round(target) else f"{target:.4f}"
+
+
+def finite(number: float | None) -> float | None:
+    """The number, or None where there is none: JSON and CSV know no NaN."""
+    return None if number is None or not math.isfinite(number) else number

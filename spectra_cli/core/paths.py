@@ -11,6 +11,12 @@ AnyPath = str | os.PathLike[str]
 """A path as the caller has it; `os.fspath` makes text of it."""
 
 
+def as_typed(path: Path) -> str:
+    """The path as the user would type it here: from the working directory where it lies in it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def make_folder(folder: Path, flag: str) -> None:
     """Make a folder that a command writes into, with those around it, where it is not there.
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import count
+from spectra_cli.core.numbers import count, finite
 from spectra_cli.render.forecast import SCHEMA, layers_words
-from spectra_cli.render.table import Line, Table, key, line, number
-from spectra_cli.render.tidy import finite
+from spectra_cli.render.output import Output
+from spectra_cli.render.table import Part, Table, key, line, number
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.forecast.back_test import BackTest
@@ -33,7 +33,18 @@ MEASURED = "measured"
 BELOW = "below it from its first checkpoint"
 
 
-def extrapolation_tables(found: Extrapolation) -> Iterator[Line | Table]:
+def output(found: Extrapolation) -> Output:
+    """The curve of one run, for every form."""
+    return Output(
+        tables=lambda: tables(found),
+        document=lambda: document(found),
+        columns=COLUMNS,
+        rows=lambda: rows(found),
+        notices=found.notices,
+    )
+
+
+def tables(found: Extrapolation) -> Iterator[Part]:
     """Everything there is to say."""
     yield line(f"{found.name}: {found.loss} loss beyond its end, within-run extrapolation", style="bold")
     yield line(
@@ -132,7 +143,7 @@ def _verdict(test: BackTest) -> str:
     return f"on the held part the spectrum does not help: {errors}"
 
 
-def as_document(found: Extrapolation) -> dict[str, Any]:
+def document(found: Extrapolation) -> dict[str, Any]:
     """The JSON document of one run."""
     test = found.test
     return {
@@ -185,24 +196,24 @@ def _interval(found: Interval) -> dict[str, float | None]:
     return {"value": finite(found.value), "low": finite(found.low), "high": finite(found.high)}
 
 
-def csv_rows(found: Extrapolation) -> list[dict[str, Any]]:
+def rows(found: Extrapolation) -> list[dict[str, Any]]:
     """One row a predicted number, keyed by `COLUMNS`; an empty number is infinite: never reached.
 
     A target that the run reached itself has one row, of the fit `measured`; without a number where the run
     was below it from its first checkpoint.
     """
-    rows: list[dict[str, Any]] = []
+    found_rows: list[dict[str, Any]] = []
     for fit in found.fits:
-        rows += [
+        found_rows += [
             {"fit": fit.name, "quantity": "loss", "at": position, **_interval(loss)}
             for position, loss in fit.losses
         ]
         if fit.to_target is not None:
             target = {"fit": fit.name, "quantity": found.unit, "at": found.target}
-            rows.append({**target, **_interval(fit.to_target)})
+            found_rows.append({**target, **_interval(fit.to_target)})
     if math.isfinite(found.reached) or found.started_below:
         fit_name = f"{MEASURED}: {BELOW}" if found.started_below else MEASURED
         where = finite(found.reached)
         numbers = {"value": where, "low": where, "high": where}
-        rows.append({"fit": fit_name, "quantity": found.unit, "at": found.target, **numbers})
-    return rows
+        found_rows.append({"fit": fit_name, "quantity": found.unit, "at": found.target, **numbers})
+    return found_rows

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import count, loss, rate, with_error
-from spectra_cli.render.table import Line, Table, from_columns, key, line, number
-from spectra_cli.render.tidy import finite
+from spectra_cli.core.numbers import count, finite, loss, rate, with_error
+from spectra_cli.render.output import Output
+from spectra_cli.render.table import Line, Part, Table, from_columns, key, line, number
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.forecast.evidence import ForecastEvidence, Prediction
@@ -55,7 +55,18 @@ COLUMNS = (
 """Columns of the CSV table, one row a run."""
 
 
-def forecast_tables(found: Forecast) -> Iterator[Line | Table]:
+def output(found: Forecast) -> Output:
+    """The forecast of several runs, for every form."""
+    return Output(
+        tables=lambda: tables(found),
+        document=lambda: document(found),
+        columns=COLUMNS,
+        rows=lambda: rows(found),
+        notices=found.notices,
+    )
+
+
+def tables(found: Forecast) -> Iterator[Part]:
     """Everything there is to say."""
     yield from _heading(found)
     yield _table(found)
@@ -243,7 +254,7 @@ def _headline(evidence: ForecastEvidence) -> str:
     return f"the spectrum adds{'' if gain.value > gain.stderr else ' nothing beyond its error:'} {told}"
 
 
-def as_document(found: Forecast) -> dict[str, Any]:
+def document(found: Forecast) -> dict[str, Any]:
     """The JSON document of several runs."""
     evidence = found.evidence
     return {
@@ -274,7 +285,7 @@ def as_document(found: Forecast) -> dict[str, Any]:
     }
 
 
-def csv_rows(found: Forecast) -> list[dict[str, Any]]:
+def rows(found: Forecast) -> list[dict[str, Any]]:
     """One row a run, keyed by `COLUMNS`."""
     return [row for row, _ in _rows(found)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import count, with_error
-from spectra_cli.render.table import Line, Table, from_columns, line
-from spectra_cli.render.tidy import finite
+from spectra_cli.core.numbers import count, finite, with_error
+from spectra_cli.render.output import Output
+from spectra_cli.render.table import Part, Table, from_columns, line
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.phases.over_run import Phases
@@ -38,7 +38,18 @@ COLUMNS = (
 """Columns of the CSV table, one row a segment."""
 
 
-def phases_tables(found: Phases) -> Iterator[Line | Table]:
+def output(found: Phases) -> Output:
+    """The phases of a run, for every form."""
+    return Output(
+        tables=lambda: tables(found),
+        document=lambda: document(found),
+        columns=COLUMNS,
+        rows=lambda: rows(found),
+        notices=found.warnings,
+    )
+
+
+def tables(found: Phases) -> Iterator[Part]:
     """Everything there is to say."""
     yield line(f"{found.name}: {_verdict(found)}", style="bold")
     yield line(
@@ -77,7 +88,7 @@ def _end(found: Phases, segment: Segment) -> str:
     return f"{low} - {high}"
 
 
-def as_document(found: Phases) -> dict[str, Any]:
+def document(found: Phases) -> dict[str, Any]:
     """The JSON document."""
     return {
         "schema": SCHEMA,
@@ -87,7 +98,7 @@ def as_document(found: Phases) -> dict[str, Any]:
         "layer": found.layer,
         "alpha": found.alpha,
         "has_structure": found.has_structure,
-        "segments": csv_rows(found),
+        "segments": rows(found),
         "checkpoints": [
             {
                 "step": point.step,
@@ -104,7 +115,7 @@ def as_document(found: Phases) -> dict[str, Any]:
     }
 
 
-def csv_rows(found: Phases) -> list[dict[str, Any]]:
+def rows(found: Phases) -> list[dict[str, Any]]:
     """One row a segment, keyed by `COLUMNS`; the last has no `end_low` and `end_high`: the run ends there."""
     points, last = found.points, len(found.segments) - 1
     return [

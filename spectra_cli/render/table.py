@@ -98,6 +98,10 @@ class Table:
                 raise ValueError(f"{len(row)} texts for {len(self.columns)} columns: {row}")
 
 
+Part = Line | Table
+"""What a text for a reader is made of."""
+
+
 def from_columns(
     columns: Mapping[str, Sequence[str]],
     *,

@@ -8,10 +8,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.analysis.compare.quantities import statistic_words
-from spectra_cli.core.numbers import target_words, with_error
+from spectra_cli.core.numbers import finite, target_words, with_error
 from spectra_cli.core.types import Site
 from spectra_cli.render.table import Line, Table, key, line, number, words
-from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.taxonomy.evidence import Counted, FlagEvidence

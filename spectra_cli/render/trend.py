@@ -10,10 +10,9 @@ import numpy as np
 
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.measurements import measurement_words
-from spectra_cli.core.numbers import count
+from spectra_cli.core.numbers import count, finite
 from spectra_cli.core.wording import place_words
 from spectra_cli.render.table import Line, Table, key, line, number, words
-from spectra_cli.render.tidy import finite
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.batch_size.trend import BatchTrend

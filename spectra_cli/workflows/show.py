@@ -42,6 +42,7 @@ class ArchiveSummary:
         provenance: shared by all its checkpoints.
         series: every checkpoint that was asked for, in order.
         asked_for: the statistics named by the user; None for the default ones.
+        steps_asked_for: whether the user chose among the checkpoints.
         unfinished: what a scan still owes it; None where nothing.
         notices: of the archive itself, in sentences: that it is unfinished, or may mix two runs.
     """
@@ -50,6 +51,7 @@ class ArchiveSummary:
     provenance: Provenance
     series: tuple[CheckpointSummary, ...]
     asked_for: tuple[str, ...] | None
+    steps_asked_for: bool = False
     unfinished: Unfinished | None = None
     notices: tuple[str, ...] = ()
 
@@ -79,6 +81,7 @@ def show(
         provenance=opened.provenance,
         series=series,
         asked_for=None if statistics is None else tuple(statistics),
+        steps_asked_for=steps is not None,
         unfinished=opened.unfinished,
         notices=opened.notices,
     )

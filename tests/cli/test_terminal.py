@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from spectra_cli.render import console
+from spectra_cli.render.forms.form import Form
+from spectra_cli.render.forms.registry import FORMS
+from spectra_cli.render.forms.terminal import printed_lines
 
 HOSTILE = "=run\x1b[31m\x9b2J\u202e[bold]\t\u2066:smile:"
 SHOWN = r"=run\x1b[31m\x9b2J\u202e[bold]\x09\u2066:smile:"
@@ -71,7 +73,7 @@ def printed(hostile, monkeypatch, spectra):
     """What a command prints, as values: they are laid out for each width in turn, the command runs once."""
     monkeypatch.chdir(hostile)
     found = []
-    monkeypatch.setattr(console, "print_results", lambda *parts: found.extend(parts))
+    monkeypatch.setitem(FORMS, "table", Form(write=lambda output, _: found.extend(output.tables())))
 
     def run(*words: str):
         outcome = spectra(*words)
@@ -82,7 +84,7 @@ def printed(hostile, monkeypatch, spectra):
 
 
 def lines_of(parts, width: int) -> list[str]:
-    return [text.plain for part in parts for text in console.printed_lines(part, width)]
+    return [text.plain for part in parts for text in printed_lines(part, width)]
 
 
 def words_of(lines: list[str]) -> set[str]:

@@ -19,7 +19,8 @@ from spectra_cli.core.types import (
     StatisticValue,
     Status,
 )
-from spectra_cli.render.console import PIPE_WIDTH, printed_lines
+from spectra_cli.render.forms.terminal import PIPE_WIDTH, printed_lines
+from spectra_cli.workflows.show import ArchiveSummary, CheckpointSummary
 
 GOLDEN = Path(__file__).parent / "golden"
 NAN = float("nan")
@@ -68,8 +69,7 @@ def make_provenance(*, synthetic: bool = False) -> Provenance:
     )
 
 
-def make_checkpoint(step: int, loss: float) -> tuple[Any, ...]:
-    """(ref, info, statistics, skipped) as the render functions take it."""
+def make_checkpoint(step: int, loss: float) -> CheckpointSummary:
     ref = CheckpointRef(run="a", step=step, uri=f"/runs/a/checkpoint-{step}", format="huggingface")
     info = CheckpointInfo(
         num_parameters=81_920,
@@ -132,7 +132,9 @@ def make_checkpoint(step: int, loss: float) -> tuple[Any, ...]:
         )
         for layer in range(6)
     )
-    return ref, info, statistics, skipped
+    return CheckpointSummary(
+        ref=ref, info=info, provenance=make_provenance(), statistics=statistics, skipped=skipped
+    )
 
 
 @pytest.fixture
@@ -146,8 +148,15 @@ def value() -> Callable[..., StatisticValue]:
 
 
 @pytest.fixture
-def checkpoints() -> list[tuple[Any, ...]]:
+def checkpoints() -> list[CheckpointSummary]:
     return [make_checkpoint(50, 3.75), make_checkpoint(100, 3.5)]
+
+
+@pytest.fixture
+def summary(checkpoints) -> ArchiveSummary:
+    return ArchiveSummary(
+        path=Path("a.spectra.h5"), provenance=make_provenance(), series=tuple(checkpoints), asked_for=None
+    )
 
 
 @pytest.fixture

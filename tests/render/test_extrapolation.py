@@ -7,9 +7,8 @@ from pathlib import Path
 from spectra_cli.analysis.forecast.back_test import BackTest
 from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation, Interval
 from spectra_cli.analysis.forecast.loss_curve import LossCurve
-from spectra_cli.render.console import print_results
-from spectra_cli.render.extrapolation import COLUMNS, as_document, csv_rows, extrapolation_tables
-from spectra_cli.render.tidy import as_json
+from spectra_cli.render import extrapolation as rendering
+from spectra_cli.render.forms.json import as_json
 
 NEVER = Interval(value=math.inf, low=3e9, high=math.inf)
 FIT = CurveForecast(
@@ -44,45 +43,42 @@ def extrapolation(**changes):
     return Extrapolation(**(fields | changes))
 
 
-def shown(found, capsys):
-    print_results(*extrapolation_tables(found))
-    return capsys.readouterr().out
-
-
-def test_a_target_that_the_curve_never_reaches(capsys):
-    out = shown(extrapolation(), capsys)
+def test_a_target_that_the_curve_never_reaches(printed):
+    out = printed(*rendering.tables(extrapolation()))
     assert "never [3B, never]" in out
     assert "3.4000 [3.3900, 3.4100]" in out
     assert "untested" in out
-    (loss, target) = csv_rows(extrapolation())
-    assert tuple(loss) == COLUMNS
+    (loss, target) = rendering.rows(extrapolation())
+    assert tuple(loss) == rendering.COLUMNS
     assert (target["quantity"], target["at"], target["value"], target["low"]) == ("tokens", 3.01, None, 3e9)
-    as_json(as_document(extrapolation()))
+    as_json(rendering.document(extrapolation()))
 
 
-def test_a_target_already_reached(capsys):
+def test_a_target_already_reached(printed):
     found = extrapolation(reached=6e8, fits=(replace(FIT, to_target=None),))
-    assert "600M (reached)" in shown(found, capsys)
-    (_, row) = csv_rows(found)
+    assert "600M (reached)" in printed(*rendering.tables(found))
+    (_, row) = rendering.rows(found)
     assert (row["fit"], row["quantity"], row["at"], row["value"]) == ("measured", "tokens", 3.01, 6e8)
-    document = as_document(found)
+    document = rendering.document(found)
     assert (document["target_reached"], document["started_below"]) == (6e8, False)
     assert document["fits"][0]["to_target"] is None
 
 
-def test_a_target_above_the_first_loss(capsys):
+def test_a_target_above_the_first_loss(printed):
     found = extrapolation(started_below=True, fits=(replace(FIT, to_target=None),))
-    assert "below it from its first checkpoint" in shown(found, capsys)
-    (_, row) = csv_rows(found)
+    assert "below it from its first checkpoint" in printed(*rendering.tables(found))
+    (_, row) = rendering.rows(found)
     assert (row["fit"], row["value"]) == ("measured: below it from its first checkpoint", None)
-    assert as_document(found)["started_below"]
+    assert rendering.document(found)["started_below"]
 
 
-def test_the_held_part_gives_the_verdict(capsys):
+def test_the_held_part_gives_the_verdict(printed):
     parts = {"num_fitted": 14, "num_held": 6, "last_fitted": 5e8, "last": 1e9, "unchanged": 0.1}
     better = BackTest(curve=0.02, with_covariate=0.01, **parts)
-    assert "the spectrum lowers the error by 50 %" in shown(extrapolation(test=better), capsys)
+    assert "the spectrum lowers the error by 50 %" in printed(*rendering.tables(extrapolation(test=better)))
     worse = BackTest(curve=0.01, with_covariate=0.02, **parts)
-    assert "does not help: error 0.0200 with, 0.0100 without" in shown(extrapolation(test=worse), capsys)
+    assert "does not help: error 0.0200 with, 0.0100 without" in printed(
+        *rendering.tables(extrapolation(test=worse))
+    )
     alone = BackTest(curve=0.01, with_covariate=math.nan, **parts)
-    assert "could not be tested" in shown(extrapolation(test=alone), capsys)
+    assert "could not be tested" in printed(*rendering.tables(extrapolation(test=alone)))

@@ -11,9 +11,8 @@ import pytest
 from spectra_cli.analysis.forecast.evidence import Prediction, RunTable, weigh
 from spectra_cli.analysis.forecast.over_runs import Forecast
 from spectra_cli.analysis.forecast.rows import RunRow
-from spectra_cli.render.console import print_results
-from spectra_cli.render.forecast import COLUMNS, as_document, csv_rows, forecast_tables
-from spectra_cli.render.tidy import as_json
+from spectra_cli.render import forecast as rendering
+from spectra_cli.render.forms.json import as_json
 
 
 def row(number, **changes):
@@ -68,10 +67,9 @@ def evidence(n):
 
 
 @pytest.fixture
-def shown(capsys):
+def shown(printed):
     def show(found):
-        print_results(*forecast_tables(found))
-        out = capsys.readouterr().out
+        out = printed(*rendering.tables(found))
         assert all(len(line) <= 100 for line in out.splitlines())
         return out
 
@@ -96,9 +94,9 @@ def test_an_open_interval_and_a_run_outside_the_others_are_said(shown):
     rows = [row(0), row(1, outcome="censored", to_target=math.nan, prediction=open_ended)]
     found = forecast(rows, evidence(3))
     assert "2B [1B, ∞] (outside)" in shown(found)
-    (_, cells) = csv_rows(found)
+    (_, cells) = rendering.rows(found)
     assert (cells["predicted"], cells["predicted_high"], cells["outside"]) == (2e9, None, True)
-    as_json(as_document(found))
+    as_json(rendering.document(found))
 
 
 def test_too_few_runs_say_so(shown):
@@ -126,9 +124,9 @@ def test_families_and_marks_are_shown_where_there_are_any(shown):
 
 def test_rows_and_columns_agree():
     found = forecast([row(0), row(1)], evidence(2))
-    for cells in csv_rows(found):
-        assert tuple(cells) == COLUMNS
-    assert json.loads(as_json(as_document(found)))["runs"][0]["layers"] == [8, 9, 10, 11]
+    for cells in rendering.rows(found):
+        assert tuple(cells) == rendering.COLUMNS
+    assert json.loads(as_json(rendering.document(found)))["runs"][0]["layers"] == [8, 9, 10, 11]
 
 
 def test_how_far_noise_shrinks_the_slope_is_said_in_percent(shown):
@@ -150,4 +148,4 @@ def test_a_gain_within_its_error_and_a_number_that_is_all_noise_are_said_so(show
     assert "the spectrum adds nothing beyond its error: +0.10±0.20 in Q²" in out
     assert "early loss was not among them" in out
     assert "the slope tells nothing" in out
-    assert as_document(found)["gain"]["stderr"] == 0.2
+    assert rendering.document(found)["gain"]["stderr"] == 0.2

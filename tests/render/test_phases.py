@@ -5,9 +5,8 @@ from pathlib import Path
 from spectra_cli.analysis.phases.conditions import PhasePoint
 from spectra_cli.analysis.phases.over_run import Phases
 from spectra_cli.analysis.phases.segments import Segment
-from spectra_cli.render.console import print_results
-from spectra_cli.render.phases import COLUMNS, as_document, csv_rows, phases_tables
-from spectra_cli.render.tidy import as_json
+from spectra_cli.render import phases as rendering
+from spectra_cli.render.forms.json import as_json
 
 
 def segment(first, last, name):
@@ -43,21 +42,20 @@ def phases(*segments):
     )
 
 
-def test_boundaries_are_intervals_and_the_last_is_the_end(capsys):
+def test_boundaries_are_intervals_and_the_last_is_the_end(printed):
     found = phases(segment(0, 2, "warmup"), segment(2, 4, "entropy-seeking"))
-    print_results(*phases_tables(found))
-    out = capsys.readouterr().out
+    out = printed(*rendering.tables(found))
     assert out.splitlines()[0] == "run: warmup, entropy-seeking"
     assert "1M - 3M" in out
     assert "end of the run" in out
     assert "warning: few checkpoints" in out
-    rows = csv_rows(found)
-    assert all(tuple(row) == COLUMNS for row in rows)
+    rows = rendering.rows(found)
+    assert all(tuple(row) == rendering.COLUMNS for row in rows)
     assert [(row["end_low"], row["end_high"]) for row in rows] == [(1e6, 3e6), (None, None)]
-    assert as_document(found)["checkpoints"][0]["alpha_stderr"] is None
-    as_json(as_document(found))
+    assert rendering.document(found)["checkpoints"][0]["alpha_stderr"] is None
+    as_json(rendering.document(found))
 
 
-def test_no_structure_is_said(capsys):
-    print_results(*phases_tables(phases(segment(0, 4, "flat"))))
-    assert capsys.readouterr().out.startswith("run: no phase structure found")
+def test_no_structure_is_said(printed):
+    out = printed(*rendering.tables(phases(segment(0, 4, "flat"))))
+    assert out.startswith("run: no phase structure found")

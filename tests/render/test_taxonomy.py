@@ -11,9 +11,9 @@ from spectra_cli.analysis.compare.differences import SiteDifference
 from spectra_cli.analysis.taxonomy.labels import GRADIENT, HEAD, classify
 from spectra_cli.analysis.taxonomy.token_gain import Performance
 from spectra_cli.core.types import Site
-from spectra_cli.render.console import PIPE_WIDTH
+from spectra_cli.render.forms.json import as_json
+from spectra_cli.render.forms.terminal import PIPE_WIDTH
 from spectra_cli.render.taxonomy import as_document, taxonomy_overview, taxonomy_report
-from spectra_cli.render.tidy import as_json
 
 
 def item(measurement, statistic, layer, component, delta, verdict):

@@ -9,8 +9,8 @@ from spectra_cli.analysis.batch_size.across_runs import AcrossRuns
 from spectra_cli.analysis.batch_size.trend import batch_trends
 from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.core.types import Site
-from spectra_cli.render.console import PIPE_WIDTH
-from spectra_cli.render.tidy import as_json
+from spectra_cli.render.forms.json import as_json
+from spectra_cli.render.forms.terminal import PIPE_WIDTH
 from spectra_cli.render.trend import as_document, trend_report
 
 SIZES = {"small": 4096, "middle": 8192, "large": 16_384, "a-run-with-a-rather-long-name": 32_768}

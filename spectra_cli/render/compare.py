@@ -1,4 +1,4 @@
-"""A comparison of runs as a JSON document, and its differences as tidy rows for CSV."""
+"""A comparison of runs: its tables, its JSON document, and its differences as tidy rows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from spectra_cli.core.numbers import finite
+from spectra_cli.render.compare_tables import (
+    alignment_table,
+    heading,
+    pair_tables,
+    rotation_table,
+    taxonomy_line,
+    taxonomy_tables,
+    trend_tables,
+)
+from spectra_cli.render.output import Output
+from spectra_cli.render.table import Part
 from spectra_cli.render.taxonomy import as_document as taxonomy_document
-from spectra_cli.render.tidy import finite
 from spectra_cli.render.trend import as_document as trend_document
 
 if TYPE_CHECKING:
@@ -47,7 +58,29 @@ COLUMNS = (
 """Columns of the table of differences, and keys of a difference in the JSON document."""
 
 
-def difference_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+def output(comparison: Comparison, *, lists_evidence: bool = False) -> Output:
+    """A comparison, for every form; `lists_evidence`: of the taxonomy, in the tables."""
+    of_pairs = dict.fromkeys(note for pair in comparison.pairs for note in pair.notes)
+    return Output(
+        tables=lambda: tables(comparison, lists_evidence=lists_evidence),
+        document=lambda: document(comparison),
+        columns=COLUMNS,
+        rows=lambda: rows(comparison),
+        notices=(*comparison.alignment.notes, *of_pairs),
+    )
+
+
+def tables(comparison: Comparison, *, lists_evidence: bool) -> Iterator[Part]:
+    """Where the runs stand, each pair, the trend with batch size."""
+    yield from heading(comparison)
+    yield alignment_table(comparison)
+    for pair in comparison.pairs:
+        labels = taxonomy_tables if lists_evidence else taxonomy_line
+        yield from (*pair_tables(comparison, pair), *rotation_table(pair), *labels(comparison, pair))
+    yield from trend_tables(comparison)
+
+
+def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """One mapping a difference, keyed by `COLUMNS`; a missing number is None."""
     for pair in comparison.pairs:
         names = (comparison.runs[place].name for place in (pair.first, pair.second))
@@ -84,7 +117,7 @@ def _fields(one: SiteDifference) -> dict[str, Any]:
     }
 
 
-def as_document(comparison: Comparison) -> dict[str, Any]:
+def document(comparison: Comparison) -> dict[str, Any]:
     """The JSON document of `spectra compare`: schema `spectra.compare/1`."""
     alignment = comparison.alignment
     return {

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
-from spectra_cli.render.console import LEAST_WIDTH, PIPE_WIDTH, print_results, printed_lines, say
+from spectra_cli.render.console import say
+from spectra_cli.render.forms.terminal import LEAST_WIDTH, PIPE_WIDTH, printed_lines, write
+from spectra_cli.render.output import Output
 from spectra_cli.render.table import Table, key, line, number
 
 
@@ -15,29 +18,33 @@ class Terminal(io.StringIO):
         return True
 
 
+def of(*parts) -> Output:
+    return Output(tables=lambda: parts, document=dict, columns=(), rows=list)
+
+
 def on_terminal(monkeypatch, width: int, *parts) -> list[str]:
-    monkeypatch.setattr("sys.stdout", Terminal())
+    stream = Terminal()
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    import sys
-
-    print_results(*parts)
-    return sys.stdout.getvalue().splitlines()
+    write(of(*parts), stream)
+    return stream.getvalue().splitlines()
 
 
 def test_results_are_100_columns_wide_and_plain_when_piped(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "")
-    print_results(line("x" * PIPE_WIDTH, style="bold red"))
-    out, err = capsys.readouterr()
-    assert (out, err) == ("x" * 100 + "\n", "")
+    stream = io.StringIO()
+    write(of(line("x" * PIPE_WIDTH, style="bold red")), stream)
+    assert stream.getvalue() == "x" * 100 + "\n"
+    assert capsys.readouterr() == ("", "")
 
 
-def test_no_line_is_padded_with_blanks(capsys):
+def test_no_line_is_padded_with_blanks():
     table = Table(title="t", columns=[key("a" * 10), number("n")], rows=[["b", ""]])
-    print_results(line(""), table, line("after   "))
-    out = capsys.readouterr().out
+    stream = io.StringIO()
+    write(of(line(""), table, line("after   ")), stream)
+    out = stream.getvalue()
     assert out.startswith("\n")
     assert out.endswith("after\n")
     assert all(row == row.rstrip() for row in out.splitlines())
@@ -66,7 +73,7 @@ def test_nothing_in_a_text_acts_on_the_terminal(hostile):
 
 @pytest.mark.parametrize("markup", ["[bold]x[/bold]", "[/]", ":smile:", "[link=http://a]b[/link]"])
 def test_markup_in_a_text_is_text(capsys, markup):
-    print_results(line(markup), Table(columns=[key(markup)], rows=[[markup]]))
+    write(of(line(markup), Table(columns=[key(markup)], rows=[[markup]])), sys.stdout)
     say(markup)
     out, err = capsys.readouterr()
     assert out.splitlines().count(markup) == 3

@@ -11,7 +11,7 @@ from spectra_cli.analysis.compare.rotations import SiteRotation
 from spectra_cli.analysis.comparison import CompareRequest
 from spectra_cli.analysis.run import Axis
 from spectra_cli.core.types import Site
-from spectra_cli.render.comparison import (
+from spectra_cli.render.compare_tables import (
     MOST_ROWS,
     alignment_table,
     heading,

@@ -1,23 +1,19 @@
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 
 import pytest
 
 from spectra_cli.core.types import Site, StatisticValue, Status
-from spectra_cli.render.console import PIPE_WIDTH
-from spectra_cli.render.summary import (
-    SCHEMA,
-    as_document,
+from spectra_cli.render.forms.terminal import PIPE_WIDTH
+from spectra_cli.render.show_tables import (
     cell,
     checkpoint_tables,
     heading,
     series_table,
     statistic_table,
 )
-from spectra_cli.render.tidy import as_json
 
 
 def test_the_summary_of_an_archive_reads_as_agreed(provenance, checkpoints, printed, golden):
@@ -51,13 +47,12 @@ def test_every_mark_in_a_table_is_explained_below_it(checkpoints, printed):
 
 
 def test_a_note_says_when_its_reason_is_not_the_only_one(checkpoints, printed):
-    ref, info, statistics, skipped = checkpoints[-1]
-    marked = next(v for v in statistics if v.status is Status.UNRESOLVED and v.site is not None)
+    last = checkpoints[-1]
+    marked = next(v for v in last.statistics if v.status is Status.UNRESOLVED and v.site is not None)
     again = replace(marked, site=replace(marked.site, layer=9), reason="another reason")
-    one = " ".join(printed(*checkpoint_tables(checkpoints[-1], preset="default")).split())
-    two = " ".join(
-        printed(*checkpoint_tables((ref, info, (*statistics, again), skipped), preset="default")).split()
-    )
+    both = replace(last, statistics=(*last.statistics, again))
+    one = " ".join(printed(*checkpoint_tables(last, preset="default")).split())
+    two = " ".join(printed(*checkpoint_tables(both, preset="default")).split())
     assert "reasons" not in one
     assert f"{marked.reason} (first of 2 reasons; --format csv has them all)" in two
 
@@ -77,17 +72,17 @@ def test_skipped_matrices_are_shown_with_their_reason(checkpoints, printed):
 
 
 def test_paper_compat_shows_the_uncentred_spectrum(checkpoints, printed):
-    ref, info, statistics, _ = checkpoints[-1]
-    value = next(s for s in statistics if s.measurement == "gradient_covariance" and s.site is not None)
+    last = checkpoints[-1]
+    value = next(s for s in last.statistics if s.measurement == "gradient_covariance" and s.site is not None)
     public = replace(value, measurement="gradient_matrix", name="tail_exponent_30_150")
-    shown = (ref, info, (*statistics, public), ())
+    shown = replace(last, statistics=(*last.statistics, public), skipped=())
     assert "uncentred" in printed(*checkpoint_tables(shown, preset="paper-compat"))
     assert "uncentred" not in printed(*checkpoint_tables(shown, preset="default"))
 
 
 def test_nothing_skipped_says_nothing(checkpoints, printed):
-    ref, info, statistics, _ = checkpoints[-1]
-    assert "not measured" not in printed(*checkpoint_tables((ref, info, statistics, ()), preset="default"))
+    shown = replace(checkpoints[-1], skipped=())
+    assert "not measured" not in printed(*checkpoint_tables(shown, preset="default"))
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
@@ -112,8 +107,8 @@ def test_a_missing_statistic_is_an_empty_cell():
 
 
 def test_a_long_series_keeps_to_the_width_and_says_what_it_leaves_out(checkpoints, printed):
-    ref, *rest = checkpoints[0]
-    many = [(replace(ref, step=1_000_000 + 1000 * i), *rest) for i in range(20)]
+    first = checkpoints[0]
+    many = [replace(first, ref=replace(first.ref, step=1_000_000 + 1000 * i)) for i in range(20)]
     text = printed(statistic_table("rankme_cov", many))
     assert all(len(line) <= PIPE_WIDTH for line in text.splitlines())
     assert "1019000" in text  # the last checkpoint
@@ -123,28 +118,17 @@ def test_a_long_series_keeps_to_the_width_and_says_what_it_leaves_out(checkpoint
 
 @pytest.mark.parametrize("label", ["", "target_reached"])
 def test_labels_of_checkpoints_are_told_apart(checkpoints, printed, label):
-    ref, *rest = checkpoints[0]
-    text = printed(series_table([(replace(ref, label=label), *rest)]))
+    first = checkpoints[0]
+    text = printed(series_table([replace(first, ref=replace(first.ref, label=label))]))
     assert label in text
-
-
-def test_the_document_holds_every_value_and_is_json(provenance, checkpoints):
-    document = as_document("a.spectra.h5", provenance(), checkpoints)
-    assert json.loads(as_json(document)) == document
-    assert document["schema"] == SCHEMA
-    assert [c["step"] for c in document["checkpoints"]] == [50, 100]
-    for (_, info, statistics, skipped), shown in zip(checkpoints, document["checkpoints"], strict=True):
-        assert [row["statistic"] for row in shown["statistics"]] == [v.name for v in statistics]
-        assert len(shown["skipped"]) == len(skipped)
-        assert (shown["train_loss"], shown["eval_loss"]) == (info.train_loss, info.eval_loss)
-        assert shown["notices"] == list(info.notices)
 
 
 def test_no_number_is_cut_where_the_series_is_wide(checkpoints, printed):
     rows = []
-    for ref, info, *found in checkpoints:
-        known = replace(info, tokens_seen=6_140_000, train_loss=2.5, eval_loss=2.6, learning_rate=0.001)
-        rows.append((replace(ref, step=1_500_000, label="target_reached"), known, *found))
+    for one in checkpoints:
+        known = replace(one.info, tokens_seen=6_140_000, train_loss=2.5, eval_loss=2.6, learning_rate=0.001)
+        ref = replace(one.ref, step=1_500_000, label="target_reached")
+        rows.append(replace(one, ref=ref, info=known))
     text = printed(series_table(rows))
     assert "…" not in text
     assert "2.5000" in text
@@ -153,20 +137,20 @@ def test_no_number_is_cut_where_the_series_is_wide(checkpoints, printed):
 
 def test_weights_alone_are_shown_over_the_series(checkpoints, printed):
     """Their mean over the matrices that have the number, where there is nothing else."""
-    ref, info, _, skipped = checkpoints[0]
+    first = checkpoints[0]
     ranks = [
         StatisticValue(
             name="stable_rank",
             measurement="weight",
             site=Site.parse(f"blocks.{layer}.attn.q"),
-            step=ref.step,
+            step=first.ref.step,
             value=value,
             stderr=math.nan,
             status=Status.OK,
         )
         for layer, value in enumerate((2.0, 3.0))
     ]
-    text = printed(series_table([(ref, info, ranks, skipped)]))
+    text = printed(series_table([replace(first, statistics=tuple(ranks))]))
     assert "mean over the matrices of weights" in text
     assert "2.5" in text
     assert "mean over" not in printed(series_table(checkpoints))

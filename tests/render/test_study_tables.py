@@ -16,8 +16,7 @@ from spectra_cli.analysis.comparison import Comparison
 from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.core.types import Site
-from spectra_cli.render.console import print_results
-from spectra_cli.render.study import as_document, study_tables
+from spectra_cli.render.study import document, tables
 from spectra_cli.workflows.study import Study, StudyRun
 
 SIZES = (512, 512, 1024, 1024, 2048, 2048)
@@ -94,47 +93,46 @@ def study() -> Study:
 
 
 @pytest.fixture
-def printed(study, capsys) -> str:
-    print_results(*study_tables(study))
-    return capsys.readouterr().out
+def shown(study, printed) -> str:
+    return printed(*tables(study))
 
 
-def test_every_run_has_a_row_and_the_one_that_fell_short_a_mark(printed):
-    lines = printed.splitlines()
+def test_every_run_has_a_row_and_the_one_that_fell_short_a_mark(shown):
+    lines = shown.splitlines()
     assert all(len(line) <= 100 for line in lines)
     rows = [line for line in lines if line.startswith("batch")]
     assert [line.split()[-1] for line in rows[:6]] == ["2.9800"] * 5 + ["3.1000!"]
-    assert "1 did not reach it" in printed
+    assert "1 did not reach it" in shown
 
 
-def test_the_signature_shows_means_both_floors_and_the_verdict(printed):
-    (rising,) = [line for line in printed.splitlines() if line.startswith("α tail scaled ")][:1]
+def test_the_signature_shows_means_both_floors_and_the_verdict(shown):
+    (rising,) = [line for line in shown.splitlines() if line.startswith("α tail scaled ")][:1]
     words = rising.split()
     assert words[3:9] == ["1", "1.000", "2.000", "-", "0.001", "0.007"]
     assert words[-1] == "rising"
-    assert "α tail scaled with the batch size: rising in 1 of 1 layers" in printed
-    assert "α head 1-10 with the batch size: inconclusive in 1 of 1 layers" in printed
+    assert "α tail scaled with the batch size: rising in 1 of 1 layers" in shown
+    assert "α head 1-10 with the batch size: inconclusive in 1 of 1 layers" in shown
 
 
-def test_the_trends_are_counted_at_each_loss(printed):
-    table = printed.split("Trends at each matched loss")[1]
+def test_the_trends_are_counted_at_each_loss(shown):
+    table = shown.split("Trends at each matched loss")[1]
     rows = [line.split() for line in table.splitlines() if line.strip()[:2] == "3." or line.strip() == "3"]
     assert [row[1:3] for row in rows] == [["2", "1"]] * len(rows)
 
 
-def test_too_few_batch_sizes_are_said(study, capsys):
+def test_too_few_batch_sizes_are_said(study, printed):
     comparison = replace(study.comparison, trend=BatchSizeTrend(reason="2 batch sizes among 6 runs"))
-    print_results(*study_tables(replace(study, comparison=comparison, signature=())))
-    assert "no trend: 2 batch sizes among 6 runs" in capsys.readouterr().out
+    text = printed(*tables(replace(study, comparison=comparison, signature=())))
+    assert "no trend: 2 batch sizes among 6 runs" in text
 
 
 def test_the_document_holds_the_same_numbers_and_no_nan(study):
     nowhere = replace(study.comparison, alignment=replace(study.comparison.alignment, points=()))
-    document = as_document(replace(study, comparison=nowhere))
-    assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert (document["schema"], document["study"]) == ("spectra.study/1", "batch-size")
-    assert [r["reached"] for r in document["runs"]] == [True] * 5 + [False]
-    first = document["signature"][0]
+    found = document(replace(study, comparison=nowhere))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["schema"], found["study"]) == ("spectra.study/1", "batch-size")
+    assert [r["reached"] for r in found["runs"]] == [True] * 5 + [False]
+    first = found["signature"][0]
     assert first["means"] == [
         {"batch_size_tokens": 512, "mean": 1.0},
         {"batch_size_tokens": 1024, "mean": 2.0},
@@ -142,5 +140,5 @@ def test_the_document_holds_the_same_numbers_and_no_nan(study):
     ]
     assert (first["probe_error"], first["seed_spread"]) == (0.001, 0.007)
     assert first["trend"]["verdict"] == "rising"
-    assert document["interventions"] == []
-    assert document["forecast"] is None
+    assert found["interventions"] == []
+    assert found["forecast"] is None

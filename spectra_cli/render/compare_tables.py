@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spectra_cli.analysis.compare.quantities import statistic_words
-from spectra_cli.core.numbers import count, target_words, with_error
+from spectra_cli.core.numbers import count, finite, target_words, with_error
 from spectra_cli.core.wording import place_words
 from spectra_cli.render.table import Line, Table, key, line, number, words
 from spectra_cli.render.taxonomy import taxonomy_overview, taxonomy_report
-from spectra_cli.render.tidy import finite
 from spectra_cli.render.trend import trend_report
 
 if TYPE_CHECKING:

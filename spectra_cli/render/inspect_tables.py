@@ -1,4 +1,4 @@
-"""What `spectra inspect` prints: the series, the model, the plan."""
+"""The tables of a series that is to be scanned: its checkpoints, its model, the plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from spectra_cli.core.notices import gathered_by_checkpoint
 from spectra_cli.core.numbers import count, duration, loss, rate, size
 from spectra_cli.core.types import MODEL_FACT
-from spectra_cli.render.table import Line, Table, key, line, number, words
+from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 
 
 def series(checkpoints: Sequence[Mapping[str, Any]]) -> Table:
@@ -104,7 +104,7 @@ def _first(sources: Sequence[str]) -> str:
     return ", ".join(sources[:2]) + (f" and {more} more" if more > 0 else "")
 
 
-def model(document: Mapping[str, Any]) -> Iterator[Line | Table]:
+def model(document: Mapping[str, Any]) -> Iterator[Part]:
     """The architecture, and its matrices: one row a kind of matrix, since layers are alike."""
     yield line(
         (document["run"], "bold"),
@@ -121,7 +121,7 @@ def model(document: Mapping[str, Any]) -> Iterator[Line | Table]:
     )
 
 
-def plan(document: Mapping[str, Any]) -> Iterator[Line | Table]:
+def plan(document: Mapping[str, Any]) -> Iterator[Part]:
     """Passes, time and memory of one checkpoint's scan."""
     found = document["plan"]
     if found["problem"]:

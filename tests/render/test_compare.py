@@ -10,8 +10,9 @@ from collections import Counter
 import pytest
 
 from spectra_cli.analysis.comparison import CompareRequest
-from spectra_cli.render.comparison_document import COLUMNS, SCHEMA, as_document, difference_rows
-from spectra_cli.render.tidy import as_csv, as_json
+from spectra_cli.render.compare import COLUMNS, SCHEMA, document, rows
+from spectra_cli.render.forms.csv import as_csv
+from spectra_cli.render.forms.json import as_json
 from spectra_cli.workflows.compare import compare
 
 
@@ -35,24 +36,24 @@ def comparison(write_run, tmp_path_factory):
 
 
 def test_the_document_is_json_without_nan(comparison):
-    document = json.loads(as_json(as_document(comparison)))
-    assert document["schema"] == SCHEMA == "spectra.compare/1"
-    assert [run["name"] for run in document["runs"]] == ["a", "b"]
-    (pair,) = document["pairs"]
+    found = json.loads(as_json(document(comparison)))
+    assert found["schema"] == SCHEMA == "spectra.compare/1"
+    assert [run["name"] for run in found["runs"]] == ["a", "b"]
+    (pair,) = found["pairs"]
     counts = pair["counts"]
     verdicts = [one["verdict"] for one in pair["differences"]]
     assert {verdict: counts[verdict] for verdict in set(verdicts)} == Counter(verdicts)
     above = [one for one in pair["differences"] if one["delta"] and abs(one["delta"]) >= one["floor"]]
     assert counts["floor_alone"] == len(above) - counts["different"]
     assert pair["verdict"]
-    assert len(document["alignment"]["points"]) == 2
+    assert len(found["alignment"]["points"]) == 2
 
 
 def test_rows_and_document_hold_the_same_numbers(comparison):
-    rows = list(difference_rows(comparison))
-    assert all(tuple(row) == COLUMNS for row in rows)
-    (pair,) = as_document(comparison)["pairs"]
-    assert [{k: v for k, v in row.items() if not k.endswith("_run")} for row in rows] == pair["differences"]
-    cells = list(csv.DictReader(io.StringIO(as_csv(rows, COLUMNS))))
-    assert cells[0]["delta"] == str(rows[0]["delta"])
+    found = list(rows(comparison))
+    assert all(tuple(row) == COLUMNS for row in found)
+    (pair,) = document(comparison)["pairs"]
+    assert [{k: v for k, v in row.items() if not k.endswith("_run")} for row in found] == pair["differences"]
+    cells = list(csv.DictReader(io.StringIO(as_csv(found, COLUMNS))))
+    assert cells[0]["delta"] == str(found[0]["delta"])
     assert (cells[0]["first_run"], cells[0]["second_run"]) == ("a", "b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from spectra_cli.core.measurements import (
     ACTIVATIONS,
@@ -19,19 +19,17 @@ from spectra_cli.core.numbers import count, loss, rate, with_error
 from spectra_cli.core.types import (
     MODEL_FACT,
     CheckpointInfo,
-    CheckpointRef,
     ProbeInfo,
     Provenance,
     Skipped,
     StatisticValue,
     Status,
 )
-from spectra_cli.core.unfinished import Unfinished
-from spectra_cli.render.table import Column, Line, Table, from_columns, key, line, number
-from spectra_cli.render.tidy import tidy_rows
+from spectra_cli.render.table import Column, Line, Part, Table, from_columns, key, line, number
 from spectra_cli.statistics.registry import DEFINITIONS
 
-SCHEMA = "spectra.show/1"
+if TYPE_CHECKING:
+    from spectra_cli.workflows.show import CheckpointSummary
 
 # the statistics of each table, in the order of its columns; the archive holds more
 _NORMS = ("stable_rank", "rankme_sv", "spectral_norm", "frobenius_norm")
@@ -89,13 +87,11 @@ _MARKS = {
 
 _MOST_SITES = 4
 
-Checkpoint = tuple[CheckpointRef, CheckpointInfo, Sequence[StatisticValue], Sequence[Skipped]]
 
-
-def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]) -> Iterator[Line]:
+def heading(path: str, provenance: Provenance, checkpoints: Sequence[CheckpointSummary]) -> Iterator[Line]:
     """What was measured, with which probe, and what to beware of."""
     probe, settings = provenance.probe, provenance.settings
-    info = checkpoints[0][1]
+    info = checkpoints[0].info
     yield line(
         (path, "bold"),
         f"  {info.architecture}, {count(info.num_parameters)} parameters, "
@@ -103,8 +99,8 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
     )
     for fact in dict.fromkeys(
         f"{name}: {text}"
-        for _, i, *_ in checkpoints
-        for name, text in i.facts.items()
+        for one in checkpoints
+        for name, text in one.info.facts.items()
         if not name.startswith(MODEL_FACT)
     ):
         yield line(fact)
@@ -129,16 +125,16 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[Checkpoint]
         yield line("synthetic probe: the tokens are random, these numbers describe no data", style="yellow")
 
 
-def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
+def series_table(checkpoints: Sequence[CheckpointSummary]) -> Table:
     """One row a checkpoint: losses, and the spectra of its last measured layer; empty columns left out."""
     columns = {
-        "step": [ref.key.removeprefix("step") for ref, *_ in checkpoints],
-        "tokens": [count(info.tokens_seen) for _, info, *_ in checkpoints],
-        "train\nloss": [loss(info.train_loss) for _, info, *_ in checkpoints],
-        "eval\nloss": [loss(info.eval_loss) for _, info, *_ in checkpoints],
-        "learning\nrate": [rate(info.learning_rate) for _, info, *_ in checkpoints],
+        "step": [one.ref.key.removeprefix("step") for one in checkpoints],
+        "tokens": [count(one.info.tokens_seen) for one in checkpoints],
+        "train\nloss": [loss(one.info.train_loss) for one in checkpoints],
+        "eval\nloss": [loss(one.info.eval_loss) for one in checkpoints],
+        "learning\nrate": [rate(one.info.learning_rate) for one in checkpoints],
     }
-    measured = [_of_last_layer(statistics) for _, _, statistics, _ in checkpoints]
+    measured = [_of_last_layer(one.statistics) for one in checkpoints]
     for name, title in _SERIES.items():
         columns[title] = [cell(values.get(name)) for values in measured]
     about = ""
@@ -158,14 +154,14 @@ def series_table(checkpoints: Sequence[Checkpoint]) -> Table:
     )
 
 
-def _weights_over_series(checkpoints: Sequence[Checkpoint]) -> dict[str, list[str]]:
+def _weights_over_series(checkpoints: Sequence[CheckpointSummary]) -> dict[str, list[str]]:
     """Columns for an archive of weights alone: each number's mean over all matrices that have it."""
     columns: dict[str, list[str]] = {}
     for name in _NORMS:
         head = DEFINITIONS[name].head
         columns[head] = []
-        for _, _, statistics, _ in checkpoints:
-            found = [v.value for v in statistics if v.name == name and v.measurement == WEIGHTS]
+        for one in checkpoints:
+            found = [v.value for v in one.statistics if v.name == name and v.measurement == WEIGHTS]
             known = [value for value in found if math.isfinite(value)]
             mean = with_error(math.fsum(known) / len(known), math.nan) if known else ""
             columns[head].append(mean)
@@ -182,16 +178,15 @@ def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str]
     }
 
 
-def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[Line | Table]:
+def checkpoint_tables(checkpoint: CheckpointSummary, *, preset: str) -> Iterator[Part]:
     """The activation, gradient and weight tables of one checkpoint, with notes on what is missing.
 
     The uncentred gradient spectrum, which the public protocol fits, has its table under `paper-compat`.
     """
-    ref, _, statistics, skipped = checkpoint
     for measurement, columns in _TABLES.items():
         if measurement == GRADIENT_MATRIX and preset != "paper-compat":
             continue
-        values = [v for v in statistics if v.measurement == measurement and v.site is not None]
+        values = [v for v in checkpoint.statistics if v.measurement == measurement and v.site is not None]
         shown = [name for name in columns if any(v.name == name for v in values)]
         if not shown:
             continue
@@ -201,7 +196,7 @@ def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[Line |
                 by_site.setdefault(value.site.address, {})[value.name] = value
         noted = [value for row in by_site.values() for value in row.values()]
         yield Table(
-            title=f"{ref.key}: {MEASUREMENTS[measurement].title}",
+            title=f"{checkpoint.ref.key}: {MEASUREMENTS[measurement].title}",
             columns=[
                 key("layer" if measurement == ACTIVATIONS else "matrix"),
                 *(number(DEFINITIONS[name].head) for name in shown),
@@ -213,10 +208,10 @@ def checkpoint_tables(checkpoint: Checkpoint, *, preset: str) -> Iterator[Line |
             notes=[*_windows(noted), *_reasons(noted)],
             everything="--format csv",
         )
-    yield from skipped_lines(skipped)
+    yield from skipped_lines(checkpoint.skipped)
 
 
-def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> Table:
+def statistic_table(name: str, checkpoints: Sequence[CheckpointSummary]) -> Table:
     """One statistic over the series: a row a site, a column a checkpoint.
 
     Where not all have room, the first, the last and some evenly between stand: what happens at the start of
@@ -224,13 +219,13 @@ def statistic_table(name: str, checkpoints: Sequence[Checkpoint]) -> Table:
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     noted = []
-    for ref, _, statistics, _ in checkpoints:
-        for value in statistics:
+    for checkpoint in checkpoints:
+        for value in checkpoint.statistics:
             if value.name == name:
                 of = value.measurement.removesuffix("_covariance")
-                rows.setdefault((of, _label(value)), {})[ref.key] = cell(value)
+                rows.setdefault((of, _label(value)), {})[checkpoint.ref.key] = cell(value)
                 noted.append(value)
-    keys = [ref.key for ref, *_ in checkpoints]
+    keys = [one.ref.key for one in checkpoints]
     steps: list[Column] = [number(one.removeprefix("step"), is_of_series=True) for one in keys]
     return Table(
         title=name,
@@ -264,62 +259,6 @@ def notices(infos: Sequence[CheckpointInfo], probe: ProbeInfo) -> Iterator[Line]
     others = gathered(n for info in infos for n in info.notices if kind_of(n) is not NoticeKind.ABOVE_UNIFORM)
     for notice in (*signs, *others):
         yield line(notice, style="yellow")
-
-
-def as_document(
-    path: str,
-    provenance: Provenance,
-    checkpoints: Sequence[Checkpoint],
-    unfinished: Unfinished | None = None,
-    notices: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The JSON document of `spectra show`: schema `spectra.show/1`."""
-    probe = provenance.probe
-    return {
-        "schema": SCHEMA,
-        "archive": path,
-        "unfinished": unfinished and unfinished.document(),
-        "notices": list(notices),
-        "settings": dict(provenance.settings),
-        "versions": dict(provenance.versions),
-        "probe": {
-            "digest": probe.digest,
-            "source": probe.source,
-            "num_sequences": probe.num_sequences,
-            "sequence_length": probe.sequence_length,
-            "synthetic": probe.synthetic,
-            "notices": list(probe.notices),
-        },
-        "checkpoints": [
-            {
-                "run": ref.run,
-                "checkpoint": ref.key,
-                "step": ref.step,
-                "uri": ref.uri,
-                "tokens_seen": info.tokens_seen,
-                "train_loss": info.train_loss,
-                "eval_loss": info.eval_loss,
-                "batch_size_tokens": info.batch_size_tokens,
-                "learning_rate": info.learning_rate,
-                "facts": dict(info.facts),
-                "sources": dict(info.sources),
-                "num_parameters": info.num_parameters,
-                "digest": info.digest,
-                "notices": list(info.notices),
-                "skipped": [
-                    {
-                        "measurement": s.measurement,
-                        "site": s.site.address,
-                        "status": s.status.value,
-                        "reason": s.reason,
-                    }
-                    for s in skipped
-                ],
-                "statistics": list(tidy_rows(ref, info.tokens_seen, statistics)),
-            }
-            for ref, info, statistics, skipped in checkpoints
-        ],
-    }
 
 
 def _last_layer(statistics: Iterable[StatisticValue]) -> int | None:

@@ -1,0 +1,56 @@
+"""Paragraphs and tables as wide as the terminal; the one place that says how wide that is.
+
+Names from outside are made harmless here: what is printed holds no escape sequence but the colours of its
+own styles, and those on a terminal only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from spectra_cli.render.fitting import fitted
+from spectra_cli.render.forms.form import Form
+from spectra_cli.render.neutral import for_terminal
+from spectra_cli.render.table import Part, Table
+from spectra_cli.render.wrapping import spans
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from spectra_cli.render.output import Output
+
+PIPE_WIDTH = 100
+"""Cells of a line that goes into a pipe or a file, whatever the terminal is."""
+LEAST_WIDTH = 60
+"""Cells of a line on a terminal that is narrower than this."""
+
+
+def write(output: Output, stream: TextIO) -> None:
+    """Write the tables, as wide as the terminal (100 columns when piped), no line padded with blanks."""
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False)
+    room = max(console.width, LEAST_WIDTH) if console.is_terminal else PIPE_WIDTH
+    console.width = room + 1  # what stands in the last cell must not wrap
+    with console.capture() as captured:
+        for part in output.tables():
+            for text in printed_lines(part, room):
+                console.print(text, soft_wrap=True)
+    stream.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+
+
+def printed_lines(part: Part, room: int) -> Iterator[Text]:
+    """A paragraph or a table as lines that are no wider than the room."""
+    from rich.text import Text
+
+    for paragraph in fitted(part, room) if isinstance(part, Table) else (part,):
+        text = Text()
+        for piece, style in paragraph.pieces:
+            text.append(for_terminal(piece), style=style)
+        for number, (start, end) in enumerate(spans(text.plain, room, paragraph.hang)):
+            indent = " " * paragraph.hang if number else ""
+            yield Text(indent) + text[start:end] if indent else text[start:end]
+
+
+TERMINAL = Form(write=write)

@@ -1,0 +1,39 @@
+"""What is wrong with an archive: a line and a row a finding, and its JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spectra_cli.render.output import Output
+from spectra_cli.render.table import Part, line
+
+if TYPE_CHECKING:
+    from spectra_cli.archive.validate import Fault
+
+SCHEMA = "spectra.validate/1"
+COLUMNS = ("severity", "where", "message")
+"""Columns of the CSV table, and keys of a finding in the JSON document."""
+
+
+def output(path: Path, findings: Sequence[Fault], unfinished: dict[str, Any] | None) -> Output:
+    """The findings about an archive, for every form; `unfinished`: what a scan owes it."""
+    rows = [{name: str(getattr(one, name)) for name in COLUMNS} for one in findings]
+    errors = sum(one.severity == "error" for one in findings)
+
+    def tables() -> Iterator[Part]:
+        for one in findings:
+            style = "red" if one.severity == "error" else "yellow"
+            yield line(f"{one.severity}: {one.where}: {one.message}", style=style)
+        counts = f"{errors} error(s), {len(findings) - errors} warning(s)"
+        yield line(f"{path} {'is not valid' if errors else 'is valid'}: {counts}")
+
+    document = {
+        "schema": SCHEMA,
+        "archive": str(path),
+        "valid": not errors,
+        "unfinished": unfinished,
+        "findings": rows,
+    }
+    return Output(tables=tables, document=lambda: document, columns=COLUMNS, rows=lambda: rows)
