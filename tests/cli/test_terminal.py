@@ -1,4 +1,4 @@
-"""Every command on terminals of several widths, in a pipe, and with names made to act on them."""
+"""Every command in every form, on terminals of several widths, and with names made to act on them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from spectra_cli.cli.app import app
 from spectra_cli.render.forms.form import Form
 from spectra_cli.render.forms.registry import FORMS
 from spectra_cli.render.forms.terminal import printed_lines
+from spectra_cli.render.output import Output
+from tests.builders.every_form import nothing_is_lost
 
 HOSTILE = "=run\x1b[31m\x9b2J\u202e[bold]\t\u2066:smile:"
 SHOWN = r"=run\x1b[31m\x9b2J\u202e[bold]\x09\u2066:smile:"
@@ -68,17 +71,27 @@ def _scan_all(pristine: Path, folder: Path) -> None:
         )
 
 
-@pytest.fixture
-def printed(hostile, monkeypatch, spectra):
-    """What a command prints, as values: they are laid out for each width in turn, the command runs once."""
-    monkeypatch.chdir(hostile)
-    found = []
-    monkeypatch.setitem(FORMS, "table", Form(write=lambda output, _: found.extend(output.tables())))
+@pytest.fixture(scope="module")
+def emitted() -> dict[tuple[str, ...], Output]:
+    """What commands have emitted so far: each runs once, whatever is asked of its output."""
+    return {}
 
-    def run(*words: str):
-        outcome = spectra(*words)
-        assert outcome.code == 0, outcome.err
-        return found
+
+@pytest.fixture
+def output(emitted, hostile, monkeypatch, spectra):
+    """What a command emits, before it is written in any form."""
+    monkeypatch.chdir(hostile)
+
+    def run(*words: str) -> Output:
+        def keep(output: Output, _: object) -> None:
+            emitted[words] = output
+
+        if words not in emitted:
+            with monkeypatch.context() as patch:
+                patch.setitem(FORMS, "table", Form(write=keep))
+                outcome = spectra(*words)
+            assert outcome.code == 0, outcome.err
+        return emitted[words]
 
     return run
 
@@ -95,8 +108,8 @@ def words_of(lines: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("words", OUTPUTS, ids=" ".join)
-def test_no_number_is_cut_at_any_width(printed, words):
-    parts = printed(*words)
+def test_no_number_is_cut_at_any_width(output, words):
+    parts = list(output(*words).tables())
     whole = words_of(lines_of(parts, 1000))
     assert whole
     for width in (60, 80, 100, 160):
@@ -106,6 +119,17 @@ def test_no_number_is_cut_at_any_width(printed, words):
         # a number of a narrow terminal is one of the widest: whole. Counts of what is left out are its own.
         told = [each for each in lines if " checkpoints: first" in each or "left out for want" in each]
         assert words_of(lines) - whole <= words_of(told)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("words", OUTPUTS, ids=" ".join)
+def test_nothing_is_lost_in_any_form(output, words, form):
+    nothing_is_lost(output(*words), form)
+
+
+def test_every_command_is_among_them():
+    commands = {words[0] for words in OUTPUTS} | {"demo", "study"}  # these in their own tests
+    assert {command.name for command in app.registered_commands} == commands
 
 
 def acts(text: str) -> list[str]:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from spectra_cli.render.forms.csv import CSV
 from spectra_cli.render.forms.form import Form
 from spectra_cli.render.forms.json import JSON
+from spectra_cli.render.forms.markdown import MARKDOWN
 from spectra_cli.render.forms.terminal import TERMINAL
 
 FORMS: Mapping[str, Form] = {
     "table": TERMINAL,
     "json": JSON,
     "csv": CSV,
+    "markdown": MARKDOWN,
 }
