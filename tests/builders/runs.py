@@ -15,10 +15,10 @@ from spectra_cli.core.types import (
     CheckpointRef,
     CheckpointSpectra,
     FloatArray,
-    ProbeInfo,
     Provenance,
 )
 from spectra_cli.core.unfinished import Unfinished
+from tests.builders import provenance as builders
 
 
 @dataclass(kw_only=True)
@@ -33,7 +33,7 @@ class PlantedSeries:
     measurements: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     unfinished: Unfinished | None = None
-    provenance: Provenance = field(default_factory=lambda: Provenance(settings={}, probe=_PROBE, versions={}))
+    provenance: Provenance = field(default_factory=builders.provenance)
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -50,19 +50,6 @@ class PlantedSeries:
     def replicates_over(self, name: str) -> tuple[FloatArray, ...]:
         assert name == "probe_loss"
         return self.replicates or (np.empty(0),) * len(self)
-
-
-_PROBE = ProbeInfo(
-    digest="d" * 64,
-    source="val.bin",
-    format="bin",
-    num_sequences=8,
-    sequence_length=8,
-    targets="next_token",
-    seed=0,
-    starts=(),
-    vocab_size=50,
-)
 
 
 def planted_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pty
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from docs import generate
 from spectra_cli import __version__
 from spectra_cli.cli.app import app
 
@@ -201,18 +201,9 @@ def test_a_terminal_that_knows_no_greek_gets_question_marks(start, pristine):
     assert "? head" in out
 
 
-def reference() -> str:
-    spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return str(module.cli_reference())
-
-
 def test_the_reference_page_is_the_one_that_the_commands_generate():
     page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
-    assert page == reference(), "run `make docs`"
+    assert page == generate.cli_reference(), "run `make docs`"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

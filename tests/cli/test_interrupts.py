@@ -67,11 +67,11 @@ _MANY = """
 import os, random, signal, sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from conftest import build_checkpoint
+from tests.builders.seeded import seeded_checkpoint
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.__main__ import main
 from spectra_cli.cli import app
-series = [build_checkpoint(step) for step in range(3)]
+series = [seeded_checkpoint(step) for step in range(3)]
 folder, moments = Path(sys.argv[1]), random.Random(int(sys.argv[4]))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in range(int(sys.argv[3])):
@@ -101,9 +101,9 @@ for number in range(int(sys.argv[3])):
 
 
 def test_interrupted_at_any_moment_of_writing_nothing_is_traced_and_nothing_half_is_left(tmp_path):
-    helpers = Path(__file__).parents[1] / "archive"
+    root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _MANY, tmp_path, helpers, "40", "0"],
+        [sys.executable, "-W", "ignore", "-c", _MANY, tmp_path, root, "40", "0"],
         timeout=300,  # takes some five seconds; a signal that waits for another takes for ever
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,

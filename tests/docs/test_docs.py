@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import glob
-import importlib.util
 import json
 import re
 import shlex
 import shutil
 import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from docs import generate
 from spectra_cli.cli.app import app
 from spectra_cli.core.settings import resolve_settings
 from spectra_cli.extract.checkpoints.registry import FORMATS
@@ -30,16 +29,6 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
 TUTORIAL = DOCS / "tutorial" / "first-scan.md"
 READING = DOCS / "how-to" / "read-an-archive.md"
-
-
-def _load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-generate = _load_generator()
 
 
 def _names(pages: list[Path]) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,59 +10,46 @@ import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.types import ProbeInfo, Scalar, Spectrum
+from spectra_cli.core.types import Scalar, Spectrum
 from spectra_cli.extract.engine import measure
 from spectra_cli.extract.measurements.measurement import Measured
-from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.planning.plan import plan_scan
-from spectra_cli.extract.protocols import Model, Probe
+from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
+from tests.builders import provenance as builders
+from tests.builders import tiny
+from tests.extract.writers.decoder import random_state
+from tests.extract.writers.huggingface import VOCAB
 
 CPU = torch.device("cpu")
 
-# The fixtures that write tiny checkpoints belong to the models' tests; they serve here as they are.
-_spec = importlib.util.spec_from_file_location(
-    "tiny_models", Path(__file__).parent / "models" / "conftest.py"
-)
-_tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_tiny)
-VOCAB = _tiny.VOCAB
-header_of, write, decoder_state = _tiny.header_of, _tiny.write, _tiny.decoder_state
 
-# Architecture -> variant of the configurable decoder; all others are `model_type`s of transformers.
-DECODERS = {"nanogpt": "n", "nanogpt-biases": "nb", "variant-3": "3", "variant-5": "4s", "variant-6": "6"}
+@pytest.fixture(scope="session")
+def header_of() -> Callable[..., CheckpointHeader]:
+    return tiny.header
 
 
 @pytest.fixture(scope="session")
-def model_of(write, header_of, decoder_state) -> Callable[..., Model]:
+def write() -> Callable[..., tiny.Written]:
+    """The model of an entry of `CONFIGS`, saved as `save_pretrained` does: a tied head left out."""
+    return tiny.written
+
+
+@pytest.fixture(scope="session")
+def decoder_state() -> Callable[..., dict[str, Tensor]]:
+    """Random tensors under the names and shapes of one early variant."""
+    return random_state
+
+
+@pytest.fixture(scope="session")
+def model_of() -> Callable[..., Model]:
     """A fresh model of one architecture; `edit` may change the tensors first."""
-
-    def model(name: str, *, edit: Callable[[dict[str, Tensor]], None] | None = None, **sizes: int) -> Model:
-        if name in DECODERS:
-            state = decoder_state(DECODERS[name], **sizes)
-            header = header_of({"layout": "spectral-lens", "n_head": 4}, state, format="nanogpt")
-        else:
-            written = write(name)
-            header, state = written.header, {n: t.clone() for n, t in written.state.items()}
-        if edit is not None:
-            edit(state)
-        return find_family(header).build(header, state, device=CPU)
-
-    return model
+    return tiny.tiny
 
 
 @pytest.fixture(scope="session")
-def skeleton_of(write, header_of, decoder_state) -> Callable[..., Model]:
+def skeleton_of() -> Callable[..., Model]:
     """The same on the meta device, without weights."""
-
-    def model(name: str, **sizes: int) -> Model:
-        if name in DECODERS:
-            state = decoder_state(DECODERS[name], **sizes)
-            header = header_of({"layout": "spectral-lens", "n_head": 4}, state, format="nanogpt")
-        else:
-            header = write(name).header
-        return find_family(header).build(header, None, device=torch.device("meta"))
-
-    return model
+    return tiny.skeleton
 
 
 def probe_from(ids: Tensor, targets: str = "next_token") -> Probe:
@@ -73,15 +58,10 @@ def probe_from(ids: Tensor, targets: str = "next_token") -> Probe:
         tokens, wanted = ids, torch.cat([ids[:, 1:], ids.new_full((len(ids), 1), -100)], 1)
     else:
         tokens, wanted = ids[:, :-1], ids[:, 1:]
-    info = ProbeInfo(
-        digest="0" * 64,
-        source="test",
-        format="tensor",
+    info = builders.probe(
         num_sequences=len(tokens),
         sequence_length=tokens.shape[1],
         targets=targets,
-        seed=0,
-        starts=(),
         vocab_size=int(ids.max()) + 1,
     )
     return Probe(info=info, tokens=tokens.contiguous(), targets=wanted.contiguous())

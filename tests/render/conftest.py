@@ -12,7 +12,6 @@ import pytest
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,
-    ProbeInfo,
     Provenance,
     Site,
     Skipped,
@@ -21,6 +20,7 @@ from spectra_cli.core.types import (
 )
 from spectra_cli.render.forms.terminal import PIPE_WIDTH, printed_lines
 from spectra_cli.workflows.show import ArchiveSummary, CheckpointSummary
+from tests.builders import provenance as builders
 
 GOLDEN = Path(__file__).parent / "golden"
 NAN = float("nan")
@@ -42,31 +42,9 @@ def make_value(
 
 
 def make_provenance(*, synthetic: bool = False) -> Provenance:
-    return Provenance(
-        settings={
-            "preset": "default",
-            "normalize": "rms",
-            "pool": "token",
-            "dtype": "float32",
-            "num_blocks": 16,
-            "measurements": ["activation_covariance", "gradient", "weight"],
-            "num_sequences": 64,
-            "num_gradient_sequences": 16,
-        },
-        probe=ProbeInfo(
-            digest="0123456789abcdef" * 4,
-            source="synthetic" if synthetic else "/data/val.bin",
-            format="synthetic" if synthetic else "bin",
-            num_sequences=64,
-            sequence_length=32,
-            targets="next_token",
-            seed=0,
-            starts=(),
-            vocab_size=128,
-            synthetic=synthetic,
-        ),
-        versions={"numerics": "1"},
-    )
+    measured = {"measurements": ["activation_covariance", "gradient", "weight"], "num_gradient_sequences": 16}
+    source = {"source": "synthetic", "format": "synthetic", "synthetic": True} if synthetic else {}
+    return builders.provenance(settings=measured, digest="0123456789abcdef" * 4, vocab_size=128, **source)
 
 
 def make_checkpoint(step: int, loss: float) -> CheckpointSummary:

@@ -7,19 +7,11 @@ import numpy as np
 import pytest
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.types import (
-    CheckpointInfo,
-    CheckpointRef,
-    CheckpointSpectra,
-    ProbeInfo,
-    Provenance,
-    Scalar,
-    Site,
-    Status,
-)
+from spectra_cli.core.types import Scalar, Site, Status
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import evaluate
 from spectra_cli.statistics.summarise import summarise
+from tests.builders.checkpoints import checkpoint
 
 
 def scalar(name, value, *, site=None, deleted=(), status=Status.OK):
@@ -38,24 +30,7 @@ def scalar(name, value, *, site=None, deleted=(), status=Status.OK):
 @pytest.fixture
 def checkpoint_of():
     def build(*spectra, scalars=()):
-        probe = ProbeInfo(
-            digest="d",
-            source="s",
-            format="synthetic",
-            num_sequences=8,
-            sequence_length=16,
-            targets="next_token",
-            seed=0,
-            starts=(),
-            vocab_size=64,
-        )
-        return CheckpointSpectra(
-            ref=CheckpointRef(run="r", step=100, uri="/r/step100", format="hf"),
-            info=CheckpointInfo(num_parameters=1, family="llama", architecture="Llama"),
-            provenance=Provenance(settings={}, probe=probe, versions={}),
-            spectra=spectra,
-            scalars=scalars,
-        )
+        return checkpoint(spectra, scalars, step=100)
 
     return build
 

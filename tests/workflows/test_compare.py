@@ -18,50 +18,14 @@ from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import ArchiveError, DataError, UsageError
-from spectra_cli.core.types import (
-    CheckpointInfo,
-    CheckpointRef,
-    CheckpointSpectra,
-    ProbeInfo,
-    Provenance,
-    Scalar,
-    Site,
-    Spectrum,
-    SpectrumKind,
-)
+from spectra_cli.core.types import Scalar
 from spectra_cli.workflows.compare import compare
+from tests.builders.checkpoints import checkpoint
+from tests.builders.provenance import provenance
+from tests.builders.spectra import spectrum_of_rows, weight
 
 B, N, D = 16, 1024, 64
 LOSS_NOISE = 0.04
-SETTINGS = {
-    "preset": "default",
-    "normalize": "rms",
-    "pool": "token",
-    "dtype": "float32",
-    "num_blocks": B,
-    "num_sequences": 64,
-    "num_gradient_sequences": 64,
-}
-
-
-def sampled(rows: Any, address: str) -> Spectrum:
-    """Spectrum of the covariance of rows, with the profile of 16 equal blocks."""
-    n, d = rows.shape
-    centred = rows - rows.mean(0)
-    eigenvalues, vectors = np.linalg.eigh(centred.T @ centred / (n - 1))
-    profile = ((centred @ vectors) ** 2 / (n - 1)).reshape(B, n // B, d).sum(1) * B
-    return Spectrum(
-        site=Site.parse(address),
-        measurement="activation_covariance",
-        kind=SpectrumKind.EIGENVALUES,
-        values=np.maximum(eigenvalues[::-1], 0),
-        num_samples=n,
-        ambient_dim=d,
-        centered=True,
-        unit="1",
-        block_profile=profile[:, ::-1],
-        block_sizes=(n // B,) * B,
-    )
 
 
 def write_run(
@@ -92,18 +56,9 @@ def write_run(
         exponent = 2.2 - 0.2 * loss + shift + bend * (loss - 4.0) ** 2
         scales = np.arange(1, width + 1) ** (-exponent / 2)
         measured = range(num_layers) if activations is None else activations
-        spectra = [sampled(rows[i] * scales, f"blocks.{i}.resid_post") for i in measured]
+        spectra = [spectrum_of_rows(rows[i] * scales, f"blocks.{i}.resid_post") for i in measured]
         values = np.sort(np.random.default_rng([number, len(path.name)]).gamma(2.0, size=64))[::-1]
-        weight = Spectrum(
-            site=Site.parse("blocks.0.attn.o"),
-            measurement="weight",
-            kind=SpectrumKind.SINGULAR_VALUES,
-            values=values,
-            num_samples=64,
-            ambient_dim=64,
-            centered=False,
-            unit="weight",
-        )
+        matrix = weight(values)
         scalar = Scalar(
             name="probe_loss",
             site=None,
@@ -115,35 +70,16 @@ def write_run(
         )
         step = 10 * number
         facts = {"num_parameters": 100, "family": "f", "architecture": "A", "tokens_seen": step * 64}
-        checkpoint = CheckpointSpectra(
-            ref=CheckpointRef(
-                run=path.stem,
-                step=step,
-                uri=str(path.parent / path.name.removesuffix(".spectra.h5") / str(step)),
-                format="hf",
-            ),
-            info=CheckpointInfo(
-                **(facts | {"digest": f"{path.stem}{step}", "fingerprint": f"{path.stem}{step}"} | info)
-            ),
-            provenance=Provenance(
-                settings=SETTINGS | (settings or {}),
-                probe=ProbeInfo(
-                    digest=f"{probe:064d}",
-                    source="/data/val.bin",
-                    format="bin",
-                    num_sequences=64,
-                    sequence_length=16,
-                    targets="next_token",
-                    seed=0,
-                    starts=(),
-                    vocab_size=8,
-                ),
-                versions={"numerics": "1"},
-            ),
-            spectra=(weight,) if weights_only else (*spectra, weight),
-            scalars=() if weights_only else (scalar,),
+        made = checkpoint(
+            (matrix,) if weights_only else (*spectra, matrix),
+            () if weights_only else (scalar,),
+            run=path.stem,
+            step=step,
+            uri=str(path.parent / path.name.removesuffix(".spectra.h5") / str(step)),
+            provenance=provenance(settings=settings, digest=f"{probe:064d}", sequence_length=16),
+            **(facts | {"digest": f"{path.stem}{step}", "fingerprint": f"{path.stem}{step}"} | info),
         )
-        checkpoints.append(checkpoint)
+        checkpoints.append(made)
     write_archive(path, checkpoints)
     return path
 

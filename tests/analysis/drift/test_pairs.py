@@ -6,32 +6,12 @@ import pytest
 from spectra_cli.analysis.drift.change import ChangeReading
 from spectra_cli.analysis.drift.pairs import compare, similarity, sine_bound
 from spectra_cli.analysis.drift.prepared import is_reference, prepare
-from spectra_cli.core.types import (
-    CheckpointInfo,
-    CheckpointRef,
-    CheckpointSpectra,
-    ProbeInfo,
-    Provenance,
-    Scalar,
-    Site,
-    Spectrum,
-    SpectrumKind,
-    Vectors,
-)
+from spectra_cli.core.types import Scalar, Site, Spectrum, SpectrumKind, Vectors
+from tests.builders import checkpoints as builders
+from tests.builders.provenance import provenance
 
 M, N, K = 6, 9, 3
 VALUES = np.array([9.0, 7.0, 5.0, 1.0, 0.5, 0.2])
-PROBE = ProbeInfo(
-    digest="",
-    source="",
-    format="none",
-    num_sequences=0,
-    sequence_length=0,
-    targets="none",
-    seed=None,
-    starts=(),
-    vocab_size=0,
-)
 
 
 def weight(address="blocks.0.attn.q", values=VALUES, *, turned=0.0, shape=(M, N), measurement="weight"):
@@ -72,16 +52,10 @@ def change(address="blocks.0.attn.q", **numbers):
 
 def checkpoint(step, *spectra, reference="", scalars=()):
     execution = {"reference": {"checkpoint": "step0", "digest": reference}} if reference else {}
-    return prepare(
-        CheckpointSpectra(
-            ref=CheckpointRef(run="r", step=step, uri=f"/{step}", format="f"),
-            info=CheckpointInfo(num_parameters=1, family="f", architecture="a", digest=f"digest {step}"),
-            provenance=Provenance(settings={}, probe=PROBE, versions={}, execution=execution),
-            spectra=spectra,
-            scalars=scalars,
-        ),
-        [K],
+    made = builders.checkpoint(
+        spectra, scalars, step=step, digest=f"digest {step}", provenance=provenance(execution=execution)
     )
+    return prepare(made, [K])
 
 
 def test_a_planted_turn_is_found_on_its_side():

@@ -12,17 +12,9 @@ from spectra_cli.analysis.compare.differences import Point, decided, differences
 from spectra_cli.analysis.taxonomy.evidence import Flag
 from spectra_cli.analysis.taxonomy.labels import Confidence, Label, classify
 from spectra_cli.analysis.taxonomy.token_gain import Performance
-from spectra_cli.core.types import (
-    CheckpointInfo,
-    CheckpointRef,
-    CheckpointSpectra,
-    ProbeInfo,
-    Provenance,
-    Scalar,
-    Site,
-    Spectrum,
-    SpectrumKind,
-)
+from spectra_cli.core.types import Scalar, Site
+from tests.builders import spectra as builders
+from tests.builders.checkpoints import checkpoint
 
 B, WIDTH, SAMPLES = 16, 64, 128
 SIZES = {"activation_covariance": (64 * 512,) * B, "gradient_covariance": (SAMPLES // B,) * B}
@@ -32,36 +24,17 @@ ACTIVATION = 1.0 / RANKS
 GRADIENT = np.arange(1, SAMPLES) ** -1.5
 TILT = np.where(RANKS <= 10, RANKS**-0.2, 1.0)
 SAME_TOKENS = Performance(token_gain=0.0)
-PROVENANCE = Provenance(
-    settings={},
-    probe=ProbeInfo(
-        digest="d",
-        source="s",
-        format="f",
-        num_sequences=1024,
-        sequence_length=32,
-        targets="next_token",
-        seed=0,
-        starts=(),
-        vocab_size=8,
-    ),
-    versions={},
-)
 
 
 def spectrum(measurement, site, eigenvalues, factors_BR):
     """Eigenvalues with the blocks' own factors (mean about 1) on them, in descending order again."""
     profile = eigenvalues * factors_BR
     order = np.argsort(-profile.mean(0), kind="stable")
-    return Spectrum(
-        site=site,
-        measurement=measurement,
-        kind=SpectrumKind.EIGENVALUES,
-        values=profile.mean(0)[order],
+    return builders.spectrum(
+        profile.mean(0)[order],
+        measurement,
+        site.address,
         num_samples=sum(SIZES[measurement]),
-        ambient_dim=eigenvalues.size,
-        centered=True,
-        unit="1",
         block_profile=profile[:, order],
         block_sizes=SIZES[measurement],
     )
@@ -96,14 +69,8 @@ def run(
                         block_sizes=SIZES["gradient_covariance"],
                     )
                 )
-    checkpoint = CheckpointSpectra(
-        ref=CheckpointRef(run="a", step=1, uri="/a", format="f"),
-        info=CheckpointInfo(num_parameters=1, family="f", architecture="a"),
-        provenance=PROVENANCE,
-        spectra=tuple(spectra),
-        scalars=tuple(scalars),
-    )
-    return Point(before=checkpoint, after=checkpoint, bracket=Bracket(before=0, after=0, share=0.0, gap=0.0))
+    made = checkpoint(spectra, scalars)
+    return Point(before=made, after=made, bracket=Bracket(before=0, after=0, share=0.0, gap=0.0))
 
 
 def compared(first, second, *, paired=True):
