@@ -335,7 +335,8 @@ def _check_same_scan(provenances: Mapping[Path, Provenance]) -> None:
         if differences:
             raise ArchiveError(
                 f"{files[0]} and {file} are of different scans and cannot share an archive "
-                f"({'; '.join(differences)}). Scan with the same settings, or into another archive with -o."
+                f"({'; '.join(differences.values())}). Scan with the same settings, or into another archive "
+                "with -o."
             )
 
 

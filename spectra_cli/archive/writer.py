@@ -201,5 +201,6 @@ def _check_belongs(
     if differences:
         raise ArchiveError(
             f"cannot write {path}: {next(iter(known.values()))} and {uri} were scanned differently "
-            f"({'; '.join(differences)}). Scan with the same settings, or into another archive with -o."
+            f"({'; '.join(differences.values())}). Scan with the same settings, or into another archive "
+            "with -o."
         )

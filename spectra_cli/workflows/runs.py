@@ -15,16 +15,15 @@ from spectra_cli.workflows.repeated import refuse_repeated
 
 # Settings that change the same model's activation spectra, or their errors, beyond rounding.
 _BINDING = (
-    "probe.",
-    "settings.dtype:",
-    "settings.normalize:",
-    "settings.num_sequences:",
-    "settings.pool:",
-    "settings.sequence_length:",
-    "settings.targets:",
-    "versions.numerics:",
+    "settings.dtype",
+    "settings.normalize",
+    "settings.num_sequences",
+    "settings.pool",
+    "settings.sequence_length",
+    "settings.targets",
+    "versions.numerics",
 )
-_BINDING_OF_GRADIENTS = "settings.num_gradient_sequences:"
+_BINDING_OF_GRADIENTS = "settings.num_gradient_sequences"
 
 
 def open_runs(
@@ -74,9 +73,9 @@ def differing_scans(runs: Sequence[Run], *, of_gradients: bool = False) -> tuple
     """
     binding = (*_BINDING, *([_BINDING_OF_GRADIENTS] if of_gradients else []))
     found = (
-        difference
+        sentence
         for run in runs[1:]
-        for difference in scan_differences(runs[0].series.provenance, run.series.provenance)
-        if difference.startswith(binding)
+        for name, sentence in scan_differences(runs[0].series.provenance, run.series.provenance).items()
+        if name in binding or name.startswith("probe.")
     )
     return tuple(dict.fromkeys(found))

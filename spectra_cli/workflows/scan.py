@@ -284,11 +284,11 @@ def _reusable(archive: Path, request: ScanRequest, provenance: Provenance) -> Fi
         ArchiveError: what is there was made otherwise; named before any work is done.
     """
     done = finished(archive) if request.resume else Finished()
-    differences = () if done.provenance is None else scan_differences(done.provenance, provenance)
+    differences = {} if done.provenance is None else scan_differences(done.provenance, provenance)
     if differences:
         raise ArchiveError(
             f"{archive} is of another scan (its values against those of this one): "
-            f"{'; '.join(differences)}. "
+            f"{'; '.join(differences.values())}. "
             "Give the settings it was made with, another --output, or --overwrite to replace it"
         )
     return done

@@ -85,8 +85,8 @@ def read_provenance(root: Any) -> Provenance:
     )
 
 
-def scan_differences(expected: Provenance, found: Provenance) -> tuple[str, ...]:
-    """Why checkpoints of two scans may not share an archive; empty if they may.
+def scan_differences(expected: Provenance, found: Provenance) -> dict[str, str]:
+    """Why checkpoints of two scans may not share an archive: name -> sentence, empty if they may.
 
     Compared are the settings, the probe's tokens and targets, and the version of the numerics.
     """
@@ -98,7 +98,7 @@ def scan_differences(expected: Provenance, found: Provenance) -> tuple[str, ...]
 
     names = dict.fromkeys([*pairs, *others])
     compared = ((name, pairs.get(name, missing), others.get(name, missing)) for name in names)
-    return tuple(f"{name}: {shown(a)} against {shown(b)}" for name, a, b in compared if repr(a) != repr(b))
+    return {name: f"{name}: {shown(a)} against {shown(b)}" for name, a, b in compared if repr(a) != repr(b)}
 
 
 def _binding(provenance: Provenance) -> dict[str, object]:

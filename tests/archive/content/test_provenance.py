@@ -16,7 +16,7 @@ def test_what_may_differ_between_scans(make_provenance):
         execution={"device": "cuda"},
         probe=replace(one.probe, source="/moved/val.bin"),
     )
-    assert scan_differences(one, other) == ()
+    assert scan_differences(one, other) == {}
 
 
 def test_every_difference_is_named(make_provenance):
@@ -31,7 +31,7 @@ def test_every_difference_is_named(make_provenance):
         versions={"numerics": "2"},
         probe=replace(one.probe, digest="e" * 64),
     )
-    assert scan_differences(one, other) == (
+    assert tuple(scan_differences(one, other).values()) == (
         "settings.layers: all against 0",
         "settings.normalize.kind: rms against none",
         f"probe.digest: {'d' * 12}... against {'e' * 12}...",
@@ -57,6 +57,6 @@ def test_settings_are_json(tmp_path, make_checkpoint, make_provenance, value):
 def test_a_setting_that_came_later_is_zero_where_it_is_missing(make_provenance):
     older, newer = make_provenance(), make_provenance()
     newer = replace(newer, settings={**newer.settings, "num_vectors": 0})
-    assert scan_differences(older, newer) == scan_differences(newer, older) == ()
+    assert scan_differences(older, newer) == scan_differences(newer, older) == {}
     newer = replace(newer, settings={**newer.settings, "num_vectors": 8})
-    assert scan_differences(older, newer) == ("settings.num_vectors: 0 against 8",)
+    assert scan_differences(older, newer) == {"settings.num_vectors": "settings.num_vectors: 0 against 8"}
