@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.product_rate import product_rates
 from benchmarks.timing import Spread
-from spectra_cli.extract.planning.product_rate import product_rates
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 _LIBRARIES = ("torch", "numpy", "scipy", "transformers", "opacus", "backpack-for-pytorch", "weightwatcher")

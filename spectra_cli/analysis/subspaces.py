@@ -18,8 +18,6 @@ from spectra_cli.core.types import FloatArray
 # A cut with a smaller relative gap behind it is arbitrary: rounding or noise may exchange directions.
 SMALLEST_GAP = 0.05
 SEARCHED = 0.3
-# Vectors are archived in float32: below about sqrt(k) 2^-24 radians an angle is rounding.
-ANGLE_RESOLUTION = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

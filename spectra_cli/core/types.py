@@ -7,13 +7,15 @@ read-only, and checked once, on construction.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from spectra_cli.core.scan_facts import ExecutionFacts, SettingFacts
 
 FloatArray = NDArray[np.float64]
 
@@ -340,17 +342,28 @@ class Provenance:
     """How an archive came to be: equal for all its checkpoints, except for `execution`.
 
     Attributes:
-        settings: resolved configuration of the scan that the numbers depend on; JSON values only.
+        settings: resolved configuration of the scan that the numbers depend on; JSON values only, as they
+            are archived. What of it is asked for stands in `setting_facts`.
         probe: the tokens.
         versions: name -> version of spectra, python, torch, numpy, transformers, the numerics.
         execution: what may differ between checkpoints without changing the numbers beyond rounding:
-            device, batch size, passes, seconds, host, time.
+            device, batch size, passes, seconds, host, time; likewise `execution_facts`.
     """
 
     settings: Mapping[str, Any]
     probe: ProbeInfo
     versions: Mapping[str, str]
     execution: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def setting_facts(self) -> SettingFacts:
+        """The settings by name."""
+        return SettingFacts.of(self.settings)
+
+    @property
+    def execution_facts(self) -> ExecutionFacts:
+        """What is known of the execution by name."""
+        return ExecutionFacts.of(self.execution)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,8 +411,3 @@ class StatisticValue:
             raise ValueError(f"{self.name}: value {self.value} contradicts status {self.status}")
         if self.status is not Status.OK and not self.reason:
             raise ValueError(f"{self.name}: status {self.status} without a reason")
-
-
-def measurements_of(spectra: Iterable[Spectrum]) -> tuple[str, ...]:
-    """Names of the measurements present, in order of first appearance."""
-    return tuple(dict.fromkeys(s.measurement for s in spectra))

@@ -17,6 +17,7 @@ from torch import Tensor
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.heap import give_back_heap
 from spectra_cli.core.notices import Notice, NoticeKind, kind_of
+from spectra_cli.core.scan_facts import ExecutionFacts
 from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
 from spectra_cli.core.types import (
     CheckpointInfo,
@@ -226,8 +227,9 @@ class Session:
         """Whether the drift of equal tensors was measured from the reference as it is now."""
         if not self._settings.measures_drift:
             return True
-        known = measured.provenance.execution.get("reference")
-        return ref != self.series.reference and known == self._compared_with().get("reference")
+        known = measured.provenance.execution_facts.reference
+        now = ExecutionFacts.of(self._compared_with()).reference
+        return ref != self.series.reference and known == now
 
     def _read_ahead(self, following: CheckpointRef | None) -> None:
         if following is not None and self.plan.read_ahead:

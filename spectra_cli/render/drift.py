@@ -58,13 +58,12 @@ def tables(found: DriftReport) -> Iterator[Part]:
 
 def document(report: DriftReport) -> dict[str, Any]:
     """The JSON document of `spectra drift`: schema `spectra.drift/1`."""
-    reference = report.provenance.settings.get("reference")
     return {
         "schema": SCHEMA,
         "archive": str(report.path),
         "checkpoints": [ref.key for ref in report.refs],
         "num_vectors": report.num_vectors,
-        "reference": reference,
+        "reference": report.provenance.setting_facts.reference,
         "ranks": list(report.ranks),
         "notices": list(report.notices),
         "unfinished": report.unfinished and report.unfinished.document(),

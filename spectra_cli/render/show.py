@@ -66,7 +66,7 @@ def tables(summary: ArchiveSummary) -> Iterator[Part]:
     else:
         yield series_table(checkpoints)
         for checkpoint in checkpoints if summary.steps_asked_for else checkpoints[-1:]:
-            yield from checkpoint_tables(checkpoint, preset=provenance.settings["preset"])
+            yield from checkpoint_tables(checkpoint, preset=provenance.setting_facts.preset)
     yield from notices([one.info for one in checkpoints], provenance.probe)
     yield from (line(notice, style="yellow") for notice in summary.notices)
 

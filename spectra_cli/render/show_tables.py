@@ -90,7 +90,7 @@ _MOST_SITES = 4
 
 def heading(path: str, provenance: Provenance, checkpoints: Sequence[CheckpointSummary]) -> Iterator[Line]:
     """What was measured, with which probe, and what to beware of."""
-    probe, settings = provenance.probe, provenance.settings
+    probe, settings = provenance.probe, provenance.setting_facts
     info = checkpoints[0].info
     yield line(
         (path, "bold"),
@@ -108,19 +108,17 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[CheckpointS
         yield line("no probe: weights alone")
         return
     counts = {
-        "covariance": (ACTIVATIONS, settings["num_sequences"]),
-        "gradients": ("gradient", settings["num_gradient_sequences"]),
+        "covariance": (ACTIVATIONS, settings.num_sequences),
+        "gradients": ("gradient", settings.num_gradient_sequences),
     }
     shares = ", ".join(
         f"{what} {number} x {probe.sequence_length} tokens"
         for what, (name, number) in counts.items()
-        if name in settings["measurements"]
+        if name in settings.measurements
     )
     yield line(f"probe {probe.digest[:12]} of {probe.source}")
-    yield line(f"{shares}; {settings['num_blocks']} jackknife blocks; ± is one standard error")
-    yield line(
-        f"preset {settings['preset']}, rows {settings['normalize']}/{settings['pool']}, {settings['dtype']}"
-    )
+    yield line(f"{shares}; {settings.num_blocks} jackknife blocks; ± is one standard error")
+    yield line(f"preset {settings.preset}, rows {settings.normalize}/{settings.pool}, {settings.dtype}")
     if probe.synthetic:
         yield line("synthetic probe: the tokens are random, these numbers describe no data", style="yellow")
 

@@ -14,7 +14,6 @@ from spectra_cli.core.types import (
     StatisticValue,
     Status,
     Vectors,
-    measurements_of,
 )
 
 SITE = Site(layer=1, component="attn.q", name="h.1.q.weight")
@@ -159,8 +158,3 @@ def test_replicates_of_a_scalar_go_with_its_blocks():
             delete_one_block=np.ones(2),
             block_sizes=(1, 1, 1),
         )
-
-
-def test_measurements_in_order_of_first_appearance():
-    found = [spectrum(), spectrum(measurement="b"), spectrum()]
-    assert measurements_of(found) == ("weight", "b")

@@ -5,12 +5,12 @@ See docs/explanation/estimators.md (compare only if probe, normalisation, poolin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, MEASUREMENTS, PROBED
+from spectra_cli.core.scan_facts import UNKNOWN
 from spectra_cli.core.types import Provenance
 
 _DIGEST_LENGTH = 64
@@ -106,20 +106,20 @@ def are_paired(found: Iterable[Mismatch]) -> bool:
 
 
 def _facts(provenance: Provenance, compared: frozenset[str]) -> dict[str, str]:
-    settings: Mapping[str, Any] = provenance.settings
+    settings = provenance.setting_facts
     probe = provenance.probe
     counts = dict.fromkeys(MEASUREMENTS[name].samples for name in PROBED if name in compared)
-    samples = [f"{name} {settings.get(name, '?')}" for name in counts]
+    samples = [f"{name} {getattr(settings, name) or UNKNOWN}" for name in counts]
     return {
         "probe": probe.digest or "none",
         "length": f"{probe.sequence_length} tokens a sequence",
         "targets": probe.targets,
         "samples": ", ".join(samples),
-        "blocks": f"{settings.get('num_blocks', '?')} blocks",
-        "normalize": str(settings.get("normalize", "?")),
-        "pool": str(settings.get("pool", "?")),
-        "dtype": str(settings.get("dtype", "?")),
-        "numerics": f"version {provenance.versions.get('numerics', '?')}",
+        "blocks": f"{settings.num_blocks or UNKNOWN} blocks",
+        "normalize": settings.normalize,
+        "pool": settings.pool,
+        "dtype": settings.dtype,
+        "numerics": f"version {provenance.versions.get('numerics', UNKNOWN)}",
     }
 
 

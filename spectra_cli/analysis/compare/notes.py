@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from spectra_cli.analysis.compare.differences import Choice, SiteLeftOut
-from spectra_cli.analysis.compare.points import Point, num_sequences
+from spectra_cli.analysis.compare.points import Point
 from spectra_cli.analysis.compare.sites import unknown_depth
 from spectra_cli.core.measurements import EXACT
 
@@ -27,7 +27,7 @@ def point_notes(first: Point, second: Point, choice: Choice, names: tuple[str, s
     notes = [unknown_depth(first.before, second.before)]
     for point, name in zip((first, second), names, strict=True):
         apart = [
-            f"{measurement} of {num_sequences(point.before.provenance, measurement)} sequences"
+            f"{measurement} of {point.before.provenance.setting_facts.samples_of(measurement)} sequences"
             for measurement in choice.measurements or ()
             if measurement not in EXACT and point.moves and not point.has_blocks_of(measurement)
         ]

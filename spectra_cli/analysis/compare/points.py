@@ -17,17 +17,12 @@ import numpy as np
 
 from spectra_cli.analysis.brackets import Bracket
 from spectra_cli.analysis.estimates import Estimated
-from spectra_cli.core.measurements import GRADIENTS, MEASUREMENTS
-from spectra_cli.core.types import CheckpointSpectra, FloatArray, Provenance, Scalar, Site
+from spectra_cli.core.measurements import GRADIENTS
+from spectra_cli.core.types import CheckpointSpectra, FloatArray, Scalar, Site
 from spectra_cli.statistics.noise_scale import NOISE, SIGNAL, noise_scale_rows
 
 # A scan leaves out at most this share of sequences, those without a finite loss.
 _DROPPED = 0.01
-
-
-def num_sequences(provenance: Provenance, measurement: str) -> int:
-    """Sequences of the probe that a measurement is made of; 0 where nothing says."""
-    return int(provenance.settings.get(MEASUREMENTS[measurement].samples, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +57,8 @@ class Point:
 
         Both are dealt in order into as many blocks: they are the same if there are as many sequences.
         """
-        number, of_loss = num_sequences(self.before.provenance, measurement), sum(self.loss_sizes)
+        number = self.before.provenance.setting_facts.samples_of(measurement)
+        of_loss = sum(self.loss_sizes)
         return (1 - _DROPPED) * number <= of_loss <= number
 
     def interpolate(self, before: FloatArray, after: FloatArray, *, with_loss: bool = False) -> FloatArray:

@@ -45,7 +45,7 @@ def turned_between(
 ) -> Turned:
     """The rotations at the checkpoints of two runs that are nearest to the last point."""
     first, second = (runs[place] for place in places)
-    kept = [int(run.series.provenance.settings.get("num_vectors", 0)) for run in (first, second)]
+    kept = [run.series.provenance.setting_facts.num_vectors for run in (first, second)]
     why = why_no_rotation(first.infos, second.infos, (kept[0], kept[1]))
     if why:
         return Turned(reason=why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from spectra_cli.core.scan_facts import UNKNOWN
 from spectra_cli.core.types import CheckpointSpectra, Spectrum
 
 
@@ -26,10 +27,10 @@ def depth(checkpoint: CheckpointSpectra) -> int | None:
     The scan writes it down. Of an older archive, the last layer measured or skipped counts where all
     layers were asked for, or five of them, which end with the last.
     """
-    counted = checkpoint.provenance.execution.get("num_layers")
+    counted = checkpoint.provenance.execution_facts.num_layers
     if counted is not None:
-        return int(counted)
-    if checkpoint.provenance.settings.get("layers", "all") not in ("all", "five"):
+        return counted
+    if checkpoint.provenance.setting_facts.layers not in ("all", "five", UNKNOWN):
         return None
     sites = [*(s.site for s in checkpoint.spectra), *(s.site for s in checkpoint.skipped)]
     return 1 + max((site.layer for site in sites if site.layer is not None), default=-1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from spectra_cli.analysis.drift.pairs import CheckpointPair, compare, similarity
 from spectra_cli.analysis.drift.prepared import TRAJECTORY_RANK, Prepared, prepare
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.scan_facts import ReferenceFacts
 from spectra_cli.core.series import MeasuredSeries
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
@@ -65,7 +66,7 @@ def drift_of(
         DataError: one checkpoint alone, or no weights and no vectors in it.
         UsageError: a rank beyond the vectors that were kept.
     """
-    kept = int(series.provenance.settings.get("num_vectors", 0))
+    kept = series.provenance.setting_facts.num_vectors
     chosen = _ranks(ranks, kept, series.path)
     last = _read(series, len(series) - 1, chosen)
     first = last if len(series) == 1 else _read(series, 0, chosen)
@@ -79,7 +80,7 @@ def drift_of(
     previous: Prepared | None = None
     # one for the series: what the last was trained from
     baseline = last.reference or first
-    said: dict[str, Mapping[str, str]] = {}
+    said: dict[str, ReferenceFacts | None] = {}
     for index, ref in enumerate(series.refs):
         current = {0: first, len(series) - 1: last}.get(index) or _read(series, index, chosen)
         if FIRST in against and current is not baseline:
@@ -124,21 +125,21 @@ def _read(series: MeasuredSeries, index: int, ranks: Sequence[int]) -> Prepared:
 
 
 def _notices(
-    series: MeasuredSeries, kept: int, baseline: Prepared, said: Mapping[str, Mapping[str, str]]
+    series: MeasuredSeries, kept: int, baseline: Prepared, said: Mapping[str, ReferenceFacts | None]
 ) -> Iterator[str]:
-    """What keeps checkpoints from a reading; `said` is the reference of each one, empty without a change."""
+    """What keeps checkpoints from a reading; `said` is the reference of each one, None without a change."""
     if not kept:
         yield (
             "this archive holds no vectors: only the spectral shift can be told. Scan again with "
             "--vectors 64 (and --overwrite, or another --output) for rotations and for where the change lies"
         )
         return
-    of_reference: dict[tuple[str, str], list[str]] = {}
+    of_reference: dict[ReferenceFacts, list[str]] = {}
     for checkpoint, reference in said.items():
         if reference:
-            named = (reference["checkpoint"], reference["digest"])
-            of_reference.setdefault(named, []).append(checkpoint)
-    for (name, digest), checkpoints in of_reference.items():
+            of_reference.setdefault(reference, []).append(checkpoint)
+    for reference, checkpoints in of_reference.items():
+        name, digest = reference.checkpoint, reference.digest
         if digest == baseline.digest:
             continue
         where = "" if len(of_reference) == 1 else f"{_listed(checkpoints)}: "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from spectra_cli.analysis.subspaces import SEARCHED, orthonormal
 from spectra_cli.core.measurements import ACTIVATIONS, WEIGHT_DRIFT, WEIGHTS
+from spectra_cli.core.scan_facts import ReferenceFacts
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum
 
 REFERENCE = "weight_reference"
@@ -36,7 +37,7 @@ class Prepared:
     Attributes:
         name: key of the checkpoint; digest: of its tensors.
         bases: by measurement and address.
-        said: name and digest of the reference that its change was measured from; empty without one.
+        said: the reference that its change was measured from; None without one.
         numbers: of the change, by name and address; changes: its spectra by address.
         reference: the reference itself, where the scan archived it.
         weights_alone: it is such a reference: nothing else of it was archived.
@@ -45,7 +46,7 @@ class Prepared:
     name: str
     digest: str
     bases: Mapping[tuple[str, str], Basis]
-    said: Mapping[str, str] = field(default_factory=dict)
+    said: ReferenceFacts | None = None
     numbers: Mapping[tuple[str, str], float] = field(default_factory=dict)
     changes: Mapping[str, Spectrum] = field(default_factory=dict)
     reference: Prepared | None = None
@@ -60,7 +61,7 @@ def prepare(checkpoint: CheckpointSpectra, ranks: Sequence[int]) -> Prepared:
         for s in checkpoint.spectra
         if s.measurement in (WEIGHTS, ACTIVATIONS)
     }
-    said = checkpoint.provenance.execution.get("reference", {})
+    said = checkpoint.provenance.execution_facts.reference
     archived = {(WEIGHTS, s.site.address): _basis(s, most) for s in checkpoint.select(REFERENCE)}
     return Prepared(
         name=checkpoint.ref.key,
@@ -73,8 +74,8 @@ def prepare(checkpoint: CheckpointSpectra, ranks: Sequence[int]) -> Prepared:
             if s.measurement == WEIGHT_DRIFT and s.site is not None
         },
         changes={s.site.address: s for s in checkpoint.select(WEIGHT_DRIFT)},
-        reference=Prepared(name=said["checkpoint"], digest=said["digest"], bases=archived, weights_alone=True)
-        if archived
+        reference=Prepared(name=said.checkpoint, digest=said.digest, bases=archived, weights_alone=True)
+        if archived and said is not None
         else None,
     )
 
@@ -90,4 +91,4 @@ def _basis(spectrum: Spectrum, most: int) -> Basis:
 
 def is_reference(before: Prepared, after: Prepared) -> bool:
     """Whether the change archived with `after` is the change since `before`."""
-    return bool(after.said) and after.said["digest"] == before.digest
+    return after.said is not None and after.said.digest == before.digest

@@ -56,7 +56,7 @@ def conditions(
             f"{len(points)} checkpoints, at least {FEWEST_CHECKPOINTS} are needed to tell a phase from a "
             "pair of points"
         )
-    probe, settings = run.series.provenance.probe, run.series.provenance.settings
+    probe, settings = run.series.provenance.probe, run.series.provenance.setting_facts
     if missing := sum(not math.isfinite(s.rank_stderr + s.alpha_stderr) for s in segments):
         yield f"no standard error: changes cannot be judged ({missing} of {len(segments)} segment(s))"
     width = max(width_of(checkpoint) for checkpoint in checkpoints)
@@ -75,7 +75,7 @@ def conditions(
             f"{num_early} checkpoint(s) in the first tenth of training, at least {EARLY_CHECKPOINTS} are "
             f"needed to see a warm-up{begins}"
         )
-    rows = f"{settings.get('normalize')}/{settings.get('pool')}"
+    rows = f"{settings.normalize}/{settings.pool}"
     if rows != "final/last":
         yield f"rows are {rows}; the phases were described on final/last"
     if not any(segment.name == "warmup" for segment in segments[:1]):

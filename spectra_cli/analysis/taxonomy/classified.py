@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from spectra_cli.analysis.alignment import MATCHED_WITHIN, AlignedPoint, Alignment
 from spectra_cli.analysis.compare.differences import Choice, SiteDifference
-from spectra_cli.analysis.compare.points import Point, num_sequences
+from spectra_cli.analysis.compare.points import Point
 from spectra_cli.analysis.run import Run
 from spectra_cli.analysis.taxonomy.labels import Taxonomy, classify
 from spectra_cli.analysis.taxonomy.token_gain import performance, tokens_at
@@ -76,8 +76,8 @@ def taxonomies(
     """
     if alignment.loss is None:
         return ()
-    provenance = runs[pair[0]].series.provenance
-    sizes = {name: num_sequences(provenance, name) for name in (ACTIVATIONS, GRADIENTS)}
+    settings = runs[pair[0]].series.provenance.setting_facts
+    sizes = {name: settings.samples_of(name) for name in (ACTIVATIONS, GRADIENTS)}
     found = []
     for point in _matched(alignment, pair):
         at = [
