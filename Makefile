@@ -6,10 +6,10 @@ STAMP := $(VENV)/.stamp
 DEMO := spectra-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint test bench docs check clean
+.PHONY: help setup demo format lint test bench same-numbers docs check clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "spectra needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -39,6 +39,9 @@ bench: $(STAMP)  ## the table of speed and memory claims, against rivals from Py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-no-deps.txt
 	$(BIN)/python -m benchmarks.run
+
+same-numbers: $(STAMP)  ## whether the working tree measures bit for bit what the commit BASE=... measures
+	OMP_NUM_THREADS=2 $(BIN)/python -m benchmarks.same_numbers $(BASE)
 
 docs: $(STAMP)  ## write the generated pages again (CLI reference, README pictures)
 	$(BIN)/python docs/generate.py
