@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.listing import listed
 
 if TYPE_CHECKING:  # its arrays would cost `spectra --help` an import of numpy
     from spectra_cli.core.types import CheckpointRef
@@ -92,11 +93,11 @@ def _by_step(refs: Sequence[CheckpointRef], steps: str) -> tuple[tuple[Checkpoin
         if absent:
             notices.append(
                 f"--steps {word}: {len(absent)} of {len(absent) + len(found)} steps have no checkpoint: "
-                + _listed(absent)
+                + listed(absent, _NUM_NAMED)
             )
         wanted.update(found)
     if unnumbered := [ref.key for ref in refs if ref.step is None]:
-        notices.append(f"--steps leaves out checkpoints without a step: {_listed(unnumbered)}")
+        notices.append(f"--steps leaves out checkpoints without a step: {listed(unnumbered, _NUM_NAMED)}")
     return tuple(ref for ref in refs if ref.step in wanted), notices
 
 
@@ -140,9 +141,3 @@ def _nearest(step: int, known: Sequence[int]) -> str:
     at = bisect.bisect(known, step)
     around = known[max(0, at - 1) : at + 1]
     return f"the nearest {'are' if len(around) > 1 else 'is'} {' and '.join(map(str, around))}"
-
-
-def _listed(names: Iterable[object]) -> str:
-    words = [str(name) for name in names]
-    more = len(words) - _NUM_NAMED
-    return ", ".join(words[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spectra_cli.core.listing import listed
+
 _NUM_NAMED = 4
 
 
@@ -45,7 +47,8 @@ class Unfinished:
             )
         text = f"unfinished: {self.measured} of {self.asked} checkpoints"
         if self.missing:
-            text += f", scan still running or stopped; not measured: {_listed(self.missing)}"
+            named = listed(map(_plain, self.missing), _NUM_NAMED)
+            text += f", scan still running or stopped; not measured: {named}"
         if self.failed:
             reasons = "; ".join(f"{_plain(name)} ({why})" for name, why in self.failed.items())
             text += f"; could not be measured: {reasons}"
@@ -60,11 +63,6 @@ class Unfinished:
             "failed": {_plain(name): why for name, why in self.failed.items()},
             "num_parts": self.num_parts,
         }
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = len(names) - _NUM_NAMED
-    return ", ".join(map(_plain, names[:_NUM_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def _plain(identity: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spectra_cli.core.listing import listed
 from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.render.table import Line, Table, from_columns, line
 
@@ -80,11 +81,10 @@ def series_table(document: Document) -> Table:
     title = f"Weights over the series: means over matrices{k}{with_last}"
     notes = []
     if missing:
-        named = ", ".join(site.removeprefix("blocks.") for site in missing[:_MOST_NAMED])
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        named = listed((site.removeprefix("blocks.") for site in missing), _MOST_NAMED)
         notes = [
             line(
-                f"means over the {len(common)} matrices with a number in every pair; not over {named}{more}",
+                f"means over the {len(common)} matrices with a number in every pair; not over {named}",
                 style="dim",
             )
         ]

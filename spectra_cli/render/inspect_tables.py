@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from spectra_cli.core.listing import listed
 from spectra_cli.core.notices import gathered_by_checkpoint
 from spectra_cli.core.numbers import count, duration, loss, rate, size
 from spectra_cli.core.types import MODEL_FACT
@@ -66,7 +67,7 @@ def findings(document: Mapping[str, Any]) -> Iterator[Line]:
             if row.get(name) is not None or name.startswith("config."):
                 sources.setdefault(name, {})[source] = None
     if sources:
-        told = (f"{name} from {_first(list(found))}" for name, found in sources.items())
+        told = (f"{name} from {listed(found, 2)}" for name, found in sources.items())
         yield line("; ".join(told), style="dim")
     of_run = (
         (name, text) for row in rows for name, text in row["facts"].items() if not name.startswith(MODEL_FACT)
@@ -96,12 +97,6 @@ def _model_facts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
 def _fact(name: str, values: str) -> str:
     """A name and its values; once where these begin with it (`variant 6`)."""
     return values if values.startswith(f"{name} ") else f"{name} {values}"
-
-
-def _first(sources: Sequence[str]) -> str:
-    """The first two: each checkpoint of a long series may have a file of its own."""
-    more = len(sources) - 2
-    return ", ".join(sources[:2]) + (f" and {more} more" if more > 0 else "")
 
 
 def model(document: Mapping[str, Any]) -> Iterator[Part]:

@@ -13,6 +13,7 @@ from spectra_cli.archive.content.layout import resolve_archive
 from spectra_cli.archive.origin import lies_in, origin_of
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import ArchiveError, SpectraError
+from spectra_cli.core.listing import listed
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.workflows.same_run import judge_archive
 
@@ -63,9 +64,7 @@ def of_words(archive: Archive) -> str:
     refs = archive.refs
     span = f"{refs[0].key} to {refs[-1].key}" if len(refs) > 1 else refs[0].key
     plural = "s" * (len(refs) != 1)
-    origins = ", ".join(archive.origins[:_NUM_NAMED])
-    more = len(archive.origins) - _NUM_NAMED
-    return f"of {origins}{f' and {more} more' if more > 0 else ''} ({len(refs)} checkpoint{plural}, {span})"
+    return f"of {listed(archive.origins, _NUM_NAMED)} ({len(refs)} checkpoint{plural}, {span})"
 
 
 def _why_of_others(archive: Archive, given: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from spectra_cli.analysis.compare.differences import Choice, SiteLeftOut
 from spectra_cli.analysis.compare.points import Point
 from spectra_cli.analysis.compare.sites import unknown_depth
+from spectra_cli.core.listing import listed
 from spectra_cli.core.measurements import EXACT
 
 MOST_SITES = 6
@@ -43,12 +44,11 @@ def left_out_notes(found: Iterable[SiteLeftOut], names: tuple[str, str]) -> list
     for one in found:
         sites[one.of_second, one.measurement, one.reason][one.site.address] = None
     return [
-        f"not compared: {measurement} of {names[of_second]} at {_listed(list(addresses))}: {reason}"
+        f"not compared: {measurement} of {names[of_second]} at "
+        f"{listed(map(_short, addresses), MOST_SITES, of=' places')}: {reason}"
         for (of_second, measurement, reason), addresses in sites.items()
     ]
 
 
-def _listed(addresses: Sequence[str]) -> str:
-    shown = [address.removeprefix("blocks.") for address in addresses[:MOST_SITES]]
-    left = len(addresses) - len(shown)
-    return ", ".join(shown) + (f" and {left} more places" if left else "")
+def _short(address: str) -> str:
+    return address.removeprefix("blocks.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.listing import listed
 from spectra_cli.extract.checkpoints.adapter.source import AdapterFormat, AdapterSource
 from spectra_cli.extract.checkpoints.deepspeed import DeepSpeedFormat
 from spectra_cli.extract.checkpoints.distributed.source import DistributedFormat
@@ -114,8 +115,7 @@ def _content(path: str) -> str:
     if os.path.isfile(path):
         return f"a file of {os.path.getsize(path)} bytes"
     names = sorted(map(_named, Path(path).iterdir()))
-    shown = ", ".join(names[:_NUM_SHOWN]) or "an empty folder"
-    return shown + (f" and {len(names) - _NUM_SHOWN} more" if len(names) > _NUM_SHOWN else "")
+    return listed(names, _NUM_SHOWN) or "an empty folder"
 
 
 def _named(entry: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.listing import listed
 from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.extract.models.nanochat.config import SETTINGS as NANOCHAT_SETTINGS
 from spectra_cli.extract.models.nanogpt.arguments import KNOWN, SETTINGS
@@ -27,16 +28,14 @@ def require_known(
     Raises:
         UsageError: a fact of another name, with the nearest known one and the list.
     """
-    known, listed = _known(header, stored)
+    known, to_list = _known(header, stored)
     if known is None:
         return
     for name, where in said.items():
         if name not in known:
-            shown = sorted(listed)[:_MOST_NAMED]
-            more = f" and {len(listed) - len(shown)} more" if len(listed) > len(shown) else ""
             raise UsageError(
                 f"{where}: model.{name} is nothing that the model of {checkpoints} depends on"
-                f"{did_you_mean(name, sorted(known))}; known: {', '.join(shown)}{more}"
+                f"{did_you_mean(name, sorted(known))}; known: {listed(sorted(to_list), _MOST_NAMED)}"
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import torch
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.core.listing import listed
 from spectra_cli.core.types import CheckpointRef
 
 Shape = tuple[int, ...]
@@ -40,7 +41,9 @@ def require_match(
         f"{name} {found} in the file, {expected} expected" for name, (found, expected) in mismatched.items()
     ]
     lists = {"missing": sorted(missing), "unexpected": sorted(unexpected), "of another shape": sorted(shapes)}
-    found = "; ".join(f"{len(names)} {what}: {_listed(names)}" for what, names in lists.items() if names)
+    found = "; ".join(
+        f"{len(names)} {what}: {listed(names, _NUM_LISTED)}" for what, names in lists.items() if names
+    )
     if found:
         raise ModelError(
             f"{ref.uri}: its tensors do not fit {architecture}: {found}. "
@@ -80,11 +83,7 @@ def require_floating(ref: CheckpointRef, dtypes: Mapping[str, torch.dtype]) -> N
     ]
     if strange:
         raise ModelError(
-            f"{ref.uri}: {len(strange)} weights are no floating-point numbers: {_listed(strange)}. They are "
-            "quantised, or damaged: save them in float32, float16 or bfloat16"
+            f"{ref.uri}: {len(strange)} weights are no floating-point numbers: "
+            f"{listed(strange, _NUM_LISTED)}. They are quantised, or damaged: save them in float32, "
+            "float16 or bfloat16"
         )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NUM_LISTED} more" if len(names) > _NUM_LISTED else ""
-    return ", ".join(names[:_NUM_LISTED]) + more

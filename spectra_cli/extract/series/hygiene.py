@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import CheckpointError, SpectraError
+from spectra_cli.core.listing import listed
 from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.gguf.metadata import tokenizer_digest
@@ -22,7 +23,7 @@ from spectra_cli.extract.series.opened import Series
 
 Headers = Mapping[CheckpointRef, CheckpointHeader | SpectraError]
 
-_NUM_NAMED = 4
+_NAMED = 4
 _WEIGHTS = frozenset((".safetensors", ".bin", ".pt", ".gguf", ".distcp"))
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt")
 # What a configuration says about the software and the file, and not about the model.
@@ -108,7 +109,7 @@ def _changes(before: CheckpointHeader, after: CheckpointHeader) -> Iterator[str]
             if old[name].shape != new[name].shape
         ],
     }
-    found = [f"{len(names)} {what}: {_listed(names)}" for what, names in differences.items() if names]
+    found = [f"{len(names)} {what}: {listed(names, _NAMED)}" for what, names in differences.items() if names]
     if found:
         yield f"the architecture changes from {there} to {here}: {'; '.join(found)}"
     types = {(old[name].dtype, new[name].dtype) for name in common if old[name].dtype != new[name].dtype}
@@ -123,7 +124,7 @@ def _changes(before: CheckpointHeader, after: CheckpointHeader) -> Iterator[str]
         if before.config.get(name) != after.config.get(name)
     ]
     if settings:
-        yield f"the configuration changes from {there} to {here}: {_listed(settings)}"
+        yield f"the configuration changes from {there} to {here}: {listed(settings, _NAMED)}"
 
 
 def _tokenizer_changes(refs: Sequence[CheckpointRef]) -> Iterator[str]:
@@ -184,8 +185,3 @@ def _tokenizer_files(folder: Path) -> list[Path]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "scalar"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NUM_NAMED
-    return ", ".join(names[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")

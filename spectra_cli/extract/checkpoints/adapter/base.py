@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.listing import listed
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.adapter.config import AdapterConfig
-from spectra_cli.extract.checkpoints.adapter.placement import listed
+from spectra_cli.extract.checkpoints.adapter.placement import MOST_NAMED
 from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceFormat
 from spectra_cli.extract.protocols import CheckpointSource
 
@@ -59,7 +60,7 @@ def find_base(config: AdapterConfig, name: str, find: FindSource) -> Base:
     if len(refs) != 1:
         raise CheckpointError(
             f"{where} holds {len(refs)} checkpoints; --base names one of them: "
-            f"{listed([ref.uri for ref in refs])}"
+            f"{listed([ref.uri for ref in refs], MOST_NAMED)}"
         )
     return Base(source=source, ref=refs[0])
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.listing import listed
 from spectra_cli.extract.checkpoints.adapter.config import AdapterConfig
 from spectra_cli.extract.protocols import TensorHeader
 
@@ -26,7 +27,7 @@ _WRAPPED = re.compile(r"\.base_layer(?=\.)|\.modules_to_save(?:\.default)?(?=\.)
 _CONV1D = frozenset({"gpt2", "openai-gpt"})
 _EMBEDS = frozenset({"embed_tokens", "wte", "embed_in", "word_embeddings", "tokens_embed"})
 _HEADS = frozenset({"lm_head", "embed_out"})
-_NUM_LISTED = 8
+MOST_NAMED = 8
 
 Headers = Mapping[str, TensorHeader]
 
@@ -92,7 +93,8 @@ def place(config: AdapterConfig, tensors: Headers, base: Headers, *, model_type:
     if strangers:
         raise CheckpointError(
             f"{config.path.parent}: {len(strangers)} of the adapter's tensors have no place in the base: "
-            f"{listed(strangers)}. It was trained on another model: name the right one with --base"
+            f"{listed(strangers, MOST_NAMED)}. It was trained on another model: name the right one with "
+            "--base"
         )
     places = {key: name for key, name in found.items() if name is not None}
     replaced = {places[path]: name for path, name in whole.items()}
@@ -147,12 +149,6 @@ def _module_name(parameter: str) -> str:
     return parameter.removesuffix(".weight").rpartition(".")[2]
 
 
-def listed(names: list[str]) -> str:
-    """The first few names."""
-    more = f" and {len(names) - _NUM_LISTED} more" if len(names) > _NUM_LISTED else ""
-    return ", ".join(names[:_NUM_LISTED]) + more
-
-
 def _sorted_out(config: AdapterConfig, tensors: Headers) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
     """Module -> role -> tensor name, and parameter path -> name of a whole tensor."""
     modules: dict[str, dict[str, str]] = {}
@@ -160,7 +156,7 @@ def _sorted_out(config: AdapterConfig, tensors: Headers) -> tuple[dict[str, dict
     foreign = sorted(name for name in tensors if not name.startswith(_PREFIX))
     if foreign:
         raise CheckpointError(
-            f"{config.path.parent}: tensors {listed(foreign)} do not begin with {_PREFIX!r}; "
+            f"{config.path.parent}: tensors {listed(foreign, MOST_NAMED)} do not begin with {_PREFIX!r}; "
             "expected what PEFT's save_pretrained writes"
         )
     for name in tensors:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.listing import listed
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.adapter.base import (
@@ -32,7 +33,7 @@ from spectra_cli.extract.checkpoints.adapter.folders import (
     is_checkpoint_of_adapters,
 )
 from spectra_cli.extract.checkpoints.adapter.merge import merge, merged_headers, update_of
-from spectra_cli.extract.checkpoints.adapter.placement import Placement, is_embedding, listed, place
+from spectra_cli.extract.checkpoints.adapter.placement import MOST_NAMED, Placement, is_embedding, place
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.files.weight_files import WeightFiles, open_tensors, read_headers
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
@@ -276,7 +277,7 @@ def _grown(tensors: Mapping[str, TensorHeader], base: Mapping[str, TensorHeader]
 def _notices(found: _Read) -> tuple[str, ...]:
     placement, config = found.placement, found.config
     ranks = sorted({config.rank_of(matrix.module) for matrix in placement.adapted})
-    size = f"{len(placement.adapted)} matrices, rank {listed([str(rank) for rank in ranks]) or 'none'}"
+    size = f"{len(placement.adapted)} matrices, rank {listed(ranks, MOST_NAMED) or 'none'}"
     # The base's tokens are not the adapter's.
     of_base = [f"base: {n}" for n in found.header.notices if kind_of(n) not in _OF_TOKENS]
     notices = [
@@ -285,14 +286,14 @@ def _notices(found: _Read) -> tuple[str, ...]:
         f"{config.method} adapter merged in float32 into {found.base.ref.uri}: {size}",
     ]
     if placement.replaced:
-        notices.append(f"taken from the adapter whole: {listed(sorted(placement.replaced))}")
+        notices.append(f"taken from the adapter whole: {listed(sorted(placement.replaced), MOST_NAMED)}")
     if placement.copies:
         pairs = [f"{name} and {source}" for name, source in placement.copies.items()]
-        notices.append(f"tied in the base, and set apart by the adapter: {listed(pairs)}")
+        notices.append(f"tied in the base, and set apart by the adapter: {listed(pairs, MOST_NAMED)}")
     if placement.untouched:
         notices.append(
             f"target_modules mean {len(placement.untouched)} matrices that the adapter has no tensors for, "
-            f"taken as the base has them: {listed(list(placement.untouched))}"
+            f"taken as the base has them: {listed(placement.untouched, MOST_NAMED)}"
         )
     return tuple(notices)
 

@@ -16,6 +16,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.listing import listed
 from spectra_cli.core.notices import Notice, NoticeKind
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.adapter.base import FindSource
@@ -197,7 +198,7 @@ class HubSource:
             cut_off = unfinished_downloads(cached_model(self.repo_id))
             beside = f"; {cut_off} downloads of {self.repo_id} were cut off (blobs/*.incomplete)"
             raise CheckpointError(
-                f"{where}: its snapshot {snapshot} lacks {_listed(missing)}"
+                f"{where}: its snapshot {snapshot} lacks {listed(missing, _NUM_SHOWN)}"
                 f"{beside if cut_off else ''}{self._asked()}. "
                 f"Complete it with {command}"
             )
@@ -266,14 +267,14 @@ def _series(address: _Address) -> HubSource:
     known = {name: model.folder / "snapshots" / commit for name, commit in on_hub.items()} | model.revisions
     matching = {name: folder for name, folder in known.items() if fnmatchcase(name, address.revision)}
     if not matching:
-        raise _absent(address, model, notice or f"the hub lists {_listed(sorted(on_hub, key=natural_key))}")
+        raise _absent(address, model, notice or f"the hub lists {_named(sorted(on_hub, key=natural_key))}")
     absent = [
         revision.name for revision in in_order_of_training(matching) if not matching[revision.name].is_dir()
     ]
     if absent and not notice:
         notice = (
             f"{len(absent)} of {len(matching)} matching revisions of {address.repo_id} are on the hub and "
-            f"not in the cache; a pattern downloads nothing: {_listed(absent)}"
+            f"not in the cache; a pattern downloads nothing: {listed(absent, _NUM_SHOWN)}"
         )
     return _source(address, matching, notices=(notice,) if notice else ())
 
@@ -284,12 +285,11 @@ def _absent(address: _Address, model: CachedModel, reason: str) -> CheckpointErr
     revision = "NAME" if address.is_pattern else address.revision
     return CheckpointError(
         f"{address.repo_id}@{address.revision}: no such file or folder; taken as a model of the Hugging Face "
-        f"hub, {wanted}: its cache {model.folder.parent} holds {_listed(cached)} of {address.repo_id}, and "
+        f"hub, {wanted}: its cache {model.folder.parent} holds {_named(cached)} of {address.repo_id}, and "
         f"{reason}. "
         f"Give one that it holds, or fetch it first: `hf download {address.repo_id} --revision {revision}`"
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NUM_SHOWN]) or "no revision"
-    return shown + (f" and {len(names) - _NUM_SHOWN} more" if len(names) > _NUM_SHOWN else "")
+def _named(names: Sequence[str]) -> str:
+    return listed(names, _NUM_SHOWN) or "no revision"

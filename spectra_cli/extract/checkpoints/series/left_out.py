@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from spectra_cli.core.listing import listed
 from spectra_cli.extract.protocols import CheckpointSource
 
 _NUM_NAMED = 8
@@ -63,6 +64,4 @@ def _is_staged(folder: Path) -> bool:
 
 def _notice(what: str, names: Collection[str]) -> Iterator[str]:
     if names:
-        more = len(names) - _NUM_NAMED
-        shown = ", ".join(list(names)[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
-        yield f"{what}: {shown}; give the path of one to scan it"
+        yield f"{what}: {listed(names, _NUM_NAMED)}; give the path of one to scan it"

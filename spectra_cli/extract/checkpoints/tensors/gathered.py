@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.listing import listed
 from spectra_cli.extract.protocols import TensorHeader
 
 # one parameter of FSDP that holds many, end to end
@@ -25,9 +26,8 @@ def require_gathered(tensors: Mapping[str, TensorHeader], *, where: str) -> None
         return
     what = "empty, of shape (0,)" if empty else "flattened pieces of parameters"
     names = empty or flat
-    more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
     raise CheckpointError(
-        f"{where}: {len(names)} of {len(tensors)} tensors are {what}: {', '.join(names[:_NUM_NAMED])}{more}. "
+        f"{where}: {len(names)} of {len(tensors)} tensors are {what}: {listed(names, _NUM_NAMED)}. "
         "It was saved without gathering the weights of all processes (ZeRO-3 or FSDP). Save it again with "
         "stage3_gather_16bit_weights_on_model_save (DeepSpeed) or a full state dict (FSDP: "
         "fsdp_state_dict_type FULL_STATE_DICT), or convert the shards beside it: zero_to_fp32.py for "

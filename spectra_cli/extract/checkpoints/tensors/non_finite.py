@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from spectra_cli.core.listing import listed
 from spectra_cli.extract.digest import chunks
 
 _NUM_NAMED = 4
@@ -23,8 +24,7 @@ def non_finite(state: Mapping[str, Tensor]) -> str:
     """
     counts = {name: _count(tensor) for name, tensor in state.items() if tensor.is_floating_point()}
     found = [f"{name} ({count} of {state[name].numel()})" for name, count in counts.items() if count]
-    more = len(found) - _NUM_NAMED
-    return ", ".join(found[:_NUM_NAMED]) + (f" and {more} more tensors" if more > 0 else "")
+    return listed(found, _NUM_NAMED, of=" tensors")
 
 
 def _count(tensor: Tensor) -> int:

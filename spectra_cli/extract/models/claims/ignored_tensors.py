@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spectra_cli.core.listing import listed
 from spectra_cli.core.numbers import size
 from spectra_cli.extract.protocols import TensorHeader
 
@@ -81,10 +82,9 @@ def ignored_notice(architecture: str, ignored: Collection[str], tensors: Mapping
     headers = [found for name in ignored if (found := _header(name, tensors)) is not None]
     num_bytes = sum(math.prod(header.shape) * header.dtype.itemsize for header in headers)
     groups = sorted({_group(name) for name in ignored})
-    more = f" and {len(groups) - _NUM_NAMED} more" if len(groups) > _NUM_NAMED else ""
     return (
         f"{len(ignored)} tensors ({size(num_bytes)}) are no part of {architecture}, which leaves them out on "
-        f"purpose, and are not measured: {', '.join(groups[:_NUM_NAMED])}{more}"
+        f"purpose, and are not measured: {listed(groups, _NUM_NAMED)}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.core.listing import listed
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
 QUANTIZATION = ("quantization_config", "compression_config")
@@ -44,10 +45,9 @@ def _plain_in_spite_of(header: CheckpointHeader, stated: Any, tensors: Mapping[s
     method = str(stated.get("quant_method", "unnamed") if isinstance(stated, Mapping) else "unnamed")
     quantised = {name: t.dtype for name, t in tensors.items() if not _is_plain(t.dtype)}
     if quantised:
-        shown = [f"{name} ({str(t).removeprefix('torch.')})" for name, t in quantised.items()][:_NUM_NAMED]
-        more = f" and {len(quantised) - len(shown)} more" if len(quantised) > len(shown) else ""
+        found = [f"{name} ({str(t).removeprefix('torch.')})" for name, t in quantised.items()]
         raise ModelError(
-            f"{where}: quantised weights ({method}) are not read: {', '.join(shown)}{more}; save it "
+            f"{where}: quantised weights ({method}) are not read: {listed(found, _NUM_NAMED)}; save it "
             "dequantised first"
         )
     if method in _IN_EACH_PASS:

@@ -13,7 +13,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError, UsageError
+from spectra_cli.core.listing import listed
 from spectra_cli.extract.models.custom.description import described, measurable
 from spectra_cli.extract.models.custom.halves import logits_of
 from spectra_cli.extract.models.custom.own_loss import check_loss
@@ -34,7 +35,7 @@ from spectra_cli.extract.protocols import CheckpointHeader, Model
 
 Builder = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Any]
 
-_NUM_NAMED = 8
+_NAMED = 8
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -191,7 +192,7 @@ def _check_values(module: nn.Module, state: Mapping[str, Tensor], word: str) -> 
     empty = [name for name, tensor in {**own, **dict(module.named_buffers())}.items() if tensor.is_meta]
     if empty:
         raise ModelError(
-            f"--model {word}: {len(empty)} tensors of its module have no values: {_listed(empty)}; "
+            f"--model {word}: {len(empty)} tensors of its module have no values: {listed(empty, _NAMED)}; "
             "build the module on the CPU and load the given state into it"
         )
     for name, parameter in own.items():
@@ -226,23 +227,19 @@ def _check_origins(
     if lacking := [name for name, own in others.items() if not origins.of(own)]:
         raise ModelError(
             f"--model {word}: {len(lacking)} of {len(parameters)} parameters of its module are not from the "
-            f"checkpoint: {_listed(lacking)}; load the given state into them, or make what the builder works "
-            "out by itself buffers"
+            f"checkpoint: {listed(lacking, _NAMED)}; load the given state into them, or make what the "
+            "builder works out by itself buffers"
         )
     notices = []
     if others:
         count = f"{len(others)} of {len(parameters)} parameters"
         notices.append(
-            f"{count} are not the checkpoint's by name; {word} answers for their values: {_listed(others)}"
+            f"{count} are not the checkpoint's by name; {word} answers for their values: "
+            f"{listed(others, _NAMED)}"
         )
     if unused := sorted(set(state).difference(same, *map(origins.of, held))):
         notices.append(
             f"{len(unused)} of {len(state)} tensors of the checkpoint are not in the module that {word} "
-            f"built: {_listed(unused)}"
+            f"built: {listed(unused, _NAMED)}"
         )
     return tuple(notices)
-
-
-def _listed(names: Collection[str]) -> str:
-    more = len(names) - _NUM_NAMED
-    return ", ".join(list(names)[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
