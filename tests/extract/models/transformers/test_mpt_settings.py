@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.layouts.mpt import MPT
+from spectra_cli.extract.models.transformers.layouts import LAYOUTS
 
 
 def build(written, **settings):
     header = dataclasses.replace(written.header, config={**written.header.config, **settings})
-    return MPT.build(header, None, device=torch.device("meta"))
+    return LAYOUTS["mpt"].build(header, None, device=torch.device("meta"))
 
 
 @pytest.mark.parametrize(

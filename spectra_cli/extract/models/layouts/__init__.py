@@ -1,1 +1,0 @@
-"""Where transformers' families keep their matrices, one file a layout."""
