@@ -11,8 +11,8 @@ from spectra_cli.core.errors import ModelError
 
 # under their many names: rms_norm_eps, layer_norm_epsilon, norm_eps
 _EPSILON = re.compile(r"(\w+_)?eps(ilon)?")
-# what scores are divided by before a tanh: attn_logit_softcapping
-_CAP = re.compile(r"(\w+_)?(softcap|softcapping|soft_cap)")
+# what scores are divided by: before a tanh (attn_logit_softcapping), or its root (query_pre_attn_scalar)
+_DIVISOR = re.compile(r"(\w+_)?(softcap|softcapping|soft_cap|pre_attn_scalar)")
 # frequencies or positions are divided by them, one number or one a frequency
 _FACTOR = re.compile(r"((low|high)_freq_|long_|short_)?factor")
 
@@ -41,7 +41,7 @@ def require_rotation(where: str, stated: object) -> None:
 
 
 def require_numbers(where: str, settings: Mapping[str, Any]) -> None:
-    """Nothing, if every epsilon of a norm can be added to a variance, and scores be divided by every cap.
+    """Nothing, if every epsilon of a norm can be added to a variance, and scores be divided by every divisor.
 
     Raises:
         ModelError: one is out of range or no number.
@@ -51,7 +51,7 @@ def require_numbers(where: str, settings: Mapping[str, Any]) -> None:
             require_numbers(where, value)
         elif isinstance(value, bool):
             continue  # a switch
-        elif isinstance(value, int | float) and _CAP.fullmatch(name) and not _is_above_zero(value):
+        elif isinstance(value, int | float) and _DIVISOR.fullmatch(name) and not _is_above_zero(value):
             raise ModelError(f"{where}: {name} is {value!r}; expected a finite number above 0, or null")
         elif isinstance(value, int | float) and _EPSILON.fullmatch(name) and not 0 <= value < math.inf:
             raise ModelError(f"{where}: {name} is {value!r}; expected a finite number from 0 on; correct it")

@@ -37,8 +37,10 @@ def test_epsilons_that_are_no_epsilons(name, value):
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -30.0, math.inf, math.nan])
-@pytest.mark.parametrize("name", ["attn_logit_softcapping", "final_logit_softcapping"])
-def test_caps_that_scores_cannot_be_divided_by(name, value):
+@pytest.mark.parametrize(
+    "name", ["attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar"]
+)
+def test_numbers_that_scores_cannot_be_divided_by(name, value):
     with pytest.raises(ModelError, match=rf"{name} is .*; expected a finite number above 0, or null"):
         require_numbers(WHERE, {name: value})
     require_numbers(WHERE, {name: None, "use_softcap": False})
@@ -50,6 +52,7 @@ def test_caps_that_scores_cannot_be_divided_by(name, value):
     [
         ("llama", "rms_norm_eps", -1.0, "rms_norm_eps is -1.0"),
         ("gemma2", "attn_logit_softcapping", math.inf, "attn_logit_softcapping is inf"),
+        ("gemma2", "query_pre_attn_scalar", -1, "query_pre_attn_scalar is -1"),
         ("gpt2", "layer_norm_epsilon", -1.0, "layer_norm_epsilon is -1.0"),
         ("llama", "rope_parameters", {"rope_type": "linear", "factor": 0.0, "rope_theta": 1e4}, "factor of"),
         ("llama", "rope_scaling", {"rope_type": "linear", "factor": 0.0}, "factor of"),
