@@ -85,12 +85,12 @@ _HOW_TABLES_ARE_PRINTED = """\
 Tables and sentences are as wide as the terminal, from 60 columns on, and 100 columns wide in a
 pipe or a file. No number, step or name is cut: a table that is too wide says which columns it
 leaves out, or stands in parts with its first columns repeated; of a long series of checkpoints it
-shows the first, the last and some evenly between. `--format csv` and `--json`, where a command
-has them, hold everything.
+shows the first, the last and some evenly between. `--format csv` and `--json` hold everything;
+`--format markdown` has the tables with all their columns, for an issue or a pull request.
 
 Control characters, bidirectional marks and other characters without a picture are written out
-(`\\x1b`) on the terminal and in CSV; a CSV cell that begins like a formula (`=`, `+`, `-`, `@`)
-has an apostrophe before it. JSON is exact.
+(`\\x1b`) on the terminal, in CSV and in Markdown; a CSV cell that begins like a formula (`=`, `+`,
+`-`, `@`) has an apostrophe before it. JSON is exact.
 """
 
 

@@ -8,6 +8,7 @@ import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.completion import one_of, some_of, statistics
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 from spectra_cli.core.measurements import ASKED
@@ -85,8 +86,7 @@ def command(
         str | None,
         typer.Option("--allow", help="What may have been measured differently, such as probe,dtype."),
     ] = None,
-    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
-    as_json: options.JsonOption = False,
+    form: OutputOptions,
 ) -> None:
     """Compare runs at equal loss: where they differ inside, and whether beyond the noise.
 
@@ -100,7 +100,7 @@ def command(
     from spectra_cli.render.compare import output
     from spectra_cli.workflows.compare import compare
 
-    form = options.output_form(form, as_json=as_json)
+    chosen = form.resolve()
     measures = options.words(measure)
     for word in measures or ():
         if word not in ASKED:
@@ -123,7 +123,7 @@ def command(
             throughput_ratio=throughput_ratio,
         )
     )
-    emit(output(comparison, lists_evidence=taxonomy), form)
+    emit(output(comparison, lists_evidence=taxonomy), chosen)
 
 
 def _numbers(words: str | None) -> tuple[float, ...] | None:

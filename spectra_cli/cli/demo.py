@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spectra_cli.cli import interrupts
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 
@@ -23,6 +24,7 @@ def command(
         Path, typer.Option("--output", "-o", help="Folder for checkpoints and archives.")
     ] = Path("spectra-demo"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    form: OutputOptions,
 ) -> None:
     """Train two tiny runs, scan and show them.
 
@@ -36,6 +38,7 @@ def command(
     from spectra_cli.workflows.scan import ScanProgress
     from spectra_cli.workflows.show import show
 
+    chosen = form.resolve()
     with scan_progress(quiet=quiet) as report:
 
         def training(run: str, done: int, total: int) -> None:
@@ -49,7 +52,7 @@ def command(
             report(where, now.number, now.count, now.activity, now.done, now.total)
 
         runs = demo(output, training=training, scanning=scanning)
-    emit(rendering.output([show(str(run.scan.archive)) for run in runs]), "table")
+    emit(rendering.output([show(str(run.scan.archive)) for run in runs]), chosen)
     say("The folders are ordinary ones; go on with, for example:")
     first = runs[0]
     probe = first.folder / "probe.npy"

@@ -8,6 +8,7 @@ import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 
@@ -33,8 +34,7 @@ def command(
     ranks: Annotated[
         str | None, typer.Option("-k", help="Directions of a subspace, such as 16,64. [default: 16,64]")
     ] = None,
-    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
-    as_json: options.JsonOption = False,
+    form: OutputOptions,
 ) -> None:
     """Tell whether training turned the principal directions of the weights, or kept off them.
 
@@ -46,7 +46,7 @@ def command(
     from spectra_cli.render.drift import output
     from spectra_cli.workflows.drift import drift
 
-    form = options.output_form(form, as_json=as_json)
+    chosen = form.resolve()
     if against not in _AGAINST:
         raise UsageError(f"--against {against}: expected first, previous or both")
-    emit(output(drift(archive, against=_AGAINST[against], ranks=options.integers(ranks, "-k"))), form)
+    emit(output(drift(archive, against=_AGAINST[against], ranks=options.integers(ranks, "-k"))), chosen)

@@ -8,6 +8,7 @@ import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.completion import one_of, statistics
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 
@@ -73,8 +74,7 @@ def command(
     allow_different_scans: Annotated[
         bool, typer.Option("--allow-different-scans", help="Take runs that were not measured alike.")
     ] = False,
-    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
-    as_json: options.JsonOption = False,
+    form: OutputOptions,
 ) -> None:
     """Forecast the tokens that runs need to a loss from the spectrum of an early checkpoint.
 
@@ -90,7 +90,7 @@ def command(
     from spectra_cli.workflows.extrapolation import extrapolate
     from spectra_cli.workflows.forecast import forecast
 
-    chosen = options.output_form(form, as_json=as_json)
+    chosen = form.resolve()
     request = ForecastRequest(
         archives=tuple(archives),
         new=tuple(new or ()),

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from spectra_cli.cli import options
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.groups.probe import ProbeOptions
 from spectra_cli.cli.groups.resources import ResourceOptions
 from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
@@ -30,7 +31,7 @@ def command(
     settings: SettingsOptions,
     knowledge: KnowledgeOptions,
     resources: ResourceOptions,
-    as_json: options.JsonOption = False,
+    form: OutputOptions,
 ) -> None:
     """Show what a scan would measure, and how.
 
@@ -42,7 +43,8 @@ def command(
     from spectra_cli.workflows.proposals import propose
     from spectra_cli.workflows.scan_estimate import estimate
 
-    chosen = selection.resolve()
+    chosen = form.resolve()
+    those = selection.resolve()
     skip_errors = selection.skips_errors
     found = inspect(
         checkpoints,
@@ -53,11 +55,11 @@ def command(
         probe=probe.probe,
         probe_format=probe.probe_format,
         tokenizer=probe.tokenizer,
-        series_options=knowledge.resolve(chosen),
+        series_options=knowledge.resolve(those),
     )
     time = estimate(found)
-    proposals = () if time is None else propose(found, time, chosen)
-    emit(output(found, time, proposals), "json" if as_json else "table")
+    proposals = () if time is None else propose(found, time, those)
+    emit(output(found, time, proposals), chosen)
     _end_as_a_scan_would(found, skip_errors=skip_errors)
 
 

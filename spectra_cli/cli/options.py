@@ -22,26 +22,11 @@ ArchiveArgument = Annotated[
         metavar="ARCHIVE", help="An archive, or the checkpoint folder that was scanned in this directory."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 # Exit code where some checkpoints were left out.
 DONE_IN_PART = 4
-
-
-def output_form(form: str | None, *, as_json: bool) -> str:
-    """What `--format` and `--json` ask for together: table, json or csv.
-
-    >>> output_form(None, as_json=True), output_form("csv", as_json=False), output_form(None, as_json=False)
-    ('json', 'csv', 'table')
-    """
-    if as_json and form not in (None, "json"):
-        raise UsageError(f"--json contradicts --format {form}; give one of them")
-    chosen = form or ("json" if as_json else "table")
-    if chosen not in ("table", "json", "csv"):
-        raise UsageError(f"--format {chosen}: expected table, json or csv")
-    return chosen
 
 
 def ranges(words: str | None, flag: str) -> tuple[range, ...] | None:

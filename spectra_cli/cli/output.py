@@ -14,7 +14,7 @@ def emit(output: Output, form: str) -> None:
 
     Args:
         output: what was found.
-        form: a key of the registry of forms, as `options.output_form` gives it.
+        form: a key of the registry of forms, as `OutputOptions` resolves it.
     """
     from spectra_cli.render.forms.registry import FORMS
 

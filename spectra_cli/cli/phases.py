@@ -8,6 +8,7 @@ import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.completion import one_of, statistics
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 
@@ -31,8 +32,7 @@ def command(
             autocompletion=one_of(statistics),
         ),
     ] = None,
-    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
-    as_json: options.JsonOption = False,
+    form: OutputOptions,
 ) -> None:
     """Find warm-up, entropy-seeking and compression-seeking phases of a run.
 
@@ -43,5 +43,5 @@ def command(
     from spectra_cli.render.phases import output
     from spectra_cli.workflows.phases import phases
 
-    chosen = options.output_form(form, as_json=as_json)
+    chosen = form.resolve()
     emit(output(phases(archive, layer=layer, alpha=alpha)), chosen)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra_cli.cli import interrupts, options
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.groups.probe import ProbeOptions
 from spectra_cli.cli.groups.resources import ResourceOptions
 from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
@@ -55,7 +56,7 @@ def command(
     ] = False,
     knowledge: KnowledgeOptions,
     resources: ResourceOptions,
-    as_json: options.JsonOption = False,
+    form: OutputOptions,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Measure a series of checkpoints into an archive.
@@ -70,6 +71,7 @@ def command(
     from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
     from spectra_cli.workflows.show import show
 
+    chosen = form.resolve()
     request = ScanRequest(
         checkpoints=checkpoints,
         settings=settings.resolve(knowledge.about("scan")),
@@ -97,8 +99,8 @@ def command(
 
         result = scan(request, progress, say, stage)
     _tell(result)
-    emit(rendering.output(result, lambda: tables(show(result.archive))), "json" if as_json else "table")
-    if not as_json:
+    emit(rendering.output(result, lambda: tables(show(result.archive))), chosen)
+    if chosen != "json":
         kept = f", {len(result.kept)} kept from before" if result.kept else ""
         where = f"{result.archive}  (spectra show {result.archive})"
         say(f"{len(result.measured)} measured{kept}; archive: {where}")

@@ -8,6 +8,7 @@ import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.completion import some_of, statistics
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 
@@ -32,8 +33,7 @@ def command(
             autocompletion=some_of(statistics),
         ),
     ] = None,
-    form: Annotated[str | None, typer.Option("--format", help="table, json or csv. [default: table]")] = None,
-    as_json: options.JsonOption = False,
+    form: OutputOptions,
 ) -> None:
     """Print the statistics of an archive, with standard errors.
 
@@ -43,7 +43,7 @@ def command(
     from spectra_cli.render.show import output
     from spectra_cli.workflows.show import show
 
-    chosen = options.output_form(form, as_json=as_json)
+    chosen = form.resolve()
     summary = show(
         archive,
         steps=options.ranges(step, "--step"),

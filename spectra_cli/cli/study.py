@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from spectra_cli.cli import interrupts, options
+from spectra_cli.cli import interrupts
 from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 
@@ -42,7 +43,7 @@ def command(
         int, typer.Option("--processes", min=1, help="Runs trained at once, one core each.")
     ] = 2,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
-    as_json: options.JsonOption = False,
+    form: OutputOptions,
 ) -> None:
     """Train a small family of runs, scan it, and print what a finding looks like at that scale.
 
@@ -57,6 +58,7 @@ def command(
     from spectra_cli.workflows.study import StudyRequest, run_study
     from spectra_cli.workflows.study_family import FamilyProgress
 
+    chosen = form.resolve()
     request = StudyRequest(
         study=study,
         folder=folder or Path("spectra-study") / study,
@@ -75,4 +77,4 @@ def command(
                 report(names, now.finished + 1, now.count, activity, done, 100)
 
         found = run_study(request, progress)
-    emit(output(found), "json" if as_json else "table")
+    emit(output(found), chosen)

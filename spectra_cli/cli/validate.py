@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from spectra_cli.cli import options
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 
@@ -16,7 +17,7 @@ EPILOG = examples(
 )
 
 
-def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = False) -> None:
+def command(archive: options.ArchiveArgument, *, form: OutputOptions) -> None:
     """Check an archive against its format.
 
     Structure, provenance, and that its spectra are spectra. Exit code 3 when anything in it breaks the
@@ -25,7 +26,8 @@ def command(archive: options.ArchiveArgument, *, as_json: options.JsonOption = F
     from spectra_cli.render.validate import output
     from spectra_cli.workflows.validate import unfinished_document, validate
 
+    chosen = form.resolve()
     path, findings = validate(archive)
-    emit(output(path, findings, unfinished_document(path)), "json" if as_json else "table")
+    emit(output(path, findings, unfinished_document(path)), chosen)
     if any(one.severity == "error" for one in findings):
         sys.exit(INVALID)

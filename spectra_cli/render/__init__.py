@@ -1,1 +1,1 @@
-"""From results to output: tables, JSON, CSV."""
+"""From results to output: one value a result, and the forms it is written in."""

@@ -5,7 +5,11 @@ import unicodedata
 import pytest
 
 from spectra_cli.extract.demo import training
+from spectra_cli.render.demo import output
+from spectra_cli.render.forms.registry import FORMS
 from spectra_cli.workflows import demo as workflow
+from spectra_cli.workflows.show import show
+from tests.builders.every_form import nothing_is_lost
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +32,9 @@ def test_the_demo_shows_both_runs_and_what_to_do_next(spectra, tmp_path):
     assert all(len(line) <= 100 for line in found.out.splitlines() if str(tmp_path) not in line)
     commands = [line.split() for line in found.err.splitlines() if line.startswith("  spectra ")]
     assert {words[1] for words in commands} == {"inspect", "scan", "show"}
+    summaries = [show(tmp_path / "demo" / f"{run}.spectra.h5") for run in ("adamw", "muon")]
+    for form in FORMS:
+        nothing_is_lost(output(summaries), form)
     for words in commands:  # what it proposes works as it stands
         if words[1] in ("inspect", "show"):
             assert spectra(*words[1:]).code == 0

@@ -56,6 +56,7 @@ def test_options_of_a_scan_stand_under_headings(name):
         "What is measured",
         "What you know of them",
         "Resources",
+        "Output",
     ]
     assert [each for each in headings if each != "The archive"] == [*common, "Options"]
 

@@ -9,6 +9,9 @@ import pytest
 from spectra_cli.extract.demo import families
 from spectra_cli.extract.demo.settings import DemoSettings
 from spectra_cli.extract.demo.task import BandedTask
+from spectra_cli.render.forms.form import Form
+from spectra_cli.render.forms.registry import FORMS
+from tests.builders.every_form import nothing_is_lost
 
 ROOT = Path(__file__).parents[2]
 TINY = families.Scale(
@@ -53,7 +56,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("study", SAID)
-def test_a_study_prints_its_runs_and_its_finding(spectra, folder, study):
+def test_a_study_prints_its_runs_and_its_finding(spectra, folder, study, monkeypatch):
     words = ("study", study, "--folder", folder / study, "--seeds", "1", "--processes", "1")
     found = spectra(*words)
     assert found.code == 0
@@ -64,6 +67,9 @@ def test_a_study_prints_its_runs_and_its_finding(spectra, folder, study):
     assert "left" in found.err
     again = spectra(*words)
     assert (again.code, again.out, again.err) == (0, found.out, "")
+    with monkeypatch.context() as patch:
+        patch.setitem(FORMS, "table", Form(write=_in_every_form))
+        assert spectra(*words).code == 0
     document = json.loads(spectra(*words, "--json").out)
     assert document["schema"] == "spectra.study/1"
     assert [run["name"] for run in document["runs"]] == [p.name for p in _runs(folder / study, document)]
@@ -73,6 +79,12 @@ def test_a_study_prints_its_runs_and_its_finding(spectra, folder, study):
     described = set(re.findall(r"`(\w+)`", page.split("## spectra.study/1\n")[1].split("\n## ")[0]))
     parts = (document, *document["runs"], *document["signature"], *document["interventions"])
     assert set().union(*parts) <= described
+
+
+def _in_every_form(output, _):
+    assert list(output.rows())
+    for form in FORMS.keys() - {"table"}:
+        nothing_is_lost(output, form)
 
 
 def _runs(folder, document):

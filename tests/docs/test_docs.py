@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import json
 import re
 import shlex
@@ -22,6 +23,7 @@ from spectra_cli.core.settings import resolve_settings
 from spectra_cli.extract.checkpoints.registry import FORMATS
 from spectra_cli.extract.demo.training import DemoSettings, train_run
 from spectra_cli.extract.models.registry import FAMILIES
+from spectra_cli.render.output import Output
 from spectra_cli.workflows.scan import ScanRequest, scan
 
 ROOT = Path(__file__).parents[2]
@@ -253,11 +255,25 @@ def test_the_snippets_for_reading_an_archive_run(tiny_demo, monkeypatch, capsys)
 
 
 def test_the_example_of_a_statistic_runs():
-    (snippet,) = _blocks(DOCS / "how-to" / "extend.md", "python")
-    names: dict[str, Any] = {}
-    exec(snippet, names)  # noqa: S102 - the page's own code
+    names = _example_of("Statistic(")
     stack = np.array([[[3.0, 1.0], [1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]])
     assert [found.value for found in names["SECOND_SHARE"].function(stack, [])] == [0.25, 0.5]
+
+
+def test_the_example_of_a_form_runs():
+    stream = io.StringIO()
+    rows = [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
+    output = Output(tables=list, document=dict, columns=("a", "b"), rows=lambda: rows)
+    _example_of("Form(")["JSON_LINES"].write(output, stream)
+    assert [json.loads(line) for line in stream.getvalue().splitlines()] == rows
+
+
+def _example_of(what: str) -> dict[str, Any]:
+    """The names that an example of the page on extending defines."""
+    (snippet,) = [one for one in _blocks(DOCS / "how-to" / "extend.md", "python") if what in one]
+    names: dict[str, Any] = {}
+    exec(snippet, names)  # noqa: S102 - the page's own code
+    return names
 
 
 def test_the_run_file_of_the_docs_is_accepted_and_names_every_setting():

@@ -4,11 +4,15 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from spectra_cli.analysis.forecast.back_test import BackTest
 from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation, Interval
 from spectra_cli.analysis.forecast.loss_curve import LossCurve
 from spectra_cli.render import extrapolation as rendering
 from spectra_cli.render.forms.json import as_json
+from spectra_cli.render.forms.registry import FORMS
+from tests.builders.every_form import nothing_is_lost
 
 NEVER = Interval(value=math.inf, low=3e9, high=math.inf)
 FIT = CurveForecast(
@@ -52,6 +56,11 @@ def test_a_target_that_the_curve_never_reaches(printed):
     assert tuple(loss) == rendering.COLUMNS
     assert (target["quantity"], target["at"], target["value"], target["low"]) == ("tokens", 3.01, None, 3e9)
     as_json(rendering.document(extrapolation()))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_lost_in_any_form(form):
+    nothing_is_lost(rendering.output(extrapolation(notices=("few points",))), form)
 
 
 def test_a_target_already_reached(printed):

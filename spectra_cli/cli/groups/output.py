@@ -1,0 +1,47 @@
+"""In which form a command hands over what it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.groups.group import OptionGroup
+from spectra_cli.core.errors import UsageError
+from spectra_cli.render.forms.registry import FORMS
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(OptionGroup):
+    """The form of the output."""
+
+    panel = "Output"
+
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help=f"{', '.join(FORMS)}. [default: {next(iter(FORMS))}]",
+            metavar="FORM",
+            autocompletion=one_of(FORMS),
+        ),
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False
+
+    def resolve(self) -> str:
+        """The one form that is asked for; the first of the registry by default.
+
+        >>> OutputOptions(as_json=True).resolve(), OutputOptions(form="csv").resolve()
+        ('json', 'csv')
+
+        Raises:
+            UsageError: there is no such form, or two are asked for.
+        """
+        if self.as_json and self.form not in (None, "json"):
+            raise UsageError(f"--json contradicts --format {self.form}; give one of them")
+        chosen = self.form or ("json" if self.as_json else next(iter(FORMS)))
+        if chosen not in FORMS:
+            raise UsageError(f"--format {chosen}: expected one of {', '.join(FORMS)}")
+        return chosen
