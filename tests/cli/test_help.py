@@ -69,5 +69,5 @@ def test_examples_are_command_lines(name):
         assert len(line) <= 74, "wider than the narrowest usual terminal"
         spectra, command, *words = shlex.split(line.partition(" > ")[0])
         assert (spectra, command in COMMANDS) == ("spectra", True)
-        with COMMANDS[command].make_context(f"spectra {command}", words):
+        with COMMANDS[command].make_context(f"spectra {command}", words, **CONTEXT):
             pass
