@@ -11,9 +11,9 @@ import torch
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.workflows.estimates.scan_estimate import estimate
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import ScanRequest, scan
-from spectra_cli.workflows.scan_estimate import estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,9 +39,9 @@ def command(
     probe tell against a scan is refused as the scan would, with its exit code.
     """
     from spectra_cli.render.inspect import output
+    from spectra_cli.workflows.estimates.proposals import propose
+    from spectra_cli.workflows.estimates.scan_estimate import estimate
     from spectra_cli.workflows.inspect import inspect
-    from spectra_cli.workflows.proposals import propose
-    from spectra_cli.workflows.scan_estimate import estimate
 
     chosen = form.resolve()
     those = selection.resolve()

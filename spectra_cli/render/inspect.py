@@ -13,9 +13,9 @@ from spectra_cli.render.show_tables import skipped_lines
 from spectra_cli.render.table import Part
 
 if TYPE_CHECKING:
+    from spectra_cli.workflows.estimates.proposals import Proposal
+    from spectra_cli.workflows.estimates.scan_estimate import ScanEstimate
     from spectra_cli.workflows.inspect import Inspection
-    from spectra_cli.workflows.proposals import Proposal
-    from spectra_cli.workflows.scan_estimate import ScanEstimate
 
 COLUMNS = (
     "key",

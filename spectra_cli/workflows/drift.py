@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from spectra_cli.analysis.drift.over_series import FIRST, PREVIOUS, DriftReport, drift_of
 from spectra_cli.core.paths import AnyPath
-from spectra_cli.workflows.named_archive import open_named
+from spectra_cli.workflows.identity.named_archive import open_named
 
 
 def drift(

@@ -10,8 +10,8 @@ from spectra_cli.archive.content.layout import SUFFIX, resolve_archive
 from spectra_cli.archive.content.provenance import scan_differences
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
-from spectra_cli.workflows.named_archive import open_all
-from spectra_cli.workflows.repeated import refuse_repeated
+from spectra_cli.workflows.identity.named_archive import open_all
+from spectra_cli.workflows.identity.repeated import refuse_repeated
 
 # Settings that change the same model's activation spectra, or their errors, beyond rounding.
 _BINDING = (

@@ -19,9 +19,9 @@ from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
-from spectra_cli.workflows.asked_run import run_asked
-from spectra_cli.workflows.belonging import Belonging
-from spectra_cli.workflows.earlier_scans import EarlierScans, found_in
+from spectra_cli.workflows.identity.asked_run import run_asked
+from spectra_cli.workflows.identity.belonging import Belonging
+from spectra_cli.workflows.identity.earlier_scans import EarlierScans, found_in
 from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:

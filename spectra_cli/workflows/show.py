@@ -19,7 +19,7 @@ from spectra_cli.core.types import (
 )
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.summarise import summarise
-from spectra_cli.workflows.named_archive import open_named
+from spectra_cli.workflows.identity.named_archive import open_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

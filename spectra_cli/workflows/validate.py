@@ -11,7 +11,7 @@ from spectra_cli.archive.validate import Fault
 from spectra_cli.archive.validate import validate as validate_archive
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
-from spectra_cli.workflows.named_archive import check_is_of
+from spectra_cli.workflows.identity.named_archive import check_is_of
 
 
 def validate(archive: AnyPath) -> tuple[Path, tuple[Fault, ...]]:

@@ -14,7 +14,7 @@ from spectra_cli.archive.content.statement import Statement
 from spectra_cli.archive.origin import lies_in, same_place
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.workflows.asked_run import RunAsked, portable
+from spectra_cli.workflows.identity.asked_run import RunAsked, portable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import PRESETS, ByDefault, ScanSettings
+from spectra_cli.workflows.estimates.scan_estimate import ScanEstimate, seconds_by_part
 from spectra_cli.workflows.inspect import Inspection, Planned
-from spectra_cli.workflows.scan_estimate import ScanEstimate, seconds_by_part
 
 BOUNDS = {"ten minutes": 600, "an hour": 3600, "a night": 8 * 3600}
 # What is proposed takes at most this share: rates are measured anew when it is tried.

@@ -1,0 +1,1 @@
+"""Whose checkpoints an archive holds: of which run, of which content, from which scans before"""
