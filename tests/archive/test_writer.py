@@ -13,7 +13,6 @@ from dataclasses import replace
 import pytest
 
 from spectra_cli.archive.content.layout import parts_folder
-from spectra_cli.archive.file import atomic
 from spectra_cli.archive.reader import finished, open_archive
 from spectra_cli.archive.validate import validate
 from spectra_cli.archive.writer import consolidate, write_archive, write_part
@@ -82,7 +81,7 @@ def test_parts_of_another_scan_are_refused_and_kept(path, series, make_checkpoin
     write_archive(path, series)
     before = path.read_bytes()
     part = write_part(path, make_checkpoint(7, provenance=make_provenance(settings={"layers": [1]})))
-    with pytest.raises(ArchiveError, match=r"settings\.layers: 'all' against \[1\]"):
+    with pytest.raises(ArchiveError, match=r"settings\.layers: all against 1;"):
         consolidate(path)
     assert path.read_bytes() == before
     assert part.exists()
@@ -111,7 +110,7 @@ def test_a_part_rewritten_during_the_merge_stays(path, series, make_checkpoint, 
             inside.append(target)
             write_part(path, make_checkpoint(5, seed=1))
 
-    monkeypatch.setattr(atomic.os, "replace", rewrite)
+    monkeypatch.setattr("spectra_cli.archive.file.atomic.os.replace", rewrite)
     consolidate(path)
     assert part.exists()
     assert open_archive(path).infos[0].fingerprint == "files-1-5"

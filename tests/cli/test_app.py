@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -34,7 +35,8 @@ main()
 
 
 def commands():
-    return typer.main.get_command(app).commands
+    group: Any = typer.main.get_command(app)
+    return group.commands
 
 
 def test_the_commands_are_these():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import typer
 
@@ -10,7 +12,7 @@ from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.settings import PRESETS
 from spectra_cli.statistics.registry import DEFINITIONS
 
-GROUP = typer.main.get_command(app)
+GROUP: Any = typer.main.get_command(app)
 
 
 def offered(line, monkeypatch, capsys):

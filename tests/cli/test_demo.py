@@ -5,6 +5,7 @@ import unicodedata
 import pytest
 
 from spectra_cli.extract.demo import training
+from spectra_cli.extract.demo.settings import DemoSettings
 from spectra_cli.render.demo import output
 from spectra_cli.render.forms.registry import FORMS
 from spectra_cli.workflows import demo as workflow
@@ -14,7 +15,7 @@ from tests.builders.every_form import nothing_is_lost
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    settings = training.DemoSettings(
+    settings = DemoSettings(
         num_train=64, num_validation=32, n_head=2, n_embd=16, batch_size=8, num_steps=3, save_steps=(0, 3)
     )
     monkeypatch.setattr(training, "DemoSettings", lambda: settings)

@@ -113,12 +113,12 @@ def _in_a_child(work: Callable[[], str]) -> str:
             os.write(write, answer.encode())
             os._exit(0)
     os.close(write)
-    answer = b""
+    told = b""
     while piece := os.read(read, 4096):
-        answer += piece
+        told += piece
     os.close(read)
     _, status = os.waitpid(child, 0)
-    return answer.decode() or f"died of {signal.Signals(os.WTERMSIG(status)).name}"
+    return told.decode() or f"died of {signal.Signals(os.WTERMSIG(status)).name}"
 
 
 def flipped(folder: Path, bits: list[int]) -> dict[str, Counter[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 import pytest
 import typer
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from spectra_cli.cli.app import app
 from spectra_cli.cli.help import CONTEXT
 
-GROUP = typer.main.get_command(app)
+GROUP: Any = typer.main.get_command(app)
 COMMANDS = GROUP.commands
 
 

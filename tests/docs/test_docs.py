@@ -21,7 +21,8 @@ from docs import generate
 from spectra_cli.cli.app import app
 from spectra_cli.core.settings import resolve_settings
 from spectra_cli.extract.checkpoints.registry import FORMATS
-from spectra_cli.extract.demo.training import DemoSettings, train_run
+from spectra_cli.extract.demo.settings import DemoSettings
+from spectra_cli.extract.demo.training import train_run
 from spectra_cli.extract.models.registry import FAMILIES
 from spectra_cli.render.output import Output
 from spectra_cli.workflows.scan import ScanRequest, scan
@@ -262,7 +263,7 @@ def test_the_example_of_a_statistic_runs():
 
 def test_the_example_of_a_form_runs():
     stream = io.StringIO()
-    rows = [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
+    rows: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
     output = Output(tables=list, document=dict, columns=("a", "b"), rows=lambda: rows)
     _example_of("Form(")["JSON_LINES"].write(output, stream)
     assert [json.loads(line) for line in stream.getvalue().splitlines()] == rows

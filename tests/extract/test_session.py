@@ -11,6 +11,7 @@ from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract import digest
+from spectra_cli.extract.engine import measure
 from spectra_cli.extract.series.opened import open_series
 from spectra_cli.extract.series.probe import read_probe
 from spectra_cli.extract.session import Resources, Session
@@ -105,14 +106,14 @@ def test_a_checkpoint_of_another_vocabulary(run_folder, write):
 def test_what_computed_attention_under_masks_is_kept(run_folder, monkeypatch):
     from spectra_cli.extract import session as module
 
-    series, real = open_series(str(run_folder)), module.measure
+    series = open_series(str(run_folder))
     plain = Session(series, synthetic(series), SETTINGS, Resources(device="cpu"))
     assert "attention" not in plain.measure(series.refs[0], quiet).provenance.execution
 
     def masked(model, *words, **others):
         assert not model.kernels
         model.kernels["fused attention under masks"] = "no triton"
-        return real(model, *words, **others)
+        return measure(model, *words, **others)
 
     monkeypatch.setattr(module, "measure", masked)
     found = plain.measure(series.refs[0], quiet)
@@ -138,13 +139,13 @@ def test_memory_that_runs_out_halves_the_batch(run_folder, monkeypatch, error):
     session = Session(series, synthetic(series), SETTINGS, Resources(device="cpu", batch_size=8))
     from spectra_cli.extract import session as module
 
-    sizes, given_back_after, real = [], [], module.measure
+    sizes, given_back_after = [], []
 
     def scarce(model, probe, settings, plan, *, progress, **others):
         sizes.append(plan.batch_size)
         if plan.batch_size > limit:
             raise error("no memory")
-        return real(model, probe, settings, plan, progress=progress, **others)
+        return measure(model, probe, settings, plan, progress=progress, **others)
 
     monkeypatch.setattr(module, "measure", scarce)
     monkeypatch.setattr(module, "give_back_heap", lambda: given_back_after.append(sizes[-1]))
@@ -164,7 +165,7 @@ def test_a_session_that_ends_gives_its_memory_back(run_folder, monkeypatch):
     from spectra_cli.extract import session as module
 
     given_back = []
-    monkeypatch.setattr(module.Arena, "give_back", lambda _: given_back.append("arena"))
+    monkeypatch.setattr("spectra_cli.extract.session.Arena.give_back", lambda _: given_back.append("arena"))
     monkeypatch.setattr(module, "give_back_heap", lambda: given_back.append("heap"))
     series = open_series(str(run_folder))
     with Session(series, synthetic(series), SETTINGS, Resources(device="cpu")) as session:

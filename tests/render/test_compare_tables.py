@@ -10,6 +10,7 @@ from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.analysis.compare.rotations import SiteRotation
 from spectra_cli.analysis.comparison import CompareRequest
 from spectra_cli.analysis.run import Axis
+from spectra_cli.core.numbers import target_words
 from spectra_cli.core.types import Site
 from spectra_cli.render.compare_tables import (
     MOST_ROWS,
@@ -17,7 +18,6 @@ from spectra_cli.render.compare_tables import (
     heading,
     pair_tables,
     rotation_table,
-    target_words,
     taxonomy_line,
     taxonomy_tables,
     trend_tables,

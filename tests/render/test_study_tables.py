@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.alignment import AlignedPoint, Alignment
+from spectra_cli.analysis.batch_size.across_runs import AcrossRuns
 from spectra_cli.analysis.batch_size.over_runs import BatchSizeTrend
 from spectra_cli.analysis.batch_size.signature import SignatureRow
-from spectra_cli.analysis.batch_size.trend import AcrossRuns, batch_trends
+from spectra_cli.analysis.batch_size.trend import batch_trends
 from spectra_cli.analysis.comparison import Comparison
 from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.core.types import Site
-from spectra_cli.render.study import document, tables
+from spectra_cli.render.study import document
+from spectra_cli.render.study_tables import tables
 from spectra_cli.workflows.study import Study, StudyRun
 
 SIZES = (512, 512, 1024, 1024, 2048, 2048)

@@ -12,6 +12,7 @@ import pytest
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.demo import training
+from spectra_cli.extract.demo.settings import DemoSettings
 from spectra_cli.workflows import demo as workflow
 from spectra_cli.workflows.demo import DemoRun, demo
 
@@ -20,7 +21,7 @@ SAVED = (0, 3, 6)
 
 @pytest.fixture(scope="module", autouse=True)
 def small() -> Iterator[None]:
-    settings = training.DemoSettings(
+    settings = DemoSettings(
         num_train=64, num_validation=32, n_head=2, n_embd=16, batch_size=8, num_steps=6, save_steps=SAVED
     )
     sizes = {"num_sequences": 16, "num_gradient_sequences": 16, "num_blocks": 4}

@@ -80,7 +80,7 @@ def test_no_space_when_forced_to_the_disk(tmp_path, monkeypatch):
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, "fsync", full)
+    monkeypatch.setattr("spectra_cli.archive.file.atomic.os.fsync", full)
     with (
         pytest.raises(ArchiveError, match=r"a\.h5: No space left on device.*Free space"),
         replacing(tmp_path / "a.h5"),

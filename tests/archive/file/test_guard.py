@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from spectra_cli.archive.file import guard
 from spectra_cli.archive.file.guard import signature_of, walk_in_child
 from spectra_cli.core.errors import ArchiveError
 
@@ -47,6 +47,6 @@ def test_what_happens_to_the_child_is_an_error_here(tmp_path, monkeypatch, what_
         + program.format("walk")
         + "guard._walk = lambda path: walk()\n"
     )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *guard.sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     with pytest.raises(ArchiveError, match=message):
         walk_in_child([OLD / "1.0.h5"], seconds=1)

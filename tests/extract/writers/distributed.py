@@ -2,11 +2,11 @@
 
 import warnings
 
-import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint import state_dict_saver
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 
 
 def save(state, folder, **settings):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        dcp.save(state, storage_writer=FileSystemWriter(folder, **settings), no_dist=True)
+        state_dict_saver.save(state, storage_writer=FileSystemWriter(folder, **settings), no_dist=True)

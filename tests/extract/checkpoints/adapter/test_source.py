@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from typing import Any
 
 import peft
 import pytest
@@ -25,7 +26,7 @@ LOGIT_TOLERANCE = 1e-5
 
 
 LAYER_0 = r"model.layers.0.self_attn.q_proj"
-CASES = {
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "lora": (bare_llama, {}),
     "one pattern": (bare_llama, {"target_modules": r".*layers\.1\.(self_attn\.[kv]_proj|mlp\.up_proj)"}),
     "all linear": (bare_llama, {"target_modules": "all-linear"}),

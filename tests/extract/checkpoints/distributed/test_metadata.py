@@ -4,8 +4,8 @@ from pathlib import PurePosixPath
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, MetadataIndex
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
 from spectra_cli.extract.checkpoints.distributed.metadata import METADATA, read_metadata
@@ -16,7 +16,7 @@ def folder(tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         state = {"model": {"a": torch.ones(3, 4), "b": torch.ones((), dtype=torch.bfloat16)}, "lr": 0.1}
-        dcp.save(state, checkpoint_id=tmp_path, no_dist=True)
+        save(state, checkpoint_id=tmp_path, no_dist=True)
     return tmp_path
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.filesystem import FileSystemWriter, SerializationFormat
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.distributed.metadata import ShardedTensor, read_metadata
@@ -19,7 +19,7 @@ def sharded(tmp_path):
     """A tensor whose three chunks, by rows and columns, were written as if by three ranks."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        dcp.save({n: WHOLE[box].clone() for n, box in PIECES.items()}, checkpoint_id=tmp_path, no_dist=True)
+        save({n: WHOLE[box].clone() for n, box in PIECES.items()}, checkpoint_id=tmp_path, no_dist=True)
     entries = read_metadata(tmp_path)
     chunks = tuple(
         replace(entries.tensors[name].chunks[0], offsets=(rows.start or 0, columns.start or 0))
@@ -67,7 +67,7 @@ def in_safetensors(tmp_path):
     writer = FileSystemWriter(tmp_path, serialization_format=SerializationFormat.SAFETENSORS)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        dcp.save({"w": torch.ones(2, 3)}, storage_writer=writer, no_dist=True)
+        save({"w": torch.ones(2, 3)}, storage_writer=writer, no_dist=True)
     return tmp_path, read_metadata(tmp_path).tensors["w"]
 
 

@@ -123,7 +123,7 @@ def test_every_kind_of_tensor_passes(tmp_path):
     kinds = (torch.float32, torch.bfloat16, torch.uint16, torch.float8_e4m3fn, torch.bool, torch.complex64)
     state = {str(kind): torch.zeros(2).to(kind) for kind in kinds}
     state["parameter"] = torch.nn.Parameter(torch.zeros(2))
-    state["parameter"].label = "own"
+    vars(state["parameter"])["label"] = "own"
     torch.save(state, tmp_path / "f.pt", _use_new_zipfile_serialization=False)
     with (tmp_path / "f.pt").open("rb") as file:
         for _ in range(5):

@@ -5,7 +5,7 @@ import threading
 
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined] # httpx's or httpx2's
 from huggingface_hub.utils._http import default_client_factory
 
 from spectra_cli.extract.checkpoints.hub.cache import (

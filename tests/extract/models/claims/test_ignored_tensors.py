@@ -1,6 +1,7 @@
 """Layers that predict further tokens are left out as transformers leaves them out; nothing else is."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -95,7 +96,8 @@ def test_a_tensor_that_the_model_has_is_missed_beside_a_prediction_layer(header_
 
 
 def test_a_vector_that_the_class_starts_at_zero_may_be_missing(header_of):
-    config = AXK1Config(**{n: v for n, v in CONFIGS["deepseek_v3"].items() if n != "model_type"})
+    sizes: dict[str, Any] = CONFIGS["deepseek_v3"]
+    config = AXK1Config(**{n: v for n, v in sizes.items() if n != "model_type"})
     state = {n: t.clone() for n, t in AXK1ForCausalLM(config).state_dict().items()}
     name = "model.layers.1.mlp.gate.e_score_correction_bias"
     without = {n: t for n, t in state.items() if n != name}

@@ -218,8 +218,8 @@ def test_weights_that_were_not_loaded_are_noticed(family_of, checkpoint):
 def test_what_module_and_checkpoint_lack_is_named(family_of, checkpoint):
     header, state = checkpoint(written())
     more = state | {f"old.{n}.weight": torch.ones(3) for n in range(9)}
-    family = family_of(lambda state, metadata: load({n: t for n, t in state.items() if n in kept}))
     kept = set(state)
+    family = family_of(lambda state, metadata: load({n: t for n, t in state.items() if n in kept}))
     header = dataclasses.replace(
         header, tensors={n: TensorHeader(shape=tuple(t.shape), dtype=t.dtype) for n, t in more.items()}
     )

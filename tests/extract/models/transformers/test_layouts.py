@@ -4,7 +4,8 @@ The twins are cut here, from what each architecture says of its heads, and atten
 them: a wrong row would show in what reaches the output projection, and in the gradients.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -31,10 +32,10 @@ class Case(NamedTuple):
     `cut` takes the outputs along the first dimension and gives q, k, v.
     """
 
-    cut: callable
+    cut: Callable[..., Any]
     num_heads: int = 4
     num_keys: int = 4
-    rotate: callable = lambda x: x
+    rotate: Callable[..., Any] = lambda x: x
     alibi_scale: float | None = None
     scale: float | None = None
     clip: float | None = None
