@@ -160,10 +160,7 @@ def batch_trends(
         return []
     errors = _Errors.of(found)
     p_values = errors.p_values(np.array([abs(t.slope) for t in found]))
-    known = np.isfinite(p_values)
-    adjusted = np.full(p_values.size, np.nan)
-    if known.any():
-        adjusted[known] = benjamini_hochberg(p_values[known])
+    adjusted = benjamini_hochberg(p_values)
     reach, inner = errors.reach(1 - CONFIDENCE), errors.reach(1 - EQUIVALENCE_LEVEL)
     return [
         replace(

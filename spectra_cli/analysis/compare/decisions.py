@@ -154,11 +154,8 @@ def decide(differences: Sequence[Difference]) -> list[Difference]:
     Those without a standard error are inconclusive, and do not count towards the number.
     """
     p_values = np.array([d.p_value for d in differences])
-    known = np.isfinite(p_values)
-    adjusted = np.full(p_values.size, np.nan)
-    if known.any():
-        adjusted[known] = benjamini_hochberg(p_values[known])
-    number = int(known.sum())
+    adjusted = benjamini_hochberg(p_values)
+    number = int(np.isfinite(p_values).sum())
     return [_decided(d, float(a), number) for d, a in zip(differences, adjusted, strict=True)]
 
 
@@ -184,12 +181,15 @@ def _decided(found: Difference, adjusted: float, num_compared: int) -> Differenc
 def benjamini_hochberg(p_values: FloatArray) -> FloatArray:
     """p-values corrected for their number: at most this share of the findings up to each one is false.
 
+    Those that are not known are NaN, and not counted.
+
     >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03])).round(3).tolist()
     [0.03, 0.04, 0.04]
     """
-    order = np.argsort(p_values)[::-1]
-    ratio = p_values.size / np.arange(p_values.size, 0, -1)
-    adjusted = np.empty_like(p_values)
+    known = np.flatnonzero(np.isfinite(p_values))
+    order = known[np.argsort(p_values[known])[::-1]]
+    ratio = order.size / np.arange(order.size, 0, -1)
+    adjusted = np.full(p_values.shape, np.nan)
     adjusted[order] = np.minimum(np.minimum.accumulate(p_values[order] * ratio), 1.0)
     return adjusted
 

@@ -236,3 +236,7 @@ def test_a_loss_with_blocks_of_its_own_adds_its_error():
 def test_the_correction_is_scipys():
     p_values = np.random.default_rng(8).uniform(size=50) ** 3
     np.testing.assert_allclose(benjamini_hochberg(p_values), false_discovery_control(p_values), rtol=1e-12)
+    with_unknown = np.insert(p_values, 1, np.nan)
+    np.testing.assert_array_equal(
+        benjamini_hochberg(with_unknown), np.insert(benjamini_hochberg(p_values), 1, np.nan)
+    )
