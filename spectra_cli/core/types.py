@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra_cli.core.scan_facts import ExecutionFacts, SettingFacts
+from spectra_cli.core.training import TrainingMetadata
 
 FloatArray = NDArray[np.float64]
 
@@ -78,36 +79,21 @@ MODEL_FACT = "model."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointInfo:
-    """What a checkpoint says about itself.
+class CheckpointInfo(TrainingMetadata):
+    """What a checkpoint says about itself, and of its training.
 
     Attributes:
-        tokens_seen: training tokens up to this step; None where nothing says.
-        train_loss, eval_loss: nats per token, as the training stack wrote them at this step.
-        batch_size_tokens: tokens of one optimiser step; `learning_rate`: of the step.
         num_parameters: distinct parameters, tied ones once.
         family: model family that read it; `architecture`: the class or variant named by its files.
         digest: sha256 of the tensors' names, shapes, dtypes and content; empty before loading.
         fingerprint: cheap identity of the files (names, sizes, modification times).
-        facts: what the user says about the run (`dataset`, `notes`, `sequence_length`), and under
-            `model.NAME` what the model's numbers depend on, of families that work it out; as text.
-        sources: where each of the values above was read, name -> file, or what says it.
-        notices: what the user must know about how it was read.
     """
 
     num_parameters: int
     family: str
     architecture: str
-    tokens_seen: int | None = None
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    batch_size_tokens: int | None = None
-    learning_rate: float | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     fingerprint: str = ""
-    sources: Mapping[str, str] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
 
 
 _BLOCK_ADDRESS = re.compile(r"blocks\.(\d+)\.(.+)")

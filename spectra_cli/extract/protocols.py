@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from spectra_cli.core.training import TrainingMetadata
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Site
 
 # ----------------------------------------------------------------------------- checkpoints
@@ -83,21 +84,16 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointHeader:
-    """What a checkpoint says without its weights being read.
+class CheckpointHeader(TrainingMetadata):
+    """What a checkpoint says without its weights being read, and of its training.
 
     Attributes:
         tensors: name -> header, names as stored after known wrappers (`_orig_mod.`, `module.`) are
             stripped.
         config: `config.json`, `model_args` or `args`: whatever describes the architecture.
-        tokens_seen, train_loss, eval_loss: as the training stack wrote them; None where it did not.
-        batch_size_tokens, learning_rate: of the step, likewise; facts: what the user's `run.toml` says
-            about the run.
         stated_step: the optimiser step that the content states, whatever the name says; None without.
-        sources: name of each value above -> file it was read from.
         fingerprint: sha256 over file names, sizes and modification times.
         num_bytes: of tensor data as stored; read_bytes: of the tensors once read, None where that is as much.
-        notices: what the user must know (a prefix stripped, a file ignored, a stale loss).
         layout: format whose tensor names and configuration these are, where `ref.format` only says how
             they are stored (an adapter over a Hugging Face model); empty where they are the same.
         base_uri: path of the model under an adapter; empty for all other checkpoints.
@@ -112,15 +108,7 @@ class CheckpointHeader:
     fingerprint: str
     num_bytes: int
     read_bytes: int | None = None
-    tokens_seen: int | None = None
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    batch_size_tokens: int | None = None
-    learning_rate: float | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
     stated_step: int | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
     layout: str = ""
     base_uri: str = ""
     updates: Callable[[], Mapping[str, WeightUpdate]] = field(default=dict, compare=False)

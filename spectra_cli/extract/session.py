@@ -28,7 +28,6 @@ from spectra_cli.core.types import (
 from spectra_cli.extract.above_uniform import above_uniform
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.checkpoints.files.unchanged import Reading, one_reading
-from spectra_cli.extract.checkpoints.series.annotated import METADATA
 from spectra_cli.extract.checkpoints.tensors.non_finite import non_finite
 from spectra_cli.extract.checkpoints.tensors.stored_precision import precision_notices
 from spectra_cli.extract.checkpoints.tensors.zeros import require_some_values
@@ -38,7 +37,6 @@ from spectra_cli.extract.engine import measure
 from spectra_cli.extract.measurements.measurement import Measured
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.memory import is_out_of_memory, room_for, rounded_resident_bytes
-from spectra_cli.extract.models.facts import facts_of, sources_of
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.passes.onednn_linear import linear_library
@@ -48,6 +46,7 @@ from spectra_cli.extract.planning.plan import ScanPlan, plan_scan
 from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
 from spectra_cli.extract.series.fit import require_fit, skeleton_of
 from spectra_cli.extract.series.opened import Series, build_skeleton, family_of
+from spectra_cli.extract.series.outline import training_of
 from spectra_cli.extract.series.reference import keep_reference, read_reference, reference_name
 
 # What a checkpoint of the same tensors does not say of itself, or says in its own name.
@@ -275,7 +274,8 @@ class Session:
             ref=ref,
             info=replace(
                 measured.info,
-                **_said_by(opened.header, build_skeleton(opened.header, self.series.builder)),
+                **training_of(opened.header, build_skeleton(opened.header, self.series.builder)),
+                fingerprint=opened.header.fingerprint,
                 notices=notices,
             ),
             provenance=replace(self.provenance, execution=execution | {"taken_from": measured.ref.key}),
@@ -357,14 +357,7 @@ def _info(header: CheckpointHeader, model: Model, digest: str, notices: tuple[st
         family=model.family,
         architecture=model.architecture,
         digest=digest,
+        fingerprint=header.fingerprint,
         notices=header.notices + model.notices + notices,
-        **_said_by(header, model),
+        **training_of(header, model),
     )
-
-
-def _said_by(header: CheckpointHeader, model: Model) -> dict[str, Any]:
-    """What a header says, and the facts of its model, by field of `CheckpointInfo`; notices apart."""
-    return {name: getattr(header, name) for name in ("fingerprint", *METADATA)} | {
-        "facts": {**header.facts, **facts_of(model)},
-        "sources": {**header.sources, **sources_of(model)},
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.training import TrainingMetadata
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Skipped
 from spectra_cli.workflows.refusal import not_measured
 
@@ -24,21 +25,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointOutline:
+class CheckpointOutline(TrainingMetadata):
     """One checkpoint as its header describes it; `problem` says why it could not be scanned."""
 
     ref: CheckpointRef
     architecture: str = ""
     num_parameters: int | None = None
     num_bytes: int | None = None
-    tokens_seen: int | None = None
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    batch_size_tokens: int | None = None
-    learning_rate: float | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
     problem: str = ""
 
 

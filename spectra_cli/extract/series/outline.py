@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from spectra_cli.core.training import TRAINING_VALUES
 from spectra_cli.extract.checkpoints.tensors.stored_precision import precision_notices
 from spectra_cli.extract.models.facts import facts_of, sources_of
 from spectra_cli.extract.models.parameters import num_parameters
@@ -23,12 +24,16 @@ def outline_header(
         "architecture": model.architecture,
         "num_parameters": num_parameters(model),
         "num_bytes": header.num_bytes,
-        "tokens_seen": header.tokens_seen,
-        "train_loss": header.train_loss,
-        "eval_loss": header.eval_loss,
-        "batch_size_tokens": header.batch_size_tokens,
-        "learning_rate": header.learning_rate,
+        "notices": header.notices + own + precision_notices(header.tensors, compute_dtype=compute_dtype),
+        **training_of(header, model),
+    }
+
+
+def training_of(header: CheckpointHeader, model: Model) -> dict[str, Any]:
+    """What a header says of the training, and the facts of its model, by field of `TrainingMetadata`;
+    notices apart.
+    """
+    return {name: getattr(header, name) for name in TRAINING_VALUES} | {
         "facts": {**header.facts, **facts_of(model)},
         "sources": {**header.sources, **sources_of(model)},
-        "notices": header.notices + own + precision_notices(header.tensors, compute_dtype=compute_dtype),
     }

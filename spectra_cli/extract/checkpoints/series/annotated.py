@@ -22,8 +22,6 @@ from spectra_cli.extract.checkpoints.series.run_file import RunFile, read_run_fi
 from spectra_cli.extract.checkpoints.series.training_log import TrainingLog, nearest_step, read_training_log
 from spectra_cli.extract.protocols import CheckpointHeader, CheckpointSource
 
-# Training metadata: fields of a header, and of `CheckpointInfo`.
-METADATA = ("tokens_seen", "train_loss", "eval_loss", "batch_size_tokens", "learning_rate")
 TRUST = "trust_remote_code"
 
 

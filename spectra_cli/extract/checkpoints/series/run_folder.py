@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.training import TRAINING_VALUES
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.series.names import in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.trainer_state import (
@@ -98,8 +99,7 @@ def training_values(state: TrainerState | None) -> tuple[dict[str, Any], dict[st
     """What `trainer_state.json` gives, by field of a header, and for each value where it stands."""
     if state is None:
         return {}, {}
-    names = ("tokens_seen", "train_loss", "eval_loss", "learning_rate", "batch_size_tokens")
-    values = {name: getattr(state, name) for name in names}
+    values = {name: getattr(state, name) for name in TRAINING_VALUES}
     sources = {name: TRAINER_STATE for name, value in values.items() if value is not None}
     if state.batch_size_tokens is not None:
         sources["batch_size_tokens"] = f"{TRAINER_STATE}: num_input_tokens_seen / global_step"
