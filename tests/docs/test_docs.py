@@ -29,7 +29,7 @@ from spectra_cli.workflows.scan import ScanRequest, scan
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
 TUTORIAL = DOCS / "tutorial" / "first-scan.md"
 READING = DOCS / "how-to" / "read-an-archive.md"
 
@@ -354,3 +354,12 @@ def test_every_pair_of_format_and_family_has_its_test():
 
 def test_pre_commit_runs_exactly_make_lint():
     assert re.findall(r"entry: (.*)", (ROOT / ".pre-commit-config.yaml").read_text()) == ["make lint"]
+
+
+def test_contributing_names_folders_and_files_that_exist():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    table = page[page.index("| you want") : page.index("## A walk")]
+    found = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", table)
+    assert len(found) > 20
+    for path in found:
+        assert (ROOT / path).exists() or (ROOT / "spectra_cli" / path).exists(), path
