@@ -23,11 +23,13 @@ def output(path: Path, findings: Sequence[Fault], unfinished: dict[str, Any] | N
     errors = sum(one.severity == "error" for one in findings)
 
     def tables() -> Iterator[Part]:
-        for one in findings:
-            style = "red" if one.severity == "error" else "yellow"
-            yield line(f"{one.severity}: {one.where}: {one.message}", style=style)
         counts = f"{errors} error(s), {len(findings) - errors} warning(s)"
         yield line(f"{path} {'is not valid' if errors else 'is valid'}: {counts}")
+        for one in findings:
+            style = "red" if one.severity == "error" else "yellow"
+            # where the message does not begin with it, nor the line above
+            known = one.where == str(path) or one.message.startswith(one.where)
+            yield line(f"{one.severity}: {'' if known else f'{one.where}: '}{one.message}", style=style)
 
     document = {
         "schema": SCHEMA,

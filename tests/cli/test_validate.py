@@ -25,8 +25,10 @@ def test_a_changed_number_is_found_named_and_ends_in_3(spectra, place):
     found = spectra("validate", "run")
     assert found.code == 3
     words = " ".join(found.out.split())  # paths of the test's folder decide where lines break
-    assert "is not valid" in words
-    assert "error: " in words
+    verdict, _, findings = words.partition(" error: ")
+    assert verdict.endswith("run.spectra.h5 is not valid: 1 error(s), 0 warning(s)")
+    assert "run.spectra.h5 was cut off" in findings
+    assert words.count("run.spectra.h5") == 2  # in the verdict and in the finding, once each
     assert "\x1b" not in found.out
     document = json.loads(spectra("validate", "run", "--json").out)
     assert document["valid"] is False
