@@ -7,17 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.numbers import finite
-from spectra_cli.render.compare_tables import (
-    alignment_table,
-    heading,
-    pair_tables,
-    rotation_table,
-    taxonomy_line,
-    taxonomy_tables,
-    trend_tables,
-)
+from spectra_cli.render.compare_tables import tables
 from spectra_cli.render.output import Output
-from spectra_cli.render.table import Part
 from spectra_cli.render.taxonomy import as_document as taxonomy_document
 from spectra_cli.render.trend import as_document as trend_document
 
@@ -68,16 +59,6 @@ def output(comparison: Comparison, *, lists_evidence: bool = False) -> Output:
         rows=lambda: rows(comparison),
         notices=(*comparison.alignment.notes, *of_pairs),
     )
-
-
-def tables(comparison: Comparison, *, lists_evidence: bool) -> Iterator[Part]:
-    """Where the runs stand, each pair, the trend with batch size."""
-    yield from heading(comparison)
-    yield alignment_table(comparison)
-    for pair in comparison.pairs:
-        labels = taxonomy_tables if lists_evidence else taxonomy_line
-        yield from (*pair_tables(comparison, pair), *rotation_table(pair), *labels(comparison, pair))
-    yield from trend_tables(comparison)
 
 
 def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:

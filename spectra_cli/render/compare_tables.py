@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.numbers import count, finite, target_words, with_error
 from spectra_cli.core.wording import place_words
-from spectra_cli.render.table import Line, Table, key, line, number, words
+from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 from spectra_cli.render.taxonomy import taxonomy_overview, taxonomy_report
 from spectra_cli.render.trend import trend_report
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from spectra_cli.analysis.run import Run
 
 MOST_ROWS = 15
+
+
+def tables(comparison: Comparison, *, lists_evidence: bool) -> Iterator[Part]:
+    """Where the runs stand, each pair, the trend with batch size."""
+    yield from heading(comparison)
+    yield alignment_table(comparison)
+    for pair in comparison.pairs:
+        labels = taxonomy_tables if lists_evidence else taxonomy_line
+        yield from (*pair_tables(comparison, pair), *rotation_table(pair), *labels(comparison, pair))
+    yield from trend_tables(comparison)
 
 
 def heading(comparison: Comparison) -> Iterator[Line]:
@@ -82,7 +92,6 @@ def alignment_table(comparison: Comparison) -> Table:
         ],
         rows=rows,
         notes=[line(legend, style="dim")],
-        everything="--json",
     )
 
 
@@ -98,7 +107,7 @@ def _gap(gap: float, axis: str) -> str:
     return f"{gap:.3g}" if axis == "loss" else count(round(gap))
 
 
-def pair_tables(comparison: Comparison, pair: ComparedPair) -> Iterator[Line | Table]:
+def pair_tables(comparison: Comparison, pair: ComparedPair) -> Iterator[Part]:
     """The verdict on one pair, its strongest differences, and what to know about them."""
     first, second = (comparison.runs[place].name for place in (pair.first, pair.second))
     yield line("")
@@ -161,7 +170,6 @@ def _differences(
         ],
         rows=[_row(points, comparison.alignment.axis.value) for points in shown],
         notes=[*more, *legend],
-        everything="--format csv",
     )
 
 
@@ -176,7 +184,7 @@ def taxonomy_line(comparison: Comparison, pair: ComparedPair) -> Iterator[Line]:
         yield line(told, hang=2)
 
 
-def taxonomy_tables(comparison: Comparison, pair: ComparedPair) -> Iterator[Line | Table]:
+def taxonomy_tables(comparison: Comparison, pair: ComparedPair) -> Iterator[Part]:
     """The label at each point, and what it rests on at the last one."""
     if not pair.taxonomy:
         return
@@ -187,7 +195,7 @@ def taxonomy_tables(comparison: Comparison, pair: ComparedPair) -> Iterator[Line
     yield from taxonomy_report(last, target_named(comparison, last.target))
 
 
-def rotation_table(pair: ComparedPair) -> Iterator[Line | Table]:
+def rotation_table(pair: ComparedPair) -> Iterator[Part]:
     """How far leading subspaces have turned, or why that cannot be said."""
     if pair.no_rotation:
         yield line(f"rotation of leading subspaces: none shown: {pair.no_rotation}", style="dim")
@@ -221,7 +229,6 @@ def rotation_table(pair: ComparedPair) -> Iterator[Line | Table]:
         ],
         rows=rows,
         notes=[*notes, *more],
-        everything="--json",
     )
 
 
@@ -231,7 +238,7 @@ def target_named(comparison: Comparison, target: float) -> str:
     return f"{axis} {target_words(target, axis)}"
 
 
-def trend_tables(comparison: Comparison) -> Iterator[Line | Table]:
+def trend_tables(comparison: Comparison) -> Iterator[Part]:
     """The trend with batch size at the last point, or why there is none."""
     trend = comparison.trend
     if trend.reason:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.render import show
 from spectra_cli.render.output import Output
+from spectra_cli.render.show_tables import tables as tables_of_archive
 from spectra_cli.render.table import Part, line
 
 if TYPE_CHECKING:
@@ -29,5 +30,5 @@ def output(summaries: Sequence[ArchiveSummary]) -> Output:
 def tables(summaries: Sequence[ArchiveSummary]) -> Iterator[Part]:
     """Those of each archive, and a gap behind them."""
     for one in summaries:
-        yield from show.tables(one)
+        yield from tables_of_archive(one)
         yield line("")

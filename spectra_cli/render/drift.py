@@ -6,17 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.numbers import finite
-from spectra_cli.core.paths import as_typed
-from spectra_cli.render.drift_tables import (
-    activations_table,
-    heading,
-    kinds_table,
-    matrices_table,
-    series_table,
-    verdicts,
-)
+from spectra_cli.render.drift_tables import tables
 from spectra_cli.render.output import Output
-from spectra_cli.render.table import Part
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.drift.change import Lift
@@ -33,27 +24,12 @@ _MASKS = ("mask_lift_principal", "mask_lift_small", "mask_lift_principal_not_sma
 def output(found: DriftReport) -> Output:
     """The drift of an archive, for every form."""
     return Output(
-        tables=lambda: tables(found),
+        tables=lambda: tables(document(found)),
         document=lambda: document(found),
         columns=COLUMNS,
         rows=lambda: tidy_rows(document(found)),
         notices=found.notices,
     )
-
-
-def tables(found: DriftReport) -> Iterator[Part]:
-    """The series, then the last pair: by kind of matrix, by matrix, by layer of activations.
-
-    Of the larger subspaces there are the means only; the rows, and fewer ranks asked for, have the rest.
-    """
-    told = document(found)
-    yield from heading(told, as_typed(found.path))
-    yield from verdicts(told)
-    yield series_table(told)
-    against = "first" if found.against("first") else "previous"
-    last = [kinds_table(told, against, place) for place in range(max(len(found.ranks), 1))]
-    last += [table(told, against, 0) for table in (matrices_table, activations_table)]
-    yield from (table for table in last if table is not None)
 
 
 def document(report: DriftReport) -> dict[str, Any]:

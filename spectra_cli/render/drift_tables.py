@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spectra_cli.core.listing import listed
 from spectra_cli.core.measurements import WEIGHTS
-from spectra_cli.render.table import Line, Table, from_columns, line
+from spectra_cli.core.paths import as_typed
+from spectra_cli.render.table import Line, Part, Table, from_columns, line
 
 Document = Mapping[str, Any]
 _MOST_NAMED = 4
@@ -20,6 +22,20 @@ _SHORT = {
     "unchanged": "unchanged",
     None: "",
 }
+
+
+def tables(document: Document) -> Iterator[Part]:
+    """The series, then the last pair: by kind of matrix, by matrix, by layer of activations.
+
+    Of the larger subspaces there are the means only; the rows, and fewer ranks asked for, have the rest.
+    """
+    yield from heading(document, as_typed(Path(document["archive"])))
+    yield from verdicts(document)
+    yield series_table(document)
+    against = "first" if _last(document, "first") else "previous"
+    last = [kinds_table(document, against, place) for place in range(max(len(document["ranks"]), 1))]
+    last += [table(document, against, 0) for table in (matrices_table, activations_table)]
+    yield from (table for table in last if table is not None)
 
 
 def heading(document: Document, shown_path: str) -> Iterator[Line]:
@@ -240,7 +256,6 @@ def _table(
         keys_are_numbers=keys_are_numbers,
         left=("reading",),
         notes=notes,
-        everything="--format csv",
     )
 
 

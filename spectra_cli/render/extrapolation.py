@@ -93,7 +93,6 @@ def _table(found: Extrapolation) -> Table:
         title=f"Continued, with {100 * found.level:g} % intervals",
         columns=[key(""), *(number(fit.name) for fit in found.fits)],
         rows=rows,
-        everything="--format csv",
     )
 
 

@@ -134,7 +134,6 @@ def _table(found: Forecast) -> Table:
         title=f"{len(rows)} runs, fewest {found.unit} first",
         left=("family",),
         notes=[*notes, *_reasons(rows)],
-        everything="--format csv",
     )
 
 
@@ -237,7 +236,6 @@ def _errors(evidence: ForecastEvidence) -> Table:
             for error in evidence.errors
         ],
         notes=[*map(line, notes), line(_headline(evidence), style="bold")],
-        everything="--json",
     )
 
 

@@ -33,7 +33,6 @@ def series(checkpoints: Sequence[Mapping[str, Any]]) -> Table:
         rows=[[row["key"], *cells] for row, *cells in zip(checkpoints, *shown.values(), strict=True)],
         row_styles={place: "yellow" for place, row in enumerate(checkpoints) if row["problem"]},
         notes=list(_own_notices(checkpoints)),
-        everything="--json",
     )
 
 
@@ -112,7 +111,6 @@ def model(document: Mapping[str, Any]) -> Iterator[Part]:
         title="Matrices",
         columns=[key("matrix"), *map(words, ("fan_out x fan_in", "layers", "name in the checkpoint"))],
         rows=[[row["component"], row["shape"], row["layers"], row["name"]] for row in document["matrices"]],
-        everything="--json",
     )
 
 

@@ -78,7 +78,7 @@ def _table(found: Phases) -> Table:
     }
     names = dict.fromkeys(segment.name for segment in found.segments)
     notes = [line(f"{name}: {MEANING[name]}", style="dim") for name in names]
-    return from_columns(columns, title="Segments", notes=notes, everything="--format csv")
+    return from_columns(columns, title="Segments", notes=notes)
 
 
 def _end(found: Phases, segment: Segment) -> str:

@@ -6,16 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.numbers import finite
-from spectra_cli.core.paths import as_typed
 from spectra_cli.render.output import Output
-from spectra_cli.render.show_tables import (
-    checkpoint_tables,
-    heading,
-    notices,
-    series_table,
-    statistic_table,
-)
-from spectra_cli.render.table import Part, line
+from spectra_cli.render.show_tables import notices, tables
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.show import ArchiveSummary, CheckpointSummary
@@ -53,22 +45,6 @@ def output(summary: ArchiveSummary) -> Output:
         rows=lambda: rows(summary),
         notices=(*(each.text for each in told), *summary.notices),
     )
-
-
-def tables(summary: ArchiveSummary) -> Iterator[Part]:
-    """The statistics that were asked for, over the series; else the series, and the layers of its last
-    checkpoint or of each that was asked for.
-    """
-    checkpoints, provenance = summary.series, summary.provenance
-    yield from heading(as_typed(summary.path), provenance, checkpoints)
-    if summary.asked_for is not None:
-        yield from (statistic_table(name, checkpoints) for name in summary.asked_for)
-    else:
-        yield series_table(checkpoints)
-        for checkpoint in checkpoints if summary.steps_asked_for else checkpoints[-1:]:
-            yield from checkpoint_tables(checkpoint, preset=provenance.setting_facts.preset)
-    yield from notices([one.info for one in checkpoints], provenance.probe)
-    yield from (line(notice, style="yellow") for notice in summary.notices)
 
 
 def document(summary: ArchiveSummary) -> dict[str, Any]:

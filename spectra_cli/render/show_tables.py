@@ -16,6 +16,7 @@ from spectra_cli.core.measurements import (
 )
 from spectra_cli.core.notices import NoticeKind, gathered, kind_of, signs_of_wrong_tokens
 from spectra_cli.core.numbers import count, loss, rate, with_error
+from spectra_cli.core.paths import as_typed
 from spectra_cli.core.types import (
     MODEL_FACT,
     CheckpointInfo,
@@ -29,7 +30,7 @@ from spectra_cli.render.table import Column, Line, Part, Table, from_columns, ke
 from spectra_cli.statistics.registry import DEFINITIONS
 
 if TYPE_CHECKING:
-    from spectra_cli.workflows.show import CheckpointSummary
+    from spectra_cli.workflows.show import ArchiveSummary, CheckpointSummary
 
 # the statistics of each table, in the order of its columns; the archive holds more
 _NORMS = ("stable_rank", "rankme_sv", "spectral_norm", "frobenius_norm")
@@ -86,6 +87,22 @@ _MARKS = {
 }
 
 _MOST_SITES = 4
+
+
+def tables(summary: ArchiveSummary) -> Iterator[Part]:
+    """The statistics that were asked for, over the series; else the series, and the layers of its last
+    checkpoint or of each that was asked for.
+    """
+    checkpoints, provenance = summary.series, summary.provenance
+    yield from heading(as_typed(summary.path), provenance, checkpoints)
+    if summary.asked_for is not None:
+        yield from (statistic_table(name, checkpoints) for name in summary.asked_for)
+    else:
+        yield series_table(checkpoints)
+        for checkpoint in checkpoints if summary.steps_asked_for else checkpoints[-1:]:
+            yield from checkpoint_tables(checkpoint, preset=provenance.setting_facts.preset)
+    yield from notices([one.info for one in checkpoints], provenance.probe)
+    yield from (line(notice, style="yellow") for notice in summary.notices)
 
 
 def heading(path: str, provenance: Provenance, checkpoints: Sequence[CheckpointSummary]) -> Iterator[Line]:
@@ -148,7 +165,6 @@ def series_table(checkpoints: Sequence[CheckpointSummary]) -> Table:
         keys_are_numbers=True,
         dispensable={"learning\nrate": 1, "eval\nloss": 2, "train\nloss": 3},
         notes=list(_reasons(noted)),
-        everything="--format json",
     )
 
 
@@ -204,7 +220,6 @@ def checkpoint_tables(checkpoint: CheckpointSummary, *, preset: str) -> Iterator
                 for row in by_site.values()
             ],
             notes=[*_windows(noted), *_reasons(noted)],
-            everything="--format csv",
         )
     yield from skipped_lines(checkpoint.skipped)
 
@@ -230,7 +245,6 @@ def statistic_table(name: str, checkpoints: Sequence[CheckpointSummary]) -> Tabl
         columns=[key("of"), key("site"), *steps],
         rows=[[of, site, *(found.get(one, "") for one in keys)] for (of, site), found in rows.items()],
         notes=list(_reasons(noted)),
-        everything="--format csv",
     )
 
 

@@ -60,7 +60,6 @@ def _runs_table(found: Study) -> Table:
         columns=[key("run"), words("optimiser"), *map(number, titles)],
         rows=[_run_cells(run) for run in found.runs],
         notes=[line(told, style="dim")],
-        everything="--json",
     )
 
 
@@ -129,7 +128,6 @@ def _signature_table(rows: tuple[SignatureRow, ...], at: str) -> Table:
         ],
         rows=cells,
         notes=[note],
-        everything="--json",
     )
 
 
@@ -152,7 +150,6 @@ def _along_the_runs(comparison: Comparison) -> Table:
         title="Trends at each matched loss",
         columns=[key("probe loss", is_number=True), number("numbers"), *map(number, verdicts)],
         rows=rows,
-        everything="--json",
     )
 
 
@@ -208,7 +205,6 @@ def _answers(found: Study, pairs: Pairs, seeds: Pairs, at: str) -> Table:
         ],
         rows=rows,
         notes=[note],
-        everything="--json",
     )
 
 
@@ -226,7 +222,6 @@ def _at_each_loss(found: Study, pairs: Pairs, seeds: Pairs) -> Table:
             *map(words, ("probe loss", "these checkpoints", "over the seeds", "tokens")),
         ],
         rows=rows,
-        everything="--json",
     )
 
 
@@ -254,5 +249,4 @@ def _against_seeds(found: Mapping[str, Taxonomy], at: str) -> Table:
         ],
         rows=rows,
         notes=[note],
-        everything="--json",
     )

@@ -80,7 +80,6 @@ class Table:
         columns, rows: each row has a text for each column.
         notes: below it.
         row_styles: place of a row -> its style.
-        everything: where every column and row is to be had, such as `--format csv`.
         series: what the columns of a series are, such as `checkpoints`.
     """
 
@@ -89,7 +88,6 @@ class Table:
     title: str = ""
     notes: Sequence[Line] = ()
     row_styles: Mapping[int, str] = field(default_factory=dict)
-    everything: str = ""
     series: str = "checkpoints"
 
     def __post_init__(self) -> None:
@@ -110,7 +108,6 @@ def from_columns(
     left: Sequence[str] = (),
     dispensable: Mapping[str, int] | None = None,
     notes: Sequence[Line] = (),
-    everything: str = "",
 ) -> Table:
     """A table of columns by their titles; those without any value are left out.
 
@@ -120,7 +117,7 @@ def from_columns(
         keys_are_numbers: the first column, which is the key and stands in any case, holds numbers, not names.
         left: titles of columns of words; the others are numbers.
         dispensable: title -> what `Column.dispensable` is.
-        notes, everything: of the table.
+        notes: of the table.
     """
     first = next(iter(columns))
     shown = {name: cells for name, cells in columns.items() if name == first or set(cells) - {"-", ""}}
@@ -137,5 +134,4 @@ def from_columns(
         ],
         rows=list(zip(*shown.values(), strict=True)),
         notes=notes,
-        everything=everything,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.numbers import finite, target_words, with_error
 from spectra_cli.core.types import Site
-from spectra_cli.render.table import Line, Table, key, line, number, words
+from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.taxonomy.evidence import Counted, FlagEvidence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spectra_cli.analysis.taxonomy.token_gain import Performance
 
 
-def taxonomy_report(found: Taxonomy, at: str) -> Iterator[Line | Table]:
+def taxonomy_report(found: Taxonomy, at: str) -> Iterator[Part]:
     """The label at one aligned point with its evidence.
 
     Args:
@@ -54,7 +54,6 @@ def taxonomy_overview(found: Sequence[Taxonomy], unit: str) -> Table:
             ]
             for one in found
         ],
-        everything="--json",
     )
 
 
@@ -101,7 +100,6 @@ def _table(found: Taxonomy) -> Table:
             for name, evidence in parts(found)
             for place, counted in enumerate(evidence.statistics)
         ],
-        everything="--json",
     )
 
 

@@ -12,7 +12,7 @@ from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.measurements import measurement_words
 from spectra_cli.core.numbers import count, finite
 from spectra_cli.core.wording import place_words
-from spectra_cli.render.table import Line, Table, key, line, number, words
+from spectra_cli.render.table import Part, Table, key, line, number, words
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.batch_size.trend import BatchTrend
@@ -22,7 +22,7 @@ SHOWN = 12
 
 def trend_report(
     found: Sequence[BatchTrend], runs: Mapping[str, int], at: str, caveats: Sequence[str]
-) -> Iterator[Line | Table]:
+) -> Iterator[Part]:
     """What rises and falls with the batch size at one aligned point.
 
     Args:
@@ -94,7 +94,6 @@ def _counts(found: Sequence[BatchTrend]) -> Table:
         columns=[key("of"), key("number"), *map(number, counted)],
         rows=rows,
         notes=[line("in order: the means of all sizes rise, or fall, at every step", style="dim")],
-        everything="--json",
     )
 
 
@@ -123,5 +122,4 @@ def _clearest(found: Sequence[BatchTrend]) -> Table:
             ]
             for t in known
         ],
-        everything="--json",
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+from spectra_cli import cli
 from spectra_cli.cli.output import emit
 from spectra_cli.render.forms.registry import FORMS
 from spectra_cli.render.output import Output
@@ -32,3 +36,17 @@ def test_what_no_form_asks_for_is_not_made(capsys):
 
     emit(Output(tables=never, document=never, columns=("a",), rows=lambda: [{"a": 1}]), "csv")
     assert capsys.readouterr().out == "a\n1\n"
+
+
+def _calls(file: Path) -> list[str]:
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("file", sorted(Path(cli.__file__).parent.rglob("*.py")), ids=lambda file: file.stem)
+def test_a_command_emits_and_writes_nothing_by_itself(file):
+    calls = _calls(file)
+    if file.name not in ("app.py", "output.py"):  # errors and the version; the one place
+        assert not [name for name in calls if name.endswith(("stdout.write", "print", ".write_text"))]
+    is_command = "def command(" in file.read_text()
+    assert calls.count("emit") == (0 if not is_command else 2 if file.name == "forecast.py" else 1)

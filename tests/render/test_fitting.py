@@ -55,19 +55,17 @@ def test_columns_that_do_not_fit_stand_in_further_parts_with_the_key(room):
 
 def test_the_least_needed_columns_are_left_out_first_and_named():
     columns = [key("a"), number("rate", dispensable=1), number("eval\nloss", dispensable=2), number("b")]
-    table = Table(columns=columns, rows=[["x" * 20, *["1" * 20] * 3]], everything="--json")
+    table = Table(columns=columns, rows=[["x" * 20, *["1" * 20] * 3]])
     assert text_of(table, 86)[-1].split() == ["x" * 20, *["1" * 20] * 3]
     *_, row, told = text_of(table, 64)
     assert row.split() == ["x" * 20, "1" * 20, "1" * 20]
-    assert told == "left out for want of room: rate; to see them: --json, or a wider terminal"
+    assert told == "left out for want of room: rate; to see them: --format markdown, or a wider terminal"
     assert text_of(table, 50)[-1].startswith("left out for want of room: rate, eval loss;")
 
 
 def test_of_a_series_first_last_and_even_places_stand():
     steps = [number(f"{1000 * i}", is_of_series=True) for i in range(40)]
-    table = Table(
-        columns=[key("site"), *steps], rows=[["0", *[f"{i}.25" for i in range(40)]]], everything="--csv"
-    )
+    table = Table(columns=[key("site"), *steps], rows=[["0", *[f"{i}.25" for i in range(40)]]])
     lines = text_of(table, 60)
     shown = [int(step) // 1000 for step in lines[0].split()[1:]]
     assert (shown[0], shown[-1]) == (0, 39)
@@ -76,7 +74,7 @@ def test_of_a_series_first_last_and_even_places_stand():
     assert lines[2].split()[1:] == [f"{i}.25" for i in shown]
     left = 40 - len(shown)
     counted = f"{len(shown)} of 40 checkpoints: first, last and evenly between"
-    assert lines[-1] == f"{counted}; {left} more: --csv, or a wider terminal"
+    assert lines[-1] == f"{counted}; {left} more: --format markdown, or a wider terminal"
     # as many as the width holds: one more would not fit
     assert len(lines[0]) > 60 - 7 - 2
 

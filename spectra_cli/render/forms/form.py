@@ -14,7 +14,7 @@ class Form:
     """A way to write any output. It knows tables, documents and rows, and of no command.
 
     Attributes:
-        write: an output to a stream: stdout, or what stands for it.
+        write: an output to a stream: stdout, or what stands for it; bytes go to its `buffer`.
         holds_notices: False where the notices of an output have no place in it and are told beside it.
     """
 
