@@ -51,6 +51,15 @@ def test_times_and_the_digests_over_them_do_not_count(pair):
     assert archive_differences(*pair) == []
 
 
+def test_kinds_of_notices_count_where_both_have_them(pair):
+    with h5py.File(pair[1], "r+") as file:
+        file.create_dataset("notice_kinds", data=["[]"])
+    assert archive_differences(*pair) == []
+    with h5py.File(pair[0], "r+") as file:
+        file.create_dataset("notice_kinds", data=['["other"]'])
+    assert [place.partition(":")[0] for place in archive_differences(*pair)] == ["notice_kinds"]
+
+
 def test_documents_differ_by_place():
     first = '{"rows": [{"value": 1.0, "seconds": 3}], "name": "a"}'
     assert document_differences(first, first.replace("3}", "4}")) == []
