@@ -85,11 +85,6 @@ class Case:
     margin: float
 
 
-def difference(first: Estimated, second: Estimated, *, paired: bool, margin: float) -> Difference:
-    """B minus A of one number, as `differences` has it."""
-    return differences([Case(first=first, second=second, paired=paired, margin=margin)])[0]
-
-
 def differences(cases: Sequence[Case]) -> list[Difference]:
     """B minus A with its standard error, not yet decided, of each case.
 

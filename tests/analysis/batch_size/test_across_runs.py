@@ -1,10 +1,10 @@
 import numpy as np
 
 from spectra_cli.analysis.batch_size.across_runs import across_runs
-from spectra_cli.analysis.compare.decisions import difference
 from spectra_cli.analysis.compare.differences import SiteDifference
 from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.core.types import Site
+from tests.builders.difference import difference
 
 
 def number(value):

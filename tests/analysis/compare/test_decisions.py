@@ -14,13 +14,13 @@ from spectra_cli.analysis.compare.decisions import (
     Verdict,
     benjamini_hochberg,
     decide,
-    difference,
     differences,
     reach,
     sequences_to_differ,
     sequences_to_equal,
 )
 from spectra_cli.analysis.estimates import Estimated
+from tests.builders.difference import difference
 
 B = 16
 SIZES = (8,) * B

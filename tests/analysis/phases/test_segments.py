@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.compare.decisions import difference
 from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.phases.segments import Path, boundary, find_phases, turning_points
+from tests.builders.difference import difference
 
 TRIALS = 400
 NOISE = 0.02
