@@ -10,6 +10,8 @@ GRADIENT_MATRIX = "gradient_matrix"
 WEIGHTS = "weight"
 WEIGHT_UPDATES = "weight_update"
 WEIGHT_DRIFT = "weight_drift"
+# what a scan makes both spectra of gradients with
+GRADIENT = "gradient"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ _KINDS = (
     MeasurementKind(
         name=ACTIVATIONS,
         asked="activations",
-        made_by="activation_covariance",
+        made_by=ACTIVATIONS,
         words="activations",
         title="Activations (covariance eigenvalues, centred)",
         samples="num_sequences",
@@ -47,7 +49,7 @@ _KINDS = (
     MeasurementKind(
         name=GRADIENTS,
         asked="gradients",
-        made_by="gradient",
+        made_by=GRADIENT,
         words="gradients",
         title="Gradients per sequence (covariance eigenvalues, centred)",
         samples="num_gradient_sequences",
@@ -55,26 +57,26 @@ _KINDS = (
     MeasurementKind(
         name=GRADIENT_MATRIX,
         asked="uncentred-gradients",
-        made_by="gradient",
+        made_by=GRADIENT,
         words="uncentred gradients",
         title="Gradients per sequence (singular values, uncentred: the public protocol)",
         samples="num_gradient_sequences",
         compared=False,
     ),
     MeasurementKind(
-        name=WEIGHTS, asked="weights", made_by="weight", words="weights", title="Weights (singular values)"
+        name=WEIGHTS, asked="weights", made_by=WEIGHTS, words="weights", title="Weights (singular values)"
     ),
     MeasurementKind(
         name=WEIGHT_UPDATES,
         asked="updates",
-        made_by="weight_update",
+        made_by=WEIGHT_UPDATES,
         words="updates",
         title="Updates of adapters (singular values)",
     ),
     MeasurementKind(
         name=WEIGHT_DRIFT,
         asked="",
-        made_by="weight_drift",
+        made_by=WEIGHT_DRIFT,
         words="changes of weights",
         title="Changes of weights from the reference (singular values)",
         compared=False,

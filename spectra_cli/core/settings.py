@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.measurements import MEASUREMENTS, SCANNED
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT, MEASUREMENTS, SCANNED, WEIGHTS
 from spectra_cli.core.suggestions import did_you_mean
 
 # Raised whenever the same checkpoint and settings would give other numbers than before (beyond rounding).
@@ -60,7 +60,7 @@ class ScanSettings:
     """
 
     preset: str = "default"
-    measurements: tuple[str, ...] = ("activation_covariance", "gradient", "weight")
+    measurements: tuple[str, ...] = (ACTIVATIONS, GRADIENT, WEIGHTS)
     layers: str = "all"
     matrices: tuple[str, ...] = PAPER_MATRICES
     normalize: str = "rms"
@@ -106,7 +106,7 @@ class ScanSettings:
     @property
     def measures_drift(self) -> bool:
         """Whether weights are compared with those of a reference checkpoint."""
-        return self.num_vectors > 0 and "weight" in self.measurements
+        return self.num_vectors > 0 and WEIGHTS in self.measurements
 
     @property
     def probe_sequences(self) -> int:

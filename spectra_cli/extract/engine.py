@@ -24,10 +24,11 @@ from spectra_cli.extract.measurements.measurement import (
     Measured,
     Measurement,
     ParameterMeasurement,
+    PassMeasurement,
     Subject,
 )
 from spectra_cli.extract.measurements.reference import Reference
-from spectra_cli.extract.measurements.registry import find_measurements
+from spectra_cli.extract.measurements.registry import measurements_of
 from spectra_cli.extract.memory import resident_bytes
 from spectra_cli.extract.numerics import half_weights, numerics
 from spectra_cli.extract.passes.losses import model_losses
@@ -36,7 +37,7 @@ from spectra_cli.extract.passes.taps import Clock, tapped_blocks, tapped_gradien
 from spectra_cli.extract.planning.course import PASSES, Course, Progress, weights_of
 from spectra_cli.extract.planning.plan import GradientPass, ScanPlan
 from spectra_cli.extract.protocols import Model, Probe
-from spectra_cli.extract.selection import select_layers, select_matrices
+from spectra_cli.extract.selection import select_layers
 
 
 def measure(
@@ -74,7 +75,7 @@ def measure(
         arena=arena or Arena(plan.device),
         reference=reference,
     )
-    kinds = find_measurements(settings.measurements)
+    kinds = measurements_of(settings)
     course = Course(weights_of(model, settings, plan), progress)
     measured = Measured()
     with numerics(model, settings):
@@ -84,13 +85,17 @@ def measure(
             subject.arena.give_back()
             give_back_heap()
         for kind in kinds:
-            if isinstance(kind, ParameterMeasurement):
-                views, missing = select_matrices(
-                    model, settings.matrices, subject.layers, measurement=kind.name
-                )
-                observer = kind.start(replace(subject, views=views))
+            if isinstance(kind, ParameterMeasurement | PassMeasurement):
+                views, missing = kind.views(subject)
+                own = replace(subject, views=views)
                 heard = course.of(kind.name, _words(kind.name))
-                measured += Measured(skipped=missing) + observer.finish(heard)
+                if isinstance(kind, PassMeasurement):
+                    with_passes = kind.start(own)
+                    with_passes.run(probe, heard)
+                    found = with_passes.finish()
+                else:
+                    found = kind.start(own).finish(heard)
+                measured += Measured(skipped=missing) + found
     if not plan.keeps_memory:
         give_back_heap()
     if not measured.spectra:

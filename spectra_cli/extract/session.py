@@ -34,8 +34,9 @@ from spectra_cli.extract.checkpoints.tensors.zeros import require_some_values
 from spectra_cli.extract.device import choose_device, device_name
 from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.engine import measure
-from spectra_cli.extract.measurements.measurement import Measured
+from spectra_cli.extract.measurements.measurement import GradientMeasurement, Measured
 from spectra_cli.extract.measurements.reference import Reference
+from spectra_cli.extract.measurements.registry import measurements_of
 from spectra_cli.extract.memory import is_out_of_memory, room_for, rounded_resident_bytes
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
@@ -314,7 +315,8 @@ class Session:
 
     def _verified(self, model: Model, progress: Progress) -> Model:
         """The model, its taps checked against autograd: once for each architecture in the series."""
-        if "gradient" not in self._settings.measurements:
+        kinds = measurements_of(self._settings)
+        if not any(isinstance(kind, GradientMeasurement) for kind in kinds):
             return model
         if model.architecture not in self._taps:
             progress("checking gradients", 0, 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.core.measurements import (
     ACTIVATIONS,
+    GRADIENT,
     GRADIENT_MATRIX,
     GRADIENTS,
     MEASUREMENTS,
@@ -126,7 +127,7 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[CheckpointS
         return
     counts = {
         "covariance": (ACTIVATIONS, settings.num_sequences),
-        "gradients": ("gradient", settings.num_gradient_sequences),
+        "gradients": (GRADIENT, settings.num_gradient_sequences),
     }
     shares = ", ".join(
         f"{what} {number} x {probe.sequence_length} tokens"

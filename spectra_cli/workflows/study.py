@@ -15,7 +15,7 @@ from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.run import Loss, Run, notices_of
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.measurements import ACTIVATIONS
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.settings import ScanSettings, resolve_settings
 from spectra_cli.workflows.compare import compare
@@ -32,9 +32,9 @@ STUDIES = tuple(NUM_SEEDS)
 # fixed before any spectrum was looked at; docs/explanation/findings.md says so to the reader
 _SCAN = {"num_sequences": 2048, "num_gradient_sequences": 256}
 _MEASUREMENTS = {
-    "batch-size": (ACTIVATIONS, "gradient"),
+    "batch-size": (ACTIVATIONS, GRADIENT),
     "early-tail": (ACTIVATIONS,),
-    "taxonomy": (ACTIVATIONS, "gradient"),
+    "taxonomy": (ACTIVATIONS, GRADIENT),
 }
 
 

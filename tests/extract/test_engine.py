@@ -10,10 +10,13 @@ import torch
 from torch import nn
 
 from spectra_cli.core.errors import BudgetError, ModelError
-from spectra_cli.core.types import Status
+from spectra_cli.core.types import Scalar, Status
 from spectra_cli.extract import engine
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.engine import measure
+from spectra_cli.extract.measurements.measurement import Measured, PassMeasurement
+from spectra_cli.extract.measurements.registry import MEASUREMENTS
+from spectra_cli.extract.measurements.scope import Memory, Work
 from spectra_cli.extract.planning.plan import GradientPass, plan_scan
 
 ARCHITECTURES = (
@@ -557,3 +560,38 @@ def _plan_beside(process_bytes, model, settings, *, batch_size=None, **changed):
         process_bytes=process_bytes,
     )  # fmt: skip
     return dataclasses.replace(plan, **changed)
+
+
+class _Doublings:
+    """Runs the probe twice by itself, and tells how many sequences it saw."""
+
+    def __init__(self, subject):
+        self.subject, self.seen = subject, 0
+
+    def run(self, probe, heard):
+        for _ in range(2):
+            self.seen += len(self.subject.model.trunk(probe.tokens))
+        heard(self.seen, self.seen)
+
+    def finish(self):
+        scalar = Scalar(name="seen", site=None, measurement="doublings", value=self.seen, unit="sequences")
+        return Measured(scalars=(scalar,))
+
+
+def test_a_measurement_may_own_its_passes(model_of, make_probe, settings_for, monkeypatch):
+    doublings = PassMeasurement(
+        name="doublings",
+        summary="for this test",
+        memory=lambda scope: Memory(throughout={"doubling": 1000}),
+        work=lambda scope, planned: (Work(kind="maps", amount=1e6),),
+        start=_Doublings,
+    )
+    monkeypatch.setitem(MEASUREMENTS, "doublings", doublings)
+    model, probe, told = model_of("llama"), make_probe(4), []
+    settings = settings_for(probe, measurements=("weight", "doublings"))
+    plan = plan_scan(model, settings, device=torch.device("cpu"))
+    found = measure(model, probe, settings, plan, progress=lambda *now: told.append(now))
+    assert plan.memory_bytes["doubling"] == 1000
+    assert plan.passes == ()
+    assert [scalar.value for scalar in found.scalars] == [8]
+    assert "doublings spectra: 8 of 8" in [words for words, *_ in told]

@@ -6,12 +6,14 @@ See docs/explanation/estimators.md; Liu, Paquette & Sous, arXiv 2605.05683 (site
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spectra_cli.core.measurements import ACTIVATIONS as NAME
 from spectra_cli.core.types import (
     FloatArray,
     Scalar,
@@ -23,10 +25,10 @@ from spectra_cli.core.types import (
     Vectors,
 )
 from spectra_cli.extract.device import host_zeros, wait_for
-from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
+from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody, num_workers
 from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
-from spectra_cli.extract.measurements.gram import packed_quadratic_forms, packed_size
+from spectra_cli.extract.measurements.gram import gram_operations, packed_quadratic_forms, packed_size
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,
@@ -35,8 +37,8 @@ from spectra_cli.extract.measurements.measurement import (
     Measured,
     Subject,
 )
+from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Work
 
-NAME = "activation_covariance"
 RMS_EPS = 1e-6
 # A packed triangle of float64 takes what a full float32 square does; beyond this width, half of that.
 _WIDEST_FLOAT64_BLOCK = 1024
@@ -60,12 +62,21 @@ class _BlockSums:
     """
 
     def __init__(self, num_blocks: int, like: Tensor) -> None:
-        self.num_finished = 0
+        self.finished = [False] * num_blocks
         width = len(like)
         self.count, self.trace, self.first_square = like.new_zeros(3, num_blocks)
         self.mean, self.first_sum = like.new_zeros(2, num_blocks, width)
         dtype = torch.float64 if width <= _WIDEST_FLOAT64_BLOCK else torch.float32
         self.packed = host_zeros(num_blocks, packed_size(width), dtype=dtype, reads_from=like.device)
+
+    def take(self, other: _BlockSums) -> None:
+        """Take over the blocks that another has finished."""
+        for row in (row for row, finished in enumerate(other.finished) if finished):
+            if self.finished[row]:
+                raise AssertionError(f"block {row} was measured twice")
+            for name in ("count", "trace", "first_square", "mean", "first_sum", "packed"):
+                getattr(self, name)[row] = getattr(other, name)[row]
+            self.finished[row] = True
 
 
 class _SiteSums:
@@ -78,7 +89,7 @@ class _SiteSums:
         self.blocks = _BlockSums(num_blocks, self._pilot)
         self._current = ShiftedSums(self._pilot)
 
-    def add(self, rows_BTD: Tensor, keep_B: Tensor) -> None:
+    def add(self, rows_BTD: Tensor, keep_B: Tensor, *, block: int) -> None:
         """Take in the rows of sequences of one block, of which those with `keep_B` true count.
 
         The first ones give the pilot mean that all rows are summed about.
@@ -88,18 +99,22 @@ class _SiteSums:
             self._has_pilot = True
         self._current.add(rows_BTD.flatten(0, 1), keep_B.repeat_interleave(rows_BTD.shape[1]))
         first = rows_BTD[:, 0].masked_fill(~keep_B[:, None], 0.0)
-        row = self.blocks.num_finished
-        self.blocks.first_sum[row] += first.sum(0)
-        self.blocks.first_square[row] += first.square().sum()
+        self.blocks.first_sum[block] += first.sum(0)
+        self.blocks.first_square[block] += first.square().sum()
 
-    def finish_block(self) -> None:
-        blocks, row = self.blocks, self.blocks.num_finished
+    def finish_block(self, row: int) -> None:
+        blocks = self.blocks
         blocks.count[row] = self._current.count
         blocks.mean[row] = self._current.mean
         blocks.trace[row] = self._current.trace()
         blocks.packed[row].copy_(self._current.packed_moment(), non_blocking=True)
-        blocks.num_finished += 1
+        blocks.finished[row] = True
         self.total.take(self._current)
+
+    def merge(self, other: _SiteSums) -> None:
+        """Take in the blocks of another, each of which it saw whole."""
+        self.total.merge(other.total)
+        self.blocks.take(other.blocks)
 
 
 class ActivationCovariance:
@@ -140,27 +155,34 @@ class ActivationCovariance:
         stop = min(batch.stop, edges[-1])
         hidden_BTD = hidden_BTD.detach()
         start = batch.start
-        for edge in edges[1:]:
+        for block, edge in enumerate(edges[1:]):
             if start >= edge or start >= stop:
                 continue
             last = min(edge, stop)
             of_block = hidden_BTD[start - batch.start : last - batch.start]
             for piece in of_block.split(_sequences_at_once(hidden_BTD)):
-                self._add(layer, self._pooled(self._rows(piece).double()))
+                self._add(layer, self._pooled(self._rows(piece).double()), block)
             start = last
             if start == edge:
-                self._sums[layer].finish_block()
+                self._sums[layer].finish_block(block)
 
-    def _add(self, layer: int, rows_BTD: Tensor) -> None:
+    def _add(self, layer: int, rows_BTD: Tensor, block: int) -> None:
         """Add sequences of one block; one with NaN or infinity (and so in its sum) does not count."""
         self._rows_each = rows_BTD.shape[1]
         keep_B = torch.isfinite(rows_BTD.sum((1, 2)))
-        self._sums[layer].add(rows_BTD, keep_B)
+        self._sums[layer].add(rows_BTD, keep_B, block=block)
 
     def _pooled(self, rows_BTD: Tensor) -> Tensor:
         if self._pool == "last":
             return rows_BTD[:, -1:]
         return rows_BTD.mean(1, keepdim=True) if self._pool == "mean" else rows_BTD
+
+    def merge(self, other: Self) -> Self:
+        """See `Observer.merge`; a block of sequences is one observer's, whole."""
+        for layer, sums in self._sums.items():
+            sums.merge(other._sums[layer])
+        self._rows_each = max(self._rows_each, other._rows_each)
+        return self
 
     def finish(self, heard: Heard = nobody) -> Measured:
         """Eigenvalues, block profiles and scalars of every site; frees the sums as it goes."""
@@ -177,10 +199,8 @@ class ActivationCovariance:
 
     def _finish_site(self, site: Site, sums: _SiteSums) -> Measured:
         total = sums.total
-        if sums.blocks.num_finished != len(self._blocks.sizes):
-            raise AssertionError(
-                f"{site.address}: {sums.blocks.num_finished} of {len(self._blocks.sizes)} blocks"
-            )
+        if not all(sums.blocks.finished):
+            raise AssertionError(f"{site.address}: {sum(sums.blocks.finished)} blocks are whole")
         kept = round(float(total.count))
         dropped = self._blocks.num_sequences - kept // self._rows_each
         reason = _why_not(kept, dropped, self._blocks.num_sequences)
@@ -278,9 +298,39 @@ def _start(subject: Subject) -> ActivationCovariance:
     )
 
 
+def _memory(scope: Scope) -> Memory:
+    """Sums of every site; on the CPU also finished blocks (packed tiles) and eigendecompositions."""
+    width, sites = scope.model.width, len(scope.layers)
+    square = width**2 * 8
+    if scope.device.type != "cpu":
+        return Memory(throughout={"covariance": (2 * sites + 2) * square})
+    value = 8 if width <= _WIDEST_FLOAT64_BLOCK else 4
+    packed = scope.settings.num_blocks * packed_size(width) * value
+    held = sites * (2 * square + packed) + 8 * square * num_workers(width)
+    return Memory(throughout={"covariance": held})
+
+
+def _work(scope: Scope, planned: Planned) -> tuple[Work, ...]:
+    """Sums in float64 beside the pass; then eigendecompositions and blocks on eigenvectors, on the CPU."""
+    settings, width, sites = scope.settings, scope.model.width, len(scope.layers)
+    rows = settings.num_sequences * (settings.sequence_length if settings.pool == "token" else 1)
+    batches = -(-settings.num_sequences // planned.batch_size)
+    moved = 2 * 8.0 * sites * width**2 * (batches + settings.num_blocks)
+    own = num_workers(width)
+    profiles = sites * settings.num_blocks * gram_operations(width, width)
+    return (
+        Work(kind="covariance", amount=sites * gram_operations(width, rows), bytes_moved=moved),
+        Work(kind="profiles", amount=profiles, at_once=own),
+        Work(kind="eigen_cubes", amount=float(sites * width**3), at_once=own),
+        Work(kind="eigen_squares", amount=float(sites * width**2), at_once=own),
+    )
+
+
 ACTIVATION_COVARIANCE = BlockMeasurement(
     name=NAME,
     summary="eigenvalues of the centred covariance of the residual stream after each block",
+    memory=_memory,
+    work=_work,
     start=_start,
 )
 

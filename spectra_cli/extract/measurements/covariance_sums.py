@@ -40,6 +40,17 @@ class ShiftedSums:
             own.add_(its)
             its.zero_()
 
+    def merge(self, other: ShiftedSums) -> None:
+        """Add the rows of another, whatever its shift.
+
+        With `d` its shift less one's own, `sum (y + d)(y + d)^T = sum y y^T + s d^T + d s^T + n d d^T`. Both
+        shifts are means of rows of one kind, so that `d` is no larger than the spread.
+        """
+        d, s, n = other._shift - self._shift, other._sum, other.count
+        self._sum += s + n * d
+        self._products += other._products + torch.outer(s, d) + torch.outer(d, s) + n * torch.outer(d, d)
+        self.count += n
+
     @property
     def mean(self) -> Tensor:
         """Of all rows so far: (D,)."""

@@ -11,19 +11,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spectra_cli.core.measurements import GRADIENT as NAME
+from spectra_cli.core.measurements import GRADIENT_MATRIX as UNCENTRED
+from spectra_cli.core.measurements import GRADIENTS as CENTRED
+from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
-from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
+from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody, num_workers
 from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.gradient_store import (
+    GRAM_CHUNK_BYTES,
     DenseGradients,
     FactoredGradients,
     GradientStore,
+    dense_bytes,
+    factor_bytes,
+    tile_bytes,
 )
+from spectra_cli.extract.measurements.gram import gram_operations
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,
@@ -32,10 +42,8 @@ from spectra_cli.extract.measurements.measurement import (
     Measured,
     Subject,
 )
+from spectra_cli.extract.measurements.scope import GradientMember, Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.protocols import MatrixView
-
-CENTRED = "gradient_covariance"
-UNCENTRED = "gradient_matrix"
 
 
 class GradientGram:
@@ -57,6 +65,12 @@ class GradientGram:
         """Hand one call of an expert to the matrix's store; see `GradientObserver`."""
         own = delta if view.rows is None else delta[..., view.rows]
         self._stores[view].add_rows(batch.start, counts, inputs, own)
+
+    def merge(self, other: Self) -> Self:
+        """See `Observer.merge`; a sequence is one observer's, whole."""
+        for view, store in self._stores.items():
+            store.merge(other._stores[view])
+        return self
 
     def finish(self, heard: Heard = nobody) -> Measured:
         """Spectra and noise sums of every matrix; a Gram that takes all cores counts as one of them too."""
@@ -104,9 +118,76 @@ def _start(subject: Subject) -> GradientGram:
     return GradientGram(stores=stores, blocks=blocks)
 
 
+def _views(scope: Scope) -> Views:
+    return scope.matrices(NAME, tapped=True)
+
+
+def _widths(settings: ScanSettings) -> tuple[int, int]:
+    """Bytes of a dense gradient's value, and of a factor's."""
+    width = 8 if settings.dtype == "float64" else 4
+    return width, 2 if settings.dtype == "bfloat16" else width
+
+
+def _waits(scope: Scope, view: MatrixView) -> GradientMember:
+    settings = scope.settings
+    width, factor_width = _widths(settings)
+    number, length = settings.num_gradient_sequences, settings.sequence_length
+    dense = dense_bytes(number, view.shape, width=width)
+    factors = factor_bytes(number, length, view.shape, width=factor_width)
+    # Tied and embedding matrices are written by more than one call, which only the dense form adds up.
+    factored = factors < dense and view.kind == "linear" and not view.aliases
+    return GradientMember(
+        address=view.site.address, factored=factored, memory_bytes=factors if factored else dense
+    )
+
+
+def _memory(scope: Scope) -> Memory:
+    """Grams of a pass, those that are factorised at once, and what is widened or formed for one."""
+    number, (_, factor_width) = scope.settings.num_gradient_sequences, _widths(scope.settings)
+    members = {view: _waits(scope, view) for view in _views(scope)[0]}
+    largest = max((member.memory_bytes for member in members.values()), default=0)
+    tiles = (
+        tile_bytes(number, view.shape, width=factor_width)
+        for view, member in members.items()
+        if member.factored
+    )
+    grams = (len(members) + 6 * num_workers(number)) * number**2 * 8
+    return Memory(forming=grams + min(2 * GRAM_CHUNK_BYTES, 4 * largest) + max(tiles, default=0))
+
+
+def _work(scope: Scope, planned: Planned) -> tuple[Work, ...]:
+    """Gradients beside the pass; then the Gram of each matrix, and the eigenvalues of both its spectra."""
+    number, length = scope.settings.num_gradient_sequences, scope.settings.sequence_length
+    views = {view.site.address: view for view in scope.model.matrices}
+    area = {member.address: float(math.prod(views[member.address].shape)) for member in planned.members}
+    dense = sum(area[member.address] for member in planned.members if not member.factored)
+    factored = sum(area[member.address] for member in planned.members if member.factored)
+    linear = (views[address] for address in area if views[address].kind == "linear")
+    # experts by the share of tokens that they get
+    reached = float(sum(view.share * math.prod(view.shape) for view in linear))
+    own, count = num_workers(number), 2 * len(area)
+    return (
+        Work(kind="gradients", amount=number * length * 2.0 * reached),
+        # written once and read once, in float32
+        Work(
+            kind="gram",
+            amount=gram_operations(number, dense),
+            at_once=own,
+            bytes_moved=2 * 4.0 * number * (dense + factored),
+        ),
+        Work(kind="gram_of_factors", amount=gram_operations(number, factored)),
+        Work(kind="eigen_cubes", amount=float(count * number**3), at_once=own),
+        Work(kind="eigen_squares", amount=float(count * number**2), at_once=own),
+    )
+
+
 GRADIENT = GradientMeasurement(
-    name="gradient",
+    name=NAME,
     summary="per-sequence gradients of each matrix: centred eigenvalues, singular values, noise scale",
+    views=_views,
+    waits=_waits,
+    memory=_memory,
+    work=_work,
     start=_start,
 )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +43,9 @@ class GradientStore(Protocol):
             inputs: (n, I), sequence after sequence.
             delta: (n, O).
         """
+
+    def merge(self, other: Self) -> None:
+        """Take over the gradients of the sequences that another store of the matrix was given."""
 
     @property
     def on_one_core(self) -> bool:
@@ -122,6 +125,14 @@ class DenseGradients:
                 row.addmm_(own_delta.T, own_inputs, beta=1 if again else 0)
             self._written[sequence] = True
 
+    def merge(self, other: Self) -> None:
+        """See `GradientStore.merge`."""
+        for sequence in (i for i, written in enumerate(other._written) if written):
+            if self._written[sequence]:
+                raise AssertionError(f"sequence {sequence} was measured twice")
+            self._stack[sequence] = other._stack[sequence]
+            self._written[sequence] = True
+
     def rows(self) -> Tensor:
         """The gradients: (N, O, I)."""
         for row, written in zip(self._stack, self._written, strict=True):
@@ -193,6 +204,15 @@ class FactoredGradients:
         self._delta[sequences, first:last] = delta
         self._inputs[sequences, first:last] = inputs
         self._filled[sequences] = [last] * (sequences.stop - sequences.start)
+
+    def merge(self, other: Self) -> None:
+        """See `GradientStore.merge`."""
+        for sequence in (i for i, filled in enumerate(other._filled) if filled):
+            if self._filled[sequence]:
+                raise AssertionError(f"sequence {sequence} was measured twice")
+            self._delta[sequence] = other._delta[sequence]
+            self._inputs[sequence] = other._inputs[sequence]
+            self._filled[sequence] = other._filled[sequence]
 
     @property
     def on_one_core(self) -> bool:

@@ -38,6 +38,11 @@ def packed_size(n: int) -> int:
     return sum((rows.stop - rows.start) * (n - rows.start) for rows in tiles(n))
 
 
+def gram_operations(rows: int, columns: float) -> float:
+    """Floating-point operations of the upper tiles of (rows, columns) times its transpose."""
+    return 2.0 * packed_size(rows) * columns
+
+
 def packed_quadratic_forms(packed: NDArray[np.floating[Any]], axes: FloatArray) -> FloatArray:
     """`v^T M v` for each column v of `axes`, by half the work of `M @ axes`.
 

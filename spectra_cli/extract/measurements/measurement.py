@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, Self
 
-import torch
 from torch import Tensor
 
 from spectra_cli.core.settings import ScanSettings
@@ -15,7 +14,8 @@ from spectra_cli.core.types import Scalar, Skipped, Spectrum
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.measurements.cores import Heard, nobody
 from spectra_cli.extract.measurements.reference import Reference
-from spectra_cli.extract.protocols import MatrixView, Model
+from spectra_cli.extract.measurements.scope import GradientMember, Memory, Planned, Scope, Views, Work
+from spectra_cli.extract.protocols import MatrixView, Probe
 
 # Sequences with NaN or infinity that a number may leave out, and still be called that number.
 MAX_DROPPED_SHARE = 0.01
@@ -70,6 +70,12 @@ class Measured:
 class Observer(Protocol):
     """A measurement under way on one checkpoint."""
 
+    def merge(self, other: Self) -> Self:
+        """An observer of all that both saw: of other blocks of sequences, or of other matrices.
+
+        It does not matter in which order several are merged, but for rounding. Neither is used further.
+        """
+
     def finish(self, heard: Heard = nobody) -> Measured:
         """What was measured; whatever was held for it is let go.
 
@@ -85,6 +91,18 @@ class BlockObserver(Observer, Protocol):
 
     def observe(self, layer: int, hidden_BTD: Tensor, batch: Batch) -> None:
         """Reduce `hidden_BTD` at once; it does not outlive this call."""
+
+
+class PassObserver(Observer, Protocol):
+    """Runs the model itself, as often and in whatever way it needs."""
+
+    def run(self, probe: Probe, heard: Heard = nobody) -> None:
+        """Pass the probe's sequences through the model.
+
+        Args:
+            probe: the tokens.
+            heard: is told how many of how many sequences are done, all passes together.
+        """
 
 
 class GradientObserver(Protocol):
@@ -117,35 +135,56 @@ class GradientObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What a measurement is started on.
+class Subject(Scope):
+    """What a measurement is started on: a model on the device, and what the plan settled.
 
     Attributes:
-        model: on the device; `settings`: of the scan; `layers`: chosen ones.
         views: matrices to measure (for gradients: those of this pass).
         factored: matrices whose gradients wait as factors, by the plan.
-        num_gradient_sequences, length, device: of the passes; arena: where gradients wait.
+        num_gradient_sequences, length: of the passes; arena: where gradients wait.
         reference: weights to compare with; None for no comparison.
     """
 
-    model: Model
-    settings: ScanSettings
-    layers: tuple[int, ...]
     views: tuple[MatrixView, ...] = ()
     factored: frozenset[MatrixView] = frozenset()
     num_gradient_sequences: int = 0
     length: int = 0
-    device: torch.device
     arena: Arena
     reference: Reference | None = None
 
 
+def no_matrices(scope: Scope) -> Views:
+    """Of a measurement that looks at none."""
+    return (), ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockMeasurement:
-    """A measurement of the residual stream; it rides on the first pass."""
+class Statement:
+    """What every measurement states about itself.
+
+    Attributes:
+        name: as `measurements` of a run file has it; summary: what it gives.
+        memory: what it takes; work: what it does, in amounts of each kind of work.
+        views: the matrices that it looks at.
+        comes_with: the settings that bring it; None where its name does.
+    """
 
     name: str
     summary: str
+    memory: Callable[[Scope], Memory]
+    work: Callable[[Scope, Planned], tuple[Work, ...]]
+    views: Callable[[Scope], Views] = no_matrices
+    comes_with: Callable[[ScanSettings], bool] | None = None
+
+    def is_asked_by(self, settings: ScanSettings) -> bool:
+        """Whether a scan with these settings makes it."""
+        return self.name in settings.measurements if self.comes_with is None else self.comes_with(settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockMeasurement(Statement):
+    """A measurement of the residual stream; it rides on the first pass."""
+
     start: Callable[[Subject], BlockObserver]
 
 
@@ -154,21 +193,29 @@ class FinishingGradientObserver(GradientObserver, Observer, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GradientMeasurement:
-    """A measurement of per-sequence gradients; it is started anew for each group of matrices."""
+class GradientMeasurement(Statement):
+    """A measurement of per-sequence gradients; it is started anew for each group of matrices.
 
-    name: str
-    summary: str
+    Attributes:
+        waits: how the gradients of a matrix wait until the end of its pass.
+    """
+
     start: Callable[[Subject], FinishingGradientObserver]
+    waits: Callable[[Scope, MatrixView], GradientMember]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterMeasurement:
+class ParameterMeasurement(Statement):
     """A measurement of the matrices themselves; it needs no pass."""
 
-    name: str
-    summary: str
     start: Callable[[Subject], Observer]
 
 
-Measurement = BlockMeasurement | GradientMeasurement | ParameterMeasurement
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassMeasurement(Statement):
+    """A measurement that owns its passes: one that the common passes cannot carry."""
+
+    start: Callable[[Subject], PassObserver]
+
+
+Measurement = BlockMeasurement | GradientMeasurement | ParameterMeasurement | PassMeasurement

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.measurements.activation_covariance import ACTIVATION_COVARIANCE
 from spectra_cli.extract.measurements.gradient_gram import GRADIENT
 from spectra_cli.extract.measurements.measurement import Measurement
+from spectra_cli.extract.measurements.weight_drift import WEIGHT_DRIFT
 from spectra_cli.extract.measurements.weight_update import WEIGHT_UPDATE
 from spectra_cli.extract.measurements.weights import WEIGHT
 
 MEASUREMENTS: dict[str, Measurement] = {
-    "activation_covariance": ACTIVATION_COVARIANCE,
-    "gradient": GRADIENT,
-    "weight": WEIGHT,
-    "weight_update": WEIGHT_UPDATE,
+    measurement.name: measurement
+    for measurement in (ACTIVATION_COVARIANCE, GRADIENT, WEIGHT, WEIGHT_DRIFT, WEIGHT_UPDATE)
 }
 
 
-def find_measurements(names: Sequence[str]) -> tuple[Measurement, ...]:
-    """The measurements called `names`, in registry order.
+def measurements_of(settings: ScanSettings) -> tuple[Measurement, ...]:
+    """What a scan with these settings measures, in registry order.
 
     Raises:
-        UsageError: a name that is not in the registry.
+        UsageError: a name that is not in the registry, or that other settings bring.
     """
-    unknown = [name for name in names if name not in MEASUREMENTS]
+    names = [name for name, measurement in MEASUREMENTS.items() if measurement.comes_with is None]
+    unknown = [name for name in settings.measurements if name not in names]
     if unknown:
-        raise UsageError(
-            f"no measurement is called {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}"
-        )
-    return tuple(measurement for name, measurement in MEASUREMENTS.items() if name in names)
+        raise UsageError(f"no measurement is called {', '.join(unknown)}; there are {', '.join(names)}")
+    return tuple(measurement for measurement in MEASUREMENTS.values() if measurement.is_asked_by(settings))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, Vectors
+from spectra_cli.extract.measurements.cores import num_workers
 from spectra_cli.extract.protocols import MatrixView
 
 # Below this share of the largest, the square of a singular value drowns in the Gram's rounding.
@@ -97,3 +101,36 @@ def spectrum_of(
         zero_threshold=float(max(fan_out, fan_in) * np.finfo(np.float64).eps * values[0]),
         vectors=vectors,
     )
+
+
+def leading_vectors(left: FloatArray, right: FloatArray) -> Vectors:
+    """Singular vectors (O, k) and (I, k) as an archive keeps them."""
+    return Vectors(left=left.T.astype(np.float32), right=right.T.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpectraWork:
+    """What the spectra of some matrices (O, I) take: the Gram of the smaller side, and its eigenvalues.
+
+    Attributes:
+        products: min(O, I)^2 max(O, I); cubes, squares: of min(O, I); entries: O I; each summed.
+        at_once: matrices side by side, one a core.
+    """
+
+    products: float
+    cubes: float
+    squares: float
+    entries: float
+    at_once: int
+
+    @classmethod
+    def of(cls, views: Sequence[MatrixView]) -> SpectraWork:
+        """Of the matrices of `views`, from their shapes."""
+        sides = [(float(min(view.shape)), float(max(view.shape))) for view in views]
+        return cls(
+            products=sum(least**2 * most for least, most in sides),
+            cubes=sum(least**3 for least, _ in sides),
+            squares=sum(least**2 for least, _ in sides),
+            entries=sum(least * most for least, most in sides),
+            at_once=num_workers(int(max((least for least, _ in sides), default=0))),
+        )

@@ -7,26 +7,86 @@ Shape suffixes: O fan_out, I fan_in. See docs/how-to/measure-drift.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spectra_cli.core.types import FloatArray, Scalar, Skipped, Status
-from spectra_cli.extract.measurements.measurement import Measured
+from spectra_cli.core.measurements import WEIGHT_DRIFT as NAME
+from spectra_cli.core.types import FloatArray, Scalar, Skipped, Spectrum, Status
+from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
+from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
 from spectra_cli.extract.measurements.reference import Principal, Reference
-from spectra_cli.extract.measurements.singular import NonFiniteWeightError, singular_values, spectrum_of
+from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Views, Work
+from spectra_cli.extract.measurements.singular import (
+    NonFiniteWeightError,
+    SpectraWork,
+    leading_vectors,
+    singular_values,
+    spectrum_of,
+)
+from spectra_cli.extract.measurements.weights import weight_views
 from spectra_cli.extract.protocols import MatrixView
 
-NAME = "weight_drift"
+REFERENCE = "weight_reference"
+# An entry while it is compared: both weights, change, principal part and sizes in float64, masks.
+_COMPARED_BYTES = 52
+# Products with k leading vectors, a QR factorisation and projections, in units of one product.
+_VECTOR_PRODUCTS = 6.0
 # Two different bfloat16 numbers differ by more than 2^-8 of the larger: with this, equality of bits.
 VISIBLE = 1e-3
 MASK_SHARE = 0.5
 MASK_RANK = 64
 
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightDrift:
+    """The change of every view's weight from the reference's.
+
+    Attributes:
+        views: which matrices.
+        reference: what they are compared with; None for nothing.
+        num_vectors: leading singular vectors of the reference, at least 1.
+    """
+
+    views: tuple[MatrixView, ...]
+    reference: Reference | None
+    num_vectors: int
+
+    def merge(self, other: WeightDrift) -> WeightDrift:
+        """See `Observer.merge`."""
+        return replace(self, views=self.views + other.views)
+
+    def finish(self, heard: Heard = nobody) -> Measured:
+        """See `Observer.finish`."""
+        if self.reference is None:
+            return Measured()
+        size = max((min(view.shape) for view in self.views), default=0)
+        drift = partial(weight_drift, reference=self.reference, num_vectors=self.num_vectors)
+        found = each_on_a_core(
+            drift, self.views, size=size, cost=lambda view: math.prod(view.shape), heard=heard
+        )
+        archived = tuple(self._of_reference(self.reference)) if self.reference.archived else ()
+        return sum(found, Measured()) + Measured(spectra=archived)
+
+    def _of_reference(self, reference: Reference) -> Iterator[Spectrum]:
+        """The reference's own spectra, of the weights that were compared."""
+        for view in self.views:
+            address = view.site.address
+            if (weight := reference.weights.get(address)) is None or tuple(weight.shape) != view.shape:
+                continue
+            with suppress(NonFiniteWeightError):  # the comparison was skipped for it, by name
+                found = reference.principal(address, self.num_vectors)
+                vectors = leading_vectors(found.left, found.right) if found.left.size else None
+                yield spectrum_of(view, found.values, measurement=REFERENCE, vectors=vectors)
 
 
 def weight_drift(view: MatrixView, *, reference: Reference, num_vectors: int) -> Measured:
@@ -158,3 +218,50 @@ def _effects(mask: Mask) -> tuple[float, float, float]:
 
 def _skipped(view: MatrixView, status: Status, reason: str) -> Measured:
     return Measured(skipped=(Skipped(measurement=NAME, site=view.site, status=status, reason=reason),))
+
+
+def _views(scope: Scope) -> Views:
+    """Those of the weights; what layers lack is told once, of the weights."""
+    return weight_views(scope)[0], ()
+
+
+def _memory(scope: Scope) -> Memory:
+    """Weights that are compared with, their leading vectors, and what one comparison needs in float64.
+
+    They are held on the CPU, whatever the model is on.
+    """
+    if scope.device.type != "cpu":
+        return Memory()
+    shapes, at_once = [view.shape for view in _views(scope)[0]], SpectraWork.of(_views(scope)[0]).at_once
+    held = sum(4 * m * n + 24 * scope.settings.num_vectors * (m + n) for m, n in shapes)
+    largest = max((m * n for m, n in shapes), default=0)
+    return Memory(throughout={"reference": held + _COMPARED_BYTES * largest * at_once})
+
+
+def _work(scope: Scope, _planned: Planned) -> tuple[Work, ...]:
+    """The spectrum of the change, products with the leading vectors, and the masks."""
+    work = SpectraWork.of(_views(scope)[0])
+    products = work.products + _VECTOR_PRODUCTS * scope.settings.num_vectors * work.entries
+    return (
+        Work(kind="weight_products", amount=products, at_once=work.at_once),
+        Work(kind="weight_cubes", amount=work.cubes, at_once=work.at_once),
+        Work(kind="weight_squares", amount=work.squares, at_once=work.at_once),
+        Work(kind="drift_values", amount=work.entries, at_once=work.at_once),
+    )
+
+
+def _start(subject: Subject) -> WeightDrift:
+    return WeightDrift(
+        views=subject.views, reference=subject.reference, num_vectors=subject.settings.num_vectors
+    )
+
+
+WEIGHT_DRIFT = ParameterMeasurement(
+    name=NAME,
+    summary="change of each weight matrix from the reference checkpoint; comes with --vectors",
+    views=_views,
+    memory=_memory,
+    work=_work,
+    comes_with=lambda settings: settings.measures_drift,
+    start=_start,
+)

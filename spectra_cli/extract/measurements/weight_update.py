@@ -9,19 +9,20 @@ Shape suffixes: O fan_out, I fan_in, r rank.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spectra_cli.core.measurements import WEIGHT_UPDATES as NAME
 from spectra_cli.core.types import FloatArray, Site, Skipped, Status
 from spectra_cli.extract.measurements.cores import Heard, nobody
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
+from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Work
 from spectra_cli.extract.measurements.singular import NonFiniteWeightError, singular_values, spectrum_of
 from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
 
-NAME = "weight_update"
 _NO_ADAPTER = "this checkpoint is no adapter: nothing says what was added to its weights"
 _NOT_ADAPTED = "the adapter has no low-rank update of this matrix"
 _NO_MATRIX = "adapted, but no matrix of this model goes by such a name"
@@ -58,6 +59,10 @@ class UpdateSpectra:
 
     model: Model
     views: tuple[MatrixView, ...]
+
+    def merge(self, other: UpdateSpectra) -> UpdateSpectra:
+        """See `Observer.merge`."""
+        return replace(self, views=self.views + other.views)
 
     def finish(self, heard: Heard = nobody) -> Measured:
         """See `Observer.finish`."""
@@ -113,8 +118,18 @@ def _skipped(site: Site, status: Status, reason: str) -> Skipped:
     return Skipped(measurement=NAME, site=site, status=status, reason=reason)
 
 
+def _work(scope: Scope, _planned: Planned) -> tuple[Work, ...]:
+    """QR factorisations of both factors, r^2 an entry of their longer sides."""
+    factors = [(update.left.shape, update.right.shape) for update in scope.model.updates.values()]
+    products = sum(2.0 * left[1] ** 2 * (left[0] + right[1]) for left, right in factors)
+    return (Work(kind="weight_products", amount=products),)
+
+
 WEIGHT_UPDATE = ParameterMeasurement(
     name=NAME,
     summary="singular values of what an adapter added to each weight matrix",
+    views=lambda scope: scope.matrices(NAME),
+    memory=lambda _: Memory(),  # nothing of the size of a matrix is made
+    work=_work,
     start=lambda subject: UpdateSpectra(model=subject.model, views=subject.views),
 )

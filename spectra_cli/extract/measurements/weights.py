@@ -6,23 +6,22 @@ See docs/explanation/estimators.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
-from spectra_cli.core.types import FloatArray, Skipped, Spectrum, Status, Vectors
+from spectra_cli.core.measurements import WEIGHTS as NAME
+from spectra_cli.core.types import Skipped, Status
 from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
-from spectra_cli.extract.measurements.reference import Reference
-from spectra_cli.extract.measurements.singular import NonFiniteWeightError, leading_singular, spectrum_of
-from spectra_cli.extract.measurements.weight_drift import weight_drift
+from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Views, Work
+from spectra_cli.extract.measurements.singular import (
+    NonFiniteWeightError,
+    SpectraWork,
+    leading_singular,
+    leading_vectors,
+    spectrum_of,
+)
 from spectra_cli.extract.protocols import MatrixView
-
-NAME = "weight"
-REFERENCE = "weight_reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,42 +31,23 @@ class WeightSpectra:
     Attributes:
         views: which matrices.
         num_vectors: leading singular vectors to keep of each; 0 for none.
-        reference: weights to compare with; None for no comparison.
     """
 
     views: tuple[MatrixView, ...]
     num_vectors: int = 0
-    reference: Reference | None = None
+
+    def merge(self, other: WeightSpectra) -> WeightSpectra:
+        """See `Observer.merge`."""
+        return replace(self, views=self.views + other.views)
 
     def finish(self, heard: Heard = nobody) -> Measured:
         """See `Observer.finish`."""
-        number = len(self.views)
-        total = number if self.reference is None else 2 * number
-        own = partial(_measure, num_vectors=self.num_vectors)
-        measured = sum(self._of_each(own, lambda done, _: heard(done, total)), Measured())
-        if self.reference is not None:
-            drift = partial(weight_drift, reference=self.reference, num_vectors=self.num_vectors)
-            measured = sum(self._of_each(drift, lambda done, _: heard(number + done, total)), measured)
-            if self.reference.archived:
-                measured += Measured(spectra=tuple(self._of_reference(self.reference)))
-        return measured
-
-    def _of_each(self, function: Callable[[MatrixView], Measured], heard: Heard) -> list[Measured]:
         size = max((min(view.shape) for view in self.views), default=0)
-        return each_on_a_core(
-            function, self.views, size=size, cost=lambda view: math.prod(view.shape), heard=heard
+        own = partial(_measure, num_vectors=self.num_vectors)
+        found = each_on_a_core(
+            own, self.views, size=size, cost=lambda view: math.prod(view.shape), heard=heard
         )
-
-    def _of_reference(self, reference: Reference) -> Iterator[Spectrum]:
-        """The reference's own spectra, of the weights that were compared."""
-        for view in self.views:
-            address = view.site.address
-            if (weight := reference.weights.get(address)) is None or tuple(weight.shape) != view.shape:
-                continue
-            with suppress(NonFiniteWeightError):  # the comparison was skipped for it, by name
-                found = reference.principal(address, self.num_vectors)
-                vectors = _kept(found.left, found.right) if found.left.size else None
-                yield spectrum_of(view, found.values, measurement=REFERENCE, vectors=vectors)
+        return sum(found, Measured())
 
 
 def _measure(view: MatrixView, *, num_vectors: int) -> Measured:
@@ -77,22 +57,45 @@ def _measure(view: MatrixView, *, num_vectors: int) -> Measured:
     except NonFiniteWeightError as error:
         skipped = Skipped(measurement=NAME, site=view.site, status=Status.NONFINITE, reason=str(error))
         return Measured(skipped=(skipped,))
-    vectors = _kept(left, right) if num_vectors else None
+    vectors = leading_vectors(left, right) if num_vectors else None
     return Measured(spectra=(spectrum_of(view, values, measurement=NAME, vectors=vectors),))
 
 
-def _kept(left: FloatArray, right: FloatArray) -> Vectors:
-    return Vectors(left=left.T.astype(np.float32), right=right.T.astype(np.float32))
+def weight_views(scope: Scope) -> Views:
+    """The matrices that the settings name, whether or not they can be tapped."""
+    return scope.matrices(NAME)
+
+
+def _memory(scope: Scope) -> Memory:
+    """Work space in float64: the matrix (O, I), its Gram and their factors.
+
+    At worst an SVD, where the Gram is too coarse: two copies, vectors on both sides, LAPACK's own.
+    """
+    shapes = [view.shape for view in weight_views(scope)[0]]
+    largest = max((3 * m * n + 8 * min(m, n) ** 2 for m, n in shapes), default=0)
+    at_once = SpectraWork.of(weight_views(scope)[0]).at_once
+    return Memory(afterwards=8 * largest * at_once)
+
+
+def _work(scope: Scope, _planned: Planned) -> tuple[Work, ...]:
+    work = SpectraWork.of(weight_views(scope)[0])
+    cubes = "vector_cubes" if scope.settings.num_vectors else "weight_cubes"
+    return (
+        Work(kind="weight_products", amount=work.products, at_once=work.at_once),
+        Work(kind=cubes, amount=work.cubes, at_once=work.at_once),
+        Work(kind="weight_squares", amount=work.squares, at_once=work.at_once),
+    )
 
 
 def _start(subject: Subject) -> WeightSpectra:
-    return WeightSpectra(
-        views=subject.views, num_vectors=subject.settings.num_vectors, reference=subject.reference
-    )
+    return WeightSpectra(views=subject.views, num_vectors=subject.settings.num_vectors)
 
 
 WEIGHT = ParameterMeasurement(
     name=NAME,
     summary="singular values of each weight matrix; with --vectors, its drift from the first checkpoint",
+    views=weight_views,
+    memory=_memory,
+    work=_work,
     start=_start,
 )

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.core.measurements import GRADIENT
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.measurements.gradient_store import DenseGradients
@@ -90,7 +91,7 @@ def verify_gradients(model: Model, probe: Probe, settings: ScanSettings) -> Veri
     """
     layers = select_layers(settings.layers, len(model.blocks))
     ends = sorted({layers[0], layers[-1]})
-    views, _ = select_matrices(model, settings.matrices, ends, measurement="gradient")
+    views, _ = select_matrices(model, settings.matrices, ends, measurement=GRADIENT)
     if model.recognised:
         _compare(model, probe, settings, views, number=1)
         return Verified()

@@ -7,14 +7,15 @@ model's matrices. Shapes: D width, V vocabulary, T tokens a sequence.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.measurements.gram import packed_size
+from spectra_cli.extract.measurements.registry import measurements_of
+from spectra_cli.extract.measurements.scope import Planned, Scope, Work
 from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import MatrixView, Model
-from spectra_cli.extract.selection import select_layers
 
 # In the order of the forward pass; a map's input gradient is needed only above the lowest measured one.
 _STAGES = (("attn.q", "attn.k", "attn.v"), ("attn.o",), ("mlp.gate", "mlp.up"), ("mlp.down",))
@@ -71,19 +72,13 @@ def scan_cost(model: Model, settings: ScanSettings, plan: ScanPlan, *, causal_sh
         causal_share: part of the T x T attention scores that is worked out: 0.5 where the kernel
             skips what the mask hides, 1 as `torch.utils.flop_counter` counts.
     """
-    length, width, n = plan.length, model.width, plan.num_gradient_sequences
+    length, n = plan.length, plan.num_gradient_sequences
     layers = _maps_by_layer(model)
     scores = [4 * causal_share * length * _attention_width(views) for views in layers]
     by_address = {view.site.address: view for view in model.matrices}
-    covariance_layers = (
-        select_layers(settings.layers, len(model.blocks))
-        if "activation_covariance" in settings.measurements
-        else ()
-    )
-    sites, head = len(covariance_layers), 2.0 * model.vocab_size * width
+    head = 2.0 * model.vocab_size * model.width
     forward_each = sum(2 * _reached(views) for views in layers) + sum(scores)
-    forward = backward = heads = gradients = gram = scored = scored_backward = 0.0
-    measured: list[MatrixView] = []
+    forward = backward = heads = scored = scored_backward = 0.0
     for step in plan.passes:
         tokens, gradient_tokens = step.num_sequences * length, n * length if step.members else 0
         forward += tokens * forward_each
@@ -92,19 +87,27 @@ def scan_cost(model: Model, settings: ScanSettings, plan: ScanPlan, *, causal_sh
         scored += tokens * sum(scores)
         backward += gradient_tokens * _backward_each(members, layers, scores)
         scored_backward += gradient_tokens * _backward_each(members, [[]] * len(layers), scores)
-        gradients += gradient_tokens * 2.0 * _reached(v for v in members if v.kind == "linear")
-        gram += sum(_gram_operations(n, _areas([view])) for view in members)
-        measured += members
-    rows = settings.num_sequences * (length if settings.pool == "token" else 1)
+    works = [work for one in works_of(model, settings, plan).values() for work in one]
+    amounts: defaultdict[str, float] = defaultdict(float)
+    for work in works:
+        amounts[work.kind] += work.amount
     return ScanCost(
         passes={"forward": forward, "backward": backward, "head": heads},
         attention={"forward": scored, "backward": scored_backward},
-        gradients=gradients,
-        sums={"gram": gram, "covariance": sites * _gram_operations(width, rows)},
-        profiles=sites * settings.num_blocks * _gram_operations(width, width),
-        eigen=EIGEN * (sites * width**3 + 2 * len(measured) * n**3),
-        bytes_moved=_bytes_moved(model, settings, plan, measured, sites),
+        gradients=amounts["gradients"],
+        sums={"gram": amounts["gram"] + amounts["gram_of_factors"], "covariance": amounts["covariance"]},
+        profiles=amounts["profiles"],
+        eigen=EIGEN * amounts["eigen_cubes"],
+        bytes_moved=_bytes_of_passes(model, settings, plan) + sum(work.bytes_moved for work in works),
     )
+
+
+def works_of(model: Model, settings: ScanSettings, plan: ScanPlan) -> dict[str, tuple[Work, ...]]:
+    """Name of a measurement -> what it does on one checkpoint, as it states it."""
+    scope = Scope.of(model, settings, plan.device)
+    members = tuple(member for step in plan.passes for member in step.members)
+    planned = Planned(members=members, batch_size=plan.batch_size)
+    return {kind.name: kind.work(scope, planned) for kind in measurements_of(settings)}
 
 
 def _maps_by_layer(model: Model) -> list[list[MatrixView]]:
@@ -143,9 +146,7 @@ def _stage(view: MatrixView) -> int:
     return next((i for i, stage in enumerate(_STAGES) if view.site.component in stage), 0)
 
 
-def _bytes_moved(
-    model: Model, settings: ScanSettings, plan: ScanPlan, measured: Sequence[MatrixView], sites: int
-) -> float:
+def _bytes_of_passes(model: Model, settings: ScanSettings, plan: ScanPlan) -> float:
     value = {"float64": 8, "bfloat16": 2}.get(settings.dtype, 4)
     parameters = sum(p.numel() for p in model.module.parameters())
     maps = [view for views in _maps_by_layer(model) for view in views]
@@ -156,19 +157,7 @@ def _bytes_moved(
         batches = -(-step.num_sequences // plan.batch_size) + -(-n // plan.batch_size)
         total += parameters * value * batches
         total += features * value * plan.length * (step.num_sequences + 2 * n)
-    # Written once, read once: float32 gradients, float64 sums.
-    stores = 2 * 4.0 * plan.num_gradient_sequences * _areas(measured)
-    batches = -(-settings.num_sequences // plan.batch_size)
-    return total + stores + 2 * 8.0 * sites * model.width**2 * (batches + settings.num_blocks)
-
-
-def _gram_operations(rows: int, columns: float) -> float:
-    """Upper tiles of `rows` x `columns` times its transpose."""
-    return 2.0 * packed_size(rows) * columns
-
-
-def _areas(views: Iterable[MatrixView]) -> float:
-    return float(sum(view.shape[0] * view.shape[1] for view in views))
+    return total
 
 
 def _reached(views: Iterable[MatrixView]) -> float:

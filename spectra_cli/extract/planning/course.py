@@ -6,12 +6,11 @@ moves with every batch and every spectrum, and is whole only when all is done.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.measurements.cores import Heard
-from spectra_cli.extract.planning.cost import EIGEN, scan_cost
+from spectra_cli.extract.planning.cost import EIGEN, scan_cost, works_of
 from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import Model
 
@@ -20,8 +19,14 @@ Progress = Callable[[str, int, int], None]
 
 PASSES = "passes"
 _TOTAL = 10_000
+_WITHIN_PASSES = ("gradients", "covariance")
 # Of one operation, against one of a pass: sums in float64, factorisations besides far from peak rate.
 _FLOAT64, _FACTORISED = 2.0, 10.0
+_DEAR = {
+    **dict.fromkeys(("covariance", "profiles", "gram", "gram_of_factors"), _FLOAT64),
+    "eigen_cubes": _FACTORISED * EIGEN,
+    **dict.fromkeys(("weight_products", "weight_cubes", "vector_cubes"), _FACTORISED),
+}
 
 
 class Course:
@@ -56,15 +61,10 @@ class Course:
 
 def weights_of(model: Model, settings: ScanSettings, plan: ScanPlan) -> dict[str, float]:
     """Part -> operations, in those of a pass: `passes`, and the spectra of each measurement by its name."""
-    cost = scan_cost(model, settings, plan)
-    found = {PASSES: sum(cost.passes.values()) + cost.gradients + _FLOAT64 * cost.sums["covariance"]}
-    members = sum(len(step.members) for step in plan.passes)
-    of_grams = EIGEN * 2.0 * members * plan.num_gradient_sequences**3
-    matrices = sum(min(view.shape) * math.prod(view.shape) for view in model.matrices)
-    spectra = {
-        "activation_covariance": _FLOAT64 * cost.profiles + _FACTORISED * (cost.eigen - of_grams),
-        "gradient": _FLOAT64 * cost.sums["gram"] + _FACTORISED * of_grams,
-        "weight": _FACTORISED * matrices,
-        "weight_update": float(matrices),
-    }
-    return found | {name: spectra.get(name, 0.0) for name in settings.measurements}
+    passes = sum(scan_cost(model, settings, plan).passes.values())
+    found = {PASSES: passes}
+    for name, works in works_of(model, settings, plan).items():
+        found[name] = 0.0
+        for work in works:
+            found[PASSES if work.kind in _WITHIN_PASSES else name] += _DEAR.get(work.kind, 1.0) * work.amount
+    return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -12,47 +13,30 @@ from torch import nn
 from spectra_cli.core.errors import BudgetError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Skipped
-from spectra_cli.extract.measurements.cores import num_workers
-from spectra_cli.extract.measurements.gradient_gram import GRADIENT
-from spectra_cli.extract.measurements.gradient_store import (
-    GRAM_CHUNK_BYTES,
-    dense_bytes,
-    factor_bytes,
-    tile_bytes,
+from spectra_cli.extract.measurements.measurement import (
+    BlockMeasurement,
+    GradientMeasurement,
+    ParameterMeasurement,
 )
-from spectra_cli.extract.measurements.gram import packed_size
-from spectra_cli.extract.measurements.measurement import BlockMeasurement, GradientMeasurement
-from spectra_cli.extract.measurements.registry import find_measurements
-from spectra_cli.extract.measurements.weights import WEIGHT
+from spectra_cli.extract.measurements.registry import measurements_of
+from spectra_cli.extract.measurements.scope import GradientMember, Scope
 from spectra_cli.extract.memory import default_budget, in_gib
 from spectra_cli.extract.numerics import is_plain_linear
 from spectra_cli.extract.passes.losses import chunk_bytes
 from spectra_cli.extract.planning.activation_function import activation_bytes
 from spectra_cli.extract.planning.attention_memory import attention_bytes
 from spectra_cli.extract.planning.scan_memory import scan_bytes
-from spectra_cli.extract.protocols import MatrixView, Model
-from spectra_cli.extract.selection import select_layers, select_matrices
+from spectra_cli.extract.protocols import Model
 
 # On the CPU small batches, whose tensors stay in cache and in glibc's heap.
 _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384}
 # Tensors kept for backward and temporaries, in units of the linear maps' inputs and outputs. With it the
 # plan of the benchmark's d = 256 work was 1.4 times the peak that was measured.
 _ACTIVATION_FACTOR = 2.0
-# A weight's entry while it is compared: both weights, change, principal part and sizes in float64, masks.
-_COMPARED_BYTES = 52
 # What the linear algebra's libraries and autograd take for themselves on first use.
 _LIBRARY_BYTES = 16 * 2**20
 # What reading takes beside the tensors: pages of the file, pieces that are digested.
 _READING_BYTES = 8 * 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GradientMember:
-    """One matrix of a pass, and whether its gradients wait as factors or dense."""
-
-    address: str
-    factored: bool
-    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +97,7 @@ class _Work:
         num_covariance, num_gradient: sequences of either kind; 0 where it is not measured.
         members: matrices whose gradients are collected; missing: those that layers lack.
         fixed: held throughout, by part; each: a sequence of the batch; gram: while one is formed.
-        weights: for the spectra of weights, once all batches are done.
+        weights: for what is measured once all batches are done.
         alone: whether batches may hold one sequence only.
     """
 
@@ -207,61 +191,60 @@ def plan_scan(
 def _work(
     model: Model, settings: ScanSettings, device: torch.device, batch_size: int, process_bytes: int
 ) -> _Work:
-    layers = select_layers(settings.layers, len(model.blocks))
-    kinds = find_measurements(settings.measurements)
-    has_covariance = any(isinstance(kind, BlockMeasurement) for kind in kinds)
-    has_gradients = any(isinstance(kind, GradientMeasurement) for kind in kinds)
-    has_passes = has_covariance or has_gradients
-    num_gradient = settings.num_gradient_sequences if has_gradients else 0
-    views: tuple[MatrixView, ...] = ()
-    missing: tuple[Skipped, ...] = ()
-    if has_gradients:
-        views, missing = select_matrices(
-            model, settings.matrices, layers, measurement=GRADIENT.name, tapped=True
-        )
+    scope, kinds = Scope.of(model, settings, device), measurements_of(settings)
+    memory = [kind.memory(scope) for kind in kinds]
+    has_passes = any(not isinstance(kind, ParameterMeasurement) for kind in kinds)
+    has_blocks = any(isinstance(kind, BlockMeasurement) for kind in kinds)
+    gradients = [kind for kind in kinds if isinstance(kind, GradientMeasurement)]
+    members, missing = _members(gradients, scope)
+    gathered = {member.address for member in members}
+    backward = bool(gradients)
     width = 8 if settings.dtype == "float64" else 4
-    factor_width = pass_width = 2 if settings.dtype == "bfloat16" else width
-    members = tuple(
-        _member(view, num_gradient, settings.sequence_length, width, factor_width) for view in views
-    )
-    held, held_each = model.held_bytes(settings.sequence_length, pass_width)
+    held, held_each = model.held_bytes(settings.sequence_length, 2 if settings.dtype == "bfloat16" else width)
     logits = settings.sequence_length * model.vocab_size * width
-    largest = max((member.memory_bytes for member in members), default=0)
-    tiles = (
-        tile_bytes(num_gradient, view.shape, width=factor_width)
-        for view, member in zip(views, members, strict=True)
-        if member.factored
-    )
+    throughout: Counter[str] = Counter()
+    for one in memory:
+        throughout.update(one.throughout)
     return _Work(
-        num_covariance=settings.num_sequences if has_covariance else 0,
-        num_gradient=num_gradient,
+        num_covariance=settings.num_sequences if has_blocks else 0,
+        num_gradient=settings.num_gradient_sequences if backward else 0,
         members=members,
         missing=missing,
         fixed={
             "process": process_bytes,
             "model": _parameter_bytes(model.module, settings.dtype) + held,
-            "covariance": _covariance_bytes(model, settings, len(layers), device) if has_covariance else 0,
+            **throughout,
             # a loss of the user's own is given whole sequences: its logits count with each
             "logits": 3 * min(chunk_bytes(device) * width // 4, batch_size * logits)
             if model.loss is None and has_passes
             else 0,
             "libraries": _LIBRARY_BYTES if has_passes else 0,
-        }
-        | _reference_bytes(model, settings, layers, device),
+        },
         # under autocast linear maps see bfloat16, norms and residual stream float32
-        each=_sequence_bytes(
-            model, settings, 3 if settings.dtype == "bfloat16" else width, backward=has_gradients
-        )
+        each=_sequence_bytes(model, settings, 3 if settings.dtype == "bfloat16" else width, backward=backward)
         + held_each
-        + (_mixing_bytes(model, settings, width, backward=has_gradients) if has_passes else 0)
-        + (activation_bytes(model, settings.sequence_length, width) if has_gradients else 0)
+        + (_mixing_bytes(model, settings, width, backward=backward) if has_passes else 0)
+        + (activation_bytes(model, settings.sequence_length, width) if backward else 0)
         + (0 if model.loss is None else 3 * logits),
-        gram=(len(members) + 6 * num_workers(num_gradient)) * num_gradient**2 * 8
-        + min(2 * GRAM_CHUNK_BYTES, 4 * largest)
-        + max(tiles, default=0),
-        weights=_weight_bytes(model, settings, layers) if WEIGHT in kinds else 0,
-        alone=any(view.site.component in model.alone for view in views),
+        gram=max((one.forming for one in memory), default=0),
+        weights=max((one.afterwards for one in memory), default=0),
+        alone=any(v.site.component in model.alone for v in model.matrices if v.site.address in gathered),
     )
+
+
+def _members(
+    gradients: Sequence[GradientMeasurement], scope: Scope
+) -> tuple[tuple[GradientMember, ...], tuple[Skipped, ...]]:
+    """The matrices whose gradients are gathered, and what is missing; each measurement holds its own."""
+    members: dict[str, GradientMember] = {}
+    missing: tuple[Skipped, ...] = ()
+    for kind in gradients:
+        views, lacking = kind.views(scope)
+        missing += lacking
+        for member in (kind.waits(scope, view) for view in views):
+            held = members[member.address].memory_bytes if member.address in members else 0
+            members[member.address] = replace(member, memory_bytes=held + member.memory_bytes)
+    return tuple(members.values()), missing
 
 
 def _check_budget(work: _Work, budget: int, checkpoint_bytes: int) -> None:
@@ -269,25 +252,13 @@ def _check_budget(work: _Work, budget: int, checkpoint_bytes: int) -> None:
     fixed = work.fixed
     smallest = max(work.smallest, fixed["process"] + fixed["model"] + checkpoint_bytes)
     if smallest > budget:
+        parts = ", ".join(f"{name} {in_gib(taken)}" for name, taken in fixed.items() if taken)
         raise BudgetError(
             f"the memory budget is {in_gib(budget, math.floor)}; the smallest plan needs {in_gib(smallest)} "
-            f"(this process {in_gib(fixed['process'])}, model {in_gib(fixed['model'])}, covariance "
-            f"{in_gib(fixed['covariance'])}, one sequence {in_gib(work.each)}, gradients of the largest "
+            f"(this {parts}, one sequence {in_gib(work.each)}, gradients of the largest "
             f"matrix {in_gib(work.largest)}): raise --memory, or measure fewer layers (--layers), fewer or "
             "shorter sequences"
         )
-
-
-def _member(
-    view: MatrixView, num_sequences: int, length: int, width: int, factor_width: int
-) -> GradientMember:
-    dense = dense_bytes(num_sequences, view.shape, width=width)
-    factors = factor_bytes(num_sequences, length, view.shape, width=factor_width)
-    # Tied and embedding matrices are written by more than one call, which only the dense form adds up.
-    factored = factors < dense and view.kind == "linear" and not view.aliases
-    return GradientMember(
-        address=view.site.address, factored=factored, memory_bytes=factors if factored else dense
-    )
 
 
 def _group(members: Sequence[GradientMember], room: int) -> list[list[GradientMember]]:
@@ -311,43 +282,6 @@ def _parameter_bytes(module: nn.Module, dtype: str) -> int:
         linear = (m for m in module.modules() if is_plain_linear(m))
         total += sum(2 * m.get_parameter("weight").numel() for m in linear)
     return total
-
-
-def _covariance_bytes(model: Model, settings: ScanSettings, num_sites: int, device: torch.device) -> int:
-    """Sums of every site; on the CPU also finished blocks (packed tiles) and eigendecompositions."""
-    square = model.width**2 * 8
-    if device.type != "cpu":
-        return (2 * num_sites + 2) * square
-    packed = settings.num_blocks * packed_size(model.width) * (8 if model.width <= 1024 else 4)
-    return num_sites * (2 * square + packed) + 8 * square * num_workers(model.width)
-
-
-def _reference_bytes(
-    model: Model, settings: ScanSettings, layers: Sequence[int], device: torch.device
-) -> dict[str, int]:
-    """Weights that are compared with, their leading vectors, and what one comparison needs in float64.
-
-    They are held on the CPU, whatever the model is on.
-    """
-    if not settings.measures_drift or device.type != "cpu":
-        return {}
-    views, _ = select_matrices(model, settings.matrices, layers, measurement=WEIGHT.name)
-    shapes = [view.shape for view in views]
-    held = sum(4 * m * n + 24 * settings.num_vectors * (m + n) for m, n in shapes)
-    largest = max((m * n for m, n in shapes), default=0)
-    workers = num_workers(max((min(shape) for shape in shapes), default=0))
-    return {"reference": held + _COMPARED_BYTES * largest * workers}
-
-
-def _weight_bytes(model: Model, settings: ScanSettings, layers: Sequence[int]) -> int:
-    """Work space of the spectra of weights (O, I), in float64: the matrix, its Gram and their factors.
-
-    At worst an SVD, where the Gram is too coarse: two copies, vectors on both sides, LAPACK's own.
-    """
-    views, _ = select_matrices(model, settings.matrices, layers, measurement=WEIGHT.name)
-    shapes = [view.shape for view in views]
-    largest = max((3 * m * n + 8 * min(m, n) ** 2 for m, n in shapes), default=0)
-    return 8 * largest * num_workers(max((min(shape) for shape in shapes), default=0))
 
 
 def _loading_bytes(memory: Mapping[str, int], checkpoint_bytes: int, *, keeps: bool) -> int:

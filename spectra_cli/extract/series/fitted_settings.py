@@ -8,13 +8,14 @@ from spectra_cli.core.errors import ProbeError
 from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.settings import ByDefault, ScanSettings
 from spectra_cli.core.types import ProbeInfo
-from spectra_cli.extract.measurements import weight_update, weights
+from spectra_cli.extract.measurements.measurement import ParameterMeasurement
+from spectra_cli.extract.measurements.registry import measurements_of
 from spectra_cli.extract.protocols import Model
 
 
 def needs_tokens(settings: ScanSettings) -> bool:
     """Whether any of the measurements runs the model."""
-    return not set(settings.measurements) <= {weights.NAME, weight_update.NAME}
+    return not all(isinstance(kind, ParameterMeasurement) for kind in measurements_of(settings))
 
 
 def fitted_to_model(settings: ScanSettings, model: Model) -> tuple[ScanSettings, tuple[str, ...]]:

@@ -11,11 +11,11 @@ from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.digest import state_digest
-from spectra_cli.extract.measurements import weights
 from spectra_cli.extract.measurements.reference import Reference, reference_of
+from spectra_cli.extract.measurements.scope import Scope
+from spectra_cli.extract.measurements.weights import weight_views
 from spectra_cli.extract.memory import room_for
 from spectra_cli.extract.protocols import Model
-from spectra_cli.extract.selection import select_layers, select_matrices
 from spectra_cli.extract.series.opened import Series, family_of
 
 
@@ -46,6 +46,5 @@ def read_reference(series: Series, settings: ScanSettings) -> Reference:
 
 def keep_reference(model: Model, settings: ScanSettings, digest: str, *, archived: bool) -> Reference:
     """The weights that a scan with these settings measures, taken from the reference checkpoint's model."""
-    layers = select_layers(settings.layers, len(model.blocks))
-    views, _ = select_matrices(model, settings.matrices, layers, measurement=weights.NAME)
+    views, _ = weight_views(Scope.of(model, settings, torch.device("cpu")))
     return reference_of(views, digest, archived=archived)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from spectra_cli.core.errors import SpectraError
-from spectra_cli.core.measurements import SCANNED
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT, SCANNED, WEIGHTS
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import PRESETS, ByDefault, ScanSettings
 from spectra_cli.workflows.estimates.scan_estimate import ScanEstimate, seconds_by_part
@@ -115,12 +115,12 @@ def _cheaper(planned: Planned, num_layers: int) -> Iterator[tuple[str, ScanSetti
     for most in _SEQUENCES:
         options, shorter = _shortened(asked, most)
         yield options, shorter
-    without = tuple(name for name in asked.measurements if name != "activation_covariance")
-    if "gradient" in without and len(without) < len(asked.measurements):
+    without = tuple(name for name in asked.measurements if name != ACTIVATIONS)
+    if GRADIENT in without and len(without) < len(asked.measurements):
         words = ",".join(word for word, made_by in SCANNED.items() if made_by in without)
         yield f"{options} --measure {words}", replace(shorter, measurements=without)
-    if "weight" in asked.measurements and len(asked.measurements) > 1:
-        alone = replace(asked, measurements=("weight",))
+    if WEIGHTS in asked.measurements and len(asked.measurements) > 1:
+        alone = replace(asked, measurements=(WEIGHTS,))
         yield "--measure weights", alone
         few = ",".join(map(str, sorted({0, num_layers // 2, num_layers - 1})))
         yield f"--measure weights --layers {few}", replace(alone, layers=few)
@@ -181,14 +181,14 @@ def _resolves(settings: ScanSettings, width: int) -> str:
     from spectra_cli.statistics.exponents import samples_for_tail
 
     parts = []
-    if "activation_covariance" in settings.measurements:
+    if ACTIVATIONS in settings.measurements:
         given = _of_activations(int(settings.num_sequences), width)
         parts.append(f"{given} of activations from {settings.num_sequences} sequences")
-    if "gradient" in settings.measurements:
+    if GRADIENT in settings.measurements:
         enough = settings.num_gradient_sequences >= samples_for_tail()
         tails = "heads, tails and noise scale" if enough else "noise scale, no tails"
         parts.append(f"{tails} of gradients from {settings.num_gradient_sequences} sequences")
-    if "weight" in settings.measurements:
+    if WEIGHTS in settings.measurements:
         parts.append("spectra of weights")
     layers = "all layers" if settings.layers == "all" else f"layers {settings.layers}"
     if settings.layers == "five":

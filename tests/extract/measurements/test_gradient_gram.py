@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from spectra_cli.core.measurements import GRADIENT_MATRIX, GRADIENTS
 from spectra_cli.core.types import Site, SpectrumKind, Status
-from spectra_cli.extract.measurements.gradient_gram import CENTRED, UNCENTRED, spectra_of_kernel
+from spectra_cli.extract.measurements.gradient_gram import spectra_of_kernel
 from spectra_cli.extract.measurements.measurement import Blocks
 
 SITE = Site(layer=0, component="attn.o")
@@ -24,7 +25,7 @@ def measured(gradients, num_blocks=4, shape=SHAPE):
 
 def both(found):
     spectra = {s.measurement: s for s in found.spectra}
-    return spectra[CENTRED], spectra[UNCENTRED]
+    return spectra[GRADIENTS], spectra[GRADIENT_MATRIX]
 
 
 def scalars_of(found):
@@ -160,7 +161,7 @@ def test_more_than_one_per_cent_is_refused():
     gradients[[3, 90], 0] = float("inf")
     found = measured(gradients)
     assert found.spectra == ()
-    assert {s.measurement for s in found.skipped} == {CENTRED, UNCENTRED}
+    assert {s.measurement for s in found.skipped} == {GRADIENTS, GRADIENT_MATRIX}
     assert all(s.status is Status.NONFINITE and "2 of 199" in s.reason for s in found.skipped)
 
 

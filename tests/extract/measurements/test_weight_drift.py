@@ -5,9 +5,17 @@ import pytest
 import torch
 from torch import nn
 
+from spectra_cli.core.measurements import WEIGHT_DRIFT
 from spectra_cli.core.types import Site, Status
 from spectra_cli.extract.measurements.reference import Reference, reference_of
-from spectra_cli.extract.measurements.weight_drift import NAME, ladder, mask_lift, visible, weight_drift
+from spectra_cli.extract.measurements.weight_drift import (
+    REFERENCE,
+    WeightDrift,
+    ladder,
+    mask_lift,
+    visible,
+    weight_drift,
+)
 from spectra_cli.extract.protocols import MatrixView
 
 
@@ -21,7 +29,7 @@ def drift(before, after, num_vectors=16):
     reference = reference_of((view_of(before),), "digest")
     measured = weight_drift(view_of(after), reference=reference, num_vectors=num_vectors)
     (spectrum,) = measured.spectra
-    assert {s.measurement for s in measured.scalars} == {spectrum.measurement} == {NAME}
+    assert {s.measurement for s in measured.scalars} == {spectrum.measurement} == {WEIGHT_DRIFT}
     return spectrum, {s.name: s.value for s in measured.scalars}, {s.name: s.status for s in measured.scalars}
 
 
@@ -131,3 +139,13 @@ def test_what_cannot_be_compared_is_skipped_with_its_reason():
     # a matrix of zeros has no principals to be near to
     _, _, statuses = drift(torch.zeros(3, 4), gaussian(3, 4), num_vectors=2)
     assert statuses["relative_change"] is Status.ZERO
+
+
+def test_a_reference_of_no_series_is_archived_beside_the_drift():
+    before, after = (view_of(torch.eye(3) / 2),), (view_of(torch.eye(3)),)
+    for archived in (False, True):
+        reference = reference_of(before, "digest", archived=archived)
+        found = WeightDrift(views=after, reference=reference, num_vectors=2).finish().spectra
+        assert [s.measurement for s in found] == [WEIGHT_DRIFT, REFERENCE][: 1 + archived]
+    np.testing.assert_allclose(found[-1].values, 0.5)
+    assert WeightDrift(views=after, reference=None, num_vectors=2).finish().spectra == ()

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from spectra_cli.core.types import Site, SpectrumKind, Status
-from spectra_cli.extract.measurements.reference import reference_of
 from spectra_cli.extract.measurements.weights import WeightSpectra
 from spectra_cli.extract.protocols import MatrixView
 
@@ -60,10 +59,3 @@ def test_leading_vectors_stand_beside_the_values():
     (plain,) = WeightSpectra(views=views).finish().spectra
     assert plain.vectors is None
     np.testing.assert_allclose(plain.values, spectrum.values, rtol=1e-12)
-
-
-def test_with_a_reference_the_drift_comes_along():
-    views = (view_of(torch.eye(3)),)
-    reference = reference_of((view_of(torch.eye(3) / 2),), "digest")
-    measured = WeightSpectra(views=views, num_vectors=2, reference=reference).finish()
-    assert [s.measurement for s in measured.spectra] == ["weight", "weight_drift"]
