@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.numbers import count, finite
-from spectra_cli.render.forecast import SCHEMA, layers_words
+from spectra_cli.render.forecast import SCHEMA
+from spectra_cli.render.forecast_tables import layers_words
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, Table, key, line, number
 

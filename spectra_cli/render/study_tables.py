@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.numbers import count, finite, loss, rate, target_words
-from spectra_cli.render import forecast
 from spectra_cli.render.compare_tables import trend_tables
+from spectra_cli.render.forecast_tables import tables as forecast_tables
 from spectra_cli.render.table import Part, Table, key, line, number, words
 from spectra_cli.render.taxonomy import parts, taxonomy_report
 
@@ -38,7 +38,7 @@ def tables(found: Study) -> Iterator[Part]:
     yield _runs_table(found)
     if found.forecast is not None:
         yield line("")
-        yield from forecast.tables(found.forecast)
+        yield from forecast_tables(found.forecast)
     elif found.comparison is not None and found.study == "batch-size":
         yield from _batch_size(found, found.comparison)
     elif found.comparison is not None:

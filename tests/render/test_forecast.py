@@ -12,6 +12,7 @@ from spectra_cli.analysis.forecast.evidence import Prediction, RunTable, weigh
 from spectra_cli.analysis.forecast.over_runs import Forecast
 from spectra_cli.analysis.forecast.rows import RunRow
 from spectra_cli.render import forecast as rendering
+from spectra_cli.render.forecast_tables import tables
 from spectra_cli.render.forms.json import as_json
 
 
@@ -69,7 +70,7 @@ def evidence(n):
 @pytest.fixture
 def shown(printed):
     def show(found):
-        out = printed(*rendering.tables(found))
+        out = printed(*tables(found))
         assert all(len(line) <= 100 for line in out.splitlines())
         return out
 

@@ -28,5 +28,5 @@ def test_two_forms_are_refused(form):
 
 
 def test_an_unknown_form_is_refused_with_those_there_are():
-    with pytest.raises(UsageError, match="--format yaml: expected one of table, json, csv, markdown"):
+    with pytest.raises(UsageError, match=f"--format yaml: expected one of {', '.join(FORMS)}"):
         OutputOptions(form="yaml").resolve()
