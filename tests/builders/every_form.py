@@ -36,7 +36,7 @@ def written(output: Output, form: str) -> str:
 
 def nothing_is_lost(output: Output, form: str) -> None:
     """Fail where the text of a form lacks anything of an output, or has it at another place."""
-    _HOLDS[form](output, written(output, form))
+    HOLDS[form](output, written(output, form))
 
 
 def _collapsed(text: str) -> str:
@@ -106,7 +106,7 @@ def markdown_texts(text: str) -> list[list[str]]:
     return [texts for texts in seen if any(texts)]
 
 
-_HOLDS: Mapping[str, Callable[[Output, str], None]] = {
+HOLDS: Mapping[str, Callable[[Output, str], None]] = {
     "table": _terminal_holds,
     "json": _json_holds,
     "csv": _csv_holds,
