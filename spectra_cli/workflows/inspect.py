@@ -13,7 +13,6 @@ from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.core.training import TrainingMetadata
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Skipped
 from spectra_cli.workflows.refusal import not_measured
 
@@ -22,17 +21,7 @@ if TYPE_CHECKING:
     from spectra_cli.extract.planning.plan import ScanPlan
     from spectra_cli.extract.protocols import Model
     from spectra_cli.extract.series.opened import Series
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointOutline(TrainingMetadata):
-    """One checkpoint as its header describes it; `problem` says why it could not be scanned."""
-
-    ref: CheckpointRef
-    architecture: str = ""
-    num_parameters: int | None = None
-    num_bytes: int | None = None
-    problem: str = ""
+    from spectra_cli.extract.series.outline import CheckpointOutline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,11 +128,10 @@ def inspect(
     from spectra_cli.extract.planning.plan import plan_scan
     from spectra_cli.extract.probes.paper_compat import as_in_the_paper
     from spectra_cli.extract.selection import select_layers
-    from spectra_cli.extract.series.fit import require_fit, skeleton_of
     from spectra_cli.extract.series.fitted_settings import fitted_to_model, needs_tokens
     from spectra_cli.extract.series.hygiene import read_headers, series_notices
     from spectra_cli.extract.series.opened import open_series
-    from spectra_cli.extract.series.outline import outline_header
+    from spectra_cli.extract.series.outline import outlines
     from spectra_cli.extract.series.probe import read_probe
 
     series = open_series(os.fspath(path), series_options)
@@ -180,26 +168,16 @@ def inspect(
         problem = str(error)
     layers = select_layers(settings.layers, len(model.blocks))
     probe_ids = 0 if tokens is None else tokens.vocab_size
-    checkpoints = []
     headers = read_headers(series)
-    for ref, header in headers.items():
-        try:
-            if isinstance(header, SpectraError):
-                raise header
-            own = skeleton_of(series, header, heeds_ties=True)
-            if plan is not None:
-                require_fit(ref, own, settings, probe_ids=probe_ids, plan=plan_of)
-            outline = outline_header(series, header, own, compute_dtype=settings.dtype)
-            checkpoints.append(CheckpointOutline(**outline))
-        except SpectraError as error:
-            checkpoints.append(CheckpointOutline(ref=ref, problem=str(error)))
     return Inspection(
         run=series.source.run,
         format=series.source.format,
         family=model.family,
         architecture=model.architecture,
         recognised=model.recognised,
-        checkpoints=tuple(checkpoints),
+        checkpoints=outlines(
+            series, headers, settings, probe_ids=probe_ids, plan=None if plan is None else plan_of
+        ),
         num_layers=len(model.blocks),
         width=model.width,
         vocab_size=model.vocab_size,

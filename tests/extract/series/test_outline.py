@@ -21,11 +21,11 @@ def series(write, tmp_path):
 def test_what_the_header_says(series):
     opened, _ = series
     found = outline_checkpoint(opened, opened.refs[0], compute_dtype="float32")
-    assert found["ref"] == opened.refs[0]
-    assert found["architecture"] == "LlamaForCausalLM"
-    assert found["num_parameters"] == 19_424
-    assert found["num_bytes"] == 4 * 19_424
-    assert (found["tokens_seen"], found["train_loss"], found["eval_loss"]) == (None, None, None)
+    assert found.ref == opened.refs[0]
+    assert found.architecture == "LlamaForCausalLM"
+    assert found.num_parameters == 19_424
+    assert found.num_bytes == 4 * 19_424
+    assert (found.tokens_seen, found.train_loss, found.eval_loss) == (None, None, None)
 
 
 def test_checkpoints_of_one_shape_share_a_skeleton(series, monkeypatch):
@@ -41,7 +41,7 @@ def test_a_checkpoint_of_another_shape_has_its_own(series, write):
     opened, folder = series
     write("qwen2").module.save_pretrained(folder / "checkpoint-2")
     found = outline_checkpoint(opened, opened.refs[1], compute_dtype="float32")
-    assert found["architecture"] == "Qwen2ForCausalLM"
+    assert found.architecture == "Qwen2ForCausalLM"
 
 
 def test_a_damaged_one_says_so(series):

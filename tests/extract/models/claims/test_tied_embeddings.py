@@ -86,6 +86,6 @@ def test_a_series_whose_pair_comes_apart(tmp_path):
         outline_header(series, header, skeleton_of(series, header, heeds_ties=True), compute_dtype="float32")
         for header in headers
     )
-    assert second["num_parameters"] - first["num_parameters"] == 61 * 32
-    assert not any(APART in notice for notice in first["notices"])
-    assert any(APART in notice for notice in second["notices"])
+    assert second.num_parameters - first.num_parameters == 61 * 32
+    assert not any(APART in notice for notice in first.notices)
+    assert any(APART in notice for notice in second.notices)
