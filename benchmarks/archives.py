@@ -49,7 +49,12 @@ def _checkpoint(
             fingerprint=f"{run}{step}",
         ),
         provenance=Provenance(
-            settings={"num_sequences": SEQUENCES, "num_gradient_sequences": SEQUENCES},
+            settings={
+                "num_sequences": SEQUENCES,
+                "num_gradient_sequences": SEQUENCES,
+                "normalize": "rms",
+                "pool": "token",
+            },
             probe=ProbeInfo(
                 digest="synthetic",
                 source="",
