@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -253,11 +253,16 @@ def commands_of(block: str) -> list[str]:
     return [line[2:] for line in block.splitlines() if line.startswith("$ ")]
 
 
-def with_true_outputs(page: str, folder: Path) -> str:
-    """The page with the output of every console command, run in `folder`, in place of the old one."""
+def printed_by(command: str, folder: Path) -> str:
+    """What a command line prints in `folder`."""
+    return _run(command, cwd=folder).stdout
+
+
+def with_true_outputs(page: str, folder: Path, printed: Callable[[str, Path], str] = printed_by) -> str:
+    """The page with what every console command prints in `folder` in place of the old output."""
 
     def rerun(block: re.Match[str]) -> str:
-        told = [f"$ {command}\n{_run(command, cwd=folder).stdout}" for command in commands_of(block[1])]
+        told = [f"$ {command}\n{printed(command, folder)}" for command in commands_of(block[1])]
         return "```console\n" + "".join(told) + "```"
 
     return CONSOLE_BLOCK.sub(rerun, page)
