@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spectra_cli.analysis.run import Loss
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.measurements import ACTIVATIONS
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT, MEASUREMENTS
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.statistics.registry import STATISTICS
 
@@ -73,4 +73,6 @@ def check_options(request: ForecastRequest) -> None:
 def is_of_gradients(statistic: str | None) -> bool:
     """Whether a statistic is of gradients, and not of activations."""
     measurements = STATISTICS[statistic].measurements if statistic in STATISTICS else (ACTIVATIONS,)
-    return ACTIVATIONS not in measurements and any("gradient" in name for name in measurements)
+    return ACTIVATIONS not in measurements and any(
+        MEASUREMENTS[name].made_by == GRADIENT for name in measurements
+    )

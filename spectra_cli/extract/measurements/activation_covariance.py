@@ -24,11 +24,10 @@ from spectra_cli.core.types import (
     Status,
     Vectors,
 )
-from spectra_cli.extract.device import host_zeros, wait_for
-from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody, num_workers
-from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
-from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
-from spectra_cli.extract.measurements.gram import gram_operations, packed_quadratic_forms, packed_size
+from spectra_cli.extract.device import wait_for
+from spectra_cli.extract.measurements.algebra.cores import Heard, each_on_a_core, nobody, num_workers
+from spectra_cli.extract.measurements.algebra.eigen import eigenvalue_zero_threshold, symmetric_eigen
+from spectra_cli.extract.measurements.algebra.gram import gram_operations, packed_quadratic_forms
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,
@@ -38,10 +37,9 @@ from spectra_cli.extract.measurements.measurement import (
     Subject,
 )
 from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Work
+from spectra_cli.extract.measurements.site_sums import BlockSums, SiteSums, packed_bytes
 
 RMS_EPS = 1e-6
-# A packed triangle of float64 takes what a full float32 square does; beyond this width, half of that.
-_WIDEST_FLOAT64_BLOCK = 1024
 # Rows in float64 that are summed at once on the CPU.
 _PIECE_BYTES = 4 * 2**20
 
@@ -52,69 +50,6 @@ def normalise_rms(hidden: Tensor) -> Tensor:
     """`h / sqrt(mean(h^2) + 1e-6)` for each row, in float32 or wider, without a learned gain."""
     wide = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
     return wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + RMS_EPS)
-
-
-class _BlockSums:
-    """The sums of finished blocks, a row each: tiles of moments on the host, the rest on the device.
-
-    All of it is taken before the first batch. Rows that were taken one by one would lie between the arrays
-    of the batches, and the heap would have to grow around them for as long as batches come.
-    """
-
-    def __init__(self, num_blocks: int, like: Tensor) -> None:
-        self.finished = [False] * num_blocks
-        width = len(like)
-        self.count, self.trace, self.first_square = like.new_zeros(3, num_blocks)
-        self.mean, self.first_sum = like.new_zeros(2, num_blocks, width)
-        dtype = torch.float64 if width <= _WIDEST_FLOAT64_BLOCK else torch.float32
-        self.packed = host_zeros(num_blocks, packed_size(width), dtype=dtype, reads_from=like.device)
-
-    def take(self, other: _BlockSums) -> None:
-        """Take over the blocks that another has finished."""
-        for row in (row for row, finished in enumerate(other.finished) if finished):
-            if self.finished[row]:
-                raise AssertionError(f"block {row} was measured twice")
-            for name in ("count", "trace", "first_square", "mean", "first_sum", "packed"):
-                getattr(self, name)[row] = getattr(other, name)[row]
-            self.finished[row] = True
-
-
-class _SiteSums:
-    """What accumulates at one site: all rows, and those of the current block before it is finished."""
-
-    def __init__(self, width: int, num_blocks: int, device: torch.device) -> None:
-        self._pilot = torch.zeros(width, dtype=torch.float64, device=device)
-        self._has_pilot = False
-        self.total = ShiftedSums(self._pilot)
-        self.blocks = _BlockSums(num_blocks, self._pilot)
-        self._current = ShiftedSums(self._pilot)
-
-    def add(self, rows_BTD: Tensor, keep_B: Tensor, *, block: int) -> None:
-        """Take in the rows of sequences of one block, of which those with `keep_B` true count.
-
-        The first ones give the pilot mean that all rows are summed about.
-        """
-        if not self._has_pilot:
-            self._pilot.copy_(rows_BTD.masked_fill(~keep_B[:, None, None], 0.0).mean((0, 1)))
-            self._has_pilot = True
-        self._current.add(rows_BTD.flatten(0, 1), keep_B.repeat_interleave(rows_BTD.shape[1]))
-        first = rows_BTD[:, 0].masked_fill(~keep_B[:, None], 0.0)
-        self.blocks.first_sum[block] += first.sum(0)
-        self.blocks.first_square[block] += first.square().sum()
-
-    def finish_block(self, row: int) -> None:
-        blocks = self.blocks
-        blocks.count[row] = self._current.count
-        blocks.mean[row] = self._current.mean
-        blocks.trace[row] = self._current.trace()
-        blocks.packed[row].copy_(self._current.packed_moment(), non_blocking=True)
-        blocks.finished[row] = True
-        self.total.take(self._current)
-
-    def merge(self, other: _SiteSums) -> None:
-        """Take in the blocks of another, each of which it saw whole."""
-        self.total.merge(other.total)
-        self.blocks.take(other.blocks)
 
 
 class ActivationCovariance:
@@ -146,7 +81,7 @@ class ActivationCovariance:
         self._rows: Rows = {"rms": normalise_rms, "none": lambda h: h, "final": final_norm}[normalize] or (
             lambda h: h
         )
-        self._sums = {layer: _SiteSums(width, len(blocks.sizes), device) for layer in sites}
+        self._sums = {layer: SiteSums(width, len(blocks.sizes), device) for layer in sites}
         self._rows_each = 1  # of a sequence, once one was seen
 
     def observe(self, layer: int, hidden_BTD: Tensor, batch: Batch) -> None:
@@ -197,7 +132,7 @@ class ActivationCovariance:
         )
         return sum(parts, Measured())
 
-    def _finish_site(self, site: Site, sums: _SiteSums) -> Measured:
+    def _finish_site(self, site: Site, sums: SiteSums) -> Measured:
         total = sums.total
         if not all(sums.blocks.finished):
             raise AssertionError(f"{site.address}: {sum(sums.blocks.finished)} blocks are whole")
@@ -231,7 +166,7 @@ class ActivationCovariance:
     def _leading(self, vectors: Tensor) -> Vectors | None:
         return Vectors(right=vectors[:, : self._num_vectors].T.numpy()) if self._num_vectors else None
 
-    def _scalars(self, site: Site, blocks: _BlockSums, dropped: int) -> tuple[Scalar, ...]:
+    def _scalars(self, site: Site, blocks: BlockSums, dropped: int) -> tuple[Scalar, ...]:
         counts, means, traces, first_sums, first_squares = (
             sums.cpu().numpy()
             for sums in (blocks.count, blocks.mean, blocks.trace, blocks.first_sum, blocks.first_square)
@@ -304,8 +239,7 @@ def _memory(scope: Scope) -> Memory:
     square = width**2 * 8
     if scope.device.type != "cpu":
         return Memory(throughout={"covariance": (2 * sites + 2) * square})
-    value = 8 if width <= _WIDEST_FLOAT64_BLOCK else 4
-    packed = scope.settings.num_blocks * packed_size(width) * value
+    packed = scope.settings.num_blocks * packed_bytes(width)
     held = sites * (2 * square + packed) + 8 * square * num_workers(width)
     return Memory(throughout={"covariance": held})
 
@@ -350,7 +284,7 @@ def _sequences_at_once(hidden_BTD: Tensor) -> int:
     return max(1, _PIECE_BYTES // (8 * max(1, hidden_BTD[0].numel())))
 
 
-def _block_profile(blocks: _BlockSums, count: int, mean: FloatArray, axes: FloatArray) -> NDArray[np.float32]:
+def _block_profile(blocks: BlockSums, count: int, mean: FloatArray, axes: FloatArray) -> NDArray[np.float32]:
     """(num_blocks, D): variance that each block puts on each eigenvector, about the common mean.
 
     `profile[b, j] = v_j^T M_b v_j / n_b * n / (n - 1)`, so that the mean weighted by n_b is lambda_j.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.measurements.gram import add_gram_, gram_on_one_core, mirror_upper_
+from spectra_cli.extract.measurements.algebra.gram import add_gram_, gram_on_one_core, mirror_upper_
 
 # Float64 columns of the gradient stack that are in flight at once: what a core's share of the cache holds.
 GRAM_CHUNK_BYTES = 6 * 2**20

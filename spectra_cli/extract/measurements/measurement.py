@@ -12,7 +12,7 @@ from torch import Tensor
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Skipped, Spectrum
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.measurements.cores import Heard, nobody
+from spectra_cli.extract.measurements.algebra.cores import Heard, nobody
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.scope import GradientMember, Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.protocols import MatrixView, Probe

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.types import FloatArray
-from spectra_cli.extract.measurements.singular import leading_singular
+from spectra_cli.extract.measurements.algebra.singular import leading_singular
 from spectra_cli.extract.protocols import MatrixView
 
 

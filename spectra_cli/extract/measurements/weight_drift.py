@@ -20,17 +20,17 @@ from torch import Tensor
 
 from spectra_cli.core.measurements import WEIGHT_DRIFT as NAME
 from spectra_cli.core.types import FloatArray, Scalar, Skipped, Spectrum, Status
-from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
-from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
-from spectra_cli.extract.measurements.reference import Principal, Reference
-from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Views, Work
-from spectra_cli.extract.measurements.singular import (
+from spectra_cli.extract.measurements.algebra.cores import Heard, each_on_a_core, nobody
+from spectra_cli.extract.measurements.algebra.singular import (
     NonFiniteWeightError,
     SpectraWork,
     leading_vectors,
     singular_values,
     spectrum_of,
 )
+from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
+from spectra_cli.extract.measurements.reference import Principal, Reference
+from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.measurements.weights import weight_views
 from spectra_cli.extract.protocols import MatrixView
 

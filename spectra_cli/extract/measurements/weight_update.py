@@ -17,10 +17,14 @@ from torch import Tensor
 
 from spectra_cli.core.measurements import WEIGHT_UPDATES as NAME
 from spectra_cli.core.types import FloatArray, Site, Skipped, Status
-from spectra_cli.extract.measurements.cores import Heard, nobody
+from spectra_cli.extract.measurements.algebra.cores import Heard, nobody
+from spectra_cli.extract.measurements.algebra.singular import (
+    NonFiniteWeightError,
+    singular_values,
+    spectrum_of,
+)
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
 from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Work
-from spectra_cli.extract.measurements.singular import NonFiniteWeightError, singular_values, spectrum_of
 from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
 
 _NO_ADAPTER = "this checkpoint is no adapter: nothing says what was added to its weights"

@@ -11,16 +11,16 @@ from functools import partial
 
 from spectra_cli.core.measurements import WEIGHTS as NAME
 from spectra_cli.core.types import Skipped, Status
-from spectra_cli.extract.measurements.cores import Heard, each_on_a_core, nobody
-from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
-from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Views, Work
-from spectra_cli.extract.measurements.singular import (
+from spectra_cli.extract.measurements.algebra.cores import Heard, each_on_a_core, nobody
+from spectra_cli.extract.measurements.algebra.singular import (
     NonFiniteWeightError,
     SpectraWork,
     leading_singular,
     leading_vectors,
     spectrum_of,
 )
+from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
+from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.protocols import MatrixView
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.extract.measurements.cores import Heard
+from spectra_cli.extract.measurements.algebra.cores import Heard
 from spectra_cli.extract.planning.cost import EIGEN, scan_cost, works_of
 from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import Model

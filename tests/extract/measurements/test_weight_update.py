@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from spectra_cli.core.types import Site, SpectrumKind, Status
-from spectra_cli.extract.measurements.singular import NonFiniteWeightError
+from spectra_cli.extract.measurements.algebra.singular import NonFiniteWeightError
 from spectra_cli.extract.measurements.weight_update import UpdateSpectra, low_rank_singular_values
 from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks.workloads import WORKLOADS, build_model
-from spectra_cli.extract.measurements.cores import num_workers
-from spectra_cli.extract.measurements.gram import packed_size
+from spectra_cli.extract.measurements.algebra.cores import num_workers
+from spectra_cli.extract.measurements.algebra.gram import packed_size
 from spectra_cli.extract.planning.activation_function import activation_of, hidden_features
 from spectra_cli.extract.planning.cost import scan_cost
 from spectra_cli.extract.planning.plan import plan_scan

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from spectra_cli.extract.measurements import gram
-from spectra_cli.extract.measurements.gram import (
+from spectra_cli.extract.measurements.algebra import gram
+from spectra_cli.extract.measurements.algebra.gram import (
     add_gram_,
     mirror_upper_,
     packed_quadratic_forms,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, Vectors
-from spectra_cli.extract.measurements.cores import num_workers
+from spectra_cli.extract.measurements.algebra.cores import num_workers
 from spectra_cli.extract.protocols import MatrixView
 
 # Below this share of the largest, the square of a singular value drowns in the Gram's rounding.

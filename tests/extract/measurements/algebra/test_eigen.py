@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.measurements.eigen import eigenvalue_zero_threshold, symmetric_eigen
+from spectra_cli.extract.measurements.algebra.eigen import eigenvalue_zero_threshold, symmetric_eigen
 
 
 def symmetric(values, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spectra_cli.extract.measurements.cores import LARGEST_APART, each_on_a_core, num_workers
+from spectra_cli.extract.measurements.algebra.cores import LARGEST_APART, each_on_a_core, num_workers
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spectra_cli.extract.measurements.gram import add_gram_, mirror_upper_, tiles
+from spectra_cli.extract.measurements.algebra.gram import add_gram_, mirror_upper_, tiles
 
 
 class ShiftedSums:

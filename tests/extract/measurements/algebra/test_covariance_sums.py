@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectra_cli.extract.measurements.covariance_sums import ShiftedSums
-from spectra_cli.extract.measurements.gram import packed_size, tiles
+from spectra_cli.extract.measurements.algebra.covariance_sums import ShiftedSums
+from spectra_cli.extract.measurements.algebra.gram import packed_size, tiles
 
 D = 6
 

@@ -5,7 +5,11 @@ import pytest
 import torch
 from scipy.linalg import subspace_angles
 
-from spectra_cli.extract.measurements.singular import NonFiniteWeightError, leading_singular, singular_values
+from spectra_cli.extract.measurements.algebra.singular import (
+    NonFiniteWeightError,
+    leading_singular,
+    singular_values,
+)
 
 
 def with_singular_values(sigma, rows, columns, seed=0):

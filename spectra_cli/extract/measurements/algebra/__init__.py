@@ -1,0 +1,1 @@
+"""Grams, eigenvalues and singular values in float64, side by side on the cores."""
