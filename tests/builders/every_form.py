@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from spectra_cli.render.forms.registry import FORMS
 from spectra_cli.render.neutral import for_csv, for_terminal
 from spectra_cli.render.output import Output
-from spectra_cli.render.table import Table
+from spectra_cli.render.table import Part, Table
 
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
@@ -24,6 +24,11 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+def output_of(*parts: Part) -> Output:
+    """An output of these paragraphs and tables, and nothing else."""
+    return Output(tables=lambda: parts, document=dict, columns=(), rows=list)
 
 
 def written(output: Output, form: str) -> str:

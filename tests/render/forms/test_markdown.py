@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from spectra_cli.render.forms.markdown import escaped, write
 from spectra_cli.render.neutral import for_terminal
-from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, Table, key, line, number
-from tests.builders.every_form import markdown_texts
+from tests.builders.every_form import markdown_texts, output_of
 
 HOSTILE = [
     "*a* _b_ `c` ~~d~~ [e](http://f) ![g](h) <b>i</b> &lt; j|k \\",
@@ -37,7 +36,7 @@ HOSTILE = [
 
 def markdown(*parts: Part) -> str:
     stream = io.StringIO()
-    write(Output(tables=lambda: parts, document=dict, columns=(), rows=list), stream)
+    write(output_of(*parts), stream)
     return stream.getvalue()
 
 
