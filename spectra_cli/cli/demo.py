@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spectra_cli.cli import interrupts
+from spectra_cli.cli import interrupts, options
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
@@ -23,7 +23,7 @@ def command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for checkpoints and archives.")
     ] = Path("spectra-demo"),
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: options.QuietOption = False,
     form: OutputOptions,
 ) -> None:
     """Train two tiny runs, scan and show them.

@@ -19,23 +19,20 @@ def examples(*lines: str) -> str:
 
 
 class Command(TyperCommand):
-    """One command; what has no heading of its own comes last."""
+    """One command: what is its own first, what it shares with others under their headings, help last."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, a section a group."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
-        others: list[tuple[str, str]] = []
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
+            if (record := parameter.get_help_record(ctx)) is None:
                 continue
-            if parameter.param_type_name == "argument":
-                sections["Arguments"].append(record)
-            elif panel := getattr(parameter, "rich_help_panel", None):
-                sections.setdefault(panel, []).append(record)
-            else:
-                others.append(record)
-        _write(formatter, sections | {"Options": others})
+            own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            panel = getattr(parameter, "rich_help_panel", None) or own
+            if parameter.name == "help":
+                panel = list(sections)[-1]
+            sections.setdefault(panel, []).append(record)
+        _write(formatter, sections)
 
 
 class Commands(TyperGroup):

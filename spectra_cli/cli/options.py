@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.core.errors import UsageError
 
 CheckpointsArgument = Annotated[
@@ -21,6 +22,11 @@ ArchiveArgument = Annotated[
     typer.Argument(
         metavar="ARCHIVE", help="An archive, or the checkpoint folder that was scanned in this directory."
     ),
+]
+
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress on stderr.", rich_help_panel=OutputOptions.panel),
 ]
 
 _Choice = TypeVar("_Choice", bound=StrEnum)

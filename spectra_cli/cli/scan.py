@@ -57,7 +57,7 @@ def command(
     knowledge: KnowledgeOptions,
     resources: ResourceOptions,
     form: OutputOptions,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Measure a series of checkpoints into an archive.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spectra_cli.cli import interrupts
+from spectra_cli.cli import interrupts, options
 from spectra_cli.cli.completion import one_of
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
@@ -42,7 +42,7 @@ def command(
     processes: Annotated[
         int, typer.Option("--processes", min=1, help="Runs trained at once, one core each.")
     ] = 2,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: options.QuietOption = False,
     form: OutputOptions,
 ) -> None:
     """Train a small family of runs, scan it, and print what a finding looks like at that scale.

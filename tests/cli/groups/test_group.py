@@ -49,7 +49,8 @@ def test_the_help_shows_the_group_under_its_heading():
     head, _, section = result.output.partition("How large:\n")
     assert "Do it." in head
     assert "--width" not in head
-    assert section.index("-w, --width") < section.index("--name") < section.index("Options:")
+    assert section.index("-w, --width") < section.index("--name") < section.index("--help")
+    assert "--quiet" in head
 
 
 def test_a_name_in_two_groups_is_a_defect():
