@@ -7,17 +7,24 @@ import json
 import pytest
 
 
-@pytest.fixture
-def runs(write_run, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def archives(write_run, tmp_path_factory):
     """`a` and `b`, of which `b` is steeper; `far`, whose losses are others; `other`, on another probe."""
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path_factory.mktemp("runs")
     steps, losses = (0, 10, 20, 30), (8.0, 5.0, 4.0, 3.5)
     common = {"steps": steps, "noise": 0.02, "num_layers": 3}
-    write_run(tmp_path / "a.spectra.h5", losses=losses, seed=0, **common)
-    write_run(tmp_path / "b.spectra.h5", losses=losses, exponents=1.2, seed=1, **common)
-    write_run(tmp_path / "far.spectra.h5", losses=[x + 10 for x in losses], seed=2, **common)
-    write_run(tmp_path / "other.spectra.h5", losses=losses, seed=3, probe_digest="e" * 64, **common)
-    return tmp_path
+    write_run(folder / "a.spectra.h5", losses=losses, seed=0, **common)
+    write_run(folder / "b.spectra.h5", losses=losses, exponents=1.2, seed=1, **common)
+    write_run(folder / "far.spectra.h5", losses=[x + 10 for x in losses], seed=2, **common)
+    write_run(folder / "other.spectra.h5", losses=losses, seed=3, probe_digest="e" * 64, **common)
+    return folder
+
+
+@pytest.fixture
+def runs(archives, monkeypatch):
+    """They lie in the working directory."""
+    monkeypatch.chdir(archives)
+    return archives
 
 
 def test_the_tables_say_where_what_and_at_which_loss(spectra, runs):

@@ -24,15 +24,15 @@ main()
 """
 
 
-@pytest.fixture
-def family(tmp_path, monkeypatch, write_run):
-    """Seven planted runs r0 to r6 and a short one, in the working directory."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory, write_run):
+    """Seven planted runs r0 to r6, and a short one."""
+    folder = tmp_path_factory.mktemp("family")
     rng = np.random.default_rng(0)
     for number, exponent in enumerate(np.linspace(0.8, 1.4, 7)):
         losses = 2.5 + 1.5 * (np.array(STEPS) / 10 + 1) ** (-0.3 * exponent) + 0.01 * rng.normal(size=8)
         write_run(
-            tmp_path / f"r{number}.spectra.h5",
+            folder / f"r{number}.spectra.h5",
             steps=STEPS,
             losses=losses,
             exponents=exponent,
@@ -41,7 +41,14 @@ def family(tmp_path, monkeypatch, write_run):
             batch_size_tokens=1000 * (1 + number % 3),
             learning_rate=1e-3,
         )
-    write_run(tmp_path / "young.spectra.h5", steps=STEPS[:4], losses=losses[:4], exponents=1.0)
+    write_run(folder / "young.spectra.h5", steps=STEPS[:4], losses=losses[:4], exponents=1.0)
+    return folder
+
+
+@pytest.fixture
+def family(archives, monkeypatch):
+    """The seven by name, in the working directory."""
+    monkeypatch.chdir(archives)
     return [f"r{number}" for number in range(7)]
 
 
@@ -122,10 +129,10 @@ def test_what_cannot_be_forecast_is_said_with_its_code(spectra, family, case):
 
 
 @pytest.mark.parametrize("names", [["r0", "r1", "r2"], ["r0"]])
-def test_it_never_imports_torch(family, tmp_path, names):
+def test_it_never_imports_torch(family, archives, names):
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_TORCH, "forecast", *names],
-        cwd=tmp_path,
+        cwd=archives,
         capture_output=True,
         text=True,
         check=False,

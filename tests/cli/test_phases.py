@@ -24,14 +24,21 @@ main()
 """
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, write_run):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory, write_run):
+    folder = tmp_path_factory.mktemp("runs")
     place = np.linspace(0, 1, len(STEPS))
     exponents = np.interp(place, [0, 0.2, 0.65, 1], [0.8, 1.3, 0.6, 1.0])
-    write_run(tmp_path / "run.spectra.h5", steps=STEPS, exponents=exponents, noise=0.01, width=128)
-    write_run(tmp_path / "still.spectra.h5", steps=STEPS, exponents=1.0, noise=0.01, width=128)
-    write_run(tmp_path / "one.spectra.h5", steps=[5], width=128)
+    write_run(folder / "run.spectra.h5", steps=STEPS, exponents=exponents, noise=0.01, width=128)
+    write_run(folder / "still.spectra.h5", steps=STEPS, exponents=1.0, noise=0.01, width=128)
+    write_run(folder / "one.spectra.h5", steps=[5], width=128)
+    return folder
+
+
+@pytest.fixture
+def run(archives, monkeypatch):
+    """A run with phases, one without and one of one checkpoint, in the working directory."""
+    monkeypatch.chdir(archives)
 
 
 def test_the_table_names_the_phases_in_100_columns(spectra, run):
@@ -79,10 +86,10 @@ def test_what_has_no_phases_is_said_with_its_code(spectra, run, case):
         assert word in found.err
 
 
-def test_it_never_imports_torch(run, tmp_path):
+def test_it_never_imports_torch(run, archives):
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_TORCH, "phases", "run"],
-        cwd=tmp_path,
+        cwd=archives,
         capture_output=True,
         text=True,
         check=False,
