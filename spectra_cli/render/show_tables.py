@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.core.measurements import (
     ACTIVATIONS,
-    GRADIENT,
     GRADIENT_MATRIX,
     GRADIENTS,
     MEASUREMENTS,
@@ -126,13 +125,14 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[CheckpointS
         yield line("no probe: weights alone")
         return
     counts = {
-        "covariance": (ACTIVATIONS, settings.num_sequences),
-        "gradients": (GRADIENT, settings.num_gradient_sequences),
+        "covariance": ("num_sequences", settings.num_sequences),
+        "gradients": ("num_gradient_sequences", settings.num_gradient_sequences),
     }
+    counted = {kind.samples for kind in MEASUREMENTS.values() if kind.made_by in settings.measurements}
     shares = ", ".join(
         f"{what} {number} x {probe.sequence_length} tokens"
-        for what, (name, number) in counts.items()
-        if name in settings.measurements
+        for what, (setting, number) in counts.items()
+        if setting in counted
     )
     yield line(f"probe {probe.digest[:12]} of {probe.source}")
     yield line(f"{shares}; {settings.num_blocks} jackknife blocks; ± is one standard error")
