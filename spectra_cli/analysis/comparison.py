@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from spectra_cli.analysis.alignment import Alignment, align
 from spectra_cli.analysis.batch_size.over_runs import BatchSizeTrend, batch_size_trend
+from spectra_cli.analysis.compare.aligned.reading import points_of
 from spectra_cli.analysis.compare.comparable import Comparable, comparable
 from spectra_cli.analysis.compare.differences import (
     Choice,
@@ -18,7 +19,6 @@ from spectra_cli.analysis.compare.differences import (
 )
 from spectra_cli.analysis.compare.findings import Counts, counts, strongest_first
 from spectra_cli.analysis.compare.notes import last_point_only, left_out_notes, point_notes
-from spectra_cli.analysis.compare.reading import points_of
 from spectra_cli.analysis.compare.rotated import At, turned_between
 from spectra_cli.analysis.compare.rotations import SiteRotation
 from spectra_cli.analysis.compare.sentences import relative_notes, verdict_lines

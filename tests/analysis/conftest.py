@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from spectra_cli.analysis.brackets import Bracket
-from spectra_cli.analysis.compare.points import Point
+from spectra_cli.analysis.compare.aligned.points import Point
 from spectra_cli.core.types import CheckpointSpectra, Provenance, Scalar, Spectrum
 from tests.builders import checkpoints, spectra
 from tests.builders import provenance as provenances

@@ -11,10 +11,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spectra_cli.analysis.compare.alike import alike
+from spectra_cli.analysis.compare.aligned.alike import alike
+from spectra_cli.analysis.compare.aligned.points import NumberAt, Point, log_noise_scales
+from spectra_cli.analysis.compare.aligned.spectra_at import (
+    SpectraAt,
+    arounds,
+    by_place,
+    place_of,
+    spectra_at,
+    why_not_between,
+)
 from spectra_cli.analysis.compare.decisions import Case, Difference, Verdict, decide, differences
-from spectra_cli.analysis.compare.distances import distances
-from spectra_cli.analysis.compare.points import NumberAt, Point, log_noise_scales
+from spectra_cli.analysis.compare.distances.spectra import distances
 from spectra_cli.analysis.compare.quantities import (
     DISTANCES,
     LOG_NOISE_SCALE,
@@ -24,14 +32,6 @@ from spectra_cli.analysis.compare.quantities import (
     quantities,
 )
 from spectra_cli.analysis.compare.sites import SitePair, site_pairs
-from spectra_cli.analysis.compare.spectra_at import (
-    SpectraAt,
-    arounds,
-    by_place,
-    place_of,
-    spectra_at,
-    why_not_between,
-)
 from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.core.measurements import EXACT, GRADIENTS
 from spectra_cli.core.types import Site

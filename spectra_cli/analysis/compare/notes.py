@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from spectra_cli.analysis.compare.aligned.points import Point
 from spectra_cli.analysis.compare.differences import Choice, SiteLeftOut
-from spectra_cli.analysis.compare.points import Point
 from spectra_cli.analysis.compare.sites import unknown_depth
 from spectra_cli.core.listing import listed
 from spectra_cli.core.measurements import EXACT

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spectra_cli.analysis.alignment import Alignment
+from spectra_cli.analysis.compare.aligned.reading import nearest_to_last_point
 from spectra_cli.analysis.compare.differences import Choice
-from spectra_cli.analysis.compare.reading import nearest_to_last_point
 from spectra_cli.analysis.compare.rotations import SiteRotation, rotations, why_no_rotation
 from spectra_cli.analysis.run import Run
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from spectra_cli.analysis.alignment import MATCHED_WITHIN, AlignedPoint, Alignment
+from spectra_cli.analysis.compare.aligned.points import Point
 from spectra_cli.analysis.compare.differences import Choice, SiteDifference
-from spectra_cli.analysis.compare.points import Point
 from spectra_cli.analysis.run import Run
 from spectra_cli.analysis.taxonomy.labels import Taxonomy, classify
 from spectra_cli.analysis.taxonomy.token_gain import performance, tokens_at

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.brackets import Bracket
-from spectra_cli.analysis.compare import alike
+from spectra_cli.analysis.compare.aligned import alike
+from spectra_cli.analysis.compare.aligned.points import Point
 from spectra_cli.analysis.compare.decisions import Verdict
 from spectra_cli.analysis.compare.differences import NO_BLOCKS, Choice, decided, differences_at, left_out
-from spectra_cli.analysis.compare.points import Point
 from spectra_cli.analysis.compare.quantities import DISTANCES
 from spectra_cli.core.types import Site
 from spectra_cli.statistics.registry import STATISTICS

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.brackets import Bracket
+from spectra_cli.analysis.compare.aligned.points import Point
 from spectra_cli.analysis.compare.decisions import Verdict
 from spectra_cli.analysis.compare.differences import decided, differences_at
-from spectra_cli.analysis.compare.points import Point
 from spectra_cli.analysis.taxonomy.evidence import Flag
 from spectra_cli.analysis.taxonomy.labels import Confidence, Label, classify
 from spectra_cli.analysis.taxonomy.token_gain import Performance

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from spectra_cli.analysis.compare.norm_noise import absolute_sum_noise, block_deviations, squared_norm_noise
+from spectra_cli.analysis.compare.distances.norm_noise import (
+    absolute_sum_noise,
+    block_deviations,
+    squared_norm_noise,
+)
 from spectra_cli.statistics.jackknife import standard_error
 
 B = 16

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.brackets import Bracket
-from spectra_cli.analysis.compare.distances import distances
-from spectra_cli.analysis.compare.gaps import gaps_between, norm_of, sampled
-from spectra_cli.analysis.compare.points import Point
+from spectra_cli.analysis.compare.aligned.points import Point
+from spectra_cli.analysis.compare.aligned.spectra_at import arounds, spectra_at
+from spectra_cli.analysis.compare.distances.gaps import gaps_between, norm_of, sampled
+from spectra_cli.analysis.compare.distances.spectra import distances
 from spectra_cli.analysis.compare.quantities import (
     HEAD_LOG_DISTANCE,
     HEAD_RANKS,
@@ -16,7 +17,6 @@ from spectra_cli.analysis.compare.quantities import (
     TAIL_LOG_DISTANCE,
     tail_window,
 )
-from spectra_cli.analysis.compare.spectra_at import arounds, spectra_at
 from spectra_cli.statistics.jackknife import standard_error
 
 D, B = 64, 16

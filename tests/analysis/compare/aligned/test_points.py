@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.brackets import Bracket
-from spectra_cli.analysis.compare.points import Point, log_noise_scales
+from spectra_cli.analysis.compare.aligned.points import Point, log_noise_scales
+from spectra_cli.analysis.compare.aligned.spectra_at import arounds, spectra_at, why_not_between
 from spectra_cli.analysis.compare.quantities import quantities
-from spectra_cli.analysis.compare.spectra_at import arounds, spectra_at, why_not_between
 from spectra_cli.core.types import Scalar, Site, Status
 from spectra_cli.statistics.jackknife import standard_error, with_replicates
 from spectra_cli.statistics.registry import STATISTICS

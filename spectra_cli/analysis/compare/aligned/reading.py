@@ -9,7 +9,7 @@ import numpy as np
 
 from spectra_cli.analysis.alignment import Alignment
 from spectra_cli.analysis.brackets import Bracket
-from spectra_cli.analysis.compare.points import Point
+from spectra_cli.analysis.compare.aligned.points import Point
 from spectra_cli.analysis.run import PROBE_LOSS, Loss, Run
 from spectra_cli.core.types import CheckpointSpectra, Scalar
 

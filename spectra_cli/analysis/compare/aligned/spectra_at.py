@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra_cli.analysis.compare.points import NumberAt, Point, interpolated, nothing
+from spectra_cli.analysis.compare.aligned.points import NumberAt, Point, interpolated, nothing
 from spectra_cli.analysis.compare.quantities import Quantity
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Site, Spectrum
 from spectra_cli.statistics.jackknife import stack_with_replicates, standard_error

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from spectra_cli.analysis.alignment import align
-from spectra_cli.analysis.compare.reading import nearest_to_last_point, points_of
+from spectra_cli.analysis.compare.aligned.reading import nearest_to_last_point, points_of
 from spectra_cli.analysis.run import Axis
 from spectra_cli.workflows.runs import open_runs
 

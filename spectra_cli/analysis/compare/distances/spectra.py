@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spectra_cli.analysis.compare.aligned.spectra_at import SpectraAt
 from spectra_cli.analysis.compare.decisions import Difference
-from spectra_cli.analysis.compare.gaps import Sampled, exact_norm, gaps_between, norm_of, sampled
-from spectra_cli.analysis.compare.norm_noise import absolute_sum_noise, squared_norm_noise
+from spectra_cli.analysis.compare.distances.gaps import Sampled, exact_norm, gaps_between, norm_of, sampled
+from spectra_cli.analysis.compare.distances.norm_noise import absolute_sum_noise, squared_norm_noise
 from spectra_cli.analysis.compare.quantities import (
     DISTANCES,
     FRACTIONAL,
@@ -23,7 +24,6 @@ from spectra_cli.analysis.compare.quantities import (
     TAIL_LOG_DISTANCE,
     tail_window,
 )
-from spectra_cli.analysis.compare.spectra_at import SpectraAt
 from spectra_cli.core.measurements import EXACT
 from spectra_cli.core.types import Spectrum
 from spectra_cli.statistics.jackknife import standard_errors

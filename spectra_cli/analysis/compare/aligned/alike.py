@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from spectra_cli.analysis.compare.aligned.spectra_at import Around
 from spectra_cli.analysis.compare.quantities import tail_window
-from spectra_cli.analysis.compare.spectra_at import Around
 from spectra_cli.core.types import Spectrum
 
 # Of one array of the sites' rows; a dozen such arrays are in use at once, and a core's cache holds some.

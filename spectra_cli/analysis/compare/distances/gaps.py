@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectra_cli.analysis.compare.norm_noise import block_deviations
+from spectra_cli.analysis.compare.aligned.spectra_at import BoolArray, SpectraAt, log_or_zero
+from spectra_cli.analysis.compare.distances.norm_noise import block_deviations
 from spectra_cli.analysis.compare.quantities import (
     HEAD_LOG_DISTANCE,
     HEAD_MOVEMENT,
@@ -23,7 +24,6 @@ from spectra_cli.analysis.compare.quantities import (
     RANK_WASSERSTEIN,
     TAIL_LOG_DISTANCE,
 )
-from spectra_cli.analysis.compare.spectra_at import BoolArray, SpectraAt, log_or_zero
 from spectra_cli.core.types import FloatArray
 
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.compare.distances import distances
+from spectra_cli.analysis.compare.aligned.spectra_at import arounds, spectra_at
+from spectra_cli.analysis.compare.distances.spectra import distances
 from spectra_cli.analysis.compare.quantities import DISTANCES, tail_window
-from spectra_cli.analysis.compare.spectra_at import arounds, spectra_at
 from tests.builders import plain_distances as plain
 
 D = 64
