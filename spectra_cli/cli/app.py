@@ -26,7 +26,7 @@ from spectra_cli.cli import (
 from spectra_cli.cli.groups.group import with_options
 from spectra_cli.cli.help import CONTEXT, Command, Commands
 from spectra_cli.core.errors import SpectraError
-from spectra_cli.render.neutral import for_terminal
+from spectra_cli.render.text.neutral import for_terminal
 
 # What typer's own errors are made of: click's, or those of the copy of click that it carries.
 _CommandLineError: type[Any] = next(

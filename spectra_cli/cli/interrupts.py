@@ -3,7 +3,7 @@
 Python raises KeyboardInterrupt wherever it happens to be, and where that is a callback (a weak
 reference's, a hook of a C library) it prints a traceback and goes on. So the wish is kept, long work
 asks for it between two steps, and the traceback is not printed. While HDF5 writes, the wish waits
-(core/shield.py); a second press within a second is the same wish.
+(core/process/shield.py); a second press within a second is the same wish.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from types import FrameType
 
-from spectra_cli.core import shield
+from spectra_cli.core.process import shield
 
 _SAME_WISH_SECONDS = 1.0
 _WORDS = {

@@ -67,7 +67,7 @@ def command(
     from spectra_cli.render import scan as rendering
     from spectra_cli.render.console import say
     from spectra_cli.render.progress import scan_progress
-    from spectra_cli.render.show_tables import tables
+    from spectra_cli.render.tables.show import tables
     from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
     from spectra_cli.workflows.show import show
 

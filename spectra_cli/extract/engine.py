@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.core.heap import give_back_heap, kept_heap
+from spectra_cli.core.process.heap import give_back_heap, kept_heap
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
 from spectra_cli.extract.arena import Arena

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.core.heap import give_back_heap
 from spectra_cli.core.notices import Notice, NoticeKind, kind_of
+from spectra_cli.core.process.heap import give_back_heap
 from spectra_cli.core.scan_facts import ExecutionFacts
 from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
 from spectra_cli.core.types import (

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import finite
-from spectra_cli.render.compare_tables import tables
+from spectra_cli.core.words.numbers import finite
 from spectra_cli.render.output import Output
-from spectra_cli.render.taxonomy import as_document as taxonomy_document
-from spectra_cli.render.trend import as_document as trend_document
+from spectra_cli.render.tables.compare import tables
+from spectra_cli.render.tables.taxonomy import as_document as taxonomy_document
+from spectra_cli.render.tables.trend import as_document as trend_document
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint

@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-from spectra_cli.render.neutral import for_terminal
+from spectra_cli.render.text.neutral import for_terminal
 
 
 def messages() -> Console:

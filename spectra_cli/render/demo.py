@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.render import show
 from spectra_cli.render.output import Output
-from spectra_cli.render.show_tables import tables as tables_of_archive
 from spectra_cli.render.table import Part, line
+from spectra_cli.render.tables.show import tables as tables_of_archive
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.show import ArchiveSummary

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import count, finite
+from spectra_cli.core.words.numbers import count, finite
 from spectra_cli.render.forecast import SCHEMA
-from spectra_cli.render.forecast_tables import layers_words
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, Table, key, line, number
+from spectra_cli.render.tables.forecast import layers_words
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.forecast.back_test import BackTest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import finite
-from spectra_cli.render.forecast_tables import CAVEATS, tables
+from spectra_cli.core.words.numbers import finite
 from spectra_cli.render.output import Output
+from spectra_cli.render.tables.forecast import CAVEATS, tables
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.forecast.evidence import ForecastEvidence

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.render.inspect_tables import findings, model, plan, series
 from spectra_cli.render.output import Output
-from spectra_cli.render.show_tables import skipped_lines
 from spectra_cli.render.table import Part
+from spectra_cli.render.tables.inspect import findings, model, plan, series
+from spectra_cli.render.tables.show import skipped_lines
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.estimates.proposals import Proposal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import count, finite, with_error
+from spectra_cli.core.words.numbers import count, finite, with_error
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, Table, from_columns, line
 

@@ -12,10 +12,10 @@ from rich.console import Console, ConsoleOptions
 from rich.live import Live
 from rich.text import Text
 
-from spectra_cli.core.numbers import duration
+from spectra_cli.core.words.numbers import duration
 from spectra_cli.render.console import messages, say
-from spectra_cli.render.neutral import for_terminal
-from spectra_cli.render.wrapping import spans, width
+from spectra_cli.render.text.neutral import for_terminal
+from spectra_cli.render.text.wrapping import spans, width
 
 # Cells of the bar. Done and left differ by their signs, since not every terminal has colours.
 _BAR = 24

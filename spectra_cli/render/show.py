@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import finite
+from spectra_cli.core.words.numbers import finite
 from spectra_cli.render.output import Output
-from spectra_cli.render.show_tables import notices, tables
+from spectra_cli.render.tables.show import notices, tables
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.show import ArchiveSummary, CheckpointSummary

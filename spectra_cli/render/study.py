@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.numbers import finite
-from spectra_cli.render import compare, forecast, taxonomy, trend
+from spectra_cli.core.words.numbers import finite
+from spectra_cli.render import compare, forecast
 from spectra_cli.render.output import Output
-from spectra_cli.render.study_tables import by_name, tables
+from spectra_cli.render.tables import taxonomy, trend
+from spectra_cli.render.tables.study import by_name, tables
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.batch_size.signature import SignatureRow

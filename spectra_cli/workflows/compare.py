@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 from spectra_cli.analysis.compare.quantities import known_names, plain_name
 from spectra_cli.analysis.comparison import CompareRequest, Comparison, comparison_of
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.heap import kept_heap
-from spectra_cli.core.suggestions import did_you_mean
+from spectra_cli.core.process.heap import kept_heap
+from spectra_cli.core.words.suggestions import did_you_mean
 from spectra_cli.workflows.runs import open_runs, place_among
 
 

@@ -12,9 +12,9 @@ from unittest.mock import patch
 from markdown_it import MarkdownIt
 
 from spectra_cli.render.forms.registry import FORMS
-from spectra_cli.render.neutral import for_csv, for_terminal
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, Table
+from spectra_cli.render.text.neutral import for_csv, for_terminal
 
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 

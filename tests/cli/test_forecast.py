@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from spectra_cli.core.numbers import with_error
+from spectra_cli.core.words.numbers import with_error
 
 STEPS = [0, 10, 20, 50, 100, 200, 500, 1000]
 _WITHOUT_TORCH = """

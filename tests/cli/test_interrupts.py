@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spectra_cli.cli import interrupts
-from spectra_cli.core.shield import Shielded
+from spectra_cli.core.process.shield import Shielded
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["spectra_cli.cli.app", "typer", "spectra_cli.render.neutral", "spectra_cli.core.errors"]
+    "module", ["spectra_cli.cli.app", "typer", "spectra_cli.render.text.neutral", "spectra_cli.core.errors"]
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_python_imports_ends_as_anywhere_else(number, module):

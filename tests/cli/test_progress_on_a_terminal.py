@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from spectra_cli.render.wrapping import width
+from spectra_cli.render.text.wrapping import width
 
 COLUMNS = 80
 SIZES = ("--sequences", "64", "--gradient-sequences", "64", "-T", "8", "--matrices", "all", "-b", "1")

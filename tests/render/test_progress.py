@@ -10,7 +10,7 @@ from rich.console import Console
 
 from spectra_cli.render import progress
 from spectra_cli.render.progress import Bar, Lines, Standing, scan_progress
-from spectra_cli.render.wrapping import width
+from spectra_cli.render.text.wrapping import width
 
 
 class Clock:

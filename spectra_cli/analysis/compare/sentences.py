@@ -10,8 +10,8 @@ from spectra_cli.analysis.compare.differences import SiteDifference
 from spectra_cli.analysis.compare.findings import Counts, Finding, counts, findings
 from spectra_cli.analysis.compare.quantities import FRACTIONAL, described, is_distance, plain_name
 from spectra_cli.core.measurements import ACTIVATIONS, measurement_words
-from spectra_cli.core.numbers import target_words, with_error
-from spectra_cli.core.wording import component_words
+from spectra_cli.core.words.numbers import target_words, with_error
+from spectra_cli.core.words.places import component_words
 from spectra_cli.statistics.statistic import Definition
 
 MOST_PHRASES = 4

@@ -14,8 +14,8 @@ from spectra_cli.analysis.forecast.evidence import (
 )
 from spectra_cli.analysis.forecast.rows import CENSORED, EXCLUDED, REACHED, RunRow, candidates
 from spectra_cli.analysis.run import Axis, Run
-from spectra_cli.core.numbers import count
 from spectra_cli.core.types import Status
+from spectra_cli.core.words.numbers import count
 
 # Early checkpoints further apart than this are not of the same moment (docs/how-to/forecast-tokens.md).
 SAME_MOMENT = 0.02

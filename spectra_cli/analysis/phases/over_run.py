@@ -17,9 +17,9 @@ from spectra_cli.analysis.phases.segments import Segment, find_phases
 from spectra_cli.analysis.run import Run, common_axis, notices_of
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
-from spectra_cli.core.suggestions import did_you_mean
 from spectra_cli.core.types import CheckpointSpectra, FloatArray
 from spectra_cli.core.unfinished import Unfinished
+from spectra_cli.core.words.suggestions import did_you_mean
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import DECAY_EXPONENT, Statistic
 

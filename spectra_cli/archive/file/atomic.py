@@ -19,7 +19,7 @@ import h5py
 
 from spectra_cli.archive.file.seal import seal_of
 from spectra_cli.core.errors import ArchiveError
-from spectra_cli.core.shield import Shielded
+from spectra_cli.core.process.shield import Shielded
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _STALE_AFTER_SECONDS = 24 * 3600.0

@@ -16,7 +16,7 @@ from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.settings import CHOICES, PRESETS, ScanSettings, resolve_settings
-from spectra_cli.core.suggestions import did_you_mean
+from spectra_cli.core.words.suggestions import did_you_mean
 
 _MOST_BYTES = 1 << 20
 

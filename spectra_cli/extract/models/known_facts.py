@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.listing import listed
-from spectra_cli.core.suggestions import did_you_mean
+from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.suggestions import did_you_mean
 from spectra_cli.extract.models.nanochat.config import SETTINGS as NANOCHAT_SETTINGS
 from spectra_cli.extract.models.nanogpt.arguments import KNOWN, SETTINGS
 from spectra_cli.extract.protocols import CheckpointHeader

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from spectra_cli.core.heap import kept_heap
+from spectra_cli.core.process.heap import kept_heap
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.device import wait_for
 from spectra_cli.extract.measurements.activation_covariance import normalise_rms

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from spectra_cli.render.forms.form import Form
-from spectra_cli.render.neutral import for_csv
+from spectra_cli.render.text.neutral import for_csv
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:

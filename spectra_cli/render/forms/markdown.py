@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from spectra_cli.render.forms.form import Form
-from spectra_cli.render.neutral import for_terminal
 from spectra_cli.render.table import Line, Part, Table
+from spectra_cli.render.text.neutral import for_terminal
 
 if TYPE_CHECKING:
     from spectra_cli.render.output import Output

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from spectra_cli.render.fitting import fitted
+from spectra_cli.render.forms.fitting import fitted
 from spectra_cli.render.forms.form import Form
-from spectra_cli.render.neutral import for_terminal
 from spectra_cli.render.table import Part, Table
-from spectra_cli.render.wrapping import spans
+from spectra_cli.render.text.neutral import for_terminal
+from spectra_cli.render.text.wrapping import spans
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectra_cli.core.numbers import finite
+from spectra_cli.core.words.numbers import finite
 from spectra_cli.render.forms.json import as_json
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectra_cli.render.forms.markdown import escaped, write
-from spectra_cli.render.neutral import for_terminal
 from spectra_cli.render.table import Part, Table, key, line, number
+from spectra_cli.render.text.neutral import for_terminal
 from tests.builders.every_form import markdown_texts, output_of
 
 HOSTILE = [

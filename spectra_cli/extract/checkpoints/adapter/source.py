@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.core.listing import listed
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.core.words.listing import listed
 from spectra_cli.extract.checkpoints.adapter.base import (
     Base,
     FindSource,

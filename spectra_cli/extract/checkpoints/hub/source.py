@@ -16,9 +16,9 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.core.listing import listed
 from spectra_cli.core.notices import Notice, NoticeKind
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.core.words.listing import listed
 from spectra_cli.extract.checkpoints.adapter.base import FindSource
 from spectra_cli.extract.checkpoints.adapter.source import AdapterSource
 from spectra_cli.extract.checkpoints.hub.cache import (

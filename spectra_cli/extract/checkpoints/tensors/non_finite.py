@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from spectra_cli.core.listing import listed
+from spectra_cli.core.words.listing import listed
 from spectra_cli.extract.digest import chunks
 
 _NUM_NAMED = 4

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from spectra_cli.core.listing import listed
-from spectra_cli.core.numbers import size
+from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.numbers import size
 from spectra_cli.extract.protocols import TensorHeader
 
 _LAYER = re.compile(r"(?P<list>(?:^|.*\.)(?:layers|h|blocks))\.(?P<number>\d{1,9})\.(?P<part>.+)")

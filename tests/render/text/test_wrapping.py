@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectra_cli.render.wrapping import spans, width, wrapped
+from spectra_cli.render.text.wrapping import spans, width, wrapped
 
 
 @given(st.text(alphabet="ab 1.±模é", max_size=80), st.integers(2, 30), st.integers(0, 1))

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spectra_cli.analysis.compare.quantities import statistic_words
-from spectra_cli.core.numbers import count, finite, target_words, with_error
-from spectra_cli.core.wording import place_words
+from spectra_cli.core.words.numbers import count, finite, target_words, with_error
+from spectra_cli.core.words.places import place_words
 from spectra_cli.render.table import Line, Part, Table, key, line, number, words
-from spectra_cli.render.taxonomy import taxonomy_overview, taxonomy_report
-from spectra_cli.render.trend import trend_report
+from spectra_cli.render.tables.taxonomy import taxonomy_overview, taxonomy_report
+from spectra_cli.render.tables.trend import trend_report
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint, Alignment

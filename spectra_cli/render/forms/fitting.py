@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from spectra_cli.render.neutral import for_terminal
 from spectra_cli.render.table import Column, Line, Table, line
-from spectra_cli.render.wrapping import longest_word, width, wrapped
+from spectra_cli.render.text.neutral import for_terminal
+from spectra_cli.render.text.wrapping import longest_word, width, wrapped
 
 _GAPS = (3, 2)
 # Cells below which a name or words are not broken while there is another way, and where there is none.

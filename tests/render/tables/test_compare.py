@@ -10,9 +10,9 @@ from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.analysis.compare.rotations import SiteRotation
 from spectra_cli.analysis.comparison import CompareRequest
 from spectra_cli.analysis.run import Axis
-from spectra_cli.core.numbers import target_words
 from spectra_cli.core.types import Site
-from spectra_cli.render.compare_tables import (
+from spectra_cli.core.words.numbers import target_words
+from spectra_cli.render.tables.compare import (
     MOST_ROWS,
     alignment_table,
     heading,

@@ -7,7 +7,7 @@ import pytest
 
 from spectra_cli.core.types import Site, StatisticValue, Status
 from spectra_cli.render.forms.terminal import PIPE_WIDTH
-from spectra_cli.render.show_tables import (
+from spectra_cli.render.tables.show import (
     cell,
     checkpoint_tables,
     heading,

@@ -10,8 +10,8 @@ import numpy as np
 
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.measurements import measurement_words
-from spectra_cli.core.numbers import count, finite
-from spectra_cli.core.wording import place_words
+from spectra_cli.core.words.numbers import count, finite
+from spectra_cli.core.words.places import place_words
 from spectra_cli.render.table import Part, Table, key, line, number, words
 
 if TYPE_CHECKING:

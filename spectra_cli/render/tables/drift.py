@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from spectra_cli.core.listing import listed
 from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.paths import as_typed
+from spectra_cli.core.words.listing import listed
 from spectra_cli.render.table import Line, Part, Table, from_columns, line
 
 Document = Mapping[str, Any]

@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectra_cli.core.numbers import count, loss, size, with_error
+from spectra_cli.core.words.numbers import count, loss, size, with_error
 
 values = st.floats(min_value=-1e12, max_value=1e12, allow_nan=False)
 errors = st.floats(min_value=0, max_value=1e9, allow_nan=False)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from spectra_cli.render.forms.terminal import PIPE_WIDTH
-from spectra_cli.render.inspect_tables import findings, model, plan, series
+from spectra_cli.render.tables.inspect import findings, model, plan, series
 
 MODEL: dict[str, Any] = {
     "run": "a",

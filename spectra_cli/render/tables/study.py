@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from spectra_cli.analysis.compare.quantities import statistic_words
-from spectra_cli.core.numbers import count, finite, loss, rate, target_words
-from spectra_cli.render.compare_tables import trend_tables
-from spectra_cli.render.forecast_tables import tables as forecast_tables
+from spectra_cli.core.words.numbers import count, finite, loss, rate, target_words
 from spectra_cli.render.table import Part, Table, key, line, number, words
-from spectra_cli.render.taxonomy import parts, taxonomy_report
+from spectra_cli.render.tables.compare import trend_tables
+from spectra_cli.render.tables.forecast import tables as forecast_tables
+from spectra_cli.render.tables.taxonomy import parts, taxonomy_report
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.batch_size.signature import SignatureRow

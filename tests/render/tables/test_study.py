@@ -18,7 +18,7 @@ from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.core.types import Site
 from spectra_cli.render.study import document
-from spectra_cli.render.study_tables import tables
+from spectra_cli.render.tables.study import tables
 from spectra_cli.workflows.study import Study, StudyRun
 
 SIZES = (512, 512, 1024, 1024, 2048, 2048)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectra_cli.render.fitting import fitted
+from spectra_cli.render.forms.fitting import fitted
 from spectra_cli.render.table import Table, key, number, words
-from spectra_cli.render.wrapping import width
+from spectra_cli.render.text.wrapping import width
 
 WIDE = [f"{value:.4f}±0.0123" for value in range(100, 112)]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spectra_cli.core.listing import listed
 from spectra_cli.core.notices import gathered_by_checkpoint
-from spectra_cli.core.numbers import count, duration, loss, rate, size
 from spectra_cli.core.types import MODEL_FACT
+from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.numbers import count, duration, loss, rate, size
 from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 
 

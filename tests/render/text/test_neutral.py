@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from spectra_cli.render.neutral import for_csv, for_terminal
+from spectra_cli.render.text.neutral import for_csv, for_terminal
 
 
 def test_every_character_that_acts_or_shows_nothing_is_written_out():

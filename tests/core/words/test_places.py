@@ -1,7 +1,7 @@
 """The words of places."""
 
 from spectra_cli.core.types import Site
-from spectra_cli.core.wording import component_words, place_words
+from spectra_cli.core.words.places import component_words, place_words
 
 
 def test_places_outside_the_blocks_have_no_layer():

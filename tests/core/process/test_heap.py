@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what 
 PIECES = """
 from pathlib import Path
 import numpy as np
-from spectra_cli.core.heap import give_back_heap
+from spectra_cli.core.process.heap import give_back_heap
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 np.ones(30 * 2**17)  # once freed, buffers of this size come from the heap
@@ -30,7 +30,7 @@ BATCHES = """
 import resource, sys
 from contextlib import nullcontext
 import numpy as np
-from spectra_cli.core.heap import kept_heap
+from spectra_cli.core.process.heap import kept_heap
 def batch():
     [np.ones(2**20) for _ in range(8)]
 def faults():
@@ -66,7 +66,7 @@ def test_a_kept_heap_is_not_fetched_again_for_every_batch():
 APART = """
 import ctypes
 import numpy as np
-from spectra_cli.core.heap import kept_heap
+from spectra_cli.core.process.heap import kept_heap
 class Counts(ctypes.Structure):
     _fields_ = [(f"field_{n}", ctypes.c_size_t) for n in range(10)]
 library = ctypes.CDLL(None)
@@ -96,7 +96,7 @@ def test_what_is_made_outside_does_not_enlarge_a_kept_heap():
 # Heaps of the process (glibc's count) before and after four threads have allocated at once.
 THREADS = """
 import ctypes, os, sys, tempfile, threading
-from spectra_cli.core.heap import kept_heap
+from spectra_cli.core.process.heap import kept_heap
 library = ctypes.CDLL(None)
 library.fdopen.restype = ctypes.c_void_p
 def heaps():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spectra_cli.core.suggestions import did_you_mean
+from spectra_cli.core.words.suggestions import did_you_mean
 from spectra_cli.statistics.registry import STATISTICS
 
 

@@ -11,7 +11,7 @@ from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.core.types import Site
 from spectra_cli.render.forms.json import as_json
 from spectra_cli.render.forms.terminal import PIPE_WIDTH
-from spectra_cli.render.trend import as_document, trend_report
+from spectra_cli.render.tables.trend import as_document, trend_report
 
 SIZES = {"small": 4096, "middle": 8192, "large": 16_384, "a-run-with-a-rather-long-name": 32_768}
 

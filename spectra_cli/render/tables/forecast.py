@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from spectra_cli.core.numbers import count, finite, loss, rate, with_error
+from spectra_cli.core.words.numbers import count, finite, loss, rate, with_error
 from spectra_cli.render.table import Line, Part, Table, from_columns, key, line, number
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-from spectra_cli.core.listing import listed
+from spectra_cli.core.words.listing import listed
 
 
 def test_only_what_is_left_out_is_counted():

@@ -13,7 +13,7 @@ from spectra_cli.analysis.taxonomy.token_gain import Performance
 from spectra_cli.core.types import Site
 from spectra_cli.render.forms.json import as_json
 from spectra_cli.render.forms.terminal import PIPE_WIDTH
-from spectra_cli.render.taxonomy import as_document, taxonomy_overview, taxonomy_report
+from spectra_cli.render.tables.taxonomy import as_document, taxonomy_overview, taxonomy_report
 
 
 def item(measurement, statistic, layer, component, delta, verdict):

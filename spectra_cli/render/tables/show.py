@@ -15,7 +15,6 @@ from spectra_cli.core.measurements import (
     WEIGHTS,
 )
 from spectra_cli.core.notices import NoticeKind, gathered, kind_of, signs_of_wrong_tokens
-from spectra_cli.core.numbers import count, loss, rate, with_error
 from spectra_cli.core.paths import as_typed
 from spectra_cli.core.types import (
     MODEL_FACT,
@@ -26,6 +25,7 @@ from spectra_cli.core.types import (
     StatisticValue,
     Status,
 )
+from spectra_cli.core.words.numbers import count, loss, rate, with_error
 from spectra_cli.render.table import Column, Line, Part, Table, from_columns, key, line, number
 from spectra_cli.statistics.registry import DEFINITIONS
 

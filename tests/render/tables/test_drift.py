@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spectra_cli.render.drift import COLUMNS, tidy_rows
-from spectra_cli.render.drift_tables import heading, kinds_table, matrices_table, series_table, verdicts
+from spectra_cli.render.tables.drift import heading, kinds_table, matrices_table, series_table, verdicts
 
 
 def side(**changes):

@@ -1,0 +1,1 @@
+"""What this process does with memory that is freed, and with interrupts."""

@@ -1,0 +1,1 @@
+"""Words, numbers and lists as a reader wants them, the same in every room."""
