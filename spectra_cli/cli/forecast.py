@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spectra_cli.cli import options
-from spectra_cli.cli.completion import one_of, statistics
+from spectra_cli.cli.groups.completion import one_of, statistics
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit

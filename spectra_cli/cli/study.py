@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spectra_cli.cli import interrupts, options
-from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.groups.completion import one_of
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.groups.completion import one_of
 from spectra_cli.cli.groups.group import OptionGroup
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.forms.registry import FORMS

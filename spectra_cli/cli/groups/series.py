@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spectra_cli.cli.completion import one_of
+from spectra_cli.cli.groups.completion import one_of
 from spectra_cli.cli.groups.group import OptionGroup
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.series_options import SeriesOptions

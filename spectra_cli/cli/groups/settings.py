@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spectra_cli.cli.completion import one_of, some_of
+from spectra_cli.cli.groups.completion import one_of, some_of
 from spectra_cli.cli.groups.group import OptionGroup
 from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import UsageError
