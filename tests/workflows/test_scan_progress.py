@@ -40,7 +40,8 @@ def test_it_moves_with_every_batch_and_every_spectrum(place, request_for, monkey
         for words, total in (
             ("pass 1 of %d, sequences", 8),
             ("activation covariance spectra", 2),
-            ("weight spectra", 2 * weights if kind == "drift" else weights),
+            ("weight spectra", weights),
+            ("weight drift spectra", weights if kind == "drift" else 0),
         ):
             words = words.replace("%d", str(passes))
             counts = [a.removeprefix(f"{words}: ") for a in activities if a.startswith(f"{words}: ")]
