@@ -257,8 +257,8 @@ def test_the_snippets_for_reading_an_archive_run(tiny_demo, monkeypatch, capsys)
 
 def test_the_example_of_a_statistic_runs():
     names = _example_of("Statistic(")
-    stack = np.array([[[3.0, 1.0], [1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]])
-    assert [found.value for found in names["SECOND_SHARE"].function(stack, [])] == [0.25, 0.5]
+    stack = np.array([[[3.0, 1.0, 0.0], [1.0, 1.0, 1.0]], [[2.0, 1.0, 1.0], [1.0, 1.0, 1.0]]])
+    assert [found.value for found in names["TOP2_SHARE"].function(stack, [])] == [1.0, 0.75]
 
 
 def test_the_example_of_a_form_runs():
