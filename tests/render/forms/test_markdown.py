@@ -52,7 +52,7 @@ def test_no_text_acts_on_markdown(text):
     assert found == [[word], [f"{word} after"], [word], [shown(text), "n"], [word, "1"], [word]]
 
 
-@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(str.split))
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(shown))
 def test_any_text_is_shown_as_it_is(text):
     assert markdown_texts(markdown(line(text))) == [[shown(text)]]
     table = Table(columns=[key("a"), number("b")], rows=[["", text]])

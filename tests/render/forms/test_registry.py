@@ -12,7 +12,7 @@ from spectra_cli.render.forms.registry import FORMS
 from tests.builders import every_form
 
 PACKAGE = Path(spectra_cli.__file__).parent
-VALUES = {"fitting", "neutral", "output", "table", "wrapping"}
+VALUES = {"output", "table", "text"}
 
 
 def rendering_imports(file: Path) -> set[str]:
