@@ -13,8 +13,12 @@ from spectra_cli.cli.app import app
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\w)")
 
 
-# No two runs estimate alike.
-ESTIMATE = re.compile(r"About .*? not\s+counted", re.DOTALL)
+# No two runs estimate time alike, and a process that has run tests holds more than a new one.
+ESTIMATE = re.compile(
+    r"About .*? not\s+counted"
+    r"|(?<=Estimated peak memory) .*? of\s+a\s+budget of .*?: process\s+[\d.]+\s+[MG]iB",
+    re.DOTALL,
+)
 
 
 def words(output):
