@@ -18,6 +18,7 @@ from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 from spectra_cli.extract.checkpoints.files.pickles import open_pickle
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of, tensor_bytes, tensors_of
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order
 from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
 from spectra_cli.extract.checkpoints.tensors.wrappers import unwrapped
@@ -84,21 +85,10 @@ def _meta_of(file: Path) -> Path:
 
 
 @dataclass(kw_only=True, slots=True)
-class NanochatSource:
-    """One run of nanochat.
+class NanochatSource(FoundRun):
+    """One run of nanochat."""
 
-    Attributes:
-        run: name of its folder.
-        checkpoints: in order of their steps.
-    """
-
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
     format: str = _FORMAT
-
-    def refs(self) -> tuple[CheckpointRef, ...]:
-        """The checkpoints, ordered by step."""
-        return self.checkpoints
 
     @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from spectra_cli.extract.checkpoints.adapter.merge import merge, merged_headers,
 from spectra_cli.extract.checkpoints.adapter.placement import MOST_NAMED, Placement, is_embedding, place
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.files.weight_files import WeightFiles, open_tensors, read_headers
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.run_folder import find_run, step_notices, training_values
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE, read_trainer_state
@@ -97,19 +98,15 @@ class _Read:
 
 
 @dataclass(kw_only=True, slots=True)
-class AdapterSource:
+class AdapterSource(FoundRun):
     """One run of adapters.
 
     Attributes:
-        run: name of the run folder.
-        checkpoints: in order of their steps.
         notices: about the series as a whole; every header repeats them.
         base: the model under all of them; empty for the one that each names.
         find: how a name or path becomes the base's own source.
     """
 
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
     notices: tuple[str, ...] = ()
     base: str = ""
     find: FindSource = huggingface_folder
@@ -119,10 +116,6 @@ class AdapterSource:
     def over(self, base: str, *, find: FindSource) -> AdapterSource:
         """The same adapters over the model at `base`; an empty name leaves each its own."""
         return replace(self, base=base, find=find, _bases={})
-
-    def refs(self) -> Sequence[CheckpointRef]:
-        """The adapters, ordered by step."""
-        return self.checkpoints
 
     @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:

@@ -8,7 +8,6 @@ it is: nanoGPT's go to the nanogpt family, Meta's Llama to transformers' (`torch
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from spectra_cli.extract.checkpoints.distributed.torchtitan import with_halves_r
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.files.weight_files import WEIGHT_NAMES
 from spectra_cli.extract.checkpoints.nanogpt.values import ENDING, value_weights
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE, read_trainer_state
 from spectra_cli.extract.checkpoints.tensors.zeros import require_some_values
@@ -75,21 +75,10 @@ def _ref(folder: Path, *, run: str) -> CheckpointRef:
 
 
 @dataclass(kw_only=True, slots=True)
-class DistributedSource:
-    """One run of torch.distributed.checkpoint folders.
+class DistributedSource(FoundRun):
+    """One run of torch.distributed.checkpoint folders."""
 
-    Attributes:
-        run: name of the folder that was given.
-        checkpoints: in order of their steps.
-    """
-
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
     format: str = _FORMAT
-
-    def refs(self) -> Sequence[CheckpointRef]:
-        """The checkpoints, ordered by step."""
-        return self.checkpoints
 
     @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:

@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.gguf.header import TOKENS, GgufHead, read_gguf_head
 from spectra_cli.extract.checkpoints.gguf.in_memory import gguf_in_memory
 from spectra_cli.extract.checkpoints.gguf.rope import is_rope_table, stored_rope
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.models.transformers.library_code import library_code
 from spectra_cli.extract.models.transformers.quiet import quiet_transformers
@@ -59,21 +60,10 @@ class GgufFormat:
 
 
 @dataclass(kw_only=True, slots=True)
-class GgufSource:
-    """GGUF files of one folder.
+class GgufSource(FoundRun):
+    """GGUF files of one folder."""
 
-    Attributes:
-        run: name of the folder.
-        checkpoints: in order of their steps, those without one in natural order.
-    """
-
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
     format: str = _FORMAT
-
-    def refs(self) -> Sequence[CheckpointRef]:
-        """The checkpoints, ordered by step."""
-        return self.checkpoints
 
     @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from spectra_cli.extract.checkpoints.files.weight_files import (
     read_headers,
 )
 from spectra_cli.extract.checkpoints.huggingface.float8 import dequantised, with_float8_dequantised
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.incomplete import CONFIG, no_config
 from spectra_cli.extract.checkpoints.series.names import fingerprint, parse_step
 from spectra_cli.extract.checkpoints.series.run_folder import FINAL, find_run, step_notices, training_values
@@ -65,23 +66,15 @@ class HuggingFaceFormat:
 
 
 @dataclass(kw_only=True, slots=True)
-class HuggingFaceSource:
+class HuggingFaceSource(FoundRun):
     """One run of Hugging Face checkpoints.
 
     Attributes:
-        run: name of the run folder.
-        checkpoints: in order of their steps.
         notices: about the series as a whole; every header repeats them.
     """
 
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
     notices: tuple[str, ...] = ()
     format: str = _FORMAT
-
-    def refs(self) -> Sequence[CheckpointRef]:
-        """The checkpoints, ordered by step."""
-        return self.checkpoints
 
     @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:

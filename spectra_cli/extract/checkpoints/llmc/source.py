@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from spectra_cli.extract.checkpoints.files.state_dicts import header_of
 from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.llmc.log import read_losses
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -76,21 +77,10 @@ def _step(file: Path) -> int | None:
 
 
 @dataclass(kw_only=True, slots=True)
-class LlmcSource:
-    """One run of llm.c.
+class LlmcSource(FoundRun):
+    """One run of llm.c."""
 
-    Attributes:
-        run: name of the folder.
-        checkpoints: in order of their steps.
-    """
-
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
     format: str = _FORMAT
-
-    def refs(self) -> Sequence[CheckpointRef]:
-        """The checkpoints, ordered by step."""
-        return self.checkpoints
 
     @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:

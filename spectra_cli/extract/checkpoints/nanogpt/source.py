@@ -40,6 +40,7 @@ from spectra_cli.extract.checkpoints.nanogpt.training_arguments import (
     tokens_per_step,
 )
 from spectra_cli.extract.checkpoints.nanogpt.values import ENDING, value_weights
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
 from spectra_cli.extract.checkpoints.tensors.wrappers import COMPILE_AND_DDP, unwrapped
@@ -120,23 +121,15 @@ def _states_step(file: Path) -> bool:
 
 
 @dataclass(kw_only=True, slots=True)
-class NanoGPTSource:
+class NanoGPTSource(FoundRun):
     """One run of nanoGPT-style checkpoints.
 
     Attributes:
-        run: name of the run folder.
-        checkpoints: in order of their steps.
         notices: about the series as a whole; every header repeats them.
     """
 
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
     notices: tuple[str, ...] = ()
     format: str = _FORMAT
-
-    def refs(self) -> Sequence[CheckpointRef]:
-        """The checkpoints, ordered by step."""
-        return self.checkpoints
 
     @one_reading()
     def header(self, ref: CheckpointRef) -> CheckpointHeader:
