@@ -37,7 +37,7 @@ from spectra_cli.extract.measurements.measurement import (
     Subject,
 )
 from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Work
-from spectra_cli.extract.measurements.site_sums import BlockSums, SiteSums, packed_bytes
+from spectra_cli.extract.measurements.site_sums import BlockSums, SiteSums, packed_bytes, sums_bytes
 
 RMS_EPS = 1e-6
 # Rows in float64 that are summed at once on the CPU.
@@ -234,13 +234,13 @@ def _start(subject: Subject) -> ActivationCovariance:
 
 
 def _memory(scope: Scope) -> Memory:
-    """Sums of every site; on the CPU also finished blocks (packed tiles) and eigendecompositions."""
+    """Sums of every site, on the CPU with those of finished blocks; and eigendecompositions."""
     width, sites = scope.model.width, len(scope.layers)
     square = width**2 * 8
+    sums = sites * sums_bytes(width, scope.settings.num_blocks)
     if scope.device.type != "cpu":
-        return Memory(throughout={"covariance": (2 * sites + 2) * square})
-    packed = scope.settings.num_blocks * packed_bytes(width)
-    held = sites * (2 * square + packed) + 8 * square * num_workers(width)
+        return Memory(throughout={"covariance": sums + 2 * square})
+    held = sums + sites * packed_bytes(width, scope.settings.num_blocks) + 8 * square * num_workers(width)
     return Memory(throughout={"covariance": held})
 
 

@@ -13,9 +13,14 @@ from spectra_cli.extract.measurements.algebra.gram import packed_size
 _WIDEST_FLOAT64_BLOCK = 1024
 
 
-def packed_bytes(width: int) -> int:
-    """Memory of one block's moment."""
-    return packed_size(width) * _packed_dtype(width).itemsize
+def sums_bytes(width: int, num_blocks: int) -> int:
+    """What one site's `SiteSums` hold on the device: products, and vectors and scalars a block."""
+    return 8 * (2 * (width**2 + width + 1) + width + num_blocks * (2 * width + 3))
+
+
+def packed_bytes(width: int, num_blocks: int) -> int:
+    """What they hold on the host: the packed moment of each block."""
+    return num_blocks * packed_size(width) * _packed_dtype(width).itemsize
 
 
 def _packed_dtype(width: int) -> torch.dtype:

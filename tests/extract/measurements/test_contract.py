@@ -31,7 +31,8 @@ from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.passes.losses import model_losses
 from spectra_cli.extract.passes.taps import Clock, tapped_blocks, tapped_gradients
 from spectra_cli.extract.planning.work import PARTS
-from spectra_cli.extract.protocols import Model, WeightUpdate
+from spectra_cli.extract.protocols import WeightUpdate
+from tests.builders.held import held_bytes
 
 CPU = torch.device("cpu")
 NUM, LENGTH = 8, 6
@@ -173,30 +174,3 @@ def assert_same(found, expected):
         own = scalars[scalar.name, scalar.site]
         np.testing.assert_allclose(own.value, scalar.value, rtol=1e-9, atol=1e-15)
         np.testing.assert_allclose(own.delete_one_block, scalar.delete_one_block, rtol=1e-9, atol=1e-15)
-
-
-def held_bytes(thing) -> int:
-    """Of all tensors and arrays that can be reached from an object, the model's aside."""
-    storages: dict[int, int] = {}
-    seen: set[int] = set()
-
-    def visit(one):
-        if id(one) in seen or isinstance(one, Model | torch.nn.Module | type) or callable(one):
-            return
-        seen.add(id(one))
-        if isinstance(one, torch.Tensor):
-            storages[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
-        elif isinstance(one, np.ndarray):
-            storages[one.ctypes.data] = one.nbytes
-        elif isinstance(one, dict):
-            for value in [*one.keys(), *one.values()]:
-                visit(value)
-        elif isinstance(one, list | tuple | set | frozenset):
-            for value in one:
-                visit(value)
-        else:
-            for name in [*getattr(one, "__dict__", ()), *getattr(type(one), "__slots__", ())]:
-                visit(getattr(one, name, None))
-
-    visit(thing)
-    return sum(storages.values())

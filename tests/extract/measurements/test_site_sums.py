@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from spectra_cli.extract.measurements.site_sums import BlockSums, SiteSums, packed_bytes
+from spectra_cli.extract.measurements.site_sums import SiteSums, packed_bytes, sums_bytes
+from tests.builders.held import held_bytes
 
 WIDTH, FAR = 6, 1e6
 KEEP = torch.ones(2, dtype=torch.bool)
@@ -41,7 +42,7 @@ def test_a_block_is_measured_once():
 
 
 @pytest.mark.parametrize(("width", "value"), [(8, 8), (1056, 4)])
-def test_the_memory_of_a_block_is_what_it_holds(width, value):
-    blocks = BlockSums(2, torch.zeros(width, dtype=torch.float64))
-    assert blocks.packed.element_size() == value
-    assert blocks.packed.nbytes == 2 * packed_bytes(width)
+def test_the_memory_stated_of_a_site_is_what_it_holds(width, value):
+    sums = SiteSums(width, 2, torch.device("cpu"))
+    assert sums.blocks.packed.element_size() == value
+    assert held_bytes(sums) == sums_bytes(width, 2) + packed_bytes(width, 2)
