@@ -10,21 +10,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from spectra_cli import __version__
-from spectra_cli.cli import (
-    compare,
-    demo,
-    drift,
-    forecast,
-    inspect,
-    interrupts,
-    phases,
-    scan,
-    show,
-    study,
-    validate,
-)
-from spectra_cli.cli.groups.group import with_options
-from spectra_cli.cli.help import CONTEXT, Command, Commands
+from spectra_cli.cli import interrupts
+from spectra_cli.cli.commands import Commands
+from spectra_cli.cli.help import CONTEXT
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.render.text.neutral import for_terminal
 
@@ -46,21 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_MEASURE, _READ, _TRY = "Measure checkpoints", "Read archives", "Try it out"
-for _name, _command, _panel in (
-    ("scan", scan, _MEASURE),
-    ("inspect", inspect, _MEASURE),
-    ("show", show, _READ),
-    ("compare", compare, _READ),
-    ("forecast", forecast, _READ),
-    ("phases", phases, _READ),
-    ("drift", drift, _READ),
-    ("validate", validate, _READ),
-    ("demo", demo, _TRY),
-    ("study", study, _TRY),
-):
-    _register = app.command(_name, cls=Command, epilog=_command.EPILOG, rich_help_panel=_panel)
-    _register(with_options(_command.command))
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature that typer calls

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 WIDTH = 100  # at most; the terminal's own below that
 _NAMES_WIDTH = 24  # of the column of names, at most: a longer one has a line to itself
@@ -32,24 +32,10 @@ class Command(TyperCommand):
             if parameter.name == "help":
                 panel = list(sections)[-1]
             sections.setdefault(panel, []).append(record)
-        _write(formatter, sections)
+        write_sections(formatter, sections)
 
 
-class Commands(TyperGroup):
-    """All commands, under the headings of what they are for."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each command with the first sentence of its help."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            first = (command.help or "").partition("\n\n")[0].replace("\n", " ")
-            sections.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append(
-                (name, first)
-            )
-        _write(formatter, sections)
-
-
-def _write(formatter: Any, sections: Mapping[str, list[tuple[str, str]]]) -> None:
+def write_sections(formatter: Any, sections: Mapping[str, list[tuple[str, str]]]) -> None:
     """Write the sections, their second columns one below the other and no word broken."""
     names = [len(name) for rows in sections.values() for name, _ in rows]
     column = 4 + max((length for length in names if length <= _NAMES_WIDTH), default=0)

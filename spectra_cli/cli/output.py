@@ -16,9 +16,9 @@ def emit(output: Output, form: str) -> None:
         output: what was found.
         form: a key of the registry of forms, as `OutputOptions` resolves it.
     """
-    from spectra_cli.render.forms.registry import FORMS
+    from spectra_cli.render.forms.registry import form_of
 
-    chosen = FORMS[form]
+    chosen = form_of(form)
     chosen.write(output, sys.stdout)
     if not chosen.holds_notices:
         from spectra_cli.render.console import say

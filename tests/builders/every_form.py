@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from markdown_it import MarkdownIt
 
-from spectra_cli.render.forms.registry import FORMS
+from spectra_cli.render.forms.registry import form_of
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, Table
 from spectra_cli.render.text.neutral import for_csv, for_terminal
@@ -35,7 +35,7 @@ def written(output: Output, form: str) -> str:
     """The text of a form on a terminal that is wide enough for everything."""
     stream = Terminal()
     with patch.dict("os.environ", {"COLUMNS": "20000", "TERM": "xterm", "NO_COLOR": "1"}):
-        FORMS[form].write(output, stream)
+        form_of(form).write(output, stream)
     return stream.getvalue()
 
 

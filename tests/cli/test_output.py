@@ -9,7 +9,7 @@ import pytest
 
 from spectra_cli import cli
 from spectra_cli.cli.output import emit
-from spectra_cli.render.forms.registry import FORMS
+from spectra_cli.render.forms.registry import FORMS, form_of
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import line
 
@@ -27,7 +27,7 @@ def test_every_notice_is_told_once(capsys, form):
     emit(OUTPUT, form)
     out, err = capsys.readouterr()
     assert (out + err).count("few rows") == 1
-    assert err == ("" if FORMS[form].holds_notices else "few rows\n")
+    assert err == ("" if form_of(form).holds_notices else "few rows\n")
 
 
 def test_what_no_form_asks_for_is_not_made(capsys):

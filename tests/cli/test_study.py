@@ -9,6 +9,7 @@ import pytest
 from spectra_cli.extract.demo import families
 from spectra_cli.extract.demo.settings import DemoSettings
 from spectra_cli.extract.demo.task import BandedTask
+from spectra_cli.render.forms import terminal
 from spectra_cli.render.forms.form import Form
 from spectra_cli.render.forms.registry import FORMS
 from tests.builders.every_form import nothing_is_lost
@@ -68,7 +69,7 @@ def test_a_study_prints_its_runs_and_its_finding(spectra, folder, study, monkeyp
     again = spectra(*words)
     assert (again.code, again.out, again.err) == (0, found.out, "")
     with monkeypatch.context() as patch:
-        patch.setitem(FORMS, "table", Form(write=_in_every_form))
+        patch.setattr(terminal, "FORM", Form(write=_in_every_form))
         assert spectra(*words).code == 0
     document = json.loads(spectra(*words, "--json").out)
     assert document["schema"] == "spectra.study/1"

@@ -17,6 +17,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from spectra_cli.cli.app import app
+from spectra_cli.render.forms import terminal
 from spectra_cli.render.forms.form import Form
 from spectra_cli.render.forms.registry import FORMS
 from spectra_cli.render.forms.terminal import printed_lines
@@ -88,7 +89,7 @@ def output(emitted, hostile, monkeypatch, spectra):
 
         if words not in emitted:
             with monkeypatch.context() as patch:
-                patch.setitem(FORMS, "table", Form(write=keep))
+                patch.setattr(terminal, "FORM", Form(write=keep))
                 outcome = spectra(*words)
             assert outcome.code == 0, outcome.err
         return emitted[words]

@@ -28,6 +28,6 @@ def _cell(value: object) -> object:
     return value if value is None or isinstance(value, (bool, int, float)) else for_csv(str(value))
 
 
-CSV = Form(
+FORM = Form(
     write=lambda output, stream: stream.write(as_csv(output.rows(), output.columns)), holds_notices=False
 )

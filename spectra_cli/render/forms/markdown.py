@@ -71,4 +71,4 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(map(escaped, cells))} |"
 
 
-MARKDOWN = Form(write=write)
+FORM = Form(write=write)

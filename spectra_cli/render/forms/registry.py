@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
-from spectra_cli.render.forms.csv import CSV
-from spectra_cli.render.forms.form import Form
-from spectra_cli.render.forms.json import JSON
-from spectra_cli.render.forms.markdown import MARKDOWN
-from spectra_cli.render.forms.terminal import TERMINAL
+if TYPE_CHECKING:
+    from spectra_cli.render.forms.form import Form
 
-FORMS: Mapping[str, Form] = {
-    "table": TERMINAL,
-    "json": JSON,
-    "csv": CSV,
-    "markdown": MARKDOWN,
+# word -> module of this room, which holds it as FORM and is imported when somebody asks for it
+FORMS: Mapping[str, str] = {
+    "table": "terminal",
+    "json": "json",
+    "csv": "csv",
+    "markdown": "markdown",
 }
+
+
+def form_of(word: str) -> Form:
+    """The form that `--format WORD` asks for; `word` is a key of FORMS."""
+    return cast("Form", import_module(f"{__package__}.{FORMS[word]}").FORM)

@@ -53,4 +53,4 @@ def printed_lines(part: Part, room: int) -> Iterator[Text]:
             yield Text(indent) + text[start:end] if indent else text[start:end]
 
 
-TERMINAL = Form(write=write)
+FORM = Form(write=write)
