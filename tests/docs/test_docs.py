@@ -265,7 +265,7 @@ def test_the_example_of_a_form_runs():
     stream = io.StringIO()
     rows: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
     output = Output(tables=list, document=dict, columns=("a", "b"), rows=lambda: rows)
-    _example_of("Form(")["JSON_LINES"].write(output, stream)
+    _example_of("Form(")["FORM"].write(output, stream)
     assert [json.loads(line) for line in stream.getvalue().splitlines()] == rows
 
 
