@@ -8,6 +8,7 @@ import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import one_of, some_of, statistics
+from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
@@ -30,62 +31,29 @@ EPILOG = examples(
 def command(
     runs: RunsArgument,
     *,
-    align: Annotated[
-        str,
-        typer.Option(
-            "--align",
-            help="What to make equal: loss, step or tokens.",
-            autocompletion=one_of(("loss", "step", "tokens")),
-        ),
-    ] = "loss",
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            "--loss",
-            help="Which: probe, validation or train. [default: the first that all runs have]",
-            autocompletion=one_of(("probe", "validation", "train")),
-        ),
-    ] = None,
-    points: Annotated[int, typer.Option("--points", help="Number of aligned points.")] = 5,
-    at: Annotated[
-        str | None, typer.Option("--at", help="The points themselves, such as 3.5,3.28 or 1000,2000.")
-    ] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, such as 0,3,6-9.")] = None,
-    measure: Annotated[
-        str | None,
-        typer.Option(
-            "--measure",
-            help="Only these: activations, gradients, weights, updates, uncentred-gradients.",
-            autocompletion=some_of(ASKED),
-        ),
-    ] = None,
-    statistic: Annotated[
-        str | None,
-        typer.Option(
-            "--statistic",
-            help="Only these statistics and distances, such as rankme_cov.",
-            autocompletion=some_of(statistics),
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option("--baseline", help="The run that the others are compared with. [default: the first]"),
-    ] = None,
-    taxonomy: Annotated[
-        bool, typer.Option("--taxonomy", help="List the evidence of learning-side or execution-side.")
-    ] = False,
-    replicates: Annotated[
-        str | None,
-        typer.Option("--replicates", help="Runs among them that are other seeds of the baseline's recipe."),
-    ] = None,
-    throughput_ratio: Annotated[
-        float | None,
-        typer.Option("--throughput-ratio", help="Tokens a second of RUN_B over RUN_A, if measured."),
-    ] = None,
-    allow: Annotated[
-        str | None,
-        typer.Option("--allow", help="What may have been measured differently, such as probe,dtype."),
-    ] = None,
+    align: str = option(
+        "What to make equal: loss, step or tokens.",
+        default="loss",
+        offers=one_of(("loss", "step", "tokens")),
+    ),
+    loss: str | None = option(
+        "Which: probe, validation or train. [default: the first that all runs have]",
+        offers=one_of(("probe", "validation", "train")),
+    ),
+    points: int = option("Number of aligned points.", default=5),
+    at: str | None = option("The points themselves, such as 3.5,3.28 or 1000,2000."),
+    layer: str | None = option("Only these layers, such as 0,3,6-9."),
+    measure: str | None = option(
+        "Only these: activations, gradients, weights, updates, uncentred-gradients.", offers=some_of(ASKED)
+    ),
+    statistic: str | None = option(
+        "Only these statistics and distances, such as rankme_cov.", offers=some_of(statistics)
+    ),
+    baseline: str | None = option("The run that the others are compared with. [default: the first]"),
+    taxonomy: bool = option("List the evidence of learning-side or execution-side.", default=False),
+    replicates: str | None = option("Runs among them that are other seeds of the baseline's recipe."),
+    throughput_ratio: float | None = option("Tokens a second of RUN_B over RUN_A, if measured."),
+    allow: str | None = option("What may have been measured differently, such as probe,dtype."),
     form: OutputOptions,
 ) -> None:
     """Compare runs at equal loss: where they differ inside, and whether beyond the noise.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from spectra_cli.cli import interrupts, options
+from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
@@ -20,9 +18,9 @@ EPILOG = examples(
 
 def command(
     *,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for checkpoints and archives.")
-    ] = Path("spectra-demo"),
+    output: Path = option(
+        "Folder for checkpoints and archives.", "--output", "-o", default=Path("spectra-demo")
+    ),
     quiet: options.QuietOption = False,
     form: OutputOptions,
 ) -> None:

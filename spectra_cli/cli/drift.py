@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import one_of
+from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
@@ -23,17 +20,10 @@ EPILOG = examples(
 def command(
     archive: options.ArchiveArgument,
     *,
-    against: Annotated[
-        str,
-        typer.Option(
-            "--against",
-            help="The first checkpoint, the previous one, or both.",
-            autocompletion=one_of(_AGAINST),
-        ),
-    ] = "both",
-    ranks: Annotated[
-        str | None, typer.Option("-k", help="Directions of a subspace, such as 16,64. [default: 16,64]")
-    ] = None,
+    against: str = option(
+        "The first checkpoint, the previous one, or both.", default="both", offers=one_of(_AGAINST)
+    ),
+    ranks: str | None = option("Directions of a subspace, such as 16,64. [default: 16,64]", "-k"),
     form: OutputOptions,
 ) -> None:
     """Tell whether training turned the principal directions of the weights, or kept off them.

@@ -8,6 +8,7 @@ import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import one_of, statistics
+from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
@@ -30,50 +31,25 @@ def command(
         ),
     ],
     *,
-    early: Annotated[
-        float | None, typer.Option("--early", help="Share of the shortest run that is early. [default: 0.2]")
-    ] = None,
-    early_tokens: Annotated[
-        float | None, typer.Option("--early-tokens", help="In its place: tokens, such as 5e8.")
-    ] = None,
-    early_step: Annotated[int | None, typer.Option("--early-step", help="In its place: a step.")] = None,
-    target_loss: Annotated[
-        float | None,
-        typer.Option("--target-loss", help="Nats. [default: the lowest that all runs reach]"),
-    ] = None,
-    statistic: Annotated[
-        str | None,
-        typer.Option(
-            "--statistic",
-            help="The early number. [default: the tail exponent of activations]",
-            autocompletion=one_of(statistics),
-        ),
-    ] = None,
-    layers: Annotated[
-        str, typer.Option("--layers", help="Averaged over: last-third, last, all, or a list.")
-    ] = "last-third",
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            "--loss",
-            help="probe, validation or train. [default: the first that all runs have]",
-            autocompletion=one_of(("probe", "validation", "train")),
-        ),
-    ] = None,
-    family: Annotated[
-        str,
-        typer.Option(
-            "--family",
-            help="Runs are compared within: architecture, num_parameters, a fact of run.toml, or none.",
-        ),
-    ] = "architecture",
-    new: Annotated[
-        list[str] | None, typer.Option("--new", help="An archive to forecast only; may be repeated.")
-    ] = None,
-    level: Annotated[float, typer.Option("--level", help="Of the prediction intervals.")] = 0.8,
-    allow_different_scans: Annotated[
-        bool, typer.Option("--allow-different-scans", help="Take runs that were not measured alike.")
-    ] = False,
+    early: float | None = option("Share of the shortest run that is early. [default: 0.2]"),
+    early_tokens: float | None = option("In its place: tokens, such as 5e8."),
+    early_step: int | None = option("In its place: a step."),
+    target_loss: float | None = option("Nats. [default: the lowest that all runs reach]"),
+    statistic: str | None = option(
+        "The early number. [default: the tail exponent of activations]", offers=one_of(statistics)
+    ),
+    layers: str = option("Averaged over: last-third, last, all, or a list.", default="last-third"),
+    loss: str | None = option(
+        "probe, validation or train. [default: the first that all runs have]",
+        offers=one_of(("probe", "validation", "train")),
+    ),
+    family: str = option(
+        "Runs are compared within: architecture, num_parameters, a fact of run.toml, or none.",
+        default="architecture",
+    ),
+    new: list[str] | None = option("An archive to forecast only; may be repeated."),
+    level: float = option("Of the prediction intervals.", default=0.8),
+    allow_different_scans: bool = option("Take runs that were not measured alike.", default=False),
     form: OutputOptions,
 ) -> None:
     """Forecast the tokens that runs need to a loss from the spectrum of an early checkpoint.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import one_of, statistics
+from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
@@ -21,17 +18,11 @@ EPILOG = examples(
 def command(
     archive: options.ArchiveArgument,
     *,
-    layer: Annotated[
-        int | None, typer.Option("--layer", help="Of which layer. [default: the last one measured]")
-    ] = None,
-    alpha: Annotated[
-        str | None,
-        typer.Option(
-            "--alpha",
-            help="The decay exponent. [default: alpha_req_11_100, or a narrower window that fits]",
-            autocompletion=one_of(statistics),
-        ),
-    ] = None,
+    layer: int | None = option("Of which layer. [default: the last one measured]"),
+    alpha: str | None = option(
+        "The decay exponent. [default: alpha_req_11_100, or a narrower window that fits]",
+        offers=one_of(statistics),
+    ),
     form: OutputOptions,
 ) -> None:
     """Find warm-up, entropy-seeking and compression-seeking phases of a run.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from spectra_cli.cli import interrupts, options
+from spectra_cli.cli.groups.group import OptionGroup, option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.groups.probe import ProbeOptions
 from spectra_cli.cli.groups.resources import ResourceOptions
@@ -26,7 +26,19 @@ EPILOG = examples(
     "spectra scan runs/a --probe text.txt --measure activations --layers 0,3",
     "spectra scan runs/a --probe synthetic --memory 8GiB --set scan.pool=last",
 )
-_ARCHIVE = "The archive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveOptions(OptionGroup):
+    """What is written, and what becomes of an archive that is there."""
+
+    panel = "The archive"
+
+    output: Path | None = option(
+        "The archive to write. [default: the run's name here]", "--output", "-o", metavar="FILE"
+    )
+    resume: bool = option("Keep what an earlier scan finished.", "--resume/--no-resume", default=True)
+    overwrite: bool = option("Replace the archive.", default=False)
 
 
 def command(
@@ -35,25 +47,7 @@ def command(
     probe: ProbeOptions,
     selection: SelectionOptions,
     settings: SettingsOptions,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The archive to write. [default: the run's name here]",
-            metavar="FILE",
-            rich_help_panel=_ARCHIVE,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume/--no-resume", help="Keep what an earlier scan finished.", rich_help_panel=_ARCHIVE
-        ),
-    ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the archive.", rich_help_panel=_ARCHIVE)
-    ] = False,
+    archive: ArchiveOptions,
     knowledge: KnowledgeOptions,
     resources: ResourceOptions,
     form: OutputOptions,
@@ -79,13 +73,13 @@ def command(
         probe=probe.probe,
         probe_format=probe.probe_format,
         tokenizer=probe.tokenizer,
-        output=output,
+        output=archive.output,
         device=resources.device,
         memory_bytes=resources.memory_bytes,
         batch_size=resources.batch_size,
         skip_errors=selection.skips_errors,
-        resume=resume,
-        overwrite=overwrite,
+        resume=archive.resume,
+        overwrite=archive.overwrite,
     )
     with scan_progress(quiet=quiet) as report:
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import some_of, statistics
+from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
@@ -23,16 +20,11 @@ EPILOG = examples(
 def command(
     archive: options.ArchiveArgument,
     *,
-    step: Annotated[str | None, typer.Option("--step", help="Only these steps, such as 0,100-300.")] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, such as 0,3,6-9.")] = None,
-    statistic: Annotated[
-        str | None,
-        typer.Option(
-            "--statistic",
-            help="Only these, over the series, such as rankme_cov,stable_rank.",
-            autocompletion=some_of(statistics),
-        ),
-    ] = None,
+    step: str | None = option("Only these steps, such as 0,100-300."),
+    layer: str | None = option("Only these layers, such as 0,3,6-9."),
+    statistic: str | None = option(
+        "Only these, over the series, such as rankme_cov,stable_rank.", offers=some_of(statistics)
+    ),
     form: OutputOptions,
 ) -> None:
     """Print the statistics of an archive, with standard errors.

@@ -9,6 +9,7 @@ import typer
 
 from spectra_cli.cli import interrupts, options
 from spectra_cli.cli.groups.completion import one_of
+from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
@@ -29,19 +30,10 @@ def command(
         ),
     ],
     *,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--folder", help="For checkpoints and archives. [default: spectra-study/STUDY]"),
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Seeds of each recipe. [default: of the study]")
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer runs, to a higher loss: to see what it does.")
-    ] = False,
-    processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Runs trained at once, one core each.")
-    ] = 2,
+    folder: Path | None = option("For checkpoints and archives. [default: spectra-study/STUDY]"),
+    seeds: int | None = option("Seeds of each recipe. [default: of the study]", least=1),
+    quick: bool = option("Fewer runs, to a higher loss: to see what it does.", default=False),
+    processes: int = option("Runs trained at once, one core each.", default=2, least=1),
     quiet: options.QuietOption = False,
     form: OutputOptions,
 ) -> None:

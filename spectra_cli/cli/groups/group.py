@@ -1,41 +1,67 @@
-"""How a frozen dataclass becomes options of a command, and comes back as one value."""
+"""How options are stated: one by one, or as a frozen dataclass that comes back as one value."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from copy import copy
-from dataclasses import fields
-from functools import cache
-from typing import Annotated, Any, ClassVar, get_args, get_type_hints
+from dataclasses import Field, field, fields
+from typing import Annotated, Any, ClassVar, get_type_hints
+
+import typer
+
+from spectra_cli.cli.groups.completion import Complete
+
+
+def option(
+    help: str,  # noqa: A002 - typer's own word
+    *flags: str,
+    default: Any = None,
+    metavar: str | None = None,
+    offers: Complete | None = None,
+    least: int | None = None,
+) -> Any:
+    """An option, as the default of a command's keyword or of a group's field; its type is that one's.
+
+    Args:
+        help: its line in the help.
+        flags: by default the name, as in `--batch-size`.
+        default: what stands where the user gives nothing.
+        metavar: what the help calls its value.
+        offers: what the shell completes it with.
+        least: the smallest number that is taken.
+    """
+    said = {"help": help, "metavar": metavar, "autocompletion": offers, "min": least}
+    return field(default=default, metadata={"flags": flags, "said": said})
 
 
 class OptionGroup:
     """Options that belong together, under one heading of the help.
 
-    A group is a frozen dataclass; its fields are annotated as typer's parameters are, and their defaults are
-    those of the options. A command names the group as the type of one of its keywords.
+    A group is a frozen dataclass whose fields are options; a command has it as the type of a keyword.
     """
 
     panel: ClassVar[str]
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer is to see it: in place of each group, its options."""
+    """The command as typer is to see it: its options, and in place of each group those of the group."""
     signature = inspect.signature(command, eval_str=True)
     groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
+    for name, parameter in signature.parameters.items():
         kind = parameter.annotation
         if isinstance(kind, type) and issubclass(kind, OptionGroup):
-            groups[parameter.name] = kind
-            parameters += _options(groups[parameter.name])
+            groups[name] = kind
+            hints, own = get_type_hints(kind), fields(kind)  # type: ignore[arg-type]
+            parameters += [_parameter(each.name, hints[each.name], each, kind.panel) for each in own]
+        elif isinstance(parameter.default, Field):
+            parameters.append(_parameter(name, kind, parameter.default, None))
         else:
             parameters.append(parameter)
 
     def call(**values: Any) -> None:
         for name, kind in groups.items():
-            values[name] = kind(**{option.name: values.pop(option.name) for option in fields(kind)})
+            values[name] = kind(**{each.name: values.pop(each.name) for each in fields(kind)})
         command(**values)
 
     call.__doc__ = command.__doc__
@@ -44,20 +70,9 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-@cache
-def _options(kind: type[Any]) -> tuple[inspect.Parameter, ...]:
-    hints = get_type_hints(kind, include_extras=True)
-    options = []
-    for each in fields(kind):
-        value, stated = get_args(hints[each.name])
-        option = copy(stated)
-        option.rich_help_panel = kind.panel
-        options.append(
-            inspect.Parameter(
-                each.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=each.default,
-                annotation=Annotated[value, option],
-            )
-        )
-    return tuple(options)
+def _parameter(name: str, kind: Any, stated: Field[Any], panel: str | None) -> inspect.Parameter:
+    flags = stated.metadata["flags"] or (f"--{name.replace('_', '-')}",)
+    shown = typer.Option(*flags, rich_help_panel=panel, **stated.metadata["said"])
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=stated.default, annotation=Annotated[kind, shown]
+    )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
-
-import typer
 
 from spectra_cli.cli.groups.completion import one_of
-from spectra_cli.cli.groups.group import OptionGroup
+from spectra_cli.cli.groups.group import OptionGroup, option
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.forms.registry import FORMS
 
@@ -19,16 +16,13 @@ class OutputOptions(OptionGroup):
 
     panel = "Output"
 
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            help=f"{', '.join(FORMS)}. [default: {next(iter(FORMS))}]",
-            metavar="FORM",
-            autocompletion=one_of(FORMS),
-        ),
-    ] = None
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False
+    form: str | None = option(
+        f"{', '.join(FORMS)}. [default: {next(iter(FORMS))}]",
+        "--format",
+        metavar="FORM",
+        offers=one_of(FORMS),
+    )
+    as_json: bool = option("The same as --format json.", "--json", default=False)
 
     def resolve(self) -> str:
         """The one form that is asked for; the first of the registry by default.

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-import typer
-
-from spectra_cli.cli.groups.group import OptionGroup
+from spectra_cli.cli.groups.group import OptionGroup, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,16 +13,8 @@ class ProbeOptions(OptionGroup):
 
     panel = "Probe"
 
-    probe: Annotated[
-        str,
-        typer.Option(
-            help="Tokens for every checkpoint: .bin, .npy, .pt, text; or synthetic.", metavar="FILE"
-        ),
-    ] = ""
-    tokenizer: Annotated[
-        str | None, typer.Option(help="For text probes: a tokenizer's folder or file.", metavar="PATH")
-    ] = None
-    probe_format: Annotated[
-        str | None,
-        typer.Option(help="Overrules the suffix: text, jsonl, bin-uint16, ...", metavar="NAME"),
-    ] = None
+    probe: str = option(
+        "Tokens for every checkpoint: .bin, .npy, .pt, text; or synthetic.", default="", metavar="FILE"
+    )
+    tokenizer: str | None = option("For text probes: a tokenizer's folder or file.", metavar="PATH")
+    probe_format: str | None = option("Overrules the suffix: text, jsonl, bin-uint16, ...", metavar="NAME")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
-
-import typer
 
 from spectra_cli.cli.groups.completion import one_of
-from spectra_cli.cli.groups.group import OptionGroup
+from spectra_cli.cli.groups.group import OptionGroup, option
 from spectra_cli.core.errors import UsageError
 
 # Powers of ten and of two that a unit stands for.
@@ -25,22 +22,16 @@ class ResourceOptions(OptionGroup):
 
     panel = "Resources"
 
-    device: Annotated[
-        str,
-        typer.Option(
-            help="auto, cpu, cuda or cuda:N.",
-            metavar="DEVICE",
-            autocompletion=one_of(("auto", "cpu", "cuda")),
-        ),
-    ] = "auto"
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Budget such as 8GiB; 70 % of the device's by default.", metavar="SIZE"),
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", "-b", min=1, help="Sequences a batch; by itself if unset.", metavar="N"),
-    ] = None
+    device: str = option(
+        "auto, cpu, cuda or cuda:N.",
+        default="auto",
+        metavar="DEVICE",
+        offers=one_of(("auto", "cpu", "cuda")),
+    )
+    memory: str | None = option("Budget such as 8GiB; 70 % of the device's by default.", metavar="SIZE")
+    batch_size: int | None = option(
+        "Sequences a batch; by itself if unset.", "--batch-size", "-b", least=1, metavar="N"
+    )
 
     @property
     def memory_bytes(self) -> int | None:

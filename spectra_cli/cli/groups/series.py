@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from spectra_cli.cli.groups.completion import one_of
-from spectra_cli.cli.groups.group import OptionGroup
+from spectra_cli.cli.groups.group import OptionGroup, option
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
@@ -25,24 +23,18 @@ class SelectionOptions(OptionGroup):
 
     panel = "Which checkpoints"
 
-    steps: Annotated[
-        str,
-        typer.Option(
-            help="0:20000:1000 (stop included), 500, 5000:, or a list of such.",
-            metavar="STEPS",
-        ),
-    ] = ""
-    every: Annotated[int | None, typer.Option(help="Of these, each N-th.", metavar="N")] = None
-    last: Annotated[int | None, typer.Option(help="Of these, the last N.", metavar="N")] = None
-    limit: Annotated[int | None, typer.Option(help="Of these, the first N.", metavar="N")] = None
-    on_error: Annotated[
-        str,
-        typer.Option(
-            help="One that cannot be measured: fail, or skip it.",
-            metavar="HOW",
-            autocompletion=one_of(_ON_ERROR),
-        ),
-    ] = "fail"
+    steps: str = option(
+        "0:20000:1000 (stop included), 500, 5000:, or a list of such.", default="", metavar="STEPS"
+    )
+    every: int | None = option("Of these, each N-th.", metavar="N")
+    last: int | None = option("Of these, the last N.", metavar="N")
+    limit: int | None = option("Of these, the first N.", metavar="N")
+    on_error: str = option(
+        "One that cannot be measured: fail, or skip it.",
+        default="fail",
+        metavar="HOW",
+        offers=one_of(_ON_ERROR),
+    )
 
     def resolve(self) -> SeriesSelection:
         """The choice as one value.
@@ -70,39 +62,25 @@ class KnowledgeOptions(OptionGroup):
 
     panel = "What you know of them"
 
-    log: Annotated[
-        str,
-        typer.Option(
-            help="A training log, CSV or JSONL: FILE, or FILE:loss=COLUMN,... with its columns.",
-            metavar="FILE",
-        ),
-    ] = ""
-    said: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="A fact about the model over that of its files, model.KEY=VALUE; or a setting of the scan "
-            "as a run file calls it, scan.KEY=VALUE. Repeatable.",
-            metavar="KEY=VALUE",
-        ),
-    ] = None
-    base: Annotated[
-        str, typer.Option(help="The model under adapters, if not the one that they name.", metavar="PATH")
-    ] = ""
-    model: Annotated[
-        str,
-        typer.Option(help="Your own builder of the model: package.module:function.", metavar="FUNCTION"),
-    ] = ""
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option("--trust-remote-code", help="Run the model code that the checkpoints bring or name."),
-    ] = False
-    reference: Annotated[
-        str,
-        typer.Option(
-            help="With --vectors: the checkpoint to compare with, if not the first.", metavar="PATH"
-        ),
-    ] = ""
+    log: str = option(
+        "A training log, CSV or JSONL: FILE, or FILE:loss=COLUMN,... with its columns.",
+        default="",
+        metavar="FILE",
+    )
+    said: list[str] | None = option(
+        "A fact about the model over that of its files, model.KEY=VALUE; or a setting of the scan as a run "
+        "file calls it, scan.KEY=VALUE. Repeatable.",
+        "--set",
+        metavar="KEY=VALUE",
+    )
+    base: str = option("The model under adapters, if not the one that they name.", default="", metavar="PATH")
+    model: str = option(
+        "Your own builder of the model: package.module:function.", default="", metavar="FUNCTION"
+    )
+    trust_remote_code: bool = option("Run the model code that the checkpoints bring or name.", default=False)
+    reference: str = option(
+        "With --vectors: the checkpoint to compare with, if not the first.", default="", metavar="PATH"
+    )
 
     def about(self, table: str) -> dict[str, Any]:
         """What `--set` says under `model` or `scan`.

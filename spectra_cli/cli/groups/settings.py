@@ -6,12 +6,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from spectra_cli.cli.groups.completion import one_of, some_of
-from spectra_cli.cli.groups.group import OptionGroup
+from spectra_cli.cli.groups.group import OptionGroup, option
 from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import SCANNED
@@ -27,81 +25,50 @@ class SettingsOptions(OptionGroup):
 
     panel = "What is measured"
 
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Named settings: default, quick, or paper-compat.",
-            metavar="NAME",
-            autocompletion=one_of(PRESETS),
-        ),
-    ] = None
-    config: Annotated[
-        Path | None,
-        typer.Option(help="A TOML run file with any of the settings; options win.", metavar="FILE"),
-    ] = None
-    measurements: Annotated[
-        str | None,
-        typer.Option(
-            "--measure",
-            help="Which spectra: activations, gradients, weights (all three by default), updates.",
-            metavar="LIST",
-            autocompletion=some_of(SCANNED),
-        ),
-    ] = None
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            help="all, five, paper-d12, or a list such as 0,3,6-9.",
-            metavar="LIST",
-            autocompletion=one_of(("all", "five", "paper-d12")),
-        ),
-    ] = None
-    matrices: Annotated[
-        str | None,
-        typer.Option(
-            help="all, or components such as attn.o,mlp.down,lm_head or 'experts.*.down'.",
-            metavar="LIST",
-            autocompletion=some_of(("all", *PRESETS["default"].matrices)),
-        ),
-    ] = None
-    normalize: Annotated[
-        str | None,
-        typer.Option(
-            help="Rows before the covariance: rms, none, or final.",
-            metavar="HOW",
-            autocompletion=one_of(CHOICES["normalize"]),
-        ),
-    ] = None
-    num_sequences: Annotated[
-        int | None, typer.Option("--sequences", help="Sequences of the covariance probe.", metavar="N")
-    ] = None
-    num_gradient_sequences: Annotated[
-        int | None, typer.Option("--gradient-sequences", help="Sequences of the gradient probe.", metavar="N")
-    ] = None
-    sequence_length: Annotated[
-        int | None, typer.Option("--sequence-length", "-T", help="Tokens a sequence.", metavar="T")
-    ] = None
-    targets: Annotated[
-        str | None,
-        typer.Option(
-            help="next_token: T targets from T + 1 ids; ignore_last: T ids, the last without a target.",
-            metavar="HOW",
-            autocompletion=one_of(CHOICES["targets"]),
-        ),
-    ] = None
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the passes: float32, bfloat16 (autocast) or float64.",
-            metavar="DTYPE",
-            autocompletion=one_of(CHOICES["dtype"]),
-        ),
-    ] = None
-    seed: Annotated[int | None, typer.Option(help="Of the choice of sequences.", metavar="N")] = None
-    num_vectors: Annotated[
-        int | None,
-        typer.Option("--vectors", help="Keep K leading vectors a spectrum, for spectra drift.", metavar="K"),
-    ] = None
+    preset: str | None = option(
+        "Named settings: default, quick, or paper-compat.", metavar="NAME", offers=one_of(PRESETS)
+    )
+    config: Path | None = option("A TOML run file with any of the settings; options win.", metavar="FILE")
+    measurements: str | None = option(
+        "Which spectra: activations, gradients, weights (all three by default), updates.",
+        "--measure",
+        metavar="LIST",
+        offers=some_of(SCANNED),
+    )
+    layers: str | None = option(
+        "all, five, paper-d12, or a list such as 0,3,6-9.",
+        metavar="LIST",
+        offers=one_of(("all", "five", "paper-d12")),
+    )
+    matrices: str | None = option(
+        "all, or components such as attn.o,mlp.down,lm_head or 'experts.*.down'.",
+        metavar="LIST",
+        offers=some_of(("all", *PRESETS["default"].matrices)),
+    )
+    normalize: str | None = option(
+        "Rows before the covariance: rms, none, or final.",
+        metavar="HOW",
+        offers=one_of(CHOICES["normalize"]),
+    )
+    num_sequences: int | None = option("Sequences of the covariance probe.", "--sequences", metavar="N")
+    num_gradient_sequences: int | None = option(
+        "Sequences of the gradient probe.", "--gradient-sequences", metavar="N"
+    )
+    sequence_length: int | None = option("Tokens a sequence.", "--sequence-length", "-T", metavar="T")
+    targets: str | None = option(
+        "next_token: T targets from T + 1 ids; ignore_last: T ids, the last without a target.",
+        metavar="HOW",
+        offers=one_of(CHOICES["targets"]),
+    )
+    dtype: str | None = option(
+        "Of the passes: float32, bfloat16 (autocast) or float64.",
+        metavar="DTYPE",
+        offers=one_of(CHOICES["dtype"]),
+    )
+    seed: int | None = option("Of the choice of sequences.", metavar="N")
+    num_vectors: int | None = option(
+        "Keep K leading vectors a spectrum, for spectra drift.", "--vectors", metavar="K"
+    )
 
     def resolve(self, said: Mapping[str, Any]) -> ScanSettings:
         """The preset, then the run file, then what `--set` said, then the options: later ones win.

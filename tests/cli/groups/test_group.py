@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from spectra_cli.cli.groups.group import OptionGroup, with_options
+from spectra_cli.cli.groups.group import OptionGroup, option, with_options
 from spectra_cli.cli.help import Command
 
 
@@ -17,8 +16,8 @@ from spectra_cli.cli.help import Command
 class Size(OptionGroup):
     panel = "How large"
 
-    width: Annotated[int, typer.Option("--width", "-w", help="In cells.")] = 3
-    names: Annotated[list[str] | None, typer.Option("--name", help="Of the rows.")] = None
+    width: int = option("In cells.", "--width", "-w", default=3)
+    names: list[str] | None = option("Of the rows.", "--name")
 
 
 def invoke(*words):
