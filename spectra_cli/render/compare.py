@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.words.numbers import finite
+from spectra_cli.render.fields import Fields
 from spectra_cli.render.output import Output
 from spectra_cli.render.tables.compare import tables
 from spectra_cli.render.tables.taxonomy import as_document as taxonomy_document
@@ -14,38 +14,18 @@ from spectra_cli.render.tables.trend import as_document as trend_document
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.alignment import AlignedPoint
-    from spectra_cli.analysis.compare.differences import SiteDifference
-    from spectra_cli.analysis.compare.rotations import SiteRotation
     from spectra_cli.analysis.comparison import Comparison
     from spectra_cli.analysis.run import Run
 
 SCHEMA = "spectra.compare/1"
-COLUMNS = (
-    "first_run",
-    "second_run",
-    "measurement",
-    "site",
-    "other_site",
-    "layer",
-    "component",
-    "statistic",
-    "target",
-    "first",
-    "second",
-    "delta",
-    "stderr",
-    "z",
-    "floor",
-    "floor_is",
-    "margin",
-    "degrees",
-    "paired",
-    "p_value",
-    "adjusted_p_value",
-    "verdict",
-    "interpolated",
-    "reason",
+_DIFFERENCE = Fields(
+    "measurement site=site.address other_site=other.address layer=site.layer component=site.component "
+    "statistic target first=found.first second=found.second delta=found.delta stderr=found.stderr z "
+    "floor=found.floor floor_is margin=found.margin degrees=found.degrees paired=found.paired "
+    "p_value=found.p_value adjusted_p_value=found.adjusted verdict=standing interpolated reason"
 )
+_ROTATION = Fields("measurement site=site.address side rank overlap chance mean_degrees max_degrees reason")
+COLUMNS = ("first_run", "second_run", *_DIFFERENCE.names)
 """Columns of the table of differences, and keys of a difference in the JSON document."""
 
 
@@ -64,38 +44,9 @@ def output(comparison: Comparison, *, lists_evidence: bool = False) -> Output:
 def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """One mapping a difference, keyed by `COLUMNS`; a missing number is None."""
     for pair in comparison.pairs:
-        names = (comparison.runs[place].name for place in (pair.first, pair.second))
-        first, second = names
+        first, second = (comparison.runs[place].name for place in (pair.first, pair.second))
         for one in pair.differences:
-            yield {"first_run": first, "second_run": second, **_fields(one)}
-
-
-def _fields(one: SiteDifference) -> dict[str, Any]:
-    found = one.found
-    return {
-        "measurement": one.measurement,
-        "site": one.site.address,
-        "other_site": one.other.address,
-        "layer": one.site.layer,
-        "component": one.site.component,
-        "statistic": one.statistic,
-        "target": one.target,
-        "first": finite(found.first),
-        "second": finite(found.second),
-        "delta": finite(found.delta),
-        "stderr": finite(found.stderr),
-        "z": finite(one.z),
-        "floor": finite(found.floor),
-        "floor_is": "95 % quantile" if one.is_distance else "standard error",
-        "margin": found.margin,
-        "degrees": found.degrees,
-        "paired": found.paired,
-        "p_value": finite(found.p_value),
-        "adjusted_p_value": finite(found.adjusted),
-        "verdict": one.standing,
-        "interpolated": one.interpolated,
-        "reason": one.reason,
-    }
+            yield {"first_run": first, "second_run": second, **_DIFFERENCE.of(one)}
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
@@ -121,10 +72,10 @@ def document(comparison: Comparison) -> dict[str, Any]:
                 "counts": asdict(pair.counts),
                 "taxonomy": [taxonomy_document(one) for one in pair.taxonomy],
                 "no_taxonomy": pair.no_taxonomy,
-                "rotations": [_rotation_fields(one) for one in pair.rotations],
+                "rotations": list(map(_ROTATION.of, pair.rotations)),
                 "no_rotation": pair.no_rotation,
                 "rotated": [asdict(one) for one in pair.rotated],
-                "differences": [_fields(one) for one in pair.differences],
+                "differences": list(map(_DIFFERENCE.of, pair.differences)),
             }
             for pair in comparison.pairs
         ],
@@ -134,12 +85,6 @@ def document(comparison: Comparison) -> dict[str, Any]:
             "numbers": trend_document(comparison.trend.trends),
         },
     }
-
-
-def _rotation_fields(one: SiteRotation) -> dict[str, Any]:
-    fields = {"measurement": one.measurement, "site": one.site.address, "side": one.side, "rank": one.rank}
-    angles = {"mean_degrees": one.mean_degrees, "max_degrees": one.max_degrees}
-    return {**fields, "overlap": one.overlap, "chance": one.chance, **angles, "reason": one.reason}
 
 
 def _run_fields(run: Run) -> dict[str, Any]:

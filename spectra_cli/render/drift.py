@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from spectra_cli.analysis.drift.change import NO_LIFT
 from spectra_cli.core.words.numbers import finite
+from spectra_cli.render.fields import Fields, plain
 from spectra_cli.render.output import Output
 from spectra_cli.render.tables.drift import tables
 
@@ -13,9 +15,14 @@ if TYPE_CHECKING:
     from spectra_cli.analysis.drift.change import Lift
     from spectra_cli.analysis.drift.over_series import DriftReport
     from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrift
-    from spectra_cli.analysis.subspaces import Rotation
 
 SCHEMA = "spectra.drift/1"
+_SITE = Fields(
+    "measurement site=site.address layer=site.layer component=site.component spectral_shift=shift "
+    "relative_change=change.relative visible_share=change.visible_share "
+    "visible_share_float32=change.visible_share_float32"
+)
+_SIDE = Fields("overlap turned chance mean_degrees max_degrees")
 _SIDES = ("left", "right")
 _LIFTS = ("rotation_lift", "energy_lift")
 _MASKS = ("mask_lift_principal", "mask_lift_small", "mask_lift_principal_not_small")
@@ -40,9 +47,7 @@ def document(report: DriftReport) -> dict[str, Any]:
         "checkpoints": [ref.key for ref in report.refs],
         "num_vectors": report.num_vectors,
         "reference": report.provenance.setting_facts.reference,
-        "ranks": list(report.ranks),
-        "notices": list(report.notices),
-        "unfinished": report.unfinished and report.unfinished.document(),
+        **Fields("ranks notices unfinished").of(report),
         "pairs": [_pair(pair, len(report.ranks)) for pair in report.pairs],
         "similarity": {
             "rank": report.similarity_rank,
@@ -60,89 +65,50 @@ def document(report: DriftReport) -> dict[str, Any]:
 
 
 def _pair(pair: CheckpointPair, num_ranks: int) -> dict[str, Any]:
-    readings = [pair.reading(place) for place in range(num_ranks)]
     return {
-        "against": pair.against,
-        "before": pair.before,
-        "after": pair.after,
-        "readings": [None if reading is None else reading.value for reading in readings],
+        **Fields("against before after").of(pair),
+        "readings": plain([pair.reading(place) for place in range(num_ranks)]),
         "missing": [{"site": address, "reason": why} for address, why in pair.missing],
         "sites": [_site(site) for site in pair.sites],
     }
 
 
 def _site(site: SiteDrift) -> dict[str, Any]:
-    change = site.change
-    return {
-        "measurement": site.measurement,
-        "site": site.site.address,
-        "layer": site.site.layer,
-        "component": site.site.component,
-        "spectral_shift": finite(site.shift),
-        "relative_change": None if change is None else finite(change.relative),
-        "visible_share": None if change is None else finite(change.visible_share),
-        "visible_share_float32": None if change is None else finite(change.visible_share_float32),
-        "mask_lift_principal": None if change is None else _lift(change.mask_principal),
-        "mask_lift_small": None if change is None else _lift(change.mask_small),
-        "mask_lift_principal_not_small": None if change is None else _lift(change.mask_principal_not_small),
-        "ranks": [_rank(rank) for rank in site.ranks],
-    }
+    masks = {name: getattr(site.change, name.replace("_lift", ""), NO_LIFT) for name in _MASKS}
+    lifts = {name: _lift(lift) for name, lift in masks.items()}
+    return {**_SITE.of(site), **lifts, "ranks": [_rank(rank) for rank in site.ranks]}
 
 
 def _rank(rank: RankDrift) -> dict[str, Any]:
+    cut = rank.cut
     return {
-        "asked": rank.cut.asked,
-        "rank": rank.cut.rank,
-        "gap": finite(rank.cut.gap),
-        "status": "ok" if rank.cut.well_defined else "partial",
-        "reason": rank.cut.reason,
-        "left": None if rank.left is None else _rotation(rank.left),
-        "right": _rotation(rank.right),
-        "sine_bound": finite(rank.sine_bound),
-        "sampling_turn": finite(rank.sampling_turn),
-        "energy_share": finite(rank.energy_share),
+        **Fields("asked rank gap").of(cut),
+        "status": "ok" if cut.well_defined else "partial",
+        "reason": cut.reason,
+        "left": None if rank.left is None else _SIDE.of(rank.left),
+        "right": _SIDE.of(rank.right),
+        **Fields("sine_bound sampling_turn energy_share").of(rank),
         "energy_lift": _lift(rank.energy),
         "rotation_lift": _lift(rank.rotation),
-        "reading": None if rank.reading is None else rank.reading.value,
-    }
-
-
-def _rotation(side: Rotation) -> dict[str, Any]:
-    return {
-        "overlap": side.overlap,
-        "turned": side.turned,
-        "chance": side.chance,
-        "mean_degrees": side.mean_degrees,
-        "max_degrees": side.max_degrees,
+        "reading": plain(rank.reading),
     }
 
 
 def _lift(lift: Lift) -> dict[str, Any] | None:
-    return None if finite(lift.value) is None else {"value": lift.value, "noise": finite(lift.noise)}
+    return None if plain(lift.value) is None else Fields("value noise").of(lift)
 
 
 # ----------------------------------------------------------------------------- tidy rows
 
-_OF_SITE = (
-    "measurement",
-    "site",
-    "layer",
-    "component",
-    "spectral_shift",
-    "relative_change",
-    "visible_share",
-    "visible_share_float32",
-)
 _OF_RANK = ("asked", "rank", "gap", "status", "reason", "sine_bound", "sampling_turn", "energy_share")
-_OF_SIDE = ("overlap", "turned", "chance", "mean_degrees", "max_degrees")
 COLUMNS = (
     "against",
     "before",
     "after",
-    *_OF_SITE,
+    *_SITE.names,
     *(f"{name}{suffix}" for name in _MASKS for suffix in ("", "_noise")),
     *_OF_RANK,
-    *(f"{side}_{name}" for side in _SIDES for name in _OF_SIDE),
+    *(f"{side}_{name}" for side in _SIDES for name in _SIDE.names),
     *(f"{name}{suffix}" for name in _LIFTS for suffix in ("", "_noise")),
     "reading",
 )
@@ -154,13 +120,13 @@ def tidy_rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for pair in document["pairs"]:
         for site in pair["sites"]:
             shared = {name: pair[name] for name in ("against", "before", "after")}
-            shared |= {name: site[name] for name in _OF_SITE} | _flat_lifts(site, _MASKS)
+            shared |= {name: site[name] for name in _SITE.names} | _flat_lifts(site, _MASKS)
             ranks: list[dict[str, Any]] = site["ranks"] or [{}]
             for rank in ranks:
                 row = shared | {name: rank.get(name) for name in (*_OF_RANK, "reading")}
                 for side in _SIDES:
                     of_side = rank.get(side) or {}
-                    row |= {f"{side}_{name}": of_side.get(name) for name in _OF_SIDE}
+                    row |= {f"{side}_{name}": of_side.get(name) for name in _SIDE.names}
                 yield row | _flat_lifts(rank, _LIFTS)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.words.numbers import count, finite
+from spectra_cli.render.fields import Fields
 from spectra_cli.render.forecast import SCHEMA
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, Table, key, line, number
@@ -26,7 +27,16 @@ CAVEATS = (
         "The errors on the held part are the better guide."
     ),
 )
-COLUMNS = ("fit", "quantity", "at", "value", "low", "high")
+_OF_RUN = Fields(
+    "run=name archive=path unit loss num_points first last last_loss target_loss=target "
+    "target_reached=reached started_below statistic layers level"
+)
+_FIT = Fields(
+    "name floor=curve.floor scale=curve.scale exponent=curve.exponent slope=curve.slope residuals=spread"
+)
+_INTERVAL = Fields("value low high")
+_BACK_TEST = Fields("num_fitted num_held last_fitted curve with_spectrum=with_covariate unchanged")
+COLUMNS = ("fit", "quantity", "at", *_INTERVAL.names)
 """Columns of the CSV table: predicted losses `at` a position, and the position of the target loss."""
 # Of the error: less does not show in its digits.
 _HELPS = 0.01
@@ -145,55 +155,22 @@ def _verdict(test: BackTest) -> str:
 
 def document(found: Extrapolation) -> dict[str, Any]:
     """The JSON document of one run."""
-    test = found.test
     return {
         "schema": SCHEMA,
         "kind": "within_run",
-        "run": found.name,
-        "archive": str(found.path),
-        "unit": found.unit,
-        "loss": found.loss,
-        "num_points": found.num_points,
-        "first": found.first,
-        "last": found.last,
-        "last_loss": found.last_loss,
-        "target_loss": found.target,
-        "target_reached": finite(found.reached),
-        "started_below": found.started_below,
-        "statistic": found.statistic,
-        "layers": list(found.layers),
-        "level": found.level,
+        **_OF_RUN.of(found),
         "fits": [
             {
-                "name": fit.name,
-                "floor": fit.curve.floor,
-                "scale": fit.curve.scale,
-                "exponent": fit.curve.exponent,
-                "slope": fit.curve.slope,
-                "residuals": fit.spread,
-                "losses": [{"at": position, **_interval(loss)} for position, loss in fit.losses],
-                "to_target": None if fit.to_target is None else _interval(fit.to_target),
+                **_FIT.of(fit),
+                "losses": [{"at": position, **_INTERVAL.of(loss)} for position, loss in fit.losses],
+                "to_target": None if fit.to_target is None else _INTERVAL.of(fit.to_target),
             }
             for fit in found.fits
         ],
-        "back_test": None
-        if test is None
-        else {
-            "num_fitted": test.num_fitted,
-            "num_held": test.num_held,
-            "last_fitted": test.last_fitted,
-            "curve": finite(test.curve),
-            "with_spectrum": finite(test.with_covariate),
-            "unchanged": finite(test.unchanged),
-        },
-        "notices": list(found.notices),
-        "unfinished": found.unfinished and found.unfinished.document(),
+        "back_test": None if found.test is None else _BACK_TEST.of(found.test),
+        **Fields("notices unfinished").of(found),
         "caveats": list(CAVEATS),
     }
-
-
-def _interval(found: Interval) -> dict[str, float | None]:
-    return {"value": finite(found.value), "low": finite(found.low), "high": finite(found.high)}
 
 
 def rows(found: Extrapolation) -> list[dict[str, Any]]:
@@ -205,12 +182,12 @@ def rows(found: Extrapolation) -> list[dict[str, Any]]:
     found_rows: list[dict[str, Any]] = []
     for fit in found.fits:
         found_rows += [
-            {"fit": fit.name, "quantity": "loss", "at": position, **_interval(loss)}
+            {"fit": fit.name, "quantity": "loss", "at": position, **_INTERVAL.of(loss)}
             for position, loss in fit.losses
         ]
         if fit.to_target is not None:
             target = {"fit": fit.name, "quantity": found.unit, "at": found.target}
-            found_rows.append({**target, **_interval(fit.to_target)})
+            found_rows.append({**target, **_INTERVAL.of(fit.to_target)})
     if math.isfinite(found.reached) or found.started_below:
         fit_name = f"{MEASURED}: {BELOW}" if found.started_below else MEASURED
         where = finite(found.reached)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from spectra_cli.render.fields import Fields
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part
 from spectra_cli.render.tables.inspect import findings, model, plan, series
@@ -17,20 +18,15 @@ if TYPE_CHECKING:
     from spectra_cli.workflows.estimates.scan_estimate import ScanEstimate
     from spectra_cli.workflows.inspect import Inspection
 
-COLUMNS = (
-    "key",
-    "step",
-    "uri",
-    "architecture",
-    "num_parameters",
-    "num_bytes",
-    "tokens_seen",
-    "train_loss",
-    "eval_loss",
-    "batch_size_tokens",
-    "learning_rate",
-    "problem",
+_MODEL = Fields(
+    "run format family architecture recognised num_layers width vocab_size notices series_notices"
 )
+_CHECKPOINT = Fields(
+    "key=ref.key step=ref.step uri=ref.uri architecture num_parameters num_bytes tokens_seen train_loss "
+    "eval_loss batch_size_tokens learning_rate facts sources notices problem"
+)
+_WORK = Fields("device sites=sites_measured sequence_length passes batch_size sequences_to_run")
+COLUMNS = tuple(name for name in _CHECKPOINT.names if name not in ("facts", "sources", "notices"))
 """Columns of the CSV table, one row a checkpoint."""
 
 
@@ -59,65 +55,24 @@ def document(found: Inspection, time: ScanEstimate | None, proposals: Sequence[P
     """The JSON document of `spectra inspect`: schema `spectra.inspect/1`."""
     return {
         "schema": "spectra.inspect/1",
-        "run": found.run,
-        "format": found.format,
-        "family": found.family,
-        "architecture": found.architecture,
-        "recognised": found.recognised,
-        "num_layers": found.num_layers,
-        "width": found.width,
-        "vocab_size": found.vocab_size,
-        "notices": list(found.notices),
-        "series_notices": list(found.series_notices),
+        **_MODEL.of(found),
         "matrices": [
             {"site": address, "name": name, "fan_out": shape[0], "fan_in": shape[1]}
             for address, name, shape in found.matrices
         ],
-        "checkpoints": _checkpoints(found),
+        "checkpoints": list(map(_CHECKPOINT.of, found.checkpoints)),
         "plan": {
-            "device": found.device,
-            "sites": list(found.sites_measured),
-            "sequence_length": found.sequence_length,
-            "passes": [list(members) for members in found.passes],
-            "batch_size": found.batch_size,
-            "sequences_to_run": found.sequences_to_run,
+            **_WORK.of(found),
             "operations": {} if found.cost is None else found.cost.operations,
             "bytes_moved": None if found.cost is None else found.cost.bytes_moved,
             "seconds_estimated": None if time is None else time.seconds,
             "seconds_by_part": {} if time is None else dict(time.parts),
             "proposals": [asdict(proposal) for proposal in proposals],
-            "memory_bytes": found.memory_bytes,
-            "budget_bytes": found.budget_bytes,
-            "skipped": [
-                {"measurement": s.measurement, "site": s.site.address, "reason": s.reason}
-                for s in found.skipped
-            ],
+            **Fields("memory_bytes budget_bytes").of(found),
+            "skipped": list(map(Fields("measurement site=site.address reason").of, found.skipped)),
             "problem": found.plan_problem,
         },
     }
-
-
-def _checkpoints(found: Inspection) -> list[dict[str, Any]]:
-    return [
-        {
-            "key": c.ref.key,
-            "step": c.ref.step,
-            "uri": c.ref.uri,
-            "architecture": c.architecture,
-            "num_parameters": c.num_parameters,
-            "num_bytes": c.num_bytes,
-            "tokens_seen": c.tokens_seen,
-            "train_loss": c.train_loss,
-            "eval_loss": c.eval_loss,
-            "batch_size_tokens": c.batch_size_tokens,
-            "learning_rate": c.learning_rate,
-            "facts": dict(c.facts),
-            "sources": dict(c.sources),
-            "notices": list(c.notices),
-            "problem": c.problem,
-        }
-        for c in found.checkpoints
-    ]
 
 
 def _kinds(found: Inspection) -> list[dict[str, str]]:

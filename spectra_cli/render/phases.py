@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.words.numbers import count, finite, with_error
+from spectra_cli.core.words.numbers import count, with_error
+from spectra_cli.render.fields import Fields
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, Table, from_columns, line
 
@@ -21,20 +22,13 @@ MEANING = {
     "discordant": "alpha does not go against effective rank: no phase of the three",
     "flat": "effective rank does not change by three standard errors",
 }
-COLUMNS = (
-    "segment",
-    "phase",
-    "start",
-    "end",
-    "start_step",
-    "end_step",
-    "end_low",
-    "end_high",
-    "log_rank_change",
-    "log_rank_stderr",
-    "alpha_change",
-    "alpha_stderr",
+_OF_RUN = Fields("run=name archive=path unit layer alpha has_structure")
+_POINT = Fields("step position rankme_cov=rank rankme_cov_stderr=rank_stderr alpha alpha_stderr")
+_CHANGES = Fields(
+    "log_rank_change=rank_change log_rank_stderr=rank_stderr alpha_change=alpha_change alpha_stderr"
 )
+_ENDS = ("start", "end", "start_step", "end_step", "end_low", "end_high")
+COLUMNS = ("segment", "phase", *_ENDS, *_CHANGES.names)
 """Columns of the CSV table, one row a segment."""
 
 
@@ -92,46 +86,22 @@ def document(found: Phases) -> dict[str, Any]:
     """The JSON document."""
     return {
         "schema": SCHEMA,
-        "run": found.name,
-        "archive": str(found.path),
-        "unit": found.unit,
-        "layer": found.layer,
-        "alpha": found.alpha,
-        "has_structure": found.has_structure,
+        **_OF_RUN.of(found),
         "segments": rows(found),
-        "checkpoints": [
-            {
-                "step": point.step,
-                "position": point.position,
-                "rankme_cov": finite(point.rank),
-                "rankme_cov_stderr": finite(point.rank_stderr),
-                "alpha": finite(point.alpha),
-                "alpha_stderr": finite(point.alpha_stderr),
-            }
-            for point in found.points
-        ],
-        "warnings": list(found.warnings),
-        "unfinished": found.unfinished and found.unfinished.document(),
+        "checkpoints": list(map(_POINT.of, found.points)),
+        **Fields("warnings unfinished").of(found),
     }
 
 
 def rows(found: Phases) -> list[dict[str, Any]]:
     """One row a segment, keyed by `COLUMNS`; the last has no `end_low` and `end_high`: the run ends there."""
-    points, last = found.points, len(found.segments) - 1
-    return [
-        {
-            "segment": number,
-            "phase": segment.name,
-            "start": points[segment.first].position,
-            "end": points[segment.last].position,
-            "start_step": points[segment.first].step,
-            "end_step": points[segment.last].step,
-            "end_low": None if number == last else points[segment.earliest].position,
-            "end_high": None if number == last else points[segment.latest].position,
-            "log_rank_change": finite(segment.rank_change),
-            "log_rank_stderr": finite(segment.rank_stderr),
-            "alpha_change": finite(segment.alpha_change),
-            "alpha_stderr": finite(segment.alpha_stderr),
-        }
-        for number, segment in enumerate(found.segments)
-    ]
+    points, table = found.points, []
+    for number, segment in enumerate(found.segments):
+        ends = points[segment.first], points[segment.last]
+        turns = [points[place].position for place in (segment.earliest, segment.latest)]
+        where = (*(e.position for e in ends), *(e.step for e in ends), *turns)
+        if segment is found.segments[-1]:
+            where = (*where[:-2], None, None)
+        named = {"segment": number, "phase": segment.name, **dict(zip(_ENDS, where, strict=True))}
+        table.append(named | _CHANGES.of(segment))
+    return table

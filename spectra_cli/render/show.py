@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.words.numbers import finite
+from spectra_cli.render.fields import Fields, plain
 from spectra_cli.render.output import Output
 from spectra_cli.render.tables.show import notices, tables
 
@@ -13,25 +13,17 @@ if TYPE_CHECKING:
     from spectra_cli.workflows.show import ArchiveSummary, CheckpointSummary
 
 SCHEMA = "spectra.show/1"
-COLUMNS = (
-    "run",
-    "checkpoint",
-    "step",
-    "tokens_seen",
-    "measurement",
-    "site",
-    "layer",
-    "component",
-    "statistic",
-    "value",
-    "stderr",
-    "unit",
-    "status",
-    "reason",
-    "window_lo",
-    "window_hi",
-    "r_squared",
+_PROBE = Fields("digest source num_sequences sequence_length synthetic notices")
+_CHECKPOINT = Fields("run=ref.run checkpoint=ref.key step=ref.step uri=ref.uri")
+_INFO = Fields(
+    "tokens_seen train_loss eval_loss batch_size_tokens learning_rate facts sources num_parameters digest "
+    "notices"
 )
+_SKIPPED = Fields("measurement site=site.address status reason")
+_OF_CHECKPOINT = Fields("run=ref.run checkpoint=ref.key step=ref.step tokens_seen=info.tokens_seen")
+_VALUE = Fields("statistic=name value stderr unit status reason")
+_DETAILS = ("window_lo", "window_hi", "r_squared")
+COLUMNS = (*_OF_CHECKPOINT.names, "measurement", "site", "layer", "component", *_VALUE.names, *_DETAILS)
 """Columns of the tidy table. `site` is empty for numbers of the whole model."""
 
 
@@ -49,53 +41,21 @@ def output(summary: ArchiveSummary) -> Output:
 
 def document(summary: ArchiveSummary) -> dict[str, Any]:
     """The JSON document of `spectra show`: schema `spectra.show/1`."""
-    probe = summary.provenance.probe
     return {
         "schema": SCHEMA,
-        "archive": str(summary.path),
-        "unfinished": summary.unfinished and summary.unfinished.document(),
-        "notices": list(summary.notices),
-        "settings": dict(summary.provenance.settings),
-        "versions": dict(summary.provenance.versions),
-        "probe": {
-            "digest": probe.digest,
-            "source": probe.source,
-            "num_sequences": probe.num_sequences,
-            "sequence_length": probe.sequence_length,
-            "synthetic": probe.synthetic,
-            "notices": list(probe.notices),
-        },
-        "checkpoints": [_checkpoint(one) for one in summary.series],
-    }
-
-
-def _checkpoint(one: CheckpointSummary) -> dict[str, Any]:
-    ref, info = one.ref, one.info
-    return {
-        "run": ref.run,
-        "checkpoint": ref.key,
-        "step": ref.step,
-        "uri": ref.uri,
-        "tokens_seen": info.tokens_seen,
-        "train_loss": info.train_loss,
-        "eval_loss": info.eval_loss,
-        "batch_size_tokens": info.batch_size_tokens,
-        "learning_rate": info.learning_rate,
-        "facts": dict(info.facts),
-        "sources": dict(info.sources),
-        "num_parameters": info.num_parameters,
-        "digest": info.digest,
-        "notices": list(info.notices),
-        "skipped": [
+        **Fields(
+            "archive=path unfinished notices settings=provenance.settings versions=provenance.versions"
+        ).of(summary),
+        "probe": _PROBE.of(summary.provenance.probe),
+        "checkpoints": [
             {
-                "measurement": s.measurement,
-                "site": s.site.address,
-                "status": s.status.value,
-                "reason": s.reason,
+                **_CHECKPOINT.of(one),
+                **_INFO.of(one.info),
+                "skipped": list(map(_SKIPPED.of, one.skipped)),
+                "statistics": list(tidy_rows(one)),
             }
-            for s in one.skipped
+            for one in summary.series
         ],
-        "statistics": list(tidy_rows(one)),
     }
 
 
@@ -107,24 +67,16 @@ def rows(summary: ArchiveSummary) -> Iterator[dict[str, Any]]:
 
 def tidy_rows(checkpoint: CheckpointSummary) -> Iterator[dict[str, Any]]:
     """One mapping a statistic, keyed by `COLUMNS`, plus all `details`; a missing number is None."""
+    shared = _OF_CHECKPOINT.of(checkpoint)
     for value in checkpoint.statistics:
+        site, details = value.site, plain(value.details)
         yield {
-            "run": checkpoint.ref.run,
-            "checkpoint": checkpoint.ref.key,
-            "step": checkpoint.ref.step,
-            "tokens_seen": checkpoint.info.tokens_seen,
+            **shared,
             "measurement": value.measurement,
-            "site": "" if value.site is None else value.site.address,
-            "layer": None if value.site is None else value.site.layer,
-            "component": "" if value.site is None else value.site.component,
-            "statistic": value.name,
-            "value": finite(value.value),
-            "stderr": finite(value.stderr),
-            "unit": value.unit,
-            "status": value.status.value,
-            "reason": value.reason,
-            "window_lo": finite(value.details.get("window_lo")),
-            "window_hi": finite(value.details.get("window_hi")),
-            "r_squared": finite(value.details.get("r_squared")),
-            "details": {name: finite(number) for name, number in value.details.items()},
+            "site": "" if site is None else site.address,
+            "layer": None if site is None else site.layer,
+            "component": "" if site is None else site.component,
+            **_VALUE.of(value),
+            **{name: details.get(name) for name in _DETAILS},
+            "details": details,
         }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.words.numbers import finite
 from spectra_cli.render import compare, forecast
+from spectra_cli.render.fields import Fields
 from spectra_cli.render.output import Output
 from spectra_cli.render.tables import taxonomy, trend
 from spectra_cli.render.tables.study import by_name, tables
@@ -16,18 +17,8 @@ if TYPE_CHECKING:
     from spectra_cli.workflows.study import Study
 
 SCHEMA = "spectra.study/1"
-COLUMNS = (
-    "name",
-    "archive",
-    "optimizer",
-    "batch_size_tokens",
-    "learning_rate",
-    "seed",
-    "steps",
-    "tokens",
-    "loss",
-    "reached",
-)
+_RUN = Fields("name archive optimizer batch_size_tokens learning_rate seed steps tokens loss reached")
+COLUMNS = _RUN.names
 """Columns of the CSV table, and keys of a run in the JSON document."""
 
 
@@ -49,10 +40,7 @@ def document(found: Study) -> dict[str, Any]:
     seeds = by_name(found.over_seeds)
     return {
         "schema": SCHEMA,
-        "study": found.study,
-        "folder": str(found.folder),
-        "target_loss": found.target_loss,
-        "notices": list(found.notices),
+        **Fields("study folder target_loss notices").of(found),
         "runs": rows(found),
         "signature": [_signature_fields(row) for row in found.signature],
         "interventions": [
@@ -71,21 +59,7 @@ def document(found: Study) -> dict[str, Any]:
 
 def rows(found: Study) -> list[dict[str, Any]]:
     """One row a run, keyed by `COLUMNS`."""
-    return [
-        {
-            "name": run.name,
-            "archive": str(run.archive),
-            "optimizer": run.optimizer,
-            "batch_size_tokens": run.batch_size_tokens,
-            "learning_rate": run.learning_rate,
-            "seed": run.seed,
-            "steps": run.steps,
-            "tokens": run.tokens,
-            "loss": finite(run.loss),
-            "reached": run.reached,
-        }
-        for run in found.runs
-    ]
+    return list(map(_RUN.of, found.runs))
 
 
 def _classified(pair: ComparedPair | None) -> list[dict[str, Any]]:
@@ -96,7 +70,6 @@ def _signature_fields(row: SignatureRow) -> dict[str, Any]:
     (of_trend,) = trend.as_document([row.trend])
     return {
         "means": [{"batch_size_tokens": size, "mean": finite(mean)} for size, mean in row.means.items()],
-        "probe_error": finite(row.noise),
-        "seed_spread": finite(row.seed_spread),
+        **Fields("probe_error=noise seed_spread").of(row),
         "trend": of_trend,
     }

@@ -70,6 +70,11 @@ class SiteDifference:
         return is_distance(self.statistic)
 
     @property
+    def floor_is(self) -> str:
+        """What stands as the noise floor: of a distance, what equal models stay below."""
+        return "95 % quantile" if self.is_distance else "standard error"
+
+    @property
     def interpolated(self) -> float:
         """What interpolation between checkpoints, in both runs, may have added to the difference."""
         return self.found.interpolated

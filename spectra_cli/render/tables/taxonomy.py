@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.types import Site
-from spectra_cli.core.words.numbers import finite, target_words, with_error
+from spectra_cli.core.words.numbers import target_words, with_error
+from spectra_cli.render.fields import Fields
 from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.taxonomy.evidence import Counted, FlagEvidence
     from spectra_cli.analysis.taxonomy.labels import Taxonomy
     from spectra_cli.analysis.taxonomy.token_gain import Performance
+
+_EVIDENCE = Fields("flag measurement layers num_sites num_all_equal")
+_COUNTED = Fields(
+    "statistic has_moved risen fallen num_equal num_undecided num_missing obstacles delta stderr floor "
+    "seed_floor margin sequences_to_differ sequences_to_equal"
+)
 
 
 def taxonomy_report(found: Taxonomy, at: str) -> Iterator[Part]:
@@ -59,17 +66,13 @@ def taxonomy_overview(found: Sequence[Taxonomy], unit: str) -> Table:
 
 def as_document(found: Taxonomy) -> dict[str, Any]:
     """The taxonomy as JSON values."""
-    performance = found.performance
     return {
-        "target": found.target,
-        "label": found.label.value,
-        "reason": found.reason,
-        "possible": [label.value for label in found.possible],
-        "confidence": found.confidence.value,
-        "token_gain": finite(performance.token_gain),
-        "token_gain_error": finite(performance.token_gain_error),
-        "throughput_gain": finite(performance.throughput_gain),
-        "evidence": [_evidence_document(name, evidence) for name, evidence in parts(found)],
+        **Fields("target label reason possible confidence").of(found),
+        **Fields("token_gain token_gain_error throughput_gain").of(found.performance),
+        "evidence": [
+            {"name": name, **_EVIDENCE.of(one), "statistics": list(map(_COUNTED.of, one.statistics))}
+            for name, one in parts(found)
+        ],
         "caveats": list(found.caveats),
     }
 
@@ -174,34 +177,3 @@ def _spans(layers: Sequence[int]) -> str:
         members = [layer for _, layer in group]
         spans.append(str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}")
     return ", ".join(spans)
-
-
-def _evidence_document(name: str, evidence: FlagEvidence) -> dict[str, Any]:
-    return {
-        "name": name,
-        "flag": evidence.flag.value,
-        "measurement": evidence.measurement,
-        "layers": list(evidence.layers),
-        "num_sites": evidence.num_sites,
-        "num_all_equal": evidence.num_all_equal,
-        "statistics": [
-            {
-                "statistic": counted.statistic,
-                "has_moved": counted.has_moved,
-                "risen": list(counted.risen),
-                "fallen": list(counted.fallen),
-                "num_equal": counted.num_equal,
-                "num_undecided": counted.num_undecided,
-                "num_missing": counted.num_missing,
-                "obstacles": {kind.value: times for kind, times in counted.obstacles.items()},
-                "delta": finite(counted.delta),
-                "stderr": finite(counted.stderr),
-                "floor": finite(counted.floor),
-                "seed_floor": finite(counted.seed_floor),
-                "margin": finite(counted.margin),
-                "sequences_to_differ": counted.sequences_to_differ,
-                "sequences_to_equal": counted.sequences_to_equal,
-            }
-            for counted in evidence.statistics
-        ],
-    }

@@ -10,14 +10,20 @@ import numpy as np
 
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.measurements import measurement_words
-from spectra_cli.core.words.numbers import count, finite
+from spectra_cli.core.words.numbers import count
 from spectra_cli.core.words.places import place_words
+from spectra_cli.render.fields import Fields, plain
 from spectra_cli.render.table import Part, Table, key, line, number, words
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.batch_size.trend import BatchTrend
 
 SHOWN = 12
+_TREND = Fields(
+    "measurement=of.measurement statistic=of.statistic site=of.site.address target=of.target values=of.runs "
+    "num_runs slope scatter noise interpolated floor low high degrees order margin=of.margin p_value "
+    "adjusted verdict"
+)
 
 
 def trend_report(
@@ -44,27 +50,7 @@ def trend_report(
 def as_document(found: Sequence[BatchTrend]) -> list[dict[str, Any]]:
     """The trends as JSON values."""
     return [
-        {
-            "measurement": t.of.measurement,
-            "statistic": t.of.statistic,
-            "site": t.of.site.address,
-            "target": t.of.target,
-            "values": [None if run is None else finite(run.value) for run in t.of.runs],
-            "num_runs": t.num_runs,
-            "slope": finite(t.slope),
-            "scatter": finite(t.scatter),
-            "noise": finite(t.noise),
-            "interpolated": finite(t.interpolated),
-            "floor": finite(t.floor),
-            "low": finite(t.low),
-            "high": finite(t.high),
-            "degrees": t.degrees,
-            "order": None if t.order is None else t.order.value,
-            "margin": t.of.margin,
-            "p_value": finite(t.p_value),
-            "adjusted": finite(t.adjusted),
-            "verdict": t.verdict.value,
-        }
+        _TREND.of(t) | {"values": [None if run is None else plain(run.value) for run in t.of.runs]}
         for t in found
     ]
 
