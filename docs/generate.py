@@ -31,6 +31,8 @@ from spectra_cli.core.settings import PRESETS, ScanSettings
 from spectra_cli.extract.checkpoints.registry import FORMATS
 from spectra_cli.extract.models.registry import FAMILIES
 from spectra_cli.extract.probes.registry import PROBES
+from spectra_cli.render.exports import columns as columns_of_exports
+from spectra_cli.render.tidy import TidyColumn
 from spectra_cli.statistics.registry import DEFINITIONS
 from spectra_cli.statistics.statistic import Statistic, always, never
 
@@ -74,6 +76,7 @@ def generated_pages() -> Mapping[Path, str]:
         DOCS / "reference" / "statistics.md": statistics_reference(),
         DOCS / "reference" / "settings.md": settings_reference(),
         DOCS / "reference" / "formats.md": formats_reference(),
+        DOCS / "reference" / "export.md": export_reference(),
         readme: with_tables(readme.read_text()),
     }
 
@@ -182,6 +185,28 @@ def formats_reference() -> str:
         + _table(["family", *(f"`{name}`" for name in FORMATS)], rows)
         + f"\nThe test of a cell is `{COVERAGE_TEST}[FORMAT-FAMILY]`; variants of a family have its name "
         + "behind (`[huggingface-falcon-falcon-40b]`, `[gguf-llama-Q8_0]`).\n"
+    )
+
+
+def export_reference() -> str:
+    """The columns of exported tables."""
+
+    def columns(of: tuple[TidyColumn, ...]) -> str:
+        kinds = {str: "text", int: "integer", float: "float64"}
+        cells = [[f"`{each.name}`", kinds[each.kind], each.unit, each.meaning] for each in of]
+        return _table(["column", "type", "unit", "meaning"], cells)
+
+    return (
+        _NOTE
+        + "# Columns of an export\n\n"
+        + "What `spectra export` writes; [how to](../how-to/export.md). A missing number is an empty cell in "
+        + "CSV and `null` in JSON Lines.\n\n"
+        + "## Statistics\n\nA row a checkpoint, site and statistic, and one without a `statistic` for each "
+        + "site that was asked for and not measured.\n\n"
+        + columns(columns_of_exports.STATISTICS)
+        + "\n## Spectra\n\nWith `--spectra`: a row a checkpoint, site and rank, and one without a `rank` for "
+        + "each site that was asked for and not measured.\n\n"
+        + columns(columns_of_exports.SPECTRA)
     )
 
 

@@ -9,6 +9,7 @@ from spectra_cli.render import show
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, line
 from spectra_cli.render.tables.show import tables as tables_of_archive
+from spectra_cli.render.tidy import COLUMNS
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.show import ArchiveSummary
@@ -21,7 +22,7 @@ def output(summaries: Sequence[ArchiveSummary]) -> Output:
     return Output(
         tables=lambda: tables(summaries),
         document=lambda: {"schema": SCHEMA, "archives": [show.document(one) for one in summaries]},
-        columns=show.COLUMNS,
+        columns=COLUMNS,
         rows=lambda: (row for one in summaries for row in show.rows(one)),
         notices=[notice for one in summaries for notice in show.output(one).notices],
     )

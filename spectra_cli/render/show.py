@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.render.fields import Fields, plain
+from spectra_cli.render.fields import Fields
 from spectra_cli.render.output import Output
 from spectra_cli.render.tables.show import notices, tables
+from spectra_cli.render.tidy import COLUMNS, tidy_rows
 
 if TYPE_CHECKING:
-    from spectra_cli.workflows.show import ArchiveSummary, CheckpointSummary
+    from spectra_cli.workflows.show import ArchiveSummary
 
 SCHEMA = "spectra.show/1"
 _PROBE = Fields("digest source num_sequences sequence_length synthetic notices")
@@ -20,11 +21,6 @@ _INFO = Fields(
     "notices"
 )
 _SKIPPED = Fields("measurement site=site.address status reason")
-_OF_CHECKPOINT = Fields("run=ref.run checkpoint=ref.key step=ref.step tokens_seen=info.tokens_seen")
-_VALUE = Fields("statistic=name value stderr unit status reason")
-_DETAILS = ("window_lo", "window_hi", "r_squared")
-COLUMNS = (*_OF_CHECKPOINT.names, "measurement", "site", "layer", "component", *_VALUE.names, *_DETAILS)
-"""Columns of the tidy table. `site` is empty for numbers of the whole model."""
 
 
 def output(summary: ArchiveSummary) -> Output:
@@ -63,20 +59,3 @@ def rows(summary: ArchiveSummary) -> Iterator[dict[str, Any]]:
     """A row a value, keyed by `COLUMNS`."""
     for one in summary.series:
         yield from tidy_rows(one)
-
-
-def tidy_rows(checkpoint: CheckpointSummary) -> Iterator[dict[str, Any]]:
-    """One mapping a statistic, keyed by `COLUMNS`, plus all `details`; a missing number is None."""
-    shared = _OF_CHECKPOINT.of(checkpoint)
-    for value in checkpoint.statistics:
-        site, details = value.site, plain(value.details)
-        yield {
-            **shared,
-            "measurement": value.measurement,
-            "site": "" if site is None else site.address,
-            "layer": None if site is None else site.layer,
-            "component": "" if site is None else site.component,
-            **_VALUE.of(value),
-            **{name: details.get(name) for name in _DETAILS},
-            "details": details,
-        }

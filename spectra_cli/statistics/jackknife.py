@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from spectra_cli.core.types import FloatArray, Scalar, Spectrum
+from spectra_cli.core.types import FloatArray, Scalar, Spectrum, SpectrumKind
 
 
 def delete_one_block(spectrum: Spectrum) -> FloatArray:
@@ -82,6 +82,19 @@ def standard_errors(per_row: FloatArray, block_sizes: Sequence[int]) -> FloatArr
     deviations = (per_row[..., 1:] - per_row[..., :1]) @ deviations_of_blocks(tuple(block_sizes)).T
     errors: FloatArray = np.sqrt((deviations**2).sum(-1))
     return errors
+
+
+def standard_errors_of_values(spectrum: Spectrum) -> FloatArray:
+    """Standard error of each value of a spectrum, on the scale of the values themselves.
+
+    The j-th value without a block is the j-th largest of what is left without it.
+
+    Returns:
+        (rank,) NaN without a block profile or with fewer than two blocks.
+    """
+    rows = with_replicates(spectrum)
+    on_its_scale = np.sqrt(rows) if spectrum.kind is SpectrumKind.SINGULAR_VALUES else rows
+    return standard_errors(on_its_scale.T, spectrum.block_sizes)
 
 
 @lru_cache(maxsize=64)

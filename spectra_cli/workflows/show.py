@@ -9,6 +9,7 @@ from pathlib import Path
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.series import MeasuredSeries
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,
@@ -71,9 +72,9 @@ def show(
     """
     opened = open_named(archive)
     path = opened.path
-    chosen = _choose(opened, steps)
+    chosen = places_of_steps(opened, steps)
     checkpoints = opened.checkpoints(chosen, vectors=False)
-    series = tuple(_summary(checkpoint, layers, statistics) for checkpoint in checkpoints)
+    series = tuple(summary_of(checkpoint, layers, statistics) for checkpoint in checkpoints)
     if layers is not None and not any(s.site is not None for c in series for s in c.statistics):
         raise UsageError(f"{path} holds no layer {', '.join(map(str, layers))}; it holds {_layers(opened)}")
     return ArchiveSummary(
@@ -87,8 +88,13 @@ def show(
     )
 
 
-def _choose(archive: Archive, steps: Sequence[int | range] | None) -> list[int]:
-    refs = archive.refs
+def places_of_steps(series: MeasuredSeries, steps: Sequence[int | range] | None) -> list[int]:
+    """The places in the series of the checkpoints of these steps; of all where none are named.
+
+    Raises:
+        UsageError: a step, or a range of them, of which it holds none.
+    """
+    refs = series.refs
     if steps is None:
         return list(range(len(refs)))
     known = [ref.step for ref in refs]
@@ -97,13 +103,22 @@ def _choose(archive: Archive, steps: Sequence[int | range] | None) -> list[int]:
         if not any(step in span for step in known):
             words = str(span.start) if len(span) == 1 else f"from {span.start} to {span.stop - 1}"
             held = ", ".join(str(step) for step in known)
-            raise UsageError(f"{archive.path} holds no step {words}; it holds {held}")
+            raise UsageError(f"{series.path} holds no step {words}; it holds {held}")
     return [index for index, step in enumerate(known) if any(step in span for span in spans)]
 
 
-def _summary(
+def summary_of(
     checkpoint: CheckpointSpectra, layers: Sequence[int] | None, statistics: Sequence[str] | None
 ) -> CheckpointSummary:
+    """A checkpoint with its statistics: of these layers and of the whole model, by these names.
+
+    Args:
+        checkpoint: what was measured.
+        layers: None for all; statistics: None for those shown by default.
+
+    Raises:
+        UsageError: a statistic that there is not.
+    """
     values = summarise(checkpoint, statistics)
     if layers is not None:
         values = tuple(v for v in values if v.site is None or v.site.layer in layers)

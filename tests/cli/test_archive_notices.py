@@ -90,6 +90,14 @@ def test_each_form_of_each_command_says_it(archives, spectra, monkeypatch, comma
         assert "checkpoints lie" not in printed["csv"].out
 
 
+def test_an_export_says_it(archives, spectra, monkeypatch):
+    monkeypatch.chdir(archives)
+    found = spectra("export", "a", "-o", "-", "--format", "csv")
+    assert found.code == 0
+    assert all(notice in found.err for notice in NOTICES)
+    assert all(f"a: {notice}" in spectra("export", "a", "b", "-o", "ab.jsonl").err for notice in NOTICES[:1])
+
+
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value

@@ -136,6 +136,15 @@ def test_no_text_of_an_archive_acts(archives, spectra, monkeypatch, command):
     _check_table(plain, room=80)
 
 
+@pytest.mark.parametrize("content", [(), ("--spectra",)], ids=["statistics", "spectra"])
+def test_no_text_of_an_exported_archive_acts(archives, spectra, monkeypatch, content):
+    monkeypatch.chdir(archives)
+    _check_cells(spectra("export", "a", "-o", "-", "--format", "csv", *content))
+    found = spectra("export", "a", "-o", "-", "--format", "jsonl", *content)
+    assert (found.code, acts(found.out + found.err)) == (0, [])
+    assert EVIL in "".join(_texts([json.loads(line) for line in found.out.splitlines()]))
+
+
 def _check_table(found, room):
     assert found.code == 0, found.err
     assert acts(found.out + found.err) == []

@@ -10,6 +10,7 @@ from spectra_cli.statistics.jackknife import (
     delete_one_block,
     scalar_standard_error,
     standard_error,
+    standard_errors_of_values,
     with_replicates,
 )
 from spectra_cli.statistics.rank_decay import rank_decay_exponent
@@ -156,3 +157,16 @@ def test_scalars_bring_their_own_replicates():
     )
     # The mean of 1, 2, 3 with standard error 1 / sqrt(3).
     assert scalar_standard_error(scalar) == pytest.approx(1 / np.sqrt(3), rel=1e-12)
+
+
+def test_each_value_of_a_spectrum_has_the_error_of_the_mean_of_its_blocks(spectrum_of):
+    profile = np.array([[20.0, 1.0], [21.0, 2.0], [22.0, 3.0]])
+    blocks = {"block_profile": profile, "block_sizes": (4, 4, 4)}
+    # both are means of three numbers one apart: 1 / sqrt(3)
+    found = standard_errors_of_values(spectrum_of([21.0, 2.0], **blocks))
+    np.testing.assert_allclose(found, [3**-0.5, 3**-0.5], rtol=1e-12)
+    found = standard_errors_of_values(spectrum_of([21.0, 2.0], "gradient_matrix", **blocks))
+    for error, deleted in zip(found, ([21.5, 21.0, 20.5], [2.5, 2.0, 1.5]), strict=True):
+        without = np.sqrt(deleted)
+        assert error == pytest.approx(np.sqrt(2 / 3 * ((without - without.mean()) ** 2).sum()), rel=1e-12)
+    assert np.isnan(standard_errors_of_values(spectrum_of([21.0, 2.0]))).all()

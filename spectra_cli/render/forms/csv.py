@@ -5,22 +5,30 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spectra_cli.render.forms.form import Form
 from spectra_cli.render.text.neutral import for_csv
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
-def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """The rows as CSV with a header; numbers in full precision, empty cells for missing ones.
+
+def write_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], stream: SupportsWrite[str]) -> None:
+    """Write a header and the rows; numbers in full precision, empty cells for missing ones.
 
     No text acts on a terminal or starts a formula (`neutral.for_csv`); JSON has it as it is.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """What `write_csv` writes."""
+    text = io.StringIO()
+    write_csv(rows, columns, text)
     return text.getvalue()
 
 

@@ -1,0 +1,64 @@
+"""Every format of one file by its suffix, without the dot. A new one is a file, a line here, and a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.words.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from spectra_cli.render.exports.target import FileTarget
+
+# suffix, and the word that `--format` takes -> module of this room, which holds it as TARGET and is imported
+# when somebody asks for it
+FILES: Mapping[str, str] = {
+    "csv": "csv",
+    "jsonl": "jsonl",
+}
+
+
+def file_target(word: str) -> FileTarget:
+    """The format of files `.WORD`; a key of FILES.
+
+    Raises:
+        UsageError: a package that it needs is not installed.
+    """
+    return cast("FileTarget", import_module(f"{__package__}.{FILES[word]}").TARGET)
+
+
+def word_of(path: Path | None, word: str | None) -> str:
+    """The key of FILES that is meant by the name of a file, or by a word beside it.
+
+    Args:
+        path: of the file; None for stdout.
+        word: of `--format`, if given.
+
+    >>> word_of(Path("a.spectra.CSV"), None), word_of(Path("table.dat"), "csv"), word_of(None, "jsonl")
+    ('csv', 'csv', 'jsonl')
+
+    Raises:
+        UsageError: there is no such format, none is said, or the two contradict each other.
+    """
+    suffix = "" if path is None else path.suffix.lower().removeprefix(".")
+    if word is None:
+        if suffix in FILES:
+            return suffix
+        found = (
+            f"-o {path} ends in .{suffix}{did_you_mean(suffix, FILES)}"
+            if suffix
+            else ("-o - has no suffix to say the format" if path is None else f"-o {path} has no suffix")
+        )
+        raise UsageError(f"{found}: expected one of {_listed('.')}, or --format with one of {_listed()}")
+    if word not in FILES:
+        raise UsageError(f"--format {word}{did_you_mean(word, FILES)}: expected one of {_listed()}")
+    if suffix in FILES and suffix != word:
+        raise UsageError(f"--format {word} contradicts the suffix of {path}; give one of them")
+    return word
+
+
+def _listed(before: str = "") -> str:
+    return ", ".join(f"{before}{word}" for word in FILES)
