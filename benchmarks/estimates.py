@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from spectra_cli.archive.reader import open_archive
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.estimates.scan_estimate import estimate
 from spectra_cli.workflows.inspect import inspect
-from spectra_cli.workflows.scan import ScanRequest, scan
+from spectra_cli.workflows.scan import scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def _module(case: EstimateCase) -> Any:
 
 def estimated_and_actual(case: EstimateCase, folder: Path) -> tuple[float, float]:
     """Seconds of a checkpoint, as estimated and as its scan states: of the second, whose memory is warm."""
-    expected = estimate(inspect(folder, case.settings))
+    expected = estimate(inspect(ScanRequest(checkpoints=folder, settings=case.settings)))
     assert expected is not None
     output = folder.with_suffix(".spectra.h5")
     request = ScanRequest(

@@ -58,8 +58,9 @@ def write_series(folder: Path, *, num_checkpoints: int, width: int = 256, num_la
 
 def scan_series(folder: Path, output: Path, *, memory_bytes: int | None = None) -> None:
     """Scan with synthetic tokens: 64 covariance and 32 gradient sequences of 128 tokens, all layers."""
+    from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.core.settings import ScanSettings
-    from spectra_cli.workflows.scan import ScanRequest, scan
+    from spectra_cli.workflows.scan import scan
 
     settings = ScanSettings(
         preset="benchmark", num_sequences=64, num_gradient_sequences=32, sequence_length=128

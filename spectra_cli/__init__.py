@@ -24,18 +24,19 @@ __all__ = [
 
 if TYPE_CHECKING:
     from spectra_cli.archive.reader import open_archive
+    from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.core.settings import ScanSettings, resolve_settings
     from spectra_cli.core.types import CheckpointRef, Site, Spectrum
     from spectra_cli.statistics.summarise import summarise
     from spectra_cli.workflows.inspect import inspect
-    from spectra_cli.workflows.scan import ScanRequest, scan
+    from spectra_cli.workflows.scan import scan
     from spectra_cli.workflows.show import show
     from spectra_cli.workflows.validate import validate
 else:
     # Found when first asked for: `spectra --help` must not wait for numpy, nor `show` for torch.
     _HOMES = {
         "CheckpointRef": "core.types",
-        "ScanRequest": "workflows.scan",
+        "ScanRequest": "core.scan_request",
         "ScanSettings": "core.settings",
         "Site": "core.types",
         "Spectrum": "core.types",

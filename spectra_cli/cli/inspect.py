@@ -38,29 +38,26 @@ def command(
     Checkpoints, model, matrices, passes and memory, from headers alone: no weight is read. What headers and
     probe tell against a scan is refused as the scan would, with its exit code.
     """
+    from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.render.inspect import output
     from spectra_cli.workflows.estimates.proposals import propose
     from spectra_cli.workflows.estimates.scan_estimate import estimate
     from spectra_cli.workflows.inspect import inspect
 
     chosen = form.resolve()
-    those = selection.resolve()
-    skip_errors = selection.skips_errors
-    found = inspect(
-        checkpoints,
-        settings.resolve(knowledge.about("scan")),
-        device=resources.device,
-        memory_bytes=resources.memory_bytes,
-        batch_size=resources.batch_size,
-        probe=probe.probe,
-        probe_format=probe.probe_format,
-        tokenizer=probe.tokenizer,
-        series_options=knowledge.resolve(those),
+    request = ScanRequest(
+        checkpoints=checkpoints,
+        settings=settings.resolve(knowledge.about("scan")),
+        series=knowledge.resolve(selection.resolve()),
+        skip_errors=selection.skips_errors,
+        **vars(probe),
+        **resources.resolve(),
     )
+    found = inspect(request)
     time = estimate(found)
-    proposals = () if time is None else propose(found, time, those)
+    proposals = () if time is None else propose(found, time, request.series.selection)
     emit(output(found, time, proposals), chosen)
-    _end_as_a_scan_would(found, skip_errors=skip_errors)
+    _end_as_a_scan_would(found, skip_errors=request.skip_errors)
 
 
 def _end_as_a_scan_would(found: Inspection, *, skip_errors: bool) -> None:

@@ -58,11 +58,12 @@ def command(
     The same tokens run through each checkpoint; activation, gradient and weight spectra of all layers
     come out of one pass. A scan that was stopped continues when the same command runs again.
     """
+    from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.render import scan as rendering
     from spectra_cli.render.console import say
     from spectra_cli.render.progress import scan_progress
     from spectra_cli.render.tables.show import tables
-    from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
+    from spectra_cli.workflows.scan import ScanProgress, scan
     from spectra_cli.workflows.show import show
 
     chosen = form.resolve()
@@ -70,16 +71,10 @@ def command(
         checkpoints=checkpoints,
         settings=settings.resolve(knowledge.about("scan")),
         series=knowledge.resolve(selection.resolve()),
-        probe=probe.probe,
-        probe_format=probe.probe_format,
-        tokenizer=probe.tokenizer,
-        output=archive.output,
-        device=resources.device,
-        memory_bytes=resources.memory_bytes,
-        batch_size=resources.batch_size,
         skip_errors=selection.skips_errors,
-        resume=archive.resume,
-        overwrite=archive.overwrite,
+        **vars(probe),
+        **resources.resolve(),
+        **vars(archive),
     )
     with scan_progress(quiet=quiet) as report:
 

@@ -18,6 +18,7 @@ from spectra_cli.core.errors import ModelError
 from spectra_cli.core.notices import Notice, NoticeKind, kind_of
 from spectra_cli.core.process.heap import give_back_heap
 from spectra_cli.core.scan_facts import ExecutionFacts
+from spectra_cli.core.scan_request import Resources
 from spectra_cli.core.settings import NUMERICS_VERSION, ScanSettings
 from spectra_cli.core.types import (
     CheckpointInfo,
@@ -37,15 +38,15 @@ from spectra_cli.extract.engine import measure
 from spectra_cli.extract.measurements.measurement import GradientMeasurement, Measured
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.registry import measurements_of
-from spectra_cli.extract.memory import is_out_of_memory, room_for, rounded_resident_bytes
+from spectra_cli.extract.memory import is_out_of_memory, room_for
 from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.passes.onednn_linear import linear_library
 from spectra_cli.extract.passes.verification import Verified, verify_gradients
 from spectra_cli.extract.planning.course import Progress
-from spectra_cli.extract.planning.plan import ScanPlan, plan_scan
+from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
-from spectra_cli.extract.series.fit import require_fit, skeleton_of
+from spectra_cli.extract.series.fit import planner, require_fit, skeleton_of
 from spectra_cli.extract.series.opened import Series, build_skeleton, family_of
 from spectra_cli.extract.series.outline import training_of
 from spectra_cli.extract.series.reference import keep_reference, read_reference, reference_name
@@ -53,21 +54,6 @@ from spectra_cli.extract.series.reference import keep_reference, read_reference,
 # What a checkpoint of the same tensors does not say of itself, or says in its own name.
 _OF_ONE_CHECKPOINT = (NoticeKind.NON_FINITE_WEIGHTS, NoticeKind.ABOVE_UNIFORM, NoticeKind.TAKEN_OVER)
 _LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """Where a scan runs, and what it may take; none of it changes the numbers beyond rounding.
-
-    Attributes:
-        device: `auto`, `cpu`, `cuda` or `cuda:1`.
-        memory_bytes: budget on the device; None for 70 % of its memory.
-        batch_size: sequences a batch; None for the automatic choice.
-    """
-
-    device: str = "auto"
-    memory_bytes: int | None = None
-    batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,26 +87,13 @@ class Session:
         )
         self._probe = probe
         self._settings = settings
-        self._resources = resources
         self._reference: Reference | None = None
         self._arena = Arena(self.device)
         self._taps: dict[str, Verified] = {}
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="next-checkpoint")
         self._ahead: dict[CheckpointRef, Future[_Opened]] = {}
-        # Read once, so that every checkpoint of the series gets the same plan.
-        self._process_bytes = rounded_resident_bytes() if self.device.type == "cpu" else 0
-        self.plan = self._plan(series.skeleton)
-
-    def _plan(self, model: Model, batch_size: int | None = None) -> ScanPlan:
-        return plan_scan(
-            model,
-            self._settings,
-            device=self.device,
-            budget_bytes=self._resources.memory_bytes,
-            batch_size=batch_size or self._resources.batch_size,
-            checkpoint_bytes=self.series.first.loaded_bytes,
-            process_bytes=self._process_bytes,
-        )
+        self._plan = planner(series, self.device, resources)
+        self.plan = self._plan(series.skeleton, settings)
 
     def _open(self, ref: CheckpointRef) -> _Opened:
         with one_reading() as files:
@@ -283,7 +256,7 @@ class Session:
         )
 
     def _measure_within_memory(self, model: Model, progress: Progress) -> tuple[Measured, ScanPlan, int]:
-        plan = self._plan(model)
+        plan = self._plan(model, self._settings)
         halvings = 0
         # checks on a few tokens need not have run with what the probe runs with
         model.kernels.clear()
@@ -311,7 +284,7 @@ class Session:
             torch.cuda.empty_cache()
             give_back_heap()
             halvings += 1
-            plan = self._plan(model, batch_size=max(1, plan.batch_size // 2))
+            plan = self._plan(model, self._settings, batch_size=max(1, plan.batch_size // 2))
 
     def _verified(self, model: Model, progress: Progress) -> Model:
         """The model, its taps checked against autograd: once for each architecture in the series."""

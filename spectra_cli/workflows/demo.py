@@ -8,8 +8,9 @@ from pathlib import Path
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath, make_folder
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import resolve_settings
-from spectra_cli.workflows.scan import ScanProgress, ScanRequest, ScanResult, scan
+from spectra_cli.workflows.scan import ScanProgress, ScanResult, scan
 
 RECIPES = ("adamw", "muon")
 SETTINGS = {"sequence_length": 32, "num_sequences": 2048, "num_gradient_sequences": 512, "matrices": ("all",)}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import BudgetError, SpectraError
 from spectra_cli.core.notices import signs_of_wrong_tokens
-from spectra_cli.core.paths import AnyPath
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Skipped
 from spectra_cli.workflows.refusal import not_measured
@@ -19,7 +17,6 @@ from spectra_cli.workflows.refusal import not_measured
 if TYPE_CHECKING:
     from spectra_cli.extract.planning.cost import ScanCost
     from spectra_cli.extract.planning.plan import ScanPlan
-    from spectra_cli.extract.protocols import Model
     from spectra_cli.extract.series.opened import Series
     from spectra_cli.extract.series.outline import CheckpointOutline
 
@@ -31,7 +28,7 @@ class Planned:
     series: Series
     settings: ScanSettings
     plan: ScanPlan
-    make_plan: Callable[[Model, ScanSettings], ScanPlan]
+    make_plan: Callable[..., ScanPlan]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,23 +95,8 @@ class Inspection:
         return None
 
 
-def inspect(
-    path: AnyPath,
-    settings: ScanSettings,
-    *,
-    device: str = "auto",
-    memory_bytes: int | None = None,
-    batch_size: int | None = None,
-    series_options: SeriesOptions | None = None,
-    probe: AnyPath = "",
-    probe_format: str | None = None,
-    tokenizer: AnyPath | None = None,
-) -> Inspection:
-    """Outline the series at `path` and plan its scan.
-
-    Args:
-        path, settings, device, memory_bytes, batch_size, series_options: as of a scan.
-        probe, probe_format, tokenizer: likewise; without a probe none is looked at.
+def inspect(request: ScanRequest) -> Inspection:
+    """Outline the series of the request and plan its scan; without a probe none is looked at.
 
     Raises:
         CheckpointError: no checkpoint there can be read.
@@ -123,51 +105,26 @@ def inspect(
         UsageError: layers, matrices, steps or a device that do not exist.
     """
     from spectra_cli.extract.device import choose_device
-    from spectra_cli.extract.memory import rounded_resident_bytes
     from spectra_cli.extract.planning.cost import scan_cost
-    from spectra_cli.extract.planning.plan import plan_scan
-    from spectra_cli.extract.probes.paper_compat import as_in_the_paper
     from spectra_cli.extract.selection import select_layers
-    from spectra_cli.extract.series.fitted_settings import fitted_to_model, needs_tokens
+    from spectra_cli.extract.series.fit import planner
     from spectra_cli.extract.series.hygiene import read_headers, series_notices
     from spectra_cli.extract.series.opened import open_series
     from spectra_cli.extract.series.outline import outlines
     from spectra_cli.extract.series.probe import read_probe
 
-    series = open_series(os.fspath(path), series_options)
+    series = open_series(os.fspath(request.checkpoints), request.series)
     model = series.skeleton
-    tokens: ProbeInfo | None = None
-    fitted: tuple[str, ...] = ()
-    if probe:
-        source, words = os.fspath(probe), None if tokenizer is None else os.fspath(tokenizer)
-        ready = read_probe(series, settings, source=source, tokenizer=words, form=probe_format)
-        settings, fitted, tokens = ready.settings, ready.notices, ready.probe.info
-    else:
-        settings, fitted = as_in_the_paper(settings, model)
-    if not probe and needs_tokens(settings):
-        settings, more = fitted_to_model(settings, model)
-        fitted += more
-    where = choose_device(device)
-    limits = partial(
-        plan_scan,
-        device=where,
-        budget_bytes=memory_bytes,
-        batch_size=batch_size,
-        checkpoint_bytes=series.first.loaded_bytes,
-        process_bytes=rounded_resident_bytes() if where.type == "cpu" else 0,
-    )
-
-    def make_plan(model: Model, settings: ScanSettings) -> ScanPlan:
-        return limits(model, settings)
-
-    plan_of = partial(limits, settings=settings)
+    ready = read_probe(series, request, required=False)
+    settings, tokens = ready.settings, ready.probe.info if request.probe else None
+    device = choose_device(request.device)
+    make_plan = planner(series, device, request)
     plan, problem = None, ""
     try:
-        plan = plan_of(model)
+        plan = make_plan(model, settings)
     except BudgetError as error:
         problem = str(error)
     layers = select_layers(settings.layers, len(model.blocks))
-    probe_ids = 0 if tokens is None else tokens.vocab_size
     headers = read_headers(series)
     return Inspection(
         run=series.source.run,
@@ -176,7 +133,11 @@ def inspect(
         architecture=model.architecture,
         recognised=model.recognised,
         checkpoints=outlines(
-            series, headers, settings, probe_ids=probe_ids, plan=None if plan is None else plan_of
+            series,
+            headers,
+            settings,
+            probe_ids=ready.probe.info.vocab_size,
+            plan=None if plan is None else make_plan,
         ),
         num_layers=len(model.blocks),
         width=model.width,
@@ -189,9 +150,9 @@ def inspect(
         cost=None if plan is None else scan_cost(model, settings, plan),
         memory_bytes={} if plan is None else plan.memory_bytes,
         budget_bytes=0 if plan is None else plan.budget_bytes,
-        device=str(where),
+        device=str(device),
         plan_problem=problem,
-        notices=model.notices + fitted + signs_of_wrong_tokens(() if tokens is None else tokens.notices, ()),
+        notices=model.notices + ready.notices + signs_of_wrong_tokens(ready.probe.info.notices, ()),
         series_notices=series.notices + series_notices(headers),
         skipped=() if plan is None else plan.skipped,
         sequence_length=int(settings.sequence_length),

@@ -14,9 +14,7 @@ from spectra_cli.archive.reader import Finished, finished, open_archive
 from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
 from spectra_cli.core.notices import signs_of_wrong_tokens
-from spectra_cli.core.paths import AnyPath
-from spectra_cli.core.series_options import SeriesOptions
-from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.identity.asked_run import run_asked
@@ -28,36 +26,6 @@ if TYPE_CHECKING:
     from spectra_cli.extract.series.hygiene import Headers
     from spectra_cli.extract.series.opened import Series
     from spectra_cli.extract.session import Session
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanRequest:
-    """What the user asks of a scan.
-
-    Attributes:
-        checkpoints: folder or file that holds the series; series: which of them, and what is known.
-        settings: what to measure.
-        probe: path of the tokens, or `synthetic`; empty where none is needed or given.
-        probe_format, tokenizer: how to read it.
-        output: the archive; by default named after the series, in the working directory.
-        device, memory_bytes, batch_size: resources.
-        skip_errors: go on with the next checkpoint after one that cannot be measured.
-        resume: keep what an earlier scan of the same archive finished; overwrite: throw it away.
-    """
-
-    checkpoints: AnyPath
-    settings: ScanSettings
-    series: SeriesOptions = field(default_factory=SeriesOptions)
-    probe: AnyPath = ""
-    probe_format: str | None = None
-    tokenizer: AnyPath | None = None
-    output: AnyPath | None = None
-    device: str = "auto"
-    memory_bytes: int | None = None
-    batch_size: int | None = None
-    skip_errors: bool = False
-    resume: bool = True
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +92,7 @@ def scan(
     from spectra_cli.extract.series.hygiene import read_headers, series_notices
     from spectra_cli.extract.series.opened import open_series
     from spectra_cli.extract.series.probe import read_probe
-    from spectra_cli.extract.session import Resources, Session
+    from spectra_cli.extract.session import Session
 
     path = os.fspath(request.checkpoints)
     stage("opening the series")
@@ -135,18 +103,9 @@ def scan(
     if request.resume and not request.overwrite:
         belonging.check()
     stage("reading the probe")
-    ready = read_probe(
-        series,
-        request.settings,
-        source=os.fspath(request.probe),
-        tokenizer=None if request.tokenizer is None else os.fspath(request.tokenizer),
-        form=request.probe_format,
-    )
-    resources = Resources(
-        device=request.device, memory_bytes=request.memory_bytes, batch_size=request.batch_size
-    )
+    ready = read_probe(series, request)
     stage("planning")
-    with Session(series, ready.probe, ready.settings, resources) as session:
+    with Session(series, ready.probe, ready.settings, request) as session:
         done = Finished() if request.overwrite else _reusable(archive, request, session.provenance)
         stage("reading headers")
         headers = read_headers(series)

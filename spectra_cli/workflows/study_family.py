@@ -19,8 +19,9 @@ from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.paths import make_folder
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
-from spectra_cli.workflows.scan import ScanProgress, ScanRequest, scan
+from spectra_cli.workflows.scan import ScanProgress, scan
 
 if TYPE_CHECKING:
     from spectra_cli.extract.demo.families import FamilyRun

@@ -177,8 +177,9 @@ def _train(folder: Path, model: Any, tokenizer: Any, text_file: Path) -> None:
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory, trainer_runs, text_file, tokenizer) -> Path:
     """The llama run as `run/`, probes for it, and `run.spectra.h5`: a finished scan of a token file."""
+    from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.core.settings import resolve_settings
-    from spectra_cli.workflows.scan import ScanRequest, scan
+    from spectra_cli.workflows.scan import scan
 
     folder = tmp_path_factory.mktemp("pristine")
     shutil.copytree(trainer_runs / "llama", folder / "run")

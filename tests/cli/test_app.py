@@ -167,8 +167,9 @@ def on_terminal(words: list[str], cwd: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def synthetic(pristine, tmp_path_factory) -> Path:
     """The archive of a synthetic probe, whose heading has a warning in colour."""
+    from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.core.settings import resolve_settings
-    from spectra_cli.workflows.scan import ScanRequest, scan
+    from spectra_cli.workflows.scan import scan
 
     path = tmp_path_factory.mktemp("synthetic") / "s.spectra.h5"
     sizes = {"num_sequences": 4, "num_gradient_sequences": 4, "sequence_length": 8, "num_blocks": 2}

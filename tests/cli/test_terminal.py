@@ -51,8 +51,9 @@ def hostile(pristine) -> Iterator[Path]:
 
 
 def _scan_all(pristine: Path, folder: Path) -> None:
+    from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.core.settings import resolve_settings
-    from spectra_cli.workflows.scan import ScanRequest, scan
+    from spectra_cli.workflows.scan import scan
 
     shutil.copy(pristine / "probe.npy", folder)
     sizes = {"num_sequences": 8, "num_gradient_sequences": 8, "sequence_length": 8, "num_vectors": 4}

@@ -19,13 +19,14 @@ from typer.testing import CliRunner
 
 from docs import generate
 from spectra_cli.cli.app import app
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import resolve_settings
 from spectra_cli.extract.checkpoints.registry import FORMATS
 from spectra_cli.extract.demo.settings import DemoSettings
 from spectra_cli.extract.demo.training import train_run
 from spectra_cli.extract.models.registry import FAMILIES
 from spectra_cli.render.output import Output
-from spectra_cli.workflows.scan import ScanRequest, scan
+from spectra_cli.workflows.scan import scan
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -9,12 +9,13 @@ import torch
 
 from spectra_cli.core.errors import BudgetError, CheckpointError, ModelError
 from spectra_cli.core.notices import NoticeKind, kind_of
+from spectra_cli.core.scan_request import Resources, ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract import digest
 from spectra_cli.extract.engine import measure
 from spectra_cli.extract.series.opened import open_series
 from spectra_cli.extract.series.probe import read_probe
-from spectra_cli.extract.session import Resources, Session
+from spectra_cli.extract.session import Session
 
 SETTINGS = ScanSettings(
     num_sequences=6, num_gradient_sequences=8, sequence_length=10, num_blocks=2, matrices=("attn.q",)
@@ -35,7 +36,7 @@ def run_folder(write, tmp_path):
 
 
 def synthetic(series, settings=SETTINGS):
-    return read_probe(series, settings, source="synthetic", tokenizer=None, form=None).probe
+    return read_probe(series, ScanRequest(checkpoints="run", settings=settings, probe="synthetic")).probe
 
 
 def quiet(*_):
@@ -204,7 +205,9 @@ def test_ids_of_another_vocabulary_are_seen_in_the_loss(run_folder, tmp_path):
     series = open_series(str(run_folder))
     ids = np.random.default_rng(0).integers(0, series.skeleton.vocab_size, (8, 11)).astype(np.int32)
     np.save(tmp_path / "ids.npy", ids)
-    probe = read_probe(series, SETTINGS, source=str(tmp_path / "ids.npy"), tokenizer=None, form=None).probe
+    probe = read_probe(
+        series, ScanRequest(checkpoints="run", settings=SETTINGS, probe=str(tmp_path / "ids.npy"))
+    ).probe
     session = Session(series, probe, SETTINGS, Resources(device="cpu"))
     start, later = (session.measure(ref, quiet).info.notices for ref in series.refs)
     assert not [notice for notice in start if kind_of(notice) is NoticeKind.ABOVE_UNIFORM]

@@ -13,9 +13,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointSpectra
-from spectra_cli.workflows.scan import ScanRequest, ScanResult, scan
+from spectra_cli.workflows.scan import ScanResult, scan
 
 STEPS = (0, 10, 20)
 VOCABULARY = 64

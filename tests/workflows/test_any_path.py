@@ -18,6 +18,7 @@ from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.workflows.compare import compare
 from spectra_cli.workflows.demo import demo
@@ -25,7 +26,6 @@ from spectra_cli.workflows.drift import drift
 from spectra_cli.workflows.extrapolation import extrapolate
 from spectra_cli.workflows.forecast import forecast
 from spectra_cli.workflows.phases import phases
-from spectra_cli.workflows.scan import ScanRequest
 from spectra_cli.workflows.study import StudyRequest, run_study
 
 PUBLIC = [getattr(spectra_cli, name) for name in spectra_cli.__all__ if name != "__version__"]
@@ -124,7 +124,11 @@ def test_a_scan_and_its_plan_take_paths_of_any_form(place, scan_quietly, request
             series=series,
             settings=settings,
         )
-        plan = spectra_cli.inspect(form("run"), settings, series_options=series, probe=form("probe.npy"))
+        plan = spectra_cli.inspect(
+            spectra_cli.ScanRequest(
+                checkpoints=form("run"), settings=settings, series=series, probe=form("probe.npy")
+            )
+        )
         return list(map(numbers_of, open_archive(output))), repr(plan)
 
     assert scanned(form, "b.spectra.h5") == scanned(str, "a.spectra.h5")
@@ -137,13 +141,20 @@ def test_a_scan_and_its_plan_take_paths_of_any_form(place, scan_quietly, request
 def test_a_base_and_a_tokenizer_are_found_alike(form, request_for):
     def based(form: Callable[[str], Any]) -> Any:
         return spectra_cli.inspect(
-            "run", request_for().settings, series_options=SeriesOptions(base=form("run"))
+            spectra_cli.ScanRequest(
+                checkpoints="run", settings=request_for().settings, series=SeriesOptions(base=form("run"))
+            )
         )
 
     def tokenised(form: Callable[[str], Any]) -> Any:
         Path("probe.txt").write_text("a text")
         return spectra_cli.inspect(
-            "run", request_for().settings, probe=form("probe.txt"), tokenizer=form("run")
+            spectra_cli.ScanRequest(
+                checkpoints="run",
+                settings=request_for().settings,
+                probe=form("probe.txt"),
+                tokenizer=form("run"),
+            )
         )
 
     for call in (based, tokenised):

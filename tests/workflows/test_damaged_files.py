@@ -19,10 +19,11 @@ from safetensors.torch import save_file
 from torch.distributed.checkpoint.filesystem import SerializationFormat
 
 from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceSource
 from spectra_cli.workflows.inspect import inspect
-from spectra_cli.workflows.scan import ScanRequest, scan
+from spectra_cli.workflows.scan import scan
 from tests.extract.writers import adapters, decoder, gguf, llmc, nanochat, torchtitan
 from tests.extract.writers.distributed import save
 from tests.extract.writers.huggingface import CONFIGS, random_model
@@ -197,7 +198,11 @@ def inspect_and_scan(folder: Path, output: Path) -> list[SpectraError | None]:
     """The errors with which `inspect` and `scan` of a folder end."""
 
     def inspected() -> None:
-        if (refusal := inspect(str(folder), SETTINGS).refusal(skip_errors=False)) is not None:
+        if (
+            refusal := inspect(ScanRequest(checkpoints=str(folder), settings=SETTINGS)).refusal(
+                skip_errors=False
+            )
+        ) is not None:
             raise refusal
 
     def scanned() -> None:
@@ -295,7 +300,7 @@ def test_a_truncated_shard_among_whole_ones(healthy, tmp_path):
         shutil.copytree(healthy(sharded), run / f"checkpoint-{step}")
     shard = run / "checkpoint-2" / "model-00002-of-00002.safetensors"
     os.truncate(shard, shard.stat().st_size - 100)
-    first, second = inspect(str(run), SETTINGS).checkpoints
+    first, second = inspect(ScanRequest(checkpoints=str(run), settings=SETTINGS)).checkpoints
     assert not first.problem
     assert second.problem.startswith(f"{shard}: tensor ")
 

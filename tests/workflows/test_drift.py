@@ -14,11 +14,12 @@ from spectra_cli.analysis.drift.change import ChangeReading
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.validate import validate
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.drift import drift
-from spectra_cli.workflows.scan import ScanRequest, scan
+from spectra_cli.workflows.scan import scan
 
 WIDTH, LEADING, VECTORS = 48, 4, 12
 SETTINGS = ScanSettings(

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.core.notices import NoticeKind, kind_of
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.inspect import inspect
 
@@ -31,7 +32,7 @@ def punch(file: Path) -> None:
 
 
 def test_an_inspection_describes_the_series(place):
-    found = inspect("run", SETTINGS)
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
     assert (found.run, found.format, found.family) == ("run", "huggingface", "llama")
     assert (found.architecture, found.recognised) == ("LlamaForCausalLM", True)
     assert (found.num_layers, found.width, found.vocab_size) == (2, 16, 64)
@@ -42,7 +43,7 @@ def test_an_inspection_describes_the_series(place):
 
 
 def test_the_plan_is_what_the_scan_does(archive):
-    found = inspect("run", SETTINGS)
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
     checkpoint = open_archive(archive).checkpoint(0)
     execution = checkpoint.provenance.execution
     assert execution["passes"] == len(found.passes)
@@ -55,7 +56,7 @@ def test_the_plan_is_what_the_scan_does(archive):
 
 
 def test_the_notices_are_those_of_the_scan(place, archive):
-    found = inspect("run", SETTINGS)
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
     for outline, info in zip(found.checkpoints, open_archive(archive).infos, strict=True):
         known_before = {
             n for n in info.notices if kind_of(n) is not NoticeKind.ABOVE_UNIFORM
@@ -68,7 +69,9 @@ def test_half_precision_is_said_beside_the_compute_dtype(place):
         file = next((place / "run" / name).glob("*.safetensors"))
         tensors = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(file).items()}
         save_file(tensors, file, {"format": "pt"})
-    first, _, last = inspect("run", dataclasses.replace(SETTINGS, dtype="float64")).checkpoints
+    first, _, last = inspect(
+        ScanRequest(checkpoints="run", settings=dataclasses.replace(SETTINGS, dtype="float64"))
+    ).checkpoints
     assert any(
         "stored in bfloat16" in n and n.endswith("held in float32, passes in float64") for n in first.notices
     )
@@ -76,37 +79,39 @@ def test_half_precision_is_said_beside_the_compute_dtype(place):
 
 
 def test_no_weight_is_read(place):
-    before = inspect("run", SETTINGS)
+    before = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
     for checkpoint in (place / "run").iterdir():
         punch(checkpoint / "model.safetensors")
-    assert inspect("run", SETTINGS) == before
+    assert inspect(ScanRequest(checkpoints="run", settings=SETTINGS)) == before
 
 
 def test_it_takes_well_under_a_second_a_checkpoint(place):
-    inspect("run", SETTINGS)  # imports
+    inspect(ScanRequest(checkpoints="run", settings=SETTINGS))  # imports
     started = time.process_time()
-    inspect("run", SETTINGS)
+    inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
     assert (time.process_time() - started) / 3 < 1.0
 
 
 def test_a_damaged_checkpoint_is_listed_with_its_problem(place, truncate):
     truncate(place / "run/checkpoint-10")
-    good, bad, last = inspect("run", SETTINGS).checkpoints
+    good, bad, last = inspect(ScanRequest(checkpoints="run", settings=SETTINGS)).checkpoints
     assert "model.safetensors" in bad.problem
     assert not good.problem
     assert not last.problem
 
 
 def test_memory_that_is_too_small_is_said_and_the_rest_still_shown(place):
-    found = inspect("run", SETTINGS, memory_bytes=1000)
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS, memory_bytes=1000))
     assert found.plan_problem
     assert found.passes == ()
     assert len(found.checkpoints) == 3
 
 
 def test_less_memory_means_more_passes_or_smaller_batches(place):
-    roomy = inspect("run", SETTINGS)
-    tight = inspect("run", SETTINGS, memory_bytes=sum(roomy.memory_bytes.values()) - 1)
+    roomy = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
+    tight = inspect(
+        ScanRequest(checkpoints="run", settings=SETTINGS, memory_bytes=sum(roomy.memory_bytes.values()) - 1)
+    )
     assert tight.plan_problem or (
         len(tight.passes) > len(roomy.passes) or tight.batch_size < roomy.batch_size
     )
@@ -117,10 +122,10 @@ def test_less_memory_means_more_passes_or_smaller_batches(place):
 )
 def test_layers_that_do_not_exist_are_refused(place, change, words):
     with pytest.raises(UsageError, match=words):
-        inspect("run", ScanSettings(**change))
+        inspect(ScanRequest(checkpoints="run", settings=ScanSettings(**change)))
 
 
 def test_nothing_to_inspect_says_what_is_looked_for(place):
     os.mkdir("empty")
     with pytest.raises(CheckpointError, match=r"(?s)empty.*config\.json"):
-        inspect("empty", SETTINGS)
+        inspect(ScanRequest(checkpoints="empty", settings=SETTINGS))

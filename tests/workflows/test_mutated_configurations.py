@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.inspect import inspect
-from spectra_cli.workflows.scan import ScanRequest, scan
+from spectra_cli.workflows.scan import scan
 from tests.extract.writers.huggingface import CONFIGS, random_model
 from tests.extract.writers.mixtures import CONFIGS as MIXTURES
 
@@ -39,7 +40,9 @@ def ends(folder: Path) -> list[tuple[int, str]]:
     """Exit code and message of `inspect` and of `scan`."""
 
     def inspected() -> None:
-        refusal = inspect(str(folder), SETTINGS, probe="synthetic").refusal(skip_errors=False)
+        refusal = inspect(ScanRequest(checkpoints=str(folder), settings=SETTINGS, probe="synthetic")).refusal(
+            skip_errors=False
+        )
         if refusal is not None:
             raise refusal
 

@@ -16,6 +16,7 @@ from spectra_cli.archive.content.layout import list_parts, parts_folder
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, CheckpointError, DataError, ProbeError, UsageError
 from spectra_cli.core.notices import NoticeKind, kind_of
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import resolve_settings
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import ScanProgress, scan
@@ -294,7 +295,7 @@ def test_the_paper_s_preset_on_a_shallow_model_says_what_it_measures(place, scan
     provenance = open_archive(place / "paper.h5").provenance
     assert said in provenance.probe.notices
     assert (provenance.settings["layers"], provenance.settings["targets"]) == ("0", "ignore_last")
-    found = inspect("run", settings)
+    found = inspect(ScanRequest(checkpoints="run", settings=settings))
     assert said in found.notices
     assert found.sites_measured == ("blocks.0.resid_post",)
     with pytest.raises(ArchiveError, match=r"settings\.targets: ignore_last against next_token"):

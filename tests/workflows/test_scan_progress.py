@@ -26,7 +26,7 @@ def test_it_moves_with_every_batch_and_every_spectrum(place, request_for, monkey
             parts = [replace(whole, members=m) for m in (whole.members[:half], whole.members[half:])]
             return replace(plan, passes=tuple(parts))
 
-        monkeypatch.setattr("spectra_cli.extract.session.plan_scan", split)
+        monkeypatch.setattr("spectra_cli.extract.series.fit.plan_scan", split)
     seen: list[ScanProgress] = []
     scan(request, seen.append)
     for _, of_one in groupby(seen, lambda now: now.ref.key):

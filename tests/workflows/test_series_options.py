@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, DataError, UsageError
 from spectra_cli.core.notices import NoticeKind, kind_of
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import ScanSettings
@@ -72,7 +73,7 @@ def test_an_absent_step_is_refused_before_anything_is_written(place, scan_quietl
 
 
 def test_an_inspection_shows_what_is_chosen(place):
-    found = inspect("run", SETTINGS, series_options=chosen(every=2))
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS, series=chosen(every=2)))
     assert [c.ref.step for c in found.checkpoints] == [0, 20]
     assert found.series_notices == ("2 of 3 checkpoints are chosen by --every 2",)
 
@@ -89,7 +90,11 @@ def test_oddities_are_said_before_the_first_weight_is_read(request_for, place, t
         assert len(said) == 2
 
     result = scan(request_for(skip_errors=True), first_activity, said.append)
-    assert tuple(said) == result.before == inspect("run", SETTINGS).series_notices
+    assert (
+        tuple(said)
+        == result.before
+        == inspect(ScanRequest(checkpoints="run", settings=SETTINGS)).series_notices
+    )
     assert said[0].startswith("step20 cannot be read")
     assert said[1] == "step10: checkpoint-10 is named after step 10 and says step 11 inside"
 
@@ -173,7 +178,7 @@ LOG = "step,loss,val_loss,lr,tokens\n0,4.5,4.6,0,0\n10,3.5,3.6,0.001,1000\n20,3.
 
 def test_a_log_reaches_inspection_and_archive_with_its_source(place, scan_quietly):
     Path("log.csv").write_text(LOG)
-    found = inspect("run", SETTINGS, series_options=SeriesOptions(log="log.csv"))
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS, series=SeriesOptions(log="log.csv")))
     assert [c.learning_rate for c in found.checkpoints] == [0, 0.001, 0.0005]
     scan_quietly(series=SeriesOptions(log="log.csv"))
     info = open_archive(ARCHIVE).infos[1]

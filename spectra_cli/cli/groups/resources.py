@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from spectra_cli.cli.groups.completion import one_of
 from spectra_cli.cli.groups.group import OptionGroup, option
@@ -33,10 +34,10 @@ class ResourceOptions(OptionGroup):
         "Sequences a batch; by itself if unset.", "--batch-size", "-b", least=1, metavar="N"
     )
 
-    @property
-    def memory_bytes(self) -> int | None:
-        """The memory budget; None for a share of what the device has."""
-        return None if self.memory is None else memory_bytes(self.memory)
+    def resolve(self) -> dict[str, Any]:
+        """The values of `Resources`, by name."""
+        budget = None if self.memory is None else memory_bytes(self.memory)
+        return {"device": self.device, "memory_bytes": budget, "batch_size": self.batch_size}
 
 
 def memory_bytes(words: str) -> int:

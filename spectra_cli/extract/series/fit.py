@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+
+import torch
 
 from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.scan_request import Resources
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.memory import rounded_resident_bytes
 from spectra_cli.extract.models.claims.tied_embeddings import stored_pairs
-from spectra_cli.extract.planning.plan import ScanPlan
+from spectra_cli.extract.planning.plan import ScanPlan, plan_scan
 from spectra_cli.extract.protocols import CheckpointHeader, Model
 from spectra_cli.extract.series.fitted_settings import needs_tokens
 from spectra_cli.extract.series.opened import Series, build_skeleton
@@ -36,13 +41,27 @@ def skeleton_of(series: Series, header: CheckpointHeader, *, heeds_ties: bool = 
     return series.skeleton if same else build_skeleton(header, series.builder)
 
 
+def planner(series: Series, device: torch.device, resources: Resources) -> Callable[..., ScanPlan]:
+    """`plan_scan` for models of the series; what the process holds is read once, so that every checkpoint
+    gets the same plan.
+    """
+    return partial(
+        plan_scan,
+        device=device,
+        budget_bytes=resources.memory_bytes,
+        batch_size=resources.batch_size,
+        checkpoint_bytes=series.first.loaded_bytes,
+        process_bytes=rounded_resident_bytes() if device.type == "cpu" else 0,
+    )
+
+
 def require_fit(
     ref: CheckpointRef,
     model: Model,
     settings: ScanSettings,
     *,
     probe_ids: int,
-    plan: Callable[[Model], ScanPlan],
+    plan: Callable[[Model, ScanSettings], ScanPlan],
 ) -> None:
     """Nothing, if the model takes the probe's tokens and has the layers and matrices of the settings.
 
@@ -50,7 +69,7 @@ def require_fit(
         ref, model: the checkpoint, with values or without.
         settings: those of the series, fitted to its first checkpoint and the probe.
         probe_ids: how large a vocabulary the probe needs; 0 where it is not known.
-        plan: how such a model would be measured.
+        plan: how such a model would be measured: a `planner`.
 
     Raises:
         CheckpointError: this checkpoint is of another model than the first of the series.
@@ -67,6 +86,6 @@ def require_fit(
             f"{ref.uri}: it has {model.max_length} positions, and sequences are of {length} tokens: {another}"
         )
     try:
-        plan(model)
+        plan(model, settings)
     except UsageError as error:
         raise CheckpointError(f"{ref.uri}: {error}: {another}") from error

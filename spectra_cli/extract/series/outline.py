@@ -36,7 +36,7 @@ def outlines(
     settings: ScanSettings,
     *,
     probe_ids: int,
-    plan: Callable[[Model], ScanPlan] | None,
+    plan: Callable[[Model, ScanSettings], ScanPlan] | None,
 ) -> tuple[CheckpointOutline, ...]:
     """Every checkpoint as its header describes it, with what a scan would refuse it for.
 

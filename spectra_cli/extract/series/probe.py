@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 import torch
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ByDefault, ScanSettings
 from spectra_cli.core.types import ProbeInfo
 from spectra_cli.extract.probes.load import load_probe
@@ -32,29 +34,30 @@ class ReadyProbe:
     notices: tuple[str, ...]
 
 
-def read_probe(
-    series: Series, settings: ScanSettings, *, source: str, tokenizer: str | None, form: str | None
-) -> ReadyProbe:
+def read_probe(series: Series, request: ScanRequest, *, required: bool = True) -> ReadyProbe:
     """The probe's tokens, checked against the model's vocabulary and longest sequence.
 
-    A scan of weights alone needs no tokens: without a source it gets a probe of none.
+    A scan of weights alone needs no tokens: where no probe was named it gets one of none, as does any scan
+    where none is `required`.
 
     Raises:
-        UsageError: no source was named.
+        UsageError: no probe was named.
         ProbeError: see `load_probe`; or sequences longer than the model's positions.
     """
     model = series.skeleton
-    settings, said = as_in_the_paper(settings, model)
-    if not source and not needs_tokens(settings):
+    settings, said = as_in_the_paper(request.settings, model)
+    if not request.probe and not needs_tokens(settings):
         return ReadyProbe(probe=_no_tokens(said), settings=settings, notices=said)
-    if not source:
+    if not request.probe and required:
         raise UsageError(
             "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
             ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
         )
     fitting, notices = fitted_to_model(settings, model)
-    request = ProbeRequest(
-        source=source,
+    if not request.probe:
+        return ReadyProbe(probe=_no_tokens(said), settings=fitting, notices=said + notices)
+    wanted = ProbeRequest(
+        source=os.fspath(request.probe),
         num_sequences=int(fitting.probe_sequences),
         sequence_length=int(fitting.sequence_length),
         least_sequences=fitting.least_sequences,
@@ -62,11 +65,11 @@ def read_probe(
         seed=fitting.seed,
         order=fitting.order,
         targets=fitting.targets,
-        tokenizer=tokenizer,
-        format=form,
+        tokenizer=None if request.tokenizer is None else os.fspath(request.tokenizer),
+        format=request.probe_format,
     )
     probe = load_probe(
-        request,
+        wanted,
         vocab_size=model.vocab_size,
         checkpoint_folder=series.first.ref.uri,
         base_folder=series.first.base_uri,

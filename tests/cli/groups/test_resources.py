@@ -36,5 +36,5 @@ def test_a_size_that_is_none_is_refused_with_an_example(words):
 
 
 def test_nothing_said_is_no_budget():
-    assert ResourceOptions().memory_bytes is None
-    assert ResourceOptions(memory="1KiB").memory_bytes == 1024
+    assert ResourceOptions().resolve() == {"device": "auto", "memory_bytes": None, "batch_size": None}
+    assert ResourceOptions(memory="1KiB").resolve()["memory_bytes"] == 1024

@@ -61,14 +61,15 @@ _MEASURE_SERIES = (
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.series.opened import open_series
 from spectra_cli.extract.series.probe import read_probe
-from spectra_cli.extract.session import Resources, Session
+from spectra_cli.core.scan_request import Resources, ScanRequest
+from spectra_cli.extract.session import Session
 
 settings = ScanSettings(
     measurements=("activation_covariance", "gradient"), matrices=("attn.q",), num_sequences=4,
     num_gradient_sequences=4, sequence_length=8, num_blocks=2,
 )
 series = open_series(sys.argv[1])
-probe = read_probe(series, settings, source="synthetic", tokenizer=None, form=None).probe
+probe = read_probe(series, ScanRequest(checkpoints="run", settings=settings, probe="synthetic")).probe
 peaks, left = [], []
 with Session(series, probe, settings, Resources(device="cpu", batch_size=2)) as session:
     for ref in series.refs:

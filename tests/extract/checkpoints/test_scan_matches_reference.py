@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from spectra_cli.core.scan_request import Resources, ScanRequest
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.series.opened import open_series
 from spectra_cli.extract.series.probe import read_probe
-from spectra_cli.extract.session import Resources, Session
+from spectra_cli.extract.session import Session
 from tests.extract.writers.cells import CELLS
 from tests.extract.writers.reference import Truth
 
@@ -49,7 +50,7 @@ def test_a_scan_is_the_slow_reference(cell, variant, tmp_path, hub_cache):
         num_blocks=2,
         dtype="float64",
     )
-    probe = read_probe(series, settings, source="synthetic", tokenizer=None, form=None).probe
+    probe = read_probe(series, ScanRequest(checkpoints="run", settings=settings, probe="synthetic")).probe
     truth = Truth(written.model, probe.tokens, probe.targets, num_gradients=NUM_GRADIENTS)
 
     assert logit_error(series.source, ref, probe.tokens, truth.logits) <= written.logit_error

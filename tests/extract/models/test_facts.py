@@ -11,10 +11,11 @@ import torch
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.notices import NoticeKind, kind_of
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.inspect import inspect
-from spectra_cli.workflows.scan import ScanRequest, scan
+from spectra_cli.workflows.scan import scan
 from tests.extract.writers import ladder
 
 SETTINGS = ScanSettings(
@@ -69,7 +70,7 @@ def both(run, tmp_path, monkeypatch, **model):
     monkeypatch.chdir(tmp_path)
     np.save("probe.npy", np.random.default_rng(0).integers(0, ladder.V, 400).astype(np.int32))
     series = SeriesOptions(model=model)
-    found = inspect(str(run), SETTINGS, series_options=series)
+    found = inspect(ScanRequest(checkpoints=str(run), settings=SETTINGS, series=series))
     (outline,) = found.checkpoints
     request = ScanRequest(
         checkpoints=str(run), settings=SETTINGS, series=series, probe="probe.npy", output=tmp_path / "a.h5"
@@ -139,7 +140,9 @@ def test_a_tie_that_only_values_show_is_the_same_before_and_after(tmp_path, monk
     for step, head in ((0, state["transformer.wte.weight"].clone()), (1, state["lm_head.weight"])):
         torch.save({"step": step, "model": {**state, "lm_head.weight": head}}, run / f"ckpt_step_{step}.pt")
     (run / "args.json").write_text(json.dumps({"n_head": ladder.H}))
-    found = inspect(str(run), dataclasses.replace(SETTINGS, measurements=("weight",)))
+    found = inspect(
+        ScanRequest(checkpoints=str(run), settings=dataclasses.replace(SETTINGS, measurements=("weight",)))
+    )
     names = [c.architecture for c in found.checkpoints]
     assert names == ["variant 4s or 5 (rope, tied)", "variant 6 (untied embedding)"]
     assert [c.facts["model.embed_norm"] for c in found.checkpoints] == ["false", "true"]

@@ -24,7 +24,8 @@ import torch
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.series.probe import read_probe
 from spectra_cli.extract.series.opened import open_series
-from spectra_cli.extract.session import Resources, Session
+from spectra_cli.core.scan_request import Resources, ScanRequest
+from spectra_cli.extract.session import Session
 
 def resident(name):
     with open("/proc/self/status") as status:
@@ -40,7 +41,7 @@ settings = ScanSettings(
     num_sequences=num_sequences, num_gradient_sequences=num_sequences, sequence_length=length, **asked
 )
 series = open_series(sys.argv[1])
-probe = read_probe(series, settings, source="synthetic", tokenizer=None, form=None).probe
+probe = read_probe(series, ScanRequest(checkpoints="run", settings=settings, probe="synthetic")).probe
 with Session(series, probe, settings, Resources(device="cpu", batch_size=batch_size)) as session:
     with open("/proc/self/clear_refs", "w") as peak:
         peak.write("5")

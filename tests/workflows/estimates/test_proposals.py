@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import PRESETS, ScanSettings
 from spectra_cli.extract.planning.rates import Rates
@@ -20,7 +21,7 @@ def proposed(place):
     """The time and the proposals for `number` checkpoints, where each unit of work takes `unit` seconds."""
 
     def run(unit, *, number=2, settings=PRESETS["default"], selection=WHOLE):
-        found = inspect("run", settings)
+        found = inspect(ScanRequest(checkpoints="run", settings=settings))
         rates = Rates(seconds=dict.fromkeys(PARTS, unit))
         planned = found.planned
         parts = seconds_by_part(planned, planned.settings, planned.plan, rates)

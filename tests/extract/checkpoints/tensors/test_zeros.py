@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import SpectraError
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.checkpoints.tensors.zeros import require_some_values
 from spectra_cli.workflows.inspect import inspect
-from spectra_cli.workflows.scan import ScanRequest, scan
+from spectra_cli.workflows.scan import scan
 from tests.extract.writers.huggingface import CONFIGS, random_model
 
 SETTINGS = ScanSettings(measurements=("weight",), layers="0", matrices=("attn.q",))
@@ -40,6 +41,6 @@ def test_zeros_do_not_pass_for_a_tied_head(tmp_path, decoder_state, tied):
     torch.save(content, tmp_path / "checkpoint_step000001.pt")
     said = r"step000001\.pt: lm_head\.weight and transformer\.wte\.weight hold nothing but zeros"
     with pytest.raises(SpectraError, match=said):
-        inspect(str(tmp_path), SETTINGS)
+        inspect(ScanRequest(checkpoints=str(tmp_path), settings=SETTINGS))
     with pytest.raises(SpectraError, match=said):
         scanned(tmp_path, tmp_path)
