@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.testing import CliRunner
 
+from docs.python_reference import python_reference
 from spectra_cli.cli.app import app
 from spectra_cli.core.settings import PRESETS, ScanSettings
 from spectra_cli.extract.checkpoints.registry import FORMATS
@@ -77,6 +78,7 @@ def generated_pages() -> Mapping[Path, str]:
         DOCS / "reference" / "settings.md": settings_reference(),
         DOCS / "reference" / "formats.md": formats_reference(),
         DOCS / "reference" / "export.md": export_reference(),
+        DOCS / "reference" / "python.md": _NOTE + python_reference(),
         readme: with_tables(readme.read_text()),
     }
 
@@ -234,7 +236,7 @@ def with_tables(readme: str) -> str:
 
 
 # in the order of imports: each may use those below it
-_ROOMS = ("cli", "render", "workflows", "extract", "archive", "analysis", "statistics", "core")
+_ROOMS = ("cli", "api", "render", "workflows", "extract", "archive", "analysis", "statistics", "core")
 
 
 def _rooms() -> str:

@@ -1,4 +1,13 @@
-"""Layerwise activation, gradient and weight spectra of a series of language-model checkpoints."""
+"""Layerwise activation, gradient and weight spectra of a series of language-model checkpoints.
+
+    import spectra_cli as spectra
+
+    spectra.scan("runs/a", probe="validation.bin")
+    run = spectra.open("runs/a")
+    run.table(statistics="rankme_cov").to_pandas()
+
+docs/reference/python.md has every name. A function has the words and defaults of the command of its name.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +16,68 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = [
-    "CheckpointRef",
-    "ScanRequest",
-    "ScanSettings",
-    "Site",
-    "Spectrum",
+    "MeasuredRun",
+    "MeasuredSpectrum",
+    "ScanOptions",
+    "ScanProgress",
+    "SpectraError",
+    "TidyTable",
     "__version__",
+    "compare",
+    "document",
+    "drift",
+    "forecast",
     "inspect",
-    "open_archive",
-    "resolve_settings",
+    "open",
+    "phases",
     "scan",
     "show",
-    "summarise",
+    "table",
     "validate",
 ]
 
 if TYPE_CHECKING:
-    from spectra_cli.archive.reader import open_archive
-    from spectra_cli.core.scan_request import ScanRequest
-    from spectra_cli.core.settings import ScanSettings, resolve_settings
-    from spectra_cli.core.types import CheckpointRef, Site, Spectrum
-    from spectra_cli.statistics.summarise import summarise
-    from spectra_cli.workflows.inspect import inspect
-    from spectra_cli.workflows.scan import scan
-    from spectra_cli.workflows.show import show
-    from spectra_cli.workflows.validate import validate
+    from spectra_cli.api.compare import compare
+    from spectra_cli.api.drift import drift
+    from spectra_cli.api.forecast import forecast
+    from spectra_cli.api.inspect import inspect
+    from spectra_cli.api.phases import phases
+    from spectra_cli.api.run import MeasuredRun, open  # noqa: A004 - as gzip has an `open`
+    from spectra_cli.api.scan import scan
+    from spectra_cli.api.scan_options import ScanOptions
+    from spectra_cli.api.show import show
+    from spectra_cli.api.shown import document, table
+    from spectra_cli.api.spectrum import MeasuredSpectrum
+    from spectra_cli.api.tidy_table import TidyTable
+    from spectra_cli.api.validate import validate
+    from spectra_cli.core.errors import SpectraError
+    from spectra_cli.workflows.scan import ScanProgress
 else:
     # Found when first asked for: `spectra --help` must not wait for numpy, nor `show` for torch.
     _HOMES = {
-        "CheckpointRef": "core.types",
-        "ScanRequest": "core.scan_request",
-        "ScanSettings": "core.settings",
-        "Site": "core.types",
-        "Spectrum": "core.types",
-        "inspect": "workflows.inspect",
-        "open_archive": "archive.reader",
-        "resolve_settings": "core.settings",
-        "scan": "workflows.scan",
-        "show": "workflows.show",
-        "summarise": "statistics.summarise",
-        "validate": "workflows.validate",
+        "MeasuredRun": "api.run",
+        "MeasuredSpectrum": "api.spectrum",
+        "ScanOptions": "api.scan_options",
+        "ScanProgress": "workflows.scan",
+        "SpectraError": "core.errors",
+        "TidyTable": "api.tidy_table",
+        "compare": "api.compare",
+        "document": "api.shown",
+        "drift": "api.drift",
+        "forecast": "api.forecast",
+        "inspect": "api.inspect",
+        "open": "api.run",
+        "phases": "api.phases",
+        "scan": "api.scan",
+        "show": "api.show",
+        "table": "api.shown",
+        "validate": "api.validate",
     }
 
     def __getattr__(name: str) -> object:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import_module(f"{__name__}.api.shown")  # results show themselves from here on
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
     def __dir__() -> list[str]:

@@ -27,6 +27,7 @@ from spectra_cli.analysis.taxonomy.classified import loss_stderr, taxonomies, wh
 from spectra_cli.analysis.taxonomy.labels import Taxonomy
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.shown import Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +86,8 @@ class ComparedPair:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Comparison(Shown):
     """Runs compared with a baseline, corrected for everything that was looked at.
 
     Attributes:

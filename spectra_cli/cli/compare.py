@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import one_of, some_of, statistics
 from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
@@ -61,43 +60,22 @@ def command(
     Needs two archives or more, and no model. Every difference comes with its standard error and with the
     noise floor of the probe; verdicts are corrected for the number of differences looked at.
     """
-    from spectra_cli.analysis.compare.differences import Choice
-    from spectra_cli.analysis.comparison import CompareRequest
-    from spectra_cli.analysis.run import Axis, Loss
-    from spectra_cli.core.errors import UsageError
+    from spectra_cli.api.compare import compare
     from spectra_cli.render.compare import output
-    from spectra_cli.workflows.compare import compare
 
     chosen = form.resolve()
-    measures = options.words(measure)
-    for word in measures or ():
-        if word not in ASKED:
-            raise UsageError(f"--measure {measure}: {word} is not one of {', '.join(ASKED)}")
     comparison = compare(
-        CompareRequest(
-            runs=tuple(runs),
-            axis=options.one_of(Axis, align, "--align"),
-            loss=None if loss is None else options.one_of(Loss, loss, "--loss"),
-            number=points,
-            at=_numbers(at),
-            choice=Choice(
-                measurements=None if measures is None else tuple(ASKED[word] for word in measures),
-                statistics=options.words(statistic),
-                layers=options.integers(layer, "--layer"),
-            ),
-            baseline=baseline,
-            allowed=options.words(allow) or (),
-            replicates=options.words(replicates) or (),
-            throughput_ratio=throughput_ratio,
-        )
+        *runs,
+        align=align,
+        loss=loss,
+        points=points,
+        at=at,
+        layer=layer,
+        measure=measure,
+        statistic=statistic,
+        baseline=baseline,
+        replicates=replicates,
+        throughput_ratio=throughput_ratio,
+        allow=allow,
     )
     emit(output(comparison, lists_evidence=taxonomy), chosen)
-
-
-def _numbers(words: str | None) -> tuple[float, ...] | None:
-    from spectra_cli.core.errors import UsageError
-
-    try:
-        return None if words is None else tuple(float(word) for word in options.words(words) or ())
-    except ValueError:
-        raise UsageError(f"--at {words}: expected numbers such as 3.5,3.28") from None

@@ -9,8 +9,6 @@ from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
 
-_AGAINST = {"first": ("first",), "previous": ("previous",), "both": ("first", "previous")}
-
 EPILOG = examples(
     "spectra scan runs/a --probe validation.bin --vectors 64",
     "spectra drift runs/a --against first -k 16,64",
@@ -21,7 +19,9 @@ def command(
     archive: options.ArchiveArgument,
     *,
     against: str = option(
-        "The first checkpoint, the previous one, or both.", default="both", offers=one_of(_AGAINST)
+        "The first checkpoint, the previous one, or both.",
+        default="both",
+        offers=one_of(("first", "previous", "both")),
     ),
     ranks: str | None = option("Directions of a subspace, such as 16,64. [default: 16,64]", "-k"),
     form: OutputOptions,
@@ -32,11 +32,8 @@ def command(
     checkpoint lies, against chance. Needs an archive made with `scan --vectors K`; without vectors only
     the shift can be told.
     """
-    from spectra_cli.core.errors import UsageError
+    from spectra_cli.api.drift import drift
     from spectra_cli.render.drift import output
-    from spectra_cli.workflows.drift import drift
 
     chosen = form.resolve()
-    if against not in _AGAINST:
-        raise UsageError(f"--against {against}: expected first, previous or both")
-    emit(output(drift(archive, against=_AGAINST[against], ranks=options.integers(ranks, "-k"))), chosen)
+    emit(output(drift(archive, against=against, ranks=ranks)), chosen)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import one_of, statistics
 from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.groups.output import OutputOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.cli.output import emit
-
-if TYPE_CHECKING:
-    from spectra_cli.analysis.forecast.request import ForecastRequest
 
 EPILOG = examples(
     "spectra forecast runs/a runs/b runs/c runs/d",
@@ -58,50 +54,24 @@ def command(
     against early loss, batch and learning rate; with five runs or more, an interval for those that have
     not reached the target. One archive: its own loss curve continued, with and without the spectrum.
     """
-    from spectra_cli.analysis.forecast.request import ForecastRequest
-    from spectra_cli.analysis.run import Loss
-    from spectra_cli.core.errors import UsageError
+    from spectra_cli.analysis.forecast.over_runs import Forecast
+    from spectra_cli.api.forecast import forecast
     from spectra_cli.render import extrapolation as of_one_run
     from spectra_cli.render import forecast as of_several
-    from spectra_cli.workflows.extrapolation import extrapolate
-    from spectra_cli.workflows.forecast import forecast
 
     chosen = form.resolve()
-    request = ForecastRequest(
-        archives=tuple(archives),
-        new=tuple(new or ()),
+    found = forecast(
+        *archives,
         early=early,
         early_tokens=early_tokens,
         early_step=early_step,
         target_loss=target_loss,
         statistic=statistic,
-        layers=layers
-        if layers in ("last-third", "last", "all")
-        else options.integers(layers, "--layers") or (),
-        loss=None if loss is None else options.one_of(Loss, loss, "--loss"),
+        layers=layers,
+        loss=loss,
         family=family,
+        new=new or (),
         level=level,
         allow_different_scans=allow_different_scans,
     )
-    if len(archives) > 1:
-        emit(of_several.output(forecast(request)), chosen)
-        return
-    several = _of_several_runs(request)
-    if several:
-        raise UsageError(
-            f"{', '.join(several)} need(s) several runs; one archive was named, whose own loss curve is "
-            "continued. Name more archives, or leave the option out."
-        )
-    emit(of_one_run.output(extrapolate(request)), chosen)
-
-
-def _of_several_runs(request: ForecastRequest) -> list[str]:
-    given = {
-        "--early": request.early is not None,
-        "--early-tokens": request.early_tokens is not None,
-        "--early-step": request.early_step is not None,
-        "--new": bool(request.new),
-        "--family": request.family != "architecture",
-        "--allow-different-scans": request.allow_different_scans,
-    }
-    return [flag for flag, is_given in given.items() if is_given]
+    emit(of_several.output(found) if isinstance(found, Forecast) else of_one_run.output(found), chosen)

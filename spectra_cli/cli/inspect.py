@@ -40,8 +40,7 @@ def command(
     """
     from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.render.inspect import output
-    from spectra_cli.workflows.estimates.proposals import propose
-    from spectra_cli.workflows.estimates.scan_estimate import estimate
+    from spectra_cli.workflows.estimates.outlook import outlook
     from spectra_cli.workflows.inspect import inspect
 
     chosen = form.resolve()
@@ -54,9 +53,7 @@ def command(
         **resources.resolve(),
     )
     found = inspect(request)
-    time = estimate(found)
-    proposals = () if time is None else propose(found, time, request.series.selection)
-    emit(output(found, time, proposals), chosen)
+    emit(output(outlook(found, request.series.selection)), chosen)
     _end_as_a_scan_would(found, skip_errors=request.skip_errors)
 
 

@@ -31,8 +31,8 @@ def command(
     turning points of the effective rank, each boundary with its uncertainty, each change with its
     standard error. That there are none is an answer.
     """
+    from spectra_cli.api.phases import phases
     from spectra_cli.render.phases import output
-    from spectra_cli.workflows.phases import phases
 
     chosen = form.resolve()
     emit(output(phases(archive, layer=layer, alpha=alpha)), chosen)

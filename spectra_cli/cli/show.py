@@ -32,14 +32,8 @@ def command(
     As a table: the series, then the layers of its last checkpoint (or of each --step). With
     --statistic: that statistic at every site, over the series. CSV and JSON hold every value.
     """
+    from spectra_cli.api.show import show
     from spectra_cli.render.show import output
-    from spectra_cli.workflows.show import show
 
     chosen = form.resolve()
-    summary = show(
-        archive,
-        steps=options.ranges(step, "--step"),
-        layers=options.integers(layer, "--layer"),
-        statistics=None if statistic is None else tuple(statistic.replace(" ", "").split(",")),
-    )
-    emit(output(summary), chosen)
+    emit(output(show(archive, step=step, layer=layer, statistic=statistic)), chosen)

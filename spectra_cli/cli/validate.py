@@ -23,11 +23,11 @@ def command(archive: options.ArchiveArgument, *, form: OutputOptions) -> None:
     Structure, provenance, and that its spectra are spectra. Exit code 3 when anything in it breaks the
     format; warnings alone leave 0.
     """
+    from spectra_cli.api.validate import validate
     from spectra_cli.render.validate import output
-    from spectra_cli.workflows.validate import unfinished_document, validate
 
     chosen = form.resolve()
-    path, findings = validate(archive)
-    emit(output(path, findings, unfinished_document(path)), chosen)
-    if any(one.severity == "error" for one in findings):
+    found = validate(archive)
+    emit(output(found), chosen)
+    if not found.is_valid:
         sys.exit(INVALID)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,7 @@ from spectra_cli.render.tables.inspect import findings, model, plan, series
 from spectra_cli.render.tables.show import skipped_lines
 
 if TYPE_CHECKING:
-    from spectra_cli.workflows.estimates.proposals import Proposal
-    from spectra_cli.workflows.estimates.scan_estimate import ScanEstimate
+    from spectra_cli.workflows.estimates.outlook import Outlook
     from spectra_cli.workflows.inspect import Inspection
 
 _MODEL = Fields(
@@ -30,9 +29,9 @@ COLUMNS = tuple(name for name in _CHECKPOINT.names if name not in ("facts", "sou
 """Columns of the CSV table, one row a checkpoint."""
 
 
-def output(found: Inspection, time: ScanEstimate | None, proposals: Sequence[Proposal]) -> Output:
+def output(before: Outlook) -> Output:
     """What a scan would do, for every form."""
-    told = document(found, time, proposals)
+    told, found = document(before), before.inspection
     return Output(
         tables=lambda: tables(found, told),
         document=lambda: told,
@@ -51,8 +50,9 @@ def tables(found: Inspection, told: dict[str, Any]) -> Iterator[Part]:
     yield from skipped_lines(found.skipped)
 
 
-def document(found: Inspection, time: ScanEstimate | None, proposals: Sequence[Proposal]) -> dict[str, Any]:
+def document(before: Outlook) -> dict[str, Any]:
     """The JSON document of `spectra inspect`: schema `spectra.inspect/1`."""
+    found, time = before.inspection, before.time
     return {
         "schema": "spectra.inspect/1",
         **_MODEL.of(found),
@@ -67,7 +67,7 @@ def document(found: Inspection, time: ScanEstimate | None, proposals: Sequence[P
             "bytes_moved": None if found.cost is None else found.cost.bytes_moved,
             "seconds_estimated": None if time is None else time.seconds,
             "seconds_by_part": {} if time is None else dict(time.parts),
-            "proposals": [asdict(proposal) for proposal in proposals],
+            "proposals": [asdict(proposal) for proposal in before.proposals],
             **Fields("memory_bytes budget_bytes").of(found),
             "skipped": list(map(Fields("measurement site=site.address reason").of, found.skipped)),
             "problem": found.plan_problem,

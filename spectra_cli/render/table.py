@@ -81,6 +81,7 @@ class Table:
         notes: below it.
         row_styles: place of a row -> its style.
         series: what the columns of a series are, such as `checkpoints`.
+        elsewhere: where it stands whole, for a reader who has no room for all of it.
     """
 
     columns: Sequence[Column]
@@ -89,6 +90,7 @@ class Table:
     notes: Sequence[Line] = ()
     row_styles: Mapping[int, str] = field(default_factory=dict)
     series: str = "checkpoints"
+    elsewhere: str = "--format markdown, or a wider terminal"
 
     def __post_init__(self) -> None:
         for row in self.rows:

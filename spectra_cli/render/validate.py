@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, line
 
 if TYPE_CHECKING:
-    from spectra_cli.archive.validate import Fault
+    from spectra_cli.workflows.validate import Validation
 
 SCHEMA = "spectra.validate/1"
 COLUMNS = ("severity", "where", "message")
 """Columns of the CSV table, and keys of a finding in the JSON document."""
 
 
-def output(path: Path, findings: Sequence[Fault], unfinished: dict[str, Any] | None) -> Output:
-    """The findings about an archive, for every form; `unfinished`: what a scan owes it."""
+def output(found: Validation) -> Output:
+    """The findings about an archive, for every form."""
+    path, findings = found.path, found.findings
     rows = [{name: str(getattr(one, name)) for name in COLUMNS} for one in findings]
     errors = sum(one.severity == "error" for one in findings)
 
     def tables() -> Iterator[Part]:
         counts = f"{errors} error(s), {len(findings) - errors} warning(s)"
-        yield line(f"{path} {'is not valid' if errors else 'is valid'}: {counts}")
+        yield line(f"{path} {'is valid' if found.is_valid else 'is not valid'}: {counts}")
         for one in findings:
             style = "red" if one.severity == "error" else "yellow"
             # where the message does not begin with it, nor the line above
@@ -34,8 +34,8 @@ def output(path: Path, findings: Sequence[Fault], unfinished: dict[str, Any] | N
     document = {
         "schema": SCHEMA,
         "archive": str(path),
-        "valid": not errors,
-        "unfinished": unfinished,
+        "valid": found.is_valid,
+        "unfinished": found.unfinished and found.unfinished.document(),
         "findings": rows,
     }
     return Output(tables=tables, document=lambda: document, columns=COLUMNS, rows=lambda: rows)

@@ -15,6 +15,7 @@ from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
 from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.scan_request import ScanRequest
+from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.identity.asked_run import run_asked
@@ -40,8 +41,8 @@ class ScanProgress:
     total: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanResult:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ScanResult(Shown):
     """What a scan did.
 
     Attributes:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series import MeasuredSeries
+from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,
@@ -34,8 +34,8 @@ class CheckpointSummary:
     skipped: tuple[Skipped, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveSummary:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ArchiveSummary(Shown):
     """An archive as a reader wants to see it.
 
     Attributes:
@@ -70,21 +70,37 @@ def show(
         ArchiveError: there is no such archive, or it is damaged.
         UsageError: a step, layer or statistic that it does not hold.
     """
-    opened = open_named(archive)
-    path = opened.path
-    chosen = places_of_steps(opened, steps)
-    checkpoints = opened.checkpoints(chosen, vectors=False)
-    series = tuple(summary_of(checkpoint, layers, statistics) for checkpoint in checkpoints)
-    if layers is not None and not any(s.site is not None for c in series for s in c.statistics):
-        raise UsageError(f"{path} holds no layer {', '.join(map(str, layers))}; it holds {_layers(opened)}")
+    return summary_of_series(open_named(archive), steps=steps, layers=layers, statistics=statistics)
+
+
+def summary_of_series(
+    series: MeasuredSeries,
+    *,
+    steps: Sequence[int | range] | None = None,
+    layers: Sequence[int] | None = None,
+    statistics: Sequence[str] | None = None,
+) -> ArchiveSummary:
+    """`show` of checkpoints that are open already, or in memory.
+
+    Raises:
+        ArchiveError, UsageError: as `show`.
+    """
+    if statistics is not None and not statistics:
+        raise UsageError("no statistic was named: leave the choice out, or name one such as rankme_cov")
+    path = series.path
+    chosen = places_of_steps(series, steps)
+    checkpoints = series.checkpoints(chosen, vectors=False)
+    found = tuple(summary_of(checkpoint, layers, statistics) for checkpoint in checkpoints)
+    if layers is not None and not any(s.site is not None for c in found for s in c.statistics):
+        raise UsageError(f"{path} holds no layer {', '.join(map(str, layers))}; it holds {_layers(series)}")
     return ArchiveSummary(
         path=path,
-        provenance=opened.provenance,
-        series=series,
+        provenance=series.provenance,
+        series=found,
         asked_for=None if statistics is None else tuple(statistics),
         steps_asked_for=steps is not None,
-        unfinished=opened.unfinished,
-        notices=opened.notices,
+        unfinished=series.unfinished,
+        notices=series.notices,
     )
 
 
@@ -131,6 +147,6 @@ def summary_of(
     )
 
 
-def _layers(archive: Archive) -> str:
-    found = {s.site.layer for s in archive.checkpoint(0, vectors=False).spectra if s.site.layer is not None}
+def _layers(series: MeasuredSeries) -> str:
+    found = {s.site.layer for s in series.checkpoint(0, vectors=False).spectra if s.site.layer is not None}
     return ", ".join(str(layer) for layer in sorted(found))

@@ -33,6 +33,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
 TUTORIAL = DOCS / "tutorial" / "first-scan.md"
 READING = DOCS / "how-to" / "read-an-archive.md"
+PYTHON = DOCS / "how-to" / "use-from-python.md"
 
 
 def _names(pages: list[Path]) -> list[str]:
@@ -254,6 +255,25 @@ def test_the_snippets_for_reading_an_archive_run(tiny_demo, monkeypatch, capsys)
     np.testing.assert_array_equal(names["largest"].values[-1], names["eigenvalues"][0])
     assert list(names["noise"].index) == [0, 300]
     assert "blocks.1.resid_post" in capsys.readouterr().out
+
+
+def test_the_snippets_for_python_run(tiny_demo, monkeypatch, capsys):
+    monkeypatch.chdir(tiny_demo / "spectra-demo")
+    names: dict[str, Any] = {}
+    for snippet in _blocks(PYTHON, "python"):
+        exec(snippet, names)  # noqa: S102 - the page's own code
+    run, one = names["run"], names["one"]
+    assert run.checkpoints["step"] == [0, 300]
+    assert set(names["late"]["layer"]) == {0, 1}
+    assert (
+        names["rank"].sel(step=300) == run.spectrum(300, "blocks.1.resid_post").statistic("rankme_cov").value
+    )
+    assert one.standard_error(names["top3_share"]) > 0
+    assert names["different"]
+    assert len(names["strongest"]) == 5
+    assert names["shifts"][0]["spectral_shift"] > 0
+    assert [ref.step for ref in names["result"].measured] == [0, 300]
+    assert "holds no step 7; it holds step0, step300" in capsys.readouterr().out
 
 
 def test_the_example_of_a_statistic_runs():

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, is_typeddict
 
 import pytest
 
@@ -25,11 +25,16 @@ from spectra_cli.workflows.demo import demo
 from spectra_cli.workflows.drift import drift
 from spectra_cli.workflows.extrapolation import extrapolate
 from spectra_cli.workflows.forecast import forecast
+from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.phases import phases
+from spectra_cli.workflows.show import show
 from spectra_cli.workflows.study import StudyRequest, run_study
+from spectra_cli.workflows.validate import validate
 
-PUBLIC = [getattr(spectra_cli, name) for name in spectra_cli.__all__ if name != "__version__"]
-WORKFLOWS = [compare, demo, drift, extrapolate, forecast, phases, run_study]
+PUBLIC = [
+    getattr(spectra_cli, name) for name in spectra_cli.__all__ if name not in ("SpectraError", "__version__")
+]
+WORKFLOWS = [compare, demo, drift, extrapolate, forecast, inspect, phases, run_study, show, validate]
 REQUESTS = [CompareRequest, ForecastRequest, ScanRequest, SeriesOptions, StudyRequest]
 PATHS = (
     *("archive", "archives", "base", "baseline", "checkpoints", "folder", "log", "new", "output", "path"),
@@ -49,6 +54,8 @@ class Address(os.PathLike):
 
 def taken(of: Any) -> dict[str, str]:
     """Name -> annotation of what a function or a request takes."""
+    if is_typeddict(of):
+        return {name: str(one.__forward_arg__) for name, one in of.__annotations__.items()}
     if is_dataclass(of):
         return {field.name: str(field.type) for field in fields(of)}
     return {name: str(one.annotation) for name, one in signatures.signature(of).parameters.items()}
@@ -76,7 +83,8 @@ def other(archive) -> str:
 
 def outcome(call: Callable[[Any], Any], form: Callable[[str], Any]) -> str:
     try:
-        return repr(call(form))
+        found = call(form)
+        return repr({f.name: getattr(found, f.name) for f in fields(found)} if is_dataclass(found) else found)
     except SpectraError as error:
         return repr(error)
 
@@ -87,8 +95,8 @@ def test_archives_and_folders_are_found_alike(name, other):
     aligned = {"axis": "step", "number": 1}
     calls: list[Callable[[Any], Any]] = [
         lambda path: open_archive(path(name)),
-        lambda path: spectra_cli.show(path(name)),
-        lambda path: spectra_cli.validate(path(name)),
+        lambda path: show(path(name)),
+        lambda path: validate(path(name)),
         lambda path: drift(path(name)),
         lambda path: phases(path(name)),
         lambda path: extrapolate(ForecastRequest(archives=(path(name),))),
@@ -124,10 +132,8 @@ def test_a_scan_and_its_plan_take_paths_of_any_form(place, scan_quietly, request
             series=series,
             settings=settings,
         )
-        plan = spectra_cli.inspect(
-            spectra_cli.ScanRequest(
-                checkpoints=form("run"), settings=settings, series=series, probe=form("probe.npy")
-            )
+        plan = inspect(
+            ScanRequest(checkpoints=form("run"), settings=settings, series=series, probe=form("probe.npy"))
         )
         return list(map(numbers_of, open_archive(output))), repr(plan)
 
@@ -140,16 +146,16 @@ def test_a_scan_and_its_plan_take_paths_of_any_form(place, scan_quietly, request
 @pytest.mark.usefixtures("archive")
 def test_a_base_and_a_tokenizer_are_found_alike(form, request_for):
     def based(form: Callable[[str], Any]) -> Any:
-        return spectra_cli.inspect(
-            spectra_cli.ScanRequest(
+        return inspect(
+            ScanRequest(
                 checkpoints="run", settings=request_for().settings, series=SeriesOptions(base=form("run"))
             )
         )
 
     def tokenised(form: Callable[[str], Any]) -> Any:
         Path("probe.txt").write_text("a text")
-        return spectra_cli.inspect(
-            spectra_cli.ScanRequest(
+        return inspect(
+            ScanRequest(
                 checkpoints="run",
                 settings=request_for().settings,
                 probe=form("probe.txt"),

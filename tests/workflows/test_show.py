@@ -69,5 +69,5 @@ def test_no_archive_says_what_was_looked_for(place):
 def test_text_and_paths_name_an_archive_alike(archive):
     for name in (str(archive), archive):
         assert show(name).path == archive
-        assert validate(name)[0] == archive
+        assert validate(name).path == archive
         assert len(open_archive(name)) == 3

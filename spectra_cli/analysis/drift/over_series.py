@@ -11,6 +11,7 @@ from spectra_cli.analysis.drift.prepared import TRAJECTORY_RANK, Prepared, prepa
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.scan_facts import ReferenceFacts
 from spectra_cli.core.series import MeasuredSeries
+from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
 
@@ -18,8 +19,8 @@ FIRST, PREVIOUS = "first", "previous"
 DEFAULT_RANKS = (16, 64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftReport:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class DriftReport(Shown):
     """The drift of an archive.
 
     Attributes:

@@ -17,6 +17,7 @@ from spectra_cli.analysis.phases.segments import Segment, find_phases
 from spectra_cli.analysis.run import Run, common_axis, notices_of
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
+from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointSpectra, FloatArray
 from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.core.words.suggestions import did_you_mean
@@ -31,8 +32,8 @@ NAMED = ("warmup", "entropy-seeking", "compression-seeking")
 AT_PEAK = 0.999
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phases:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Phases(Shown):
     """The segments of a run.
 
     Attributes:

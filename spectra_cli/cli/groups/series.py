@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
+from spectra_cli.api.scan_options import ON_ERROR, skips_errors
 from spectra_cli.cli.groups.completion import one_of
 from spectra_cli.cli.groups.group import OptionGroup, option
 from spectra_cli.core.errors import UsageError
@@ -14,7 +15,6 @@ from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 
 _SAID = re.compile(r"(?P<table>model|scan)\.(?P<name>[A-Za-z_][\w-]*)=(?P<value>.*)", re.DOTALL)
-_ON_ERROR = ("fail", "skip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class SelectionOptions(OptionGroup):
         "One that cannot be measured: fail, or skip it.",
         default="fail",
         metavar="HOW",
-        offers=one_of(_ON_ERROR),
+        offers=one_of(ON_ERROR),
     )
 
     def resolve(self) -> SeriesSelection:
@@ -51,9 +51,7 @@ class SelectionOptions(OptionGroup):
         >>> SelectionOptions(on_error="skip").skips_errors, SelectionOptions().skips_errors
         (True, False)
         """
-        if self.on_error not in _ON_ERROR:
-            raise UsageError(f"--on-error {self.on_error}: expected fail or skip")
-        return self.on_error == "skip"
+        return skips_errors(self.on_error)
 
 
 @dataclass(frozen=True, kw_only=True)

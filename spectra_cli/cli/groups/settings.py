@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from spectra_cli.api.settings_asked import measurements_asked, settings_asked
 from spectra_cli.cli.groups.completion import one_of, some_of
 from spectra_cli.cli.groups.group import OptionGroup, option
-from spectra_cli.core.bounded_text import read_bounded
-from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import SCANNED
-from spectra_cli.core.settings import CHOICES, PRESETS, ScanSettings, resolve_settings
-from spectra_cli.core.words.suggestions import did_you_mean
-
-_MOST_BYTES = 1 << 20
+from spectra_cli.core.settings import CHOICES, PRESETS, ScanSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,41 +71,8 @@ class SettingsOptions(OptionGroup):
         Raises:
             UsageError: an unknown preset, setting or value; a run file that cannot be read.
         """
-        preset, values = "default", dict[str, Any]()
-        for where, more in ((f"--config {self.config}", self._from_file()), ("--set", dict(said))):
-            preset, values = more.pop("preset", preset), values | more
-            try:
-                resolve_settings(preset, values)
-            except UsageError as error:
-                raise UsageError(f"{where}: {error}") from error
         given = {each.name: getattr(self, each.name) for each in fields(self)}
         del given["preset"], given["config"]
         if self.measurements is not None:
-            given["measurements"] = _measurements(self.measurements)
-        asked = {name: value for name, value in given.items() if value is not None}
-        return resolve_settings(self.preset or preset, values | asked)
-
-    def _from_file(self) -> dict[str, Any]:
-        path = self.config
-        if path is None:
-            return {}
-        try:
-            document = tomllib.loads(read_bounded(path, _MOST_BYTES, UsageError, where="--config ").decode())
-        except OSError as error:
-            raise UsageError(f"--config {path}: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"--config {path} is not TOML: {error}") from error
-        settings = document.pop("scan", {})
-        if document or not isinstance(settings, dict):
-            found = ", ".join(document) or "a value"
-            meant = did_you_mean(next(iter(document), ""), ["scan"])
-            raise UsageError(f"--config {path}: expected one table [scan]; found {found}{meant}")
-        return settings
-
-
-def _measurements(words: str) -> tuple[str, ...]:
-    asked = [word.strip() for word in words.split(",")]
-    unknown = [word for word in asked if word not in SCANNED and word not in SCANNED.values()]
-    if unknown:
-        raise UsageError(f"--measure {words}: {', '.join(unknown)} is not one of {', '.join(SCANNED)}")
-    return tuple(name for word, name in SCANNED.items() if word in asked or name in asked)
+            given["measurements"] = measurements_asked(self.measurements)
+        return settings_asked(preset=self.preset, config=self.config, said=said, given=given)

@@ -18,8 +18,6 @@ _GAPS = (3, 2)
 # Cells below which a name or words are not broken while there is another way, and where there is none.
 _LEAST_WORDS, _LEAST_OF_ALL = 20, 8
 _LONGEST_HEAD = 18
-# Where a table stands whole.
-_ELSEWHERE = "--format markdown, or a wider terminal"
 
 
 def fitted(table: Table, room: int) -> Iterator[Line]:
@@ -89,7 +87,7 @@ def _chosen(table: Table, columns: Sequence[_Measured], room: int) -> tuple[list
         if left:
             there = sum(one.column.is_of_series for one in shown)
             which = "first, last and evenly between" if there > 2 else "first and last"
-            told.append(f"{there} of {there + left} {table.series}: {which}; {left} more: {_ELSEWHERE}")
+            told.append(f"{there} of {there + left} {table.series}: {which}; {left} more: {table.elsewhere}")
     left_out = []
     for one in sorted((c for c in shown if c.column.dispensable), key=lambda c: c.column.dispensable):
         if _fits(shown, room):
@@ -97,7 +95,7 @@ def _chosen(table: Table, columns: Sequence[_Measured], room: int) -> tuple[list
         shown.remove(one)
         left_out.append(one.column.title.replace("\n", " "))
     if left_out:
-        told.append(f"left out for want of room: {', '.join(left_out)}; to see them: {_ELSEWHERE}")
+        told.append(f"left out for want of room: {', '.join(left_out)}; to see them: {table.elsewhere}")
     return shown, told
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectra_cli.cli.options import integers
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.words.lists import integers
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1))

@@ -1,0 +1,46 @@
+"""`spectra.inspect`: what a scan would do, without reading a weight."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from spectra_cli.api.scan_options import (
+    ScanOptions,
+    known,
+    probe_of,
+    resources_of,
+    selection_of,
+    series_of,
+    settings_of,
+    with_options,
+)
+from spectra_cli.core.paths import AnyPath
+from spectra_cli.workflows import inspect as workflow
+from spectra_cli.workflows.estimates.outlook import Outlook, outlook
+
+
+@with_options
+def inspect(checkpoints: AnyPath, *, model: str = "", **options: Unpack[ScanOptions]) -> Outlook:
+    """What a scan would measure, and how: checkpoints, model, passes and memory, from headers alone.
+
+    What speaks against the scan is not raised: it is the result's `inspection.refusal(skip_errors=...)`.
+
+    Args:
+        checkpoints: a run folder, one checkpoint, or org/name@revision in the hub's cache.
+        model: your own builder of the model, `package.module:function`.
+        options: as of a scan (`ScanOptions`).
+
+    Raises:
+        CheckpointError, ModelError: no checkpoint there can be read.
+        ProbeError: the probe cannot be read, or does not fit the model.
+        UsageError: layers, matrices, steps, settings or a device that do not exist.
+    """
+    asked = known(options, "inspect")
+    found = workflow.inspect(
+        checkpoints,
+        settings_of(asked),
+        series_options=series_of(asked, model),
+        **resources_of(asked),
+        **probe_of(asked),
+    )
+    return outlook(found, selection_of(asked))

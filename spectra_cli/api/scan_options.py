@@ -1,0 +1,202 @@
+"""What a scan is asked for, in the words of the command line: stated once, for every function that scans."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, TypeVar, cast
+
+from spectra_cli.api.settings_asked import measurements_asked, settings_asked
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.series_selection import SeriesSelection
+from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.words import lists
+from spectra_cli.core.words.sizes import memory_bytes
+from spectra_cli.core.words.suggestions import did_you_mean
+
+_TABLES = ("model", "scan")
+ON_ERROR = ("fail", "skip")
+# the word of an option -> the setting that it is of, where they differ
+_SETTINGS = {
+    "sequences": "num_sequences",
+    "gradient_sequences": "num_gradient_sequences",
+    "sequence_length": "sequence_length",
+    "targets": "targets",
+    "normalize": "normalize",
+    "dtype": "dtype",
+    "seed": "seed",
+    "vectors": "num_vectors",
+}
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class ScanOptions(TypedDict, total=False):
+    """Keywords of `scan`, `inspect` and `callback`; what is left out is as the command line has it.
+
+    Attributes:
+        probe: tokens for every checkpoint: a `.bin`, `.npy`, `.pt` or text file, or `synthetic`.
+        tokenizer: for text probes; probe_format: overrules the suffix.
+        steps: `"0:20000:1000"` (stop included), 500, or several; every, last, limit: of these, each n-th,
+            the last n, the first n; on_error: one that cannot be measured: `fail`, or `skip` it.
+        preset: `default`, `quick` or `paper-compat`; config: a TOML run file with settings.
+        measure: `activations`, `gradients`, `weights`, `updates`; the first three by default.
+        layers: `all`, `five`, `paper-d12`, or a list; matrices: `all`, or components such as `attn.o`.
+        normalize: rows before the covariance: `rms`, `none` or `final`.
+        sequences, gradient_sequences: of the two probes; sequence_length: tokens a sequence.
+        targets: `next_token` or `ignore_last`; dtype: of the passes; seed: of the choice of sequences.
+        vectors: leading vectors kept of a spectrum, for `drift`.
+        log: a training log; base: the model under adapters; reference: the checkpoint to compare with.
+        set: `{"model.KEY": VALUE, "scan.KEY": VALUE}`: a fact about the model, or a setting of the scan.
+        trust_remote_code: run the model code that the checkpoints bring or name.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; memory: a budget such as `8GiB`, or bytes;
+            batch_size: sequences a batch.
+    """
+
+    probe: AnyPath
+    tokenizer: AnyPath | None
+    probe_format: str | None
+    steps: str | int | list[int]
+    every: int | None
+    last: int | None
+    limit: int | None
+    on_error: str
+    preset: str | None
+    config: AnyPath | None
+    measure: lists.Words | None
+    layers: lists.Integers | None
+    matrices: lists.Words | None
+    normalize: str | None
+    sequences: int | None
+    gradient_sequences: int | None
+    sequence_length: int | None
+    targets: str | None
+    dtype: str | None
+    seed: int | None
+    vectors: int | None
+    log: AnyPath
+    set: Mapping[str, Any] | None
+    base: AnyPath
+    trust_remote_code: bool
+    reference: AnyPath
+    device: str
+    memory: str | int | None
+    batch_size: int | None
+
+
+def known(options: Mapping[str, Any], function: str) -> Mapping[str, Any]:
+    """The options, none of them misspelt.
+
+    Raises:
+        TypeError: one is not known, as Python says it of any function.
+    """
+    for name in options:
+        if name not in ScanOptions.__annotations__:
+            meant = did_you_mean(name, ScanOptions.__annotations__)
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{meant}")
+    return options
+
+
+def settings_of(options: Mapping[str, Any]) -> ScanSettings:
+    """What is to be measured.
+
+    Raises:
+        UsageError: an unknown preset, setting or value.
+    """
+    given: dict[str, Any] = {setting: options.get(word) for word, setting in _SETTINGS.items()}
+    if (measure := options.get("measure")) is not None:
+        given["measurements"] = measurements_asked(measure)
+    if (matrices := options.get("matrices")) is not None:
+        given["matrices"] = lists.words(matrices)
+    if (layers := options.get("layers")) is not None:
+        numbers = layers if isinstance(layers, str) else lists.integers(layers, "--layers") or ()
+        given["layers"] = numbers if isinstance(numbers, str) else ",".join(map(str, numbers))
+    return settings_asked(
+        preset=options.get("preset"), config=options.get("config"), said=_said(options, "scan"), given=given
+    )
+
+
+def selection_of(options: Mapping[str, Any]) -> SeriesSelection:
+    """Which checkpoints are meant.
+
+    Raises:
+        UsageError: words that cannot mean anything.
+    """
+    steps = options.get("steps", "")
+    words = steps if isinstance(steps, str) else ",".join(map(str, [steps] if _is_one(steps) else steps))
+    return SeriesSelection(
+        steps=words, every=options.get("every"), last=options.get("last"), limit=options.get("limit")
+    )
+
+
+def series_of(options: Mapping[str, Any], builder: str = "") -> SeriesOptions:
+    """How to open the series; `builder`: `package.module:function` of the user's own model."""
+    names = ("log", "base", "trust_remote_code", "reference")
+    return SeriesOptions(
+        selection=selection_of(options),
+        model=_said(options, "model"),
+        builder=builder,
+        **{name: options[name] for name in names if name in options},
+    )
+
+
+def skips_errors(on_error: str) -> bool:
+    """Whether what cannot be measured is to be left out.
+
+    >>> skips_errors("skip"), skips_errors("fail")
+    (True, False)
+
+    Raises:
+        UsageError: neither `fail` nor `skip`.
+    """
+    if on_error not in ON_ERROR:
+        raise UsageError(f"--on-error {on_error}: expected fail or skip")
+    return on_error == "skip"
+
+
+def resources_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`device`, `memory_bytes` and `batch_size`, as far as they are given."""
+    memory = options.get("memory")
+    given = {
+        "device": options.get("device"),
+        "memory_bytes": memory_bytes(memory) if isinstance(memory, str) else memory,
+        "batch_size": options.get("batch_size"),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def probe_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`probe`, `probe_format` and `tokenizer`, as far as they are given."""
+    names = ("probe", "probe_format", "tokenizer")
+    return {name: options[name] for name in names if name in options}
+
+
+def with_options(function: _Function) -> _Function:
+    """The function as `help`, editors and the shell of Python show it: with each of its `**options`."""
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=annotation)
+        for name, annotation in ScanOptions.__annotations__.items()
+    ]
+    cast(Any, function).__signature__ = signature.replace(parameters=[*own, *shared])
+    return function
+
+
+def _is_one(steps: object) -> bool:
+    return isinstance(steps, int)
+
+
+def _said(options: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """What `set` says under `model` or `scan`."""
+    said = options.get("set") or {}
+    for name in said:
+        if not name.startswith(tuple(f"{one}." for one in _TABLES)):
+            raise UsageError(
+                f"--set {name}={said[name]}: expected model.KEY=VALUE, such as model.num_attention_heads=12, "
+                "or a setting of the scan, such as scan.pool=last"
+            )
+    prefix = f"{table}."
+    return {name.removeprefix(prefix): value for name, value in said.items() if name.startswith(prefix)}
