@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.extras import from_extra
 
 # the kind of a column's values -> what each library keeps them in
 _PANDAS = {int: "int64", float: "float64", bool: "bool"}
@@ -23,7 +22,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 def as_pandas(columns: Columns) -> Any:
     """The table as a `pandas.DataFrame`."""
-    pandas = _needed("pandas", "to_pandas")
+    pandas = from_extra("pandas", "tables", "to_pandas()")
     return pandas.DataFrame({name: _series(pandas, values) for name, values in columns.items()})
 
 
@@ -34,7 +33,7 @@ def _series(pandas: Any, values: Sequence[Any]) -> Any:
 
 def as_polars(columns: Columns) -> Any:
     """The table as a `polars.DataFrame`."""
-    polars = _needed("polars", "to_polars")
+    polars = from_extra("polars", "tables", "to_polars()")
     return polars.DataFrame(
         [
             polars.Series(name, values, dtype=getattr(polars, _POLARS[_kind(values)]), strict=False)
@@ -45,7 +44,7 @@ def as_polars(columns: Columns) -> Any:
 
 def as_xarray(columns: Columns, index: Sequence[str]) -> Any:
     """The table as an `xarray.Dataset` over the columns of its index, which together name a row."""
-    xarray = _needed("xarray", "to_xarray")
+    xarray = from_extra("xarray", "tables", "to_xarray()")
     if not index:
         return xarray.Dataset({name: ("row", _whole(values)) for name, values in columns.items()})
     labels = {name: list(dict.fromkeys(columns[name])) for name in index}
@@ -99,14 +98,3 @@ def _kind(values: Sequence[Any]) -> type:
     if kinds <= {float, int}:
         return int if kinds == {int} else float
     return bool if kinds == {bool} else str
-
-
-def _needed(package: str, asked: str) -> Any:
-    try:
-        return import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        raise UsageError(
-            f"{asked}() needs {package}, which is not installed: pip install {package}"
-        ) from None

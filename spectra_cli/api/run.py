@@ -19,6 +19,7 @@ from spectra_cli.core.words.listing import listed
 from spectra_cli.core.words.numbers import finite
 from spectra_cli.core.words.suggestions import did_you_mean
 from spectra_cli.render import show as of_statistics
+from spectra_cli.render.tidy import COLUMNS
 from spectra_cli.workflows.identity.named_archive import open_named
 from spectra_cli.workflows.show import summary_of_series
 
@@ -103,12 +104,10 @@ class MeasuredRun(Shown):
             layers=lists.integers(layers, "layers"),
             statistics=lists.words(statistics),
         )
-        rows = tuple(
-            {name: row[name] for name in of_statistics.COLUMNS} for row in of_statistics.rows(summary)
-        )
+        rows = tuple({name: row[name] for name in COLUMNS} for row in of_statistics.rows(summary))
         index = ("checkpoint", "measurement", "site", "statistic")
         return TidyTable(
-            columns=of_statistics.COLUMNS,
+            columns=COLUMNS,
             rows=rows,
             index=index,
             leading=("value", "status"),

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import one_of, some_of, statistics
 from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.help import examples
@@ -56,6 +55,7 @@ def command(
     checkpoint; a value that is withheld has its row too, with the reason.
     """
     from spectra_cli.core.errors import UsageError
+    from spectra_cli.core.words import lists
     from spectra_cli.render.console import say
     from spectra_cli.render.export import content, notices_of, write
     from spectra_cli.render.exports.registry import file_target, word_of
@@ -75,10 +75,10 @@ def command(
     runs = choose(
         archives,
         Selection(
-            steps=options.ranges(step, "--step"),
-            layers=options.integers(layer, "--layer"),
-            statistics=options.words(statistic),
-            measurements=options.words(measure),
+            steps=lists.ranges(step, "--step"),
+            layers=lists.integers(layer, "--layer"),
+            statistics=lists.words(statistic),
+            measurements=lists.words(measure),
         ),
     )
     if path is not None and any(path.exists() and path.samefile(one.run.series.path) for one in runs):
