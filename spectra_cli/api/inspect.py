@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from spectra_cli.api.scan_options import (
-    ScanOptions,
-    known,
-    probe_of,
-    resources_of,
-    selection_of,
-    series_of,
-    settings_of,
-    with_options,
-)
+from spectra_cli.api.scan_options import ScanOptions, known, request_of, with_options
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.workflows import inspect as workflow
 from spectra_cli.workflows.estimates.outlook import Outlook, outlook
@@ -35,12 +26,5 @@ def inspect(checkpoints: AnyPath, *, model: str = "", **options: Unpack[ScanOpti
         ProbeError: the probe cannot be read, or does not fit the model.
         UsageError: layers, matrices, steps, settings or a device that do not exist.
     """
-    asked = known(options, "inspect")
-    found = workflow.inspect(
-        checkpoints,
-        settings_of(asked),
-        series_options=series_of(asked, model),
-        **resources_of(asked),
-        **probe_of(asked),
-    )
-    return outlook(found, selection_of(asked))
+    request = request_of(checkpoints, known(options, "inspect"), model=model)
+    return outlook(workflow.inspect(request), request.series.selection)

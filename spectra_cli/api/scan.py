@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from spectra_cli.api.progress import Listener, reporting
-from spectra_cli.api.scan_options import (
-    ScanOptions,
-    known,
-    probe_of,
-    resources_of,
-    series_of,
-    settings_of,
-    skips_errors,
-    with_options,
-)
+from spectra_cli.api.scan_options import ScanOptions, known, request_of, with_options
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.workflows import scan as workflow
 
@@ -48,16 +39,6 @@ def scan(
             not be measured; what was finished before it is kept.
     """
     asked = known(options, "scan")
-    request = workflow.ScanRequest(
-        checkpoints=checkpoints,
-        settings=settings_of(asked),
-        series=series_of(asked, model),
-        output=output,
-        skip_errors=skips_errors(asked.get("on_error", "fail")),
-        resume=resume,
-        overwrite=overwrite,
-        **resources_of(asked),
-        **probe_of(asked),
-    )
+    request = request_of(checkpoints, asked, model=model, output=output, resume=resume, overwrite=overwrite)
     with reporting(progress, quiet=quiet) as report:
         return workflow.scan(request, report)

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, TypeVar, cast
 from spectra_cli.api.settings_asked import measurements_asked, settings_asked
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import ScanSettings
@@ -139,6 +140,23 @@ def series_of(options: Mapping[str, Any], builder: str = "") -> SeriesOptions:
         model=_said(options, "model"),
         builder=builder,
         **{name: options[name] for name in names if name in options},
+    )
+
+
+def request_of(checkpoints: AnyPath, options: Mapping[str, Any], *, model: str, **more: Any) -> ScanRequest:
+    """The request of a scan or of a look at one; `more` are other fields of it.
+
+    Raises:
+        UsageError: words that cannot mean anything.
+    """
+    return ScanRequest(
+        checkpoints=checkpoints,
+        settings=settings_of(options),
+        series=series_of(options, model),
+        skip_errors=skips_errors(options.get("on_error", "fail")),
+        **resources_of(options),
+        **probe_of(options),
+        **more,
     )
 
 
