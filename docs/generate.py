@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -29,10 +30,12 @@ from typer.testing import CliRunner
 from docs.python_reference import python_reference
 from spectra_cli.cli.app import app
 from spectra_cli.core.settings import PRESETS, ScanSettings
+from spectra_cli.core.types import Site, Spectrum, SpectrumKind
 from spectra_cli.extract.checkpoints.registry import FORMATS
 from spectra_cli.extract.models.registry import FAMILIES
 from spectra_cli.extract.probes.registry import PROBES
 from spectra_cli.render.exports import columns as columns_of_exports
+from spectra_cli.render.exports.arrays import cell_of, group_of
 from spectra_cli.render.tidy import TidyColumn
 from spectra_cli.statistics.registry import DEFINITIONS
 from spectra_cli.statistics.statistic import Statistic, always, never
@@ -202,13 +205,41 @@ def export_reference() -> str:
         _NOTE
         + "# Columns of an export\n\n"
         + "What `spectra export` writes; [how to](../how-to/export.md). A missing number is an empty cell in "
-        + "CSV and `null` in JSON Lines.\n\n"
+        + "CSV, `null` in JSON Lines and Parquet; in NetCDF and .npz NaN, or -1 for an integer, which "
+        + "NetCDF states as `_FillValue`.\n\n"
         + "## Statistics\n\nA row a checkpoint, site and statistic, and one without a `statistic` for each "
         + "site that was asked for and not measured.\n\n"
         + columns(columns_of_exports.STATISTICS)
         + "\n## Spectra\n\nWith `--spectra`: a row a checkpoint, site and rank, and one without a `rank` for "
         + "each site that was asked for and not measured.\n\n"
         + columns(columns_of_exports.SPECTRA)
+        + "\n## Arrays of spectra\n\n`.nc` and `.npz` with `--spectra`: for each measurement, as a group or "
+        + "before a dot, along `checkpoint`, `site` and `rank`, padded with NaN.\n\n"
+        + _arrays_of_spectra()
+    )
+
+
+def _arrays_of_spectra() -> str:
+    """Names, dimensions and meanings, of the arrays that one spectrum makes."""
+    one = Spectrum(
+        site=Site.parse("embed"),
+        measurement="activation_covariance",
+        kind=SpectrumKind.EIGENVALUES,
+        values=np.ones(1),
+        num_samples=1,
+        ambient_dim=1,
+        centered=True,
+        unit="",
+    )
+    nothing = {each.name: "" if each.kind is str else None for each in columns_of_exports.OF_SERIES}
+    group = group_of(one.measurement, [nothing], [cell_of(0, one)])
+    cells = [
+        [f"`{each.name}`", ", ".join(each.dims), each.unit, each.meaning]
+        for each in (*group.coordinates, *group.variables)
+    ]
+    return _table(["array", "dimensions", "unit", "meaning"], cells) + (
+        "\nOf weights and uncentred gradients, `singular_values` stand in place of `eigenvalues`; their unit "
+        "and that of `stderr` is stated in the file.\n"
     )
 
 

@@ -57,7 +57,7 @@ def command(
     from spectra_cli.core.errors import UsageError
     from spectra_cli.core.words import lists
     from spectra_cli.render.console import say
-    from spectra_cli.render.export import content, notices_of, write
+    from spectra_cli.render.export import notices_of, write
     from spectra_cli.render.exports.registry import file_target, word_of
     from spectra_cli.render.exports.whole_file import check_target, whole_file
     from spectra_cli.workflows.export import Selection, choose
@@ -83,11 +83,10 @@ def command(
     )
     if path is not None and any(path.exists() and path.samefile(one.run.series.path) for one in runs):
         raise UsageError(f"-o {path} is the archive itself; name another file")
-    table = content(runs, spectra=spectra)
     if path is None:
-        done = write(target, runs, table, sys.stdout.buffer)
+        done = write(target, runs, sys.stdout.buffer, spectra=spectra)
         sys.stdout.buffer.flush()
     else:
         with whole_file(path, "-o", overwrite=overwrite) as stream:
-            done = write(target, runs, table, stream)
+            done = write(target, runs, stream, spectra=spectra)
     say(*notices_of(runs), done.sentence("stdout" if path is None else str(path)))

@@ -3,10 +3,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import resource
 import shutil
+import sys
 
 import pytest
 
@@ -47,6 +47,7 @@ WRONG = {
     "nowhere to go": ((), 2, ("-o FILE",)),
     "no format": (("-o", "a"), 2, ("a", ".csv", "--format")),
     "an unknown suffix": (("-o", "a.xlsx"), 2, (".xlsx", ".jsonl")),
+    "bytes to a terminal": (("-o", "-", "--format", "parquet"), 2, ("parquet", "stdout", "-o")),
     "a folder": (("-o", ".", "--format", "csv"), 2, ("folder",)),
     "a folder by its slash": (("-o", "run/"), 2, ("folder",)),
     "a file that is there": (("-o", "old.csv"), 2, ("old.csv", "--overwrite")),
@@ -78,6 +79,14 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(spectra, place, case
     assert (place / "old.csv").read_text() == "old"
 
 
+@pytest.mark.parametrize("word", FILES)
+@pytest.mark.parametrize("content", [(), ("--spectra",)], ids=["statistics", "spectra"])
+def test_every_format_takes_what_a_scan_measured(spectra, place, word, content):
+    found = spectra("export", "run", "-o", f"a.{word}", *content)
+    assert (found.code, found.out) == (0, "")
+    assert (place / f"a.{word}").stat().st_size > 0
+
+
 def test_nothing_is_printed_of_an_empty_selection(spectra, place):
     found = spectra("export", "run", "-o", "-", "--format", "csv", "--layer", "9")
     assert (found.code, found.out) == (2, "")
@@ -97,22 +106,26 @@ def test_an_archive_is_never_replaced_by_its_export(spectra, place):
     assert "is the archive itself" in found.err
 
 
+@pytest.fixture
+def little_room(monkeypatch):
+    """Files of this process end at 5,000 bytes, those that Python compiles apart."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @pytest.mark.parametrize("word", FILES)
-def test_a_full_disk_leaves_no_half_file_and_says_so(start, place, word):
+def test_a_full_disk_leaves_no_half_file_and_says_so(spectra, place, little_room, word):
+    (place / f"a.{word}").write_text("old")
     before = sorted(place.iterdir())
-
-    def little_room():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
-
-    # else the limit cuts off what Python compiles, too
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    words = ("export", "run", "-o", f"a.{word}")
-    process = start(*words, cwd=place, preexec_fn=little_room, env=environment)
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out) == (3, "")
-    assert f"cannot write a.{word}: File too large" in err
-    assert "Free space there" in err
+    found = spectra("export", "run", "-o", f"a.{word}", "--overwrite")
+    assert (found.code, found.out) == (3, "")
+    assert f"cannot write a.{word}: File too large" in found.err
+    assert "Free space there" in found.err
     assert sorted(place.iterdir()) == before
+    assert (place / f"a.{word}").read_text() == "old"
 
 
 def test_two_runs_of_one_name_are_told_apart(spectra, place, write_run):

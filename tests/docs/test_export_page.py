@@ -24,13 +24,8 @@ def exported(write_run, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in "ab":
-            write_run(
-                Path(f"{name}.spectra.h5"),
-                steps=[0, 10, 20],
-                losses=[4.0, 3.5, 3.0],
-                num_layers=4,
-                noise=0.01,
-            )
+            sizes = {"num_layers": 4, "width": 8, "noise": 0.01}  # too narrow for ten ranks
+            write_run(Path(f"{name}.spectra.h5"), steps=[0, 10, 20], losses=[4.0, 3.5, 3.0], **sizes)
         blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
         for command in (one for block in blocks for one in generate.commands_of(block)):
             if command.startswith("spectra "):
@@ -47,6 +42,10 @@ def test_every_snippet_of_the_page_runs(exported, monkeypatch):
         exec(snippet, names)  # noqa: S102 - the page's own code
     assert list(names["over_steps"].index) == [0, 10, 20]
     assert {archive for archive, _ in names["over_steps"].columns} == {"a", "b"}
+    assert names["reasons"]["len"].sum() > 0
+    assert [*names["largest"].step.values] == [0, 10, 20]
+    assert names["dims"] == ["checkpoint", "site", "rank"]
+    assert names["eigenvalues"].shape == names["errors"].shape == (6, 4, 8)
 
 
 def test_the_page_tells_of_every_format():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.extras import from_extra
 from spectra_cli.core.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 FILES: Mapping[str, str] = {
     "csv": "csv",
     "jsonl": "jsonl",
+    "parquet": "parquet",
+    "nc": "netcdf",
+    "npz": "npz",
 }
 
 
@@ -27,7 +31,10 @@ def file_target(word: str) -> FileTarget:
     Raises:
         UsageError: a package that it needs is not installed.
     """
-    return cast("FileTarget", import_module(f"{__package__}.{FILES[word]}").TARGET)
+    target = cast("FileTarget", import_module(f"{__package__}.{FILES[word]}").TARGET)
+    if target.needs is not None:
+        from_extra(*target.needs, f"a .{word} file")
+    return target
 
 
 def word_of(path: Path | None, word: str | None) -> str:

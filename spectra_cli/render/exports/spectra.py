@@ -36,7 +36,7 @@ def _parts(runs: Sequence[ExportedRun]) -> Iterator[Mapping[str, Sequence[Any]]]
             found = found or bool(one.spectra or one.skipped)
             shared = _NOTHING | of_series(run.run.name, one, loss)
             for spectrum in one.spectra:
-                yield _repeated(shared | _facts(spectrum), _values(spectrum), spectrum.values.size)
+                yield _repeated(shared | facts(spectrum), _values(spectrum), spectrum.values.size)
             for skipped in one.skipped:
                 place = of_place(skipped.measurement, skipped.site)
                 yield _repeated(shared | place | why_skipped(skipped), {}, 1)
@@ -44,7 +44,7 @@ def _parts(runs: Sequence[ExportedRun]) -> Iterator[Mapping[str, Sequence[Any]]]
             raise run.nothing()
 
 
-def _facts(spectrum: Spectrum) -> dict[str, Any]:
+def facts(spectrum: Spectrum) -> dict[str, Any]:
     """What is the same in each of its rows."""
     return {
         **of_place(spectrum.measurement, spectrum.site),

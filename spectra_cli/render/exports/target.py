@@ -65,6 +65,15 @@ def as_array(kind: type, cells: Sequence[Any]) -> NDArray[Any]:
     )
 
 
+def encodable(text: str) -> str:
+    """The text, with what UTF-8 cannot hold written out: bytes of a file name that are none.
+
+    >>> encodable("a\\udcff")
+    'a\\\\udcff'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _or_none(cell: Any) -> Any:
     return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
@@ -109,8 +118,10 @@ class FileTarget:
         write: a flat table to a stream of bytes.
         write_arrays: labelled arrays to one; None where a format knows tables alone, and spectra are one too.
         is_text: whether it can go to stdout.
+        needs: module of a package that may not be installed, and the extra that brings it.
     """
 
     write: Callable[[FlatTable, BinaryIO], None]
     write_arrays: Callable[[Iterable[ArrayGroup], BinaryIO], None] | None = None
     is_text: bool = False
+    needs: tuple[str, str] | None = None

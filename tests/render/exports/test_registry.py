@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,31 @@ def test_every_format_is_found_by_suffix_and_by_word(word):
     assert word_of(Path(f"a.{word}"), None) == word
     assert word_of(Path(f"a.tar.{word.upper()}"), None) == word
     assert word_of(Path("a"), word) == word_of(None, word) == word_of(Path(f"b.{word}"), word) == word
+
+
+NEEDING = {"parquet": ("pyarrow", "parquet"), "nc": ("h5netcdf", "netcdf")}
+
+
+@pytest.mark.parametrize("word", FILES)
+def test_a_package_that_is_missing_is_named_and_csv_and_npz_need_none(word, monkeypatch):
+    needs = file_target(word).needs
+    if word not in NEEDING:
+        assert needs is None
+        return
+    package, extra = NEEDING[word]
+    for module in (package, needs[0]):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        UsageError, match=rf"a \.{word} file needs the package {package}.*llm-spectra\[{extra}\]"
+    ):
+        file_target(word)
+
+
+def test_the_extras_are_those_of_the_distribution():
+    stated = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    for word, (package, extra) in NEEDING.items():
+        assert file_target(word).needs[1] == extra
+        assert [re.split("[>=]", one)[0] for one in stated["optional-dependencies"][extra]] == [package]
 
 
 WRONG = {
