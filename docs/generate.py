@@ -94,10 +94,11 @@ Tables and sentences are as wide as the terminal, from 60 columns on, and 100 co
 pipe or a file. No number, step or name is cut: a table that is too wide says which columns it
 leaves out, or stands in parts with its first columns repeated; of a long series of checkpoints it
 shows the first, the last and some evenly between. `--format csv` and `--json` hold everything;
-`--format markdown` has the tables with all their columns, for an issue or a pull request.
+`--format markdown` has the tables with all their columns, for an issue or a pull request,
+`--format html` the same as a page.
 
 Control characters, bidirectional marks and other characters without a picture are written out
-(`\\x1b`) on the terminal, in CSV and in Markdown; a CSV cell that begins like a formula (`=`, `+`,
+(`\\x1b`) on the terminal, in CSV, Markdown and HTML; a CSV cell that begins like a formula (`=`, `+`,
 `-`, `@`) has an apostrophe before it. JSON is exact.
 """
 

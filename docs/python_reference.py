@@ -20,10 +20,11 @@ import spectra_cli as spectra
 ```
 
 A function has the words and the defaults of the command of its name, and returns what the command prints: a
-dataclass, which `print` shows as text. `spectra.table(result)` is what `--format csv` writes, and
-`spectra.document(result)` what `--json` writes. Lists are given as on the command line, `"0,3,6-9"`, or as
-Python has them, `[0, 3, range(6, 10)]`. What a user can act upon is raised as a `SpectraError`; it names an
-option as the command line spells it (`--layer`). [How to use it](../how-to/use-from-python.md).
+dataclass, which a notebook shows as HTML and `print` as text. `spectra.table(result)` is what `--format csv`
+writes, and `spectra.document(result)` what `--json` writes. Lists are given as on the command line,
+`"0,3,6-9"`, or as Python has them, `[0, 3, range(6, 10)]`. What a user can act upon is raised as a
+`SpectraError`; it names an option as the command line spells it (`--layer`).
+[How to use it](../how-to/use-from-python.md).
 
 """
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_cli.api.tidy_table import TidyTable
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.shown import TEXT, Writer, show_by
+from spectra_cli.core.shown import HTML, TEXT, Writer, show_by
 from spectra_cli.render.forms.registry import form_of
 
 if TYPE_CHECKING:
@@ -79,5 +79,11 @@ def _written_in(word: str) -> Writer:
     return write
 
 
-WRITERS: Mapping[str, Writer] = {TEXT: _written_in("table")}
+def _html(result: object) -> str:
+    from spectra_cli.render.forms.html import fragment
+
+    return fragment(output_of(result))
+
+
+WRITERS: Mapping[str, Writer] = {TEXT: _written_in("table"), HTML: _html}
 show_by(WRITERS)

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
 from unittest.mock import patch
 
 from markdown_it import MarkdownIt
@@ -111,9 +112,55 @@ def markdown_texts(text: str) -> list[list[str]]:
     return [texts for texts in seen if any(texts)]
 
 
+class _Reader(HTMLParser):
+    """What a reader of HTML sees, and of what elements and attributes it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[str]] = []
+        self.elements: set[str] = set()
+        self.attributes: set[tuple[str, str | None]] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.attributes.update(attrs)
+        if tag in ("p", "caption"):
+            self.seen.append([""])
+        elif tag == "tr":
+            self.seen.append([])
+        elif tag in ("td", "th"):
+            self.seen[-1].append("")
+        elif tag == "br":
+            self.handle_data(" ")
+
+    def handle_data(self, data: str) -> None:
+        if self.seen and self.seen[-1]:
+            self.seen[-1][-1] += data
+
+
+HTML_ELEMENTS = {"body", "br", "caption", "div", "em", "head", "html", "meta", "p", "span", "strong", "style"}
+HTML_ELEMENTS |= {"table", "td", "th", "title", "tr"}
+_HTML_ATTRIBUTES = {"charset", "class", "content", "lang", "name", "style"}
+
+
+def html_texts(text: str) -> list[list[str]]:
+    """The text of each paragraph, caption and row; fails where an element or an attribute is not our own."""
+    reader = _Reader()
+    reader.feed(text.partition("<body>")[2] or text)
+    assert reader.elements <= HTML_ELEMENTS, reader.elements
+    assert {name for name, _ in reader.attributes} <= _HTML_ATTRIBUTES, reader.attributes
+    collapsed = [[" ".join(one.split()) for one in texts] for texts in reader.seen]
+    return [texts for texts in collapsed if any(texts)]
+
+
+def _html_holds(output: Output, text: str) -> None:
+    assert html_texts(text) == _told(output, with_heads=True)
+
+
 HOLDS: Mapping[str, Callable[[Output, str], None]] = {
     "table": _terminal_holds,
     "json": _json_holds,
     "csv": _csv_holds,
     "markdown": _markdown_holds,
+    "html": _html_holds,
 }

@@ -15,6 +15,7 @@ FORMS: Mapping[str, str] = {
     "json": "json",
     "csv": "csv",
     "markdown": "markdown",
+    "html": "html",
 }
 
 
