@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from spectra_cli.core.spacing import evenly
 from spectra_cli.render.table import Column, Line, Table, line
 from spectra_cli.render.text.neutral import for_terminal
 from spectra_cli.render.text.wrapping import longest_word, width, wrapped
@@ -105,20 +106,11 @@ def _of_series(columns: Sequence[_Measured], room: int) -> tuple[list[_Measured]
     others = [one for one in columns if not one.column.is_of_series]
     narrowest = min(one.with_broken_head for one in series) + _GAPS[-1]
     for count in range(min(len(series), room // narrowest + 1), 2, -1):
-        chosen = [series[place] for place in _even(len(series), count)]
+        chosen = [series[place] for place in evenly(len(series), count)]
         if _fits([*others, *chosen], room):
             return [*others, *chosen], len(series) - count
     ends = [series[0], series[-1]] if len(series) > 1 else series
     return [*others, *ends], len(series) - len(ends)
-
-
-def _even(total: int, count: int) -> list[int]:
-    """Places from the first to the last, as evenly spaced as they can be.
-
-    >>> _even(10, 4)
-    [0, 3, 6, 9]
-    """
-    return [round(number * (total - 1) / (count - 1)) for number in range(count)]
 
 
 def _fits(columns: Sequence[_Measured], room: int) -> bool:

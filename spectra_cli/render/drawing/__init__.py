@@ -1,0 +1,1 @@
+"""How figures are drawn: one renderer a drawing library, one file of styles."""

@@ -1,0 +1,174 @@
+"""Whole figures by matplotlib: PNG, SVG and PDF, text as text, no state of pyplot touched."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure as Page
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from spectra_cli.render.drawing.panels import draw_panel, shades_of
+from spectra_cli.render.drawing.ticks import plain, power_of_ten
+from spectra_cli.render.text.neutral import for_terminal
+
+if TYPE_CHECKING:
+    from spectra_cli.render.drawing.style import Style
+    from spectra_cli.render.figures.figure import Figure, Scale
+
+# suffix -> what of the metadata the format has a place for
+FORMATS: Mapping[str, tuple[str, str]] = {
+    ".png": ("Title", "Description"),
+    ".svg": ("Title", "Description"),
+    ".pdf": ("Title", "Subject"),
+}
+_DPI = 200
+_SPACING = 1.35  # lines of text, in units of their size
+_MARGIN = 0.05  # inches
+_PANEL_WIDTH = 0.3  # at least, in inches a point of text: narrower pages have fewer columns
+
+
+def picture(figure: Figure, style: Style, suffix: str, *, width: float | None = None) -> bytes:
+    """A figure as the bytes of a file; the same values give the same bytes.
+
+    Args:
+        suffix: a key of FORMATS; width: of the page in inches, None for the style's.
+    """
+    with mpl.rc_context(_settings(style)):
+        page = _page(figure, style, width or style.width)
+        title, words = FORMATS[suffix]
+        metadata: dict[str, Any] = {title: figure.title, words: " ".join(figure.caption)}
+        if suffix in (".pdf", ".svg"):
+            metadata |= {"Date" if suffix == ".svg" else "CreationDate": None}
+        stream = io.BytesIO()
+        page.savefig(stream, format=suffix[1:], dpi=_DPI, metadata=metadata)
+    return stream.getvalue()
+
+
+def _settings(style: Style) -> Any:
+    """What of matplotlib's settings a style decides; all others are its own defaults, not the user's."""
+    texts = "text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor"
+    own: dict[str, Any] = {
+        "font.size": style.text,
+        "axes.titlesize": style.text + 0.5,
+        "axes.titleweight": "bold",
+        "axes.labelsize": style.text,
+        "xtick.labelsize": style.text,
+        "ytick.labelsize": style.text,
+        "legend.fontsize": style.text,
+        "legend.frameon": False,
+        "figure.facecolor": style.ground,
+        "axes.facecolor": style.ground,
+        "savefig.facecolor": style.ground,
+        "axes.edgecolor": style.muted,
+        "xtick.color": style.muted,
+        "ytick.color": style.muted,
+        "axes.linewidth": 0.6,
+        "hatch.linewidth": 0.4,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "spectra",
+        "pdf.fonttype": 42,
+        **dict.fromkeys(texts, style.ink),
+    }
+    defaults: Any = mpl.rcParamsDefault
+    return {**defaults, "backend": mpl.rcParams["backend"], **own}
+
+
+def _page(figure: Figure, style: Style, width: float) -> Page:
+    columns = max(1, min(figure.columns, int(width / (_PANEL_WIDTH * style.text))))
+    rows = -(-len(figure.panels) // columns)
+    page = Page(figsize=(width, 1.0), dpi=_DPI)
+    title = _wrapped(page, figure.title, style.text + 2, width, weight="bold")
+    caption = _wrapped(page, " ".join(figure.caption), style.text, width)
+    legend = _num_legend_rows(figure, style, width)
+    of_line = style.text * _SPACING / 72
+    top = len(title) * (style.text + 2) * _SPACING / 72 + 2 * _MARGIN
+    bottom = len(caption) * of_line + 3 * _MARGIN
+    below = bottom + legend * of_line * 1.3 + _MARGIN
+    height = top + below + rows * style.panel_height
+    page.set_size_inches(width, height)
+    page.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - (top + below) / height))
+    axes = page.subplots(rows, columns, squeeze=False).ravel()
+    for panel, ax in zip(figure.panels, axes, strict=False):
+        draw_panel(panel, ax, style)
+        if panel.cells is not None:
+            _bar(page, panel.cells.scale, style, [ax])
+    for ax in axes[len(figure.panels) :]:
+        ax.set_axis_off()
+    if figure.scale is not None:
+        _bar(page, figure.scale, style, list(axes[: len(figure.panels)]))
+    _legend(page, axes, style, width, above=bottom / height)
+    margin = _MARGIN / width
+    heavy: dict[str, Any] = {"fontsize": style.text + 2, "weight": "bold"}
+    page.text(margin, 1 - _MARGIN / height, "\n".join(title), va="top", linespacing=1.2, **heavy)
+    page.text(margin, _MARGIN / height, "\n".join(caption), va="bottom", linespacing=1.2, color=style.muted)
+    for text in page.findobj(Text):
+        text.set_parse_math(False)
+    return page
+
+
+def _labels(figure: Figure) -> list[str]:
+    bars = [one.label for panel in figure.panels for one in panel.bars]
+    series = [one.label for panel in figure.panels for one in panel.series]
+    return [label for label in dict.fromkeys(bars + series) if label]
+
+
+def _per_row(labels: list[str], style: Style, width: float) -> int:
+    longest = max(map(len, labels), default=0) * style.text * 0.55 / 72 + 4 * style.text / 72
+    return max(1, min(len(labels), int(width / longest)))
+
+
+def _num_legend_rows(figure: Figure, style: Style, width: float) -> int:
+    labels = _labels(figure)
+    return -(-len(labels) // _per_row(labels, style, width)) if labels else 0
+
+
+def _legend(page: Page, axes: Any, style: Style, width: float, *, above: float) -> None:
+    """One legend for all panels, above the caption: what stands in several is named once."""
+    found: dict[str, Any] = {}
+    for ax in axes:
+        handles, labels = ax.get_legend_handles_labels()
+        for handle, label in zip(handles, labels, strict=True):
+            found.setdefault(label, handle)
+    if found:
+        per_row = _per_row(list(found), style, width)
+        place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, above)}
+        page.legend(found.values(), found.keys(), ncols=per_row, borderaxespad=0.2, **place)
+
+
+def _bar(page: Page, scale: Scale, style: Style, axes: list[Any]) -> None:
+    """The bar that says what shades stand for."""
+    norm = (LogNorm if scale.log else Normalize)(scale.low, scale.high)
+    shades = ScalarMappable(norm=norm, cmap=shades_of(scale, style))
+    bar = page.colorbar(shades, ax=axes, aspect=30, pad=0.015)
+    bar.set_label(for_terminal(scale.label))
+    bar.outline.set_visible(False)
+    words = power_of_ten if scale.log and scale.high / scale.low >= 30 else plain
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda number, _: words(number)))
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _wrapped(page: Page, text: str, size: float, width: float, *, weight: str = "normal") -> list[str]:
+    """The lines of a paragraph, as wide as the page: measured, not guessed."""
+    canvas: Any = FigureCanvasAgg(page)
+    renderer = canvas.get_renderer()
+    room = (width - 2 * _MARGIN) * page.dpi
+    probe = Text(0, 0, "", fontsize=size, weight=weight, figure=page)
+    lines: list[str] = []
+    for word in for_terminal(text).split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        probe.set_text(longer)
+        probe.set_parse_math(False)
+        if lines and probe.get_window_extent(renderer).width <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines

@@ -1,0 +1,95 @@
+"""Statistics of places over the checkpoints of a run: what trajectories and heat maps are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from spectra_cli.analysis.run import Run
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
+from spectra_cli.core.types import CheckpointRef, Site, StatisticValue
+from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.render.figures.request import PlotRequest
+from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
+from spectra_cli.statistics.registry import DEFINITIONS
+from spectra_cli.statistics.summarise import summarise
+
+_DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    ACTIVATIONS: ("rankme_cov", "head_exponent_1_10", "tail_exponent_scaled"),
+    GRADIENTS: ("rankme_cov", "head_exponent_1_10", GRADIENT_NOISE_SCALE.name),
+}
+_OTHERS = ("stable_rank", "rankme_sv", "spectral_norm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trajectories:
+    """The values of statistics at every chosen checkpoint of a run.
+
+    Attributes:
+        refs: (n,) the checkpoints; places: (n,) theirs in the series.
+        sites: at which there are any, by layer, in order.
+        values: (statistic, site) -> (n,) values; None at a checkpoint that was not measured there.
+    """
+
+    refs: tuple[CheckpointRef, ...]
+    places: tuple[int, ...]
+    sites: tuple[Site, ...]
+    values: Mapping[tuple[str, str], Sequence[StatisticValue | None]]
+
+    def of(self, name: str, site: Site) -> Sequence[StatisticValue | None]:
+        """(n,) of one statistic at one site."""
+        return self.values.get((name, site.address), [None] * len(self.refs))
+
+    def all_values(self) -> Iterator[StatisticValue]:
+        """Every value that there is, with or without a number."""
+        return (value for values in self.values.values() for value in values if value is not None)
+
+
+def statistics_of(request: PlotRequest, measurement: str) -> tuple[str, ...]:
+    """The statistics that are asked for, or those that a measurement is drawn by.
+
+    Raises:
+        UsageError: a name is no statistic of it.
+    """
+    asked = request.statistics or _DEFAULTS.get(measurement, _OTHERS)
+    for name in asked:
+        if name not in DEFINITIONS:
+            raise UsageError(
+                f"--statistic {name}: nothing is called so{did_you_mean(name, DEFINITIONS)}. "
+                f"Known: {', '.join(DEFINITIONS)}"
+            )
+    return asked
+
+
+def trajectories(
+    run: Run, names: Sequence[str], measurement: str, request: PlotRequest, *, most: int
+) -> Trajectories:
+    """The statistics of the places that are meant, at every checkpoint that is meant.
+
+    Args:
+        most: places, where neither layers nor matrices are asked for.
+
+    Raises:
+        UsageError: a layer or matrix that the run does not hold.
+    """
+    places = request.places(run)
+    values: dict[tuple[str, str], list[StatisticValue | None]] = {}
+    sites: dict[str, Site] = {}
+    refs = []
+    for number, checkpoint in enumerate(run.series.checkpoints(places, vectors=False)):
+        refs.append(checkpoint.ref)
+        wanted = {one.site.address: one.site for one in request.spectra(checkpoint, measurement, most=most)}
+        sites |= wanted
+        for value in summarise(checkpoint, names):
+            if value.site is None or value.site.address not in wanted or value.measurement != measurement:
+                continue
+            series = values.setdefault((value.name, value.site.address), [])
+            series += [None] * (number - len(series))
+            series.append(value)
+    for series in values.values():
+        series += [None] * (len(places) - len(series))
+    ordered = sorted(
+        sites.values(), key=lambda site: (site.component, -1 if site.layer is None else site.layer)
+    )
+    return Trajectories(refs=tuple(refs), places=tuple(places), sites=tuple(ordered), values=values)

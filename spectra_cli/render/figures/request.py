@@ -1,0 +1,138 @@
+"""What a user asks of a figure, and which checkpoints and places of the archives that means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectra_cli.analysis.alignment import Alignment, align
+from spectra_cli.analysis.run import Axis, Loss, Run
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import ACTIVATIONS, MEASUREMENTS
+from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.spacing import evenly
+from spectra_cli.core.types import CheckpointSpectra, Site, Spectrum
+from spectra_cli.workflows.runs import open_runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlotRequest:
+    """What a figure is to be of; None for what the figure takes by itself.
+
+    Attributes:
+        runs: archives, or folders that were scanned.
+        steps: of the checkpoints of a single run.
+        layers, matrices, measurement: places; matrices by component, measurement by its name in archives.
+        statistics: by name.
+        align, loss, at: where several runs are matched, as in `compare`.
+    """
+
+    runs: tuple[AnyPath, ...]
+    steps: tuple[range, ...] | None = None
+    layers: tuple[int, ...] | None = None
+    matrices: tuple[str, ...] | None = None
+    measurement: str | None = None
+    statistics: tuple[str, ...] | None = None
+    align: Axis = Axis.LOSS
+    loss: Loss | None = None
+    at: tuple[float, ...] | None = None
+
+    def opened(self) -> tuple[Run, ...]:
+        """The runs.
+
+        Raises:
+            ArchiveError: one is not there, or damaged.
+            UsageError: two of them are the same.
+        """
+        return open_runs(self.runs)
+
+    def matched(self, runs: Sequence[Run]) -> Alignment:
+        """Where several runs are matched: the points of `compare`."""
+        return align(runs, self.align, loss=self.loss, at=self.at)
+
+    def places(self, run: Run) -> list[int]:
+        """Which checkpoints of a run are meant, in order.
+
+        Raises:
+            UsageError: it holds none of the steps.
+        """
+        steps = [ref.step for ref in run.series.refs]
+        if self.steps is None:
+            return list(range(len(steps)))
+        chosen = [place for place, step in enumerate(steps) if any(step in span for span in self.steps)]
+        if not chosen:
+            held = ", ".join(map(str, steps))
+            raise UsageError(f"--step: {run.series.path} holds none of these steps; it holds {held}")
+        return chosen
+
+    def measured(self, run: Run) -> str:
+        """The measurement that is meant, or the first of a run: activations where there are any.
+
+        Raises:
+            UsageError: the run does not hold it.
+        """
+        held = run.series.measurements
+        if self.measurement is None:
+            return ACTIVATIONS if ACTIVATIONS in held else held[0]
+        if self.measurement not in held:
+            words = [MEASUREMENTS[name].asked or name for name in held if name in MEASUREMENTS]
+            raise UsageError(
+                f"{run.series.path} holds no {MEASUREMENTS[self.measurement].words}; it holds "
+                f"{', '.join(words)}"
+            )
+        return self.measurement
+
+    def spectra(self, checkpoint: CheckpointSpectra, measurement: str, *, most: int) -> list[Spectrum]:
+        """The spectra that are meant, in order: of all layers and matrices that are asked for, or `most`.
+
+        By default they are of layers evenly spaced; of matrices, all of the last layer.
+
+        Raises:
+            UsageError: there is no such layer or matrix.
+        """
+        found = list(checkpoint.select(measurement))
+        self._check([one.site for one in found], checkpoint)
+        found = [one for one in found if self._wants(one.site)]
+        if self.layers is None and self.matrices is None:
+            if any(one.site.component != "resid_post" for one in found):
+                last = max((one.site.layer for one in found if one.site.layer is not None), default=None)
+                found = [one for one in found if one.site.layer == last]
+            found = [found[place] for place in evenly(len(found), most)]
+        return found
+
+    def _wants(self, site: Site) -> bool:
+        return (self.layers is None or site.layer in self.layers) and (
+            self.matrices is None or site.component in self.matrices
+        )
+
+    def _check(self, sites: Sequence[Site], checkpoint: CheckpointSpectra) -> None:
+        layers = sorted({site.layer for site in sites if site.layer is not None})
+        components = list(dict.fromkeys(site.component for site in sites))
+        for flag, asked, held in (
+            ("--layer", self.layers or (), layers),
+            ("--matrices", self.matrices or (), components),
+        ):
+            if lacking := [each for each in asked if each not in held]:
+                there = ", ".join(map(str, held)) or "none"
+                raise UsageError(
+                    f"{flag} {lacking[0]}: {checkpoint.ref.run} holds no such spectra; it holds {there}"
+                )
+
+
+def nearest(run: Run, place: int, alignment: Alignment) -> int:
+    """The checkpoint of a run that is nearest to the last point of an alignment: its place in the series."""
+    bracket = alignment.points[-1].places[place].bracket
+    return run.places[bracket.before if bracket.share < 0.5 else bracket.after]
+
+
+def components(spectra: Iterable[Spectrum]) -> list[str]:
+    """Their components, each once, in order."""
+    return list(dict.fromkeys(one.site.component for one in spectra))
+
+
+def axis_of(runs: Sequence[Run]) -> Axis:
+    """Over what a trajectory is drawn: tokens where every checkpoint says them, steps otherwise."""
+    known = all(np.isfinite(run.tokens).all() for run in runs)
+    return Axis.TOKENS if known else Axis.STEP

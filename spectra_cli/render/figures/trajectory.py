@@ -1,0 +1,164 @@
+"""Statistics over training: layer by layer of one run, or several runs at the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from spectra_cli.analysis.run import Axis as RunAxis
+from spectra_cli.analysis.run import Run
+from spectra_cli.core.measurements import MEASUREMENTS
+from spectra_cli.core.types import FloatArray, Site, StatisticValue
+from spectra_cli.core.words.places import component_words, place_words
+from spectra_cli.render.figures.captions import archive_words, measured_words, withheld_words
+from spectra_cli.render.figures.figure import (
+    Axis,
+    Figure,
+    Ink,
+    Look,
+    Mark,
+    Panel,
+    Scale,
+    Series,
+    Symbol,
+)
+from spectra_cli.render.figures.over_training import Trajectories, statistics_of, trajectories
+from spectra_cli.render.figures.request import PlotRequest, axis_of
+from spectra_cli.statistics.registry import DEFINITIONS
+
+_MOST_PANELS = 9
+_EVERY = 10_000
+_PLACES_OF_SEVERAL = 1  # of each statistic, where lines are runs and nobody asks for more
+
+
+def figure(request: PlotRequest) -> Figure:
+    """A panel a statistic, and a line a layer; of several runs a line a run, and a panel a place.
+
+    Raises:
+        SpectraError: the archives do not hold what is asked for.
+    """
+    runs = request.opened()
+    measurement = request.measured(runs[0])
+    names = statistics_of(request, measurement)
+    axis = axis_of(runs)
+    several = len(runs) > 1
+    most = _PLACES_OF_SEVERAL if several else _EVERY
+    found = [trajectories(run, names, measurement, request, most=most) for run in runs]
+    over = [_positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
+    x = Axis(label=axis.unit if axis is RunAxis.TOKENS else "step", log=_spans_decades(over))
+    scale = None if several else _scale(found[0].sites)
+    panels = list(
+        _of_runs(runs, found, over, names, x) if several else _of_layers(found[0], over[0], names, x, scale)
+    )
+    left_out = len(panels) - _MOST_PANELS
+    num_blocks = len(runs[0].checkpoint(0).select(measurement)[0].block_sizes)
+    named = " and ".join(run.name for run in runs)
+    return Figure(
+        name="trajectory",
+        title=f"{named}: {MEASUREMENTS[measurement].words} over training",
+        panels=tuple(panels[:_MOST_PANELS]),
+        columns=min(3, len(panels)),
+        scale=scale,
+        caption=(
+            *measured_words(runs[0], num_blocks),
+            *withheld_words(value for one in found for value in one.all_values()),
+            *([f"{left_out} more panels are not shown: --statistic, --matrices."] if left_out > 0 else []),
+            *_off_axis(over, x),
+            *archive_words(runs),
+        ),
+    )
+
+
+def _positions(run: Run, found: Trajectories, axis: RunAxis) -> FloatArray:
+    where = dict(zip(run.places, run.on(axis), strict=True))
+    return np.array([where[place] for place in found.places], dtype=np.float64)
+
+
+def _spans_decades(over: Sequence[FloatArray]) -> bool:
+    positive = np.concatenate(over)
+    positive = positive[positive > 0]
+    return positive.size > 2 and bool(positive.max() > 50 * positive.min())
+
+
+def _off_axis(over: Sequence[FloatArray], x: Axis) -> list[str]:
+    num = int(sum((one <= 0).sum() for one in over)) if x.log else 0
+    unknown = int(sum(np.isnan(one).sum() for one in over))
+    return [
+        *([f"{num} checkpoint(s) at 0 have no place on a logarithmic axis."] if num else []),
+        *([f"{unknown} checkpoint(s) without a {x.label} are not shown."] if unknown else []),
+    ]
+
+
+def _scale(sites: Sequence[Site]) -> Scale | None:
+    layers = sorted({site.layer for site in sites if site.layer is not None})
+    if len(layers) < 2:
+        return None
+    return Scale(label="layer", low=float(layers[0]), high=float(layers[-1]))
+
+
+def _of_layers(
+    found: Trajectories, over: FloatArray, names: Sequence[str], x: Axis, scale: Scale | None
+) -> Iterator[Panel]:
+    parts = list(dict.fromkeys(site.component for site in found.sites))
+    for name in names:
+        for part in parts:
+            sites = [site for site in found.sites if site.component == part]
+            inks = [
+                Ink() if scale is None or site.layer is None else Ink(shade=scale.share(float(site.layer)))
+                for site in sites
+            ]
+            lines = [(found.of(name, site), over, ink, "") for site, ink in zip(sites, inks, strict=True)]
+            words = f", {component_words(part)}" if len(parts) > 1 else ""
+            yield _panel(name, DEFINITIONS[name].title + words, lines, x)
+
+
+def _of_runs(
+    runs: Sequence[Run],
+    found: Sequence[Trajectories],
+    over: Sequence[FloatArray],
+    names: Sequence[str],
+    x: Axis,
+) -> Iterator[Panel]:
+    sites = list(dict.fromkeys(site for one in found for site in one.sites))
+    for name in names:
+        for site in sites:
+            lines = [
+                (one.of(name, site), positions, Ink(category=place), run.name)
+                for place, (run, one, positions) in enumerate(zip(runs, found, over, strict=True))
+            ]
+            where = place_words("", site).strip()
+            yield _panel(name, f"{DEFINITIONS[name].title}, {where}", lines, x)
+
+
+_Line = tuple[Sequence[StatisticValue | None], FloatArray, Ink, str]
+
+
+def _panel(name: str, title: str, lines: Sequence[_Line], x: Axis) -> Panel:
+    series, marks = [], []
+    for values, over, ink, label in lines:
+        y = np.array([np.nan if one is None else one.value for one in values])
+        errors = np.array([np.nan if one is None else one.stderr for one in values])
+        known = bool(np.isfinite(errors).any())
+        errors = np.nan_to_num(errors)
+        series.append(
+            Series(
+                x=np.where(over > 0, over, np.nan) if x.log else over,
+                y=y,
+                ink=ink,
+                look=Look.BOTH,
+                low=y - errors if known else None,
+                high=y + errors if known else None,
+                label=label,
+            )
+        )
+        marks += [
+            Mark(x=float(position), symbol=Symbol.WITHHELD, ink=ink)
+            for one, position in zip(values, over, strict=True)
+            if one is not None and not one.status.has_value and (position > 0 or not x.log)
+        ]
+    every = np.concatenate([one.y for one in series])
+    every = every[np.isfinite(every)]
+    log = bool(every.size and every.min() > 0 and every.max() > 30 * every.min())
+    head = DEFINITIONS[name].head.replace("\n", " ")
+    return Panel(title=title, x=x, y=Axis(label=head, log=log), series=series, marks=marks)
