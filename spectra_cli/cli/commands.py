@@ -21,6 +21,7 @@ _HEADINGS: Mapping[str, str] = {
     "forecast": _READ,
     "phases": _READ,
     "drift": _READ,
+    "plot": _READ,
     "export": _READ,
     "validate": _READ,
     "demo": _TRY,

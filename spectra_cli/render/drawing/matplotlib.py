@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Page
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from spectra_cli.render.drawing.panels import draw_panel, shades_of
 from spectra_cli.render.drawing.ticks import plain, power_of_ten
@@ -43,7 +43,8 @@ def picture(figure: Figure, style: Style, suffix: str, *, width: float | None = 
     with mpl.rc_context(_settings(style)):
         page = _page(figure, style, width or style.width)
         title, words = FORMATS[suffix]
-        metadata: dict[str, Any] = {title: figure.title, words: " ".join(figure.caption)}
+        caption = " ".join(figure.caption)
+        metadata: dict[str, Any] = {title: for_terminal(figure.title), words: for_terminal(caption)}
         if suffix in (".pdf", ".svg"):
             metadata |= {"Date" if suffix == ".svg" else "CreationDate": None}
         stream = io.BytesIO()
@@ -78,8 +79,9 @@ def _settings(style: Style) -> Any:
         "pdf.fonttype": 42,
         **dict.fromkeys(texts, style.ink),
     }
-    defaults: Any = mpl.rcParamsDefault
-    return {**defaults, "backend": mpl.rcParams["backend"], **own}
+    # asked for its backend, matplotlib imports pyplot and chooses one
+    defaults: Any = {name: value for name, value in dict.items(mpl.rcParamsDefault) if name != "backend"}
+    return {**defaults, **own}
 
 
 def _page(figure: Figure, style: Style, width: float) -> Page:
@@ -154,6 +156,8 @@ def _bar(page: Page, scale: Scale, style: Style, axes: list[Any]) -> None:
     words = power_of_ten if scale.log and scale.high / scale.low >= 30 else plain
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda number, _: words(number)))
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    if scale.whole:
+        bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
 def _wrapped(page: Page, text: str, size: float, width: float, *, weight: str = "normal") -> list[str]:

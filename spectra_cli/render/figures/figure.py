@@ -41,6 +41,7 @@ class Scale:
         low, high: the numbers at its ends.
         log: whether shades go by logarithms.
         diverging: whether the middle is zero, and the two sides differ in hue.
+        whole: whether there are whole numbers alone, such as those of layers.
     """
 
     label: str
@@ -48,6 +49,7 @@ class Scale:
     high: float
     log: bool = False
     diverging: bool = False
+    whole: bool = False
 
     def share(self, value: float) -> float:
         """Where a number stands on it, from 0 to 1; beyond its ends, at the end.

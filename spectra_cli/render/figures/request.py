@@ -15,6 +15,7 @@ from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.spacing import evenly
 from spectra_cli.core.types import CheckpointSpectra, Site, Spectrum
 from spectra_cli.workflows.runs import open_runs
+from spectra_cli.workflows.show import places_of_steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +57,9 @@ class PlotRequest:
         """Which checkpoints of a run are meant, in order.
 
         Raises:
-            UsageError: it holds none of the steps.
+            UsageError: a step, or a range of them, of which it holds none.
         """
-        steps = [ref.step for ref in run.series.refs]
-        if self.steps is None:
-            return list(range(len(steps)))
-        chosen = [place for place, step in enumerate(steps) if any(step in span for span in self.steps)]
-        if not chosen:
-            held = ", ".join(map(str, steps))
-            raise UsageError(f"--step: {run.series.path} holds none of these steps; it holds {held}")
-        return chosen
+        return places_of_steps(run.series, self.steps)
 
     def measured(self, run: Run) -> str:
         """The measurement that is meant, or the first of a run: activations where there are any.

@@ -94,7 +94,7 @@ def _scale(sites: Sequence[Site]) -> Scale | None:
     layers = sorted({site.layer for site in sites if site.layer is not None})
     if len(layers) < 2:
         return None
-    return Scale(label="layer", low=float(layers[0]), high=float(layers[-1]))
+    return Scale(label="layer", low=float(layers[0]), high=float(layers[-1]), whole=True)
 
 
 def _of_layers(

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from spectra_cli.render.forms.form import Form
 from spectra_cli.render.table import Line, Part, Table
-from spectra_cli.render.text.neutral import for_terminal
+from spectra_cli.render.text.neutral import for_markdown
 
 if TYPE_CHECKING:
     from spectra_cli.render.output import Output
 
-# An underscore inside a word is text to Markdown.
-_ACTIVE = re.compile(r"[\\`*\[\]<>&~|$]|(?<![^\W_])_|_(?![^\W_])")
 # What makes a list, a heading or a quotation of a paragraph.
 _BEGINS_A_BLOCK = re.compile(r"^(?:(?=[#+=-])|(\d+)(?=[.)](?:\s|$)))")
 _BULLET = "- "
@@ -29,21 +27,12 @@ def write(output: Output, stream: TextIO) -> None:
     stream.write("\n\n".join(filter(None, blocks)) + "\n")
 
 
-def escaped(text: str) -> str:
-    r"""The text as Markdown that shows it.
-
-    >>> print(escaped("rankme_cov [u] a|b <x>"))
-    rankme_cov \[u\] a\|b \<x\>
-    """
-    return _ACTIVE.sub(r"\\\g<0>", for_terminal(text))
-
-
 def _blocks(part: Part) -> Iterator[str]:
     if isinstance(part, Line):
         yield _paragraph(part)
         return
     if part.title:
-        yield f"### {escaped(part.title)}"
+        yield f"### {for_markdown(part.title)}"
     yield "\n".join(_rows(part))
     yield from map(_paragraph, part.notes)
 
@@ -57,7 +46,7 @@ def _paragraph(line: Line) -> str:
 
 def _piece(text: str, style: str) -> str:
     """A piece of a paragraph; the emphasis must touch no blank."""
-    shown, inner = escaped(text), escaped(text.strip())
+    shown, inner = for_markdown(text), for_markdown(text.strip())
     return shown.replace(inner, f"**{inner}**", 1) if "bold" in style and inner else shown
 
 
@@ -68,7 +57,7 @@ def _rows(table: Table) -> Iterator[str]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(escaped, cells))} |"
+    return f"| {' | '.join(map(for_markdown, cells))} |"
 
 
 FORM = Form(write=write)

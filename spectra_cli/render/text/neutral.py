@@ -5,6 +5,7 @@ JSON needs neither: it escapes by itself, and stays exact.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Control characters (C0, DEL, C1), format characters (bidirectional marks, zero width), lone surrogates,
@@ -12,6 +13,8 @@ import unicodedata
 _ACTIVE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # What spreadsheets take for the start of a formula, in both widths.
 _FORMULA = "=+-@＝＋－＠"
+# What Markdown or HTML acts on; an underscore inside a word is text to Markdown.
+_MARKUP = re.compile(r"[\\`*\[\]<>&~|$]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def for_terminal(text: str, *, keep: str = "") -> str:
@@ -40,6 +43,15 @@ def for_csv(text: str) -> str:
     """
     shown = for_terminal(text)
     return f"'{shown}" if shown.lstrip()[:1] in tuple(_FORMULA) else shown
+
+
+def for_markdown(text: str) -> str:
+    r"""The text as Markdown that shows it.
+
+    >>> print(for_markdown("rankme_cov [u] a|b <x>"))
+    rankme_cov \[u\] a\|b \<x\>
+    """
+    return _MARKUP.sub(r"\\\g<0>", for_terminal(text))
 
 
 def _written_out(char: str) -> str:

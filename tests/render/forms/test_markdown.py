@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectra_cli.render.forms.markdown import escaped, write
+from spectra_cli.render.forms.markdown import write
 from spectra_cli.render.table import Part, Table, key, line, number
-from spectra_cli.render.text.neutral import for_terminal
+from spectra_cli.render.text.neutral import for_markdown, for_terminal
 from tests.builders.every_form import markdown_texts, output_of
 
 HOSTILE = [
@@ -60,7 +60,7 @@ def test_any_text_is_shown_as_it_is(text):
 
 
 def test_words_with_underscores_stay_readable():
-    assert escaped("head_exponent_1_10 of rankme_cov") == "head_exponent_1_10 of rankme_cov"
+    assert for_markdown("head_exponent_1_10 of rankme_cov") == "head_exponent_1_10 of rankme_cov"
 
 
 def test_numbers_stand_to_the_right_and_heads_on_one_line():

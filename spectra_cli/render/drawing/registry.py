@@ -1,0 +1,65 @@
+"""Who draws a figure for which kind of file. A further drawing library is a file and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from spectra_cli.core.errors import UsageError
+from spectra_cli.render.drawing.style import STYLES
+
+if TYPE_CHECKING:
+    from spectra_cli.render.figures.figure import Figure
+
+# suffix -> module of this room, which is imported when it is to draw, and has `picture`
+DRAWN_BY: Mapping[str, str] = {".png": "matplotlib", ".svg": "matplotlib", ".pdf": "matplotlib"}
+KINDS = tuple(suffix[1:] for suffix in DRAWN_BY)
+_NARROWEST, _WIDEST = 2.5, 40.0  # inches
+
+
+def suffix_of(path: Path | None, word: str | None) -> str:
+    """The kind of file that is asked for, by its suffix or by a word such as `svg`.
+
+    Raises:
+        UsageError: neither names one that can be drawn, or they contradict each other.
+    """
+    known = ", ".join(KINDS)
+    if word is not None and f".{word}" not in DRAWN_BY:
+        raise UsageError(f"--format {word}: expected one of {known}")
+    if path is None:
+        if word is None:
+            raise UsageError(f"-o -: name the kind of picture with --format: {known}")
+        return f".{word}"
+    suffix = path.suffix.lower()
+    if suffix not in DRAWN_BY:
+        raise UsageError(f"-o {path}: a picture ends in one of .{known.replace(', ', ', .')}")
+    if word is not None and suffix != f".{word}":
+        raise UsageError(f"-o {path} contradicts --format {word}; give one of them")
+    return suffix
+
+
+def drawn(figure: Figure, suffix: str, *, style: str, width: float | None = None) -> bytes:
+    """The bytes of a picture of a figure.
+
+    Args:
+        suffix: a key of DRAWN_BY; style: a key of STYLES.
+        width: in inches; None for the style's.
+
+    Raises:
+        UsageError: there is no such style, no such width, or the drawing library is not installed.
+    """
+    if style not in STYLES:
+        raise UsageError(f"--style {style}: expected one of {', '.join(STYLES)}")
+    if width is not None and not _NARROWEST <= width <= _WIDEST:
+        raise UsageError(f"--width {width:g}: expected {_NARROWEST:g} to {_WIDEST:g} inches")
+    try:
+        renderer = import_module(f"{__package__}.{DRAWN_BY[suffix]}")
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise UsageError(
+            "pictures are drawn by matplotlib, which is not installed: pip install 'llm-spectra[plot]'"
+        ) from None
+    return cast("bytes", renderer.picture(figure, STYLES[style], suffix, width=width))

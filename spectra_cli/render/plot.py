@@ -1,0 +1,121 @@
+"""Pictures of archives: one figure, or the set of all with an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.render.drawing.registry import drawn
+from spectra_cli.render.exports.whole_file import check_target, whole_file
+from spectra_cli.render.figures.registry import FIGURES, figure_of
+from spectra_cli.render.figures.request import PlotRequest
+from spectra_cli.render.output import Output
+from spectra_cli.render.table import Table, key, words
+from spectra_cli.render.text.neutral import for_markdown
+
+INDEX = "index.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One figure of a set.
+
+    Attributes:
+        name: of the figure; title and caption: its words.
+        content: the bytes of its file; empty where it could not be made.
+        reason: why not.
+    """
+
+    name: str
+    title: str = ""
+    caption: str = ""
+    content: bytes = b""
+    reason: str = ""
+
+
+def check_name(name: str) -> None:
+    """Check that a figure is called so.
+
+    Raises:
+        UsageError: none is.
+    """
+    if name not in FIGURES:
+        known = ", ".join(FIGURES)
+        raise UsageError(f"no figure is called {name!r}{did_you_mean(name, FIGURES)}. Known: {known}")
+
+
+def pictures(request: PlotRequest, suffix: str, *, style: str, width: float | None) -> Iterator[Picture]:
+    """Every figure in turn; one that the archives do not hold the numbers for says why.
+
+    Raises:
+        SpectraError: an archive is not there, or damaged.
+    """
+    request.opened()
+    for name in FIGURES:
+        try:
+            figure = figure_of(name, request)
+        except (UsageError, DataError) as error:
+            yield Picture(name=name, reason=str(error))
+            continue
+        content = drawn(figure, suffix, style=style, width=width)
+        yield Picture(name=name, title=figure.title, caption=" ".join(figure.caption), content=content)
+
+
+def write_set(found: Iterable[Picture], folder: Path, suffix: str, *, overwrite: bool) -> list[Picture]:
+    """Write pictures and their index into a folder.
+
+    Raises:
+        UsageError: one is there already, or the folder cannot be.
+        DataError: one cannot be written.
+    """
+    targets = [folder / f"{name}{suffix}" for name in FIGURES]
+    for path in [folder / INDEX, *targets]:
+        check_target(path, "-o", overwrite=overwrite)
+    made = []
+    for one in found:
+        if one.content:
+            with whole_file(folder / f"{one.name}{suffix}", "-o", overwrite=overwrite) as stream:
+                stream.write(one.content)
+        made.append(one)
+    with whole_file(folder / INDEX, "-o", overwrite=overwrite) as stream:
+        stream.write(index(made, suffix).encode())
+    return made
+
+
+def index(found: Iterable[Picture], suffix: str) -> str:
+    """A page of all pictures, with their titles and captions, and of what could not be drawn."""
+    parts = ["# Figures"]
+    for one in found:
+        head = f"## {one.name}\n\n{FIGURES[one.name]}"
+        if one.content:
+            text = f"**{for_markdown(one.title)}**\n\n{for_markdown(one.caption)}"
+            parts.append(f"{head}\n\n![{one.name}]({one.name}{suffix})\n\n{text}")
+        else:
+            parts.append(f"{head}\n\nNot drawn: {for_markdown(one.reason)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def said_of(made: Sequence[Picture], folder: Path) -> list[str]:
+    """What was written, and what could not be drawn and why."""
+    num = sum(bool(one.content) for one in made)
+    told = [f"{folder / INDEX}: {num} of {len(made)} figures"]
+    return told + [f"{one.name} is not drawn: {one.reason}" for one in made if not one.content]
+
+
+def listing() -> Output:
+    """The figures that there are."""
+    rows = [{"figure": name, "shows": shows} for name, shows in FIGURES.items()]
+    table = Table(
+        title="Figures",
+        columns=(key("figure"), words("shows")),
+        rows=[list(row.values()) for row in rows],
+    )
+    return Output(
+        tables=lambda: [table],
+        document=lambda: {"figures": rows},
+        columns=("figure", "shows"),
+        rows=lambda: rows,
+    )

@@ -1,0 +1,76 @@
+"""Trajectories and heat maps: the numbers of `show`, nothing left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spectra_cli.archive.reader import open_archive
+from spectra_cli.core.errors import UsageError
+from spectra_cli.render.figures import layers, trajectory
+from spectra_cli.render.figures.figure import Symbol
+from spectra_cli.render.figures.request import PlotRequest
+from spectra_cli.statistics.summarise import summarise
+from tests.builders.archives import write_planted_run
+
+
+def values(path, name, layer):
+    archive = open_archive(path)
+    found = [
+        next(v for v in summarise(archive.checkpoint(place), [name]) if v.site.layer == layer)
+        for place in range(len(archive))
+    ]
+    return np.array([v.value for v in found]), np.array([v.stderr for v in found])
+
+
+def test_a_trajectory_is_a_line_a_layer_with_the_archived_numbers_and_errors(planted):
+    found = trajectory.figure(PlotRequest(runs=planted[:1], statistics=("rankme_cov",)))
+    (panel,) = found.panels
+    assert len(panel.series) == 3
+    for layer, line in enumerate(panel.series):
+        value, error = values(planted[0], "rankme_cov", layer)
+        np.testing.assert_array_equal(line.y, value)
+        np.testing.assert_allclose(line.high - line.y, error, rtol=1e-9)
+        np.testing.assert_array_equal(line.x, [0, 100_000, 200_000, 400_000])
+        assert line.ink.shade == layer / 2
+    assert (found.scale.low, found.scale.high) == (0, 2)
+
+
+def test_several_runs_are_lines_of_the_same_place(planted):
+    found = trajectory.figure(PlotRequest(runs=planted, statistics=("rankme_cov",), layers=(2,)))
+    (panel,) = found.panels
+    assert [line.label for line in panel.series] == ["a", "b"]
+    for path, line in zip(planted, panel.series, strict=True):
+        np.testing.assert_array_equal(line.y, values(path, "rankme_cov", 2)[0])
+
+
+def test_withheld_values_are_marked_and_counted(tmp_path):
+    path = write_planted_run(tmp_path / "a.spectra.h5", steps=[0, 1, 2], noise=3.0, width=128, num_layers=1)
+    found = trajectory.figure(PlotRequest(runs=(path,), statistics=("tail_exponent_scaled",)))
+    assert [mark.symbol for mark in found.panels[0].marks] == [Symbol.WITHHELD] * 3
+    assert "Withheld: tail_exponent_scaled" in " ".join(found.caption)
+    cells = layers.figure(PlotRequest(runs=(path,), statistics=("tail_exponent_scaled",))).panels[0].cells
+    assert np.isnan(cells.values).all()
+    assert (cells.reasons != "").all()
+
+
+def test_cells_are_the_archived_numbers(planted):
+    found = layers.figure(PlotRequest(runs=planted[:1], statistics=("rankme_cov", "head_exponent_1_10")))
+    for panel, name in zip(found.panels, ("rankme_cov", "head_exponent_1_10"), strict=True):
+        assert (panel.cells.rows, panel.cells.columns) == (("0", "1", "2"), ("0", "100", "200", "400"))
+        for layer in range(3):
+            np.testing.assert_array_equal(panel.cells.values[layer], values(planted[0], name, layer)[0])
+        assert (panel.cells.reasons == "").all()
+
+
+def test_a_checkpoint_at_zero_is_told_of_where_the_axis_is_logarithmic(tmp_path):
+    path = write_planted_run(tmp_path / "a.spectra.h5", steps=[0, 1, 100, 10_000])
+    found = trajectory.figure(PlotRequest(runs=(path,)))
+    assert found.panels[0].x.log
+    assert np.isnan(found.panels[0].series[0].x[0])
+    assert "1 checkpoint(s) at 0 have no place on a logarithmic axis." in found.caption
+
+
+def test_an_unknown_statistic_is_refused_with_the_nearest(planted):
+    with pytest.raises(UsageError, match="did you mean rankme_cov"):
+        layers.figure(PlotRequest(runs=planted[:1], statistics=("rankme_co",)))
