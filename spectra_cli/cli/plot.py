@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from spectra_cli.cli import options
 from spectra_cli.cli.groups.completion import one_of, some_of, statistics
 from spectra_cli.cli.groups.group import option
 from spectra_cli.cli.help import examples
@@ -73,6 +72,7 @@ def command(
     """
     from spectra_cli.analysis.run import Axis
     from spectra_cli.core.errors import UsageError
+    from spectra_cli.core.words import lists
     from spectra_cli.render.console import say
     from spectra_cli.render.drawing.registry import drawn, suffix_of
     from spectra_cli.render.exports.whole_file import check_target, whole_file
@@ -97,12 +97,12 @@ def command(
         raise UsageError(f"--measure {measure}: expected one of {', '.join(ASKED)}")
     request = PlotRequest(
         runs=tuple(words),
-        steps=options.ranges(step, "--step"),
-        layers=options.integers(layer, "--layer"),
-        matrices=options.words(matrices),
+        steps=lists.ranges(step, "--step"),
+        layers=lists.integers(layer, "--layer"),
+        matrices=lists.words(matrices),
         measurement=None if measure is None else ASKED[measure],
-        statistics=options.words(statistic),
-        align=options.one_of(Axis, align, "--align"),
+        statistics=lists.words(statistic),
+        align=lists.one_of(Axis, align, "--align"),
     )
     if every:
         suffix = suffix_of(None, form or "png")
