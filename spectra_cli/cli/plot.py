@@ -29,7 +29,7 @@ FigureArgument = Annotated[
 EPILOG = examples(
     "spectra plot spectrum runs/a -o spectrum.pdf",
     "spectra plot spectrum runs/a runs/b -o both.png --measure gradients",
-    "spectra plot trajectory runs/a -o ranks.svg --statistic rankme_cov --style dark",
+    "spectra plot trajectory runs/a -o ranks.svg --statistic rankme_cov",
     "spectra plot --all runs/a -o figures",
 )
 
