@@ -98,8 +98,8 @@ shows the first, the last and some evenly between. `--format csv` and `--json` h
 `--format html` the same as a page.
 
 Control characters, bidirectional marks and other characters without a picture are written out
-(`\\x1b`) on the terminal, in CSV, Markdown and HTML; a CSV cell that begins like a formula (`=`, `+`,
-`-`, `@`) has an apostrophe before it. JSON is exact.
+(`\\x1b`) on the terminal, in CSV, Markdown and HTML; a CSV cell that begins like a formula (`=`,
+`+`, `-`, `@`) has an apostrophe before it. JSON is exact.
 """
 
 
