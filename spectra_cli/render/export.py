@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from spectra_cli.core.types import Status
 from spectra_cli.render.exports.arrays import groups_of_spectra, num_by_status
+from spectra_cli.render.exports.logged import Tracker, logged_steps
 from spectra_cli.render.exports.spectra import table_of_spectra
 from spectra_cli.render.exports.statistics import table_of_statistics
 from spectra_cli.render.exports.target import ArrayGroup, FileTarget, FlatTable
@@ -83,6 +84,25 @@ def write(target: FileTarget, runs: Sequence[ExportedRun], stream: BinaryIO, *, 
         return done
     table: FlatTable = table_of_spectra(runs) if spectra else table_of_statistics(runs)
     target.write(replace(table, parts=done.counted(_begun(table.parts))), stream)
+    return done
+
+
+def log(tracker: Tracker, runs: Sequence[ExportedRun], stream: BinaryIO, left_out: list[str]) -> Exported:
+    """Write the statistics as a tracker takes them.
+
+    Args:
+        tracker: which.
+        runs: of what.
+        stream: to which.
+        left_out: is told of each checkpoint that has no step.
+
+    Raises:
+        UsageError: nothing of one of the runs is what was asked for, or none has a step.
+    """
+    done = Exported(num_runs=len(runs), num_checkpoints=sum(map(len, runs)))
+    table = table_of_statistics(runs)
+    begun = replace(table, parts=done.counted(_begun(table.parts)))
+    tracker.write(logged_steps(begun, left_out), stream)
     return done
 
 

@@ -54,6 +54,21 @@ class ExportedRun:
         """(checkpoints,) nats, NaN where it was not measured."""
         return self.run.losses(Loss.PROBE)
 
+    def check_steps(self, purpose: str) -> None:
+        """Check that the step of some checkpoint is known.
+
+        Args:
+            purpose: what goes by steps, to begin a sentence with.
+
+        Raises:
+            UsageError: none is.
+        """
+        if all(self.run.series.refs[place].step is None for place in self.run.places):
+            raise UsageError(
+                f"{purpose} goes by steps, and nothing says those of the checkpoints in "
+                f"{self.run.series.path}; export them to a file with -o"
+            )
+
     def checkpoints(self) -> Iterator[CheckpointSpectra]:
         """Each checkpoint with the spectra and what was skipped, of the layers and measurements asked for."""
         for one in self.run.checkpoints(range(len(self.run))):

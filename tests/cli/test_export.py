@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from spectra_cli.render.exports.registry import FILES
+from spectra_cli.cli import options
+from spectra_cli.render.exports.registry import FILES, TRACKERS
 
 TEXT = ("csv", "jsonl")
 
@@ -44,7 +45,11 @@ def test_the_spectra_themselves(spectra, place):
 
 
 WRONG = {
-    "nowhere to go": ((), 2, ("-o FILE",)),
+    "nowhere to go": ((), 2, ("-o FILE", "--to")),
+    "two places to go": (("-o", "a.csv", "--to", "wandb", "w.jsonl"), 2, ("-o contradicts --to",)),
+    "a tracker and a format": (("--to", "wandb", "a", "--format", "csv"), 2, ("--format contradicts",)),
+    "a tracker that is none": (("--to", "mlflow", "a"), 2, ("mlflow", "tensorboard, wandb")),
+    "spectra to a tracker": (("--to", "wandb", "a", "--spectra"), 2, ("--spectra contradicts --to",)),
     "no format": (("-o", "a"), 2, ("a", ".csv", "--format")),
     "an unknown suffix": (("-o", "a.xlsx"), 2, (".xlsx", ".jsonl")),
     "bytes to a terminal": (("-o", "-", "--format", "parquet"), 2, ("parquet", "stdout", "-o")),
@@ -126,6 +131,26 @@ def test_a_full_disk_leaves_no_half_file_and_says_so(spectra, place, little_room
     assert "Free space there" in found.err
     assert sorted(place.iterdir()) == before
     assert (place / f"a.{word}").read_text() == "old"
+
+
+@pytest.mark.parametrize("word", TRACKERS)
+def test_a_tracker_gets_each_run(spectra, place, write_run, word):
+    write_run(place / "b.spectra.h5", steps=[1, None])
+    write_run(place / "c.spectra.h5", steps=[None])
+    found = spectra("export", "run", "b.spectra.h5", "--to", word, "there")
+    assert (found.code, found.out) == (options.DONE_IN_PART, "")
+    assert "left out: nostep of b: " in found.err
+    names = {path.relative_to(place).as_posix() for path in place.glob("there/*/*")} or {"there"}
+    files = {f"there/{name}/events.out.tfevents.0.spectra" for name in ("run", "b")}
+    assert names == (files if word == "tensorboard" else {"there"})
+    again = spectra("export", "run", "--to", word, "there")
+    assert again.code == 2
+    assert re.search(rf"--to {word} there\S* exists; --overwrite replaces it", again.err)
+    assert spectra("export", "run", "--to", word, "there", "--overwrite").code == 0
+    found = spectra("export", "c.spectra.h5", "--to", word, "elsewhere")
+    assert found.code == 2
+    assert "goes by steps, and nothing says those of the checkpoints in" in found.err
+    assert not (place / "elsewhere").exists()
 
 
 def test_two_runs_of_one_name_are_told_apart(spectra, place, write_run):

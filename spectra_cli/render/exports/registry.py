@@ -1,4 +1,4 @@
-"""Every format of one file by its suffix, without the dot. A new one is a file, a line here, and a test."""
+"""Every format by its suffix, and every tracker by its name. A new one is a file, a line here, and a test."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from spectra_cli.core.extras import from_extra
 from spectra_cli.core.words.suggestions import did_you_mean
 
 if TYPE_CHECKING:
+    from spectra_cli.render.exports.logged import Tracker
     from spectra_cli.render.exports.target import FileTarget
 
 # suffix, and the word that `--format` takes -> module of this room, which holds it as TARGET and is imported
@@ -23,6 +24,25 @@ FILES: Mapping[str, str] = {
     "nc": "netcdf",
     "npz": "npz",
 }
+# the word that `--to` takes -> module of this room, which holds it as TRACKER
+TRACKERS: Mapping[str, str] = {
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+}
+
+
+def tracker(word: str) -> Tracker:
+    """The tracker that `--to WORD` names.
+
+    Raises:
+        UsageError: there is no such tracker, or a package that it needs is not installed.
+    """
+    if word not in TRACKERS:
+        raise UsageError(f"--to {word}{did_you_mean(word, TRACKERS)}: expected one of {', '.join(TRACKERS)}")
+    found = cast("Tracker", import_module(f"{__package__}.{TRACKERS[word]}").TRACKER)
+    if found.needs is not None:
+        from_extra(*found.needs, found.title)
+    return found
 
 
 def file_target(word: str) -> FileTarget:
