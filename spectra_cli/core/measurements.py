@@ -92,6 +92,15 @@ EXACT = tuple(kind.name for kind in _KINDS if not kind.samples)
 PROBED = tuple(kind.name for kind in _KINDS if kind.samples)
 
 
+def spectra_words(made_by: str) -> str:
+    """The spectra that a measurement of a scan makes; the name itself where there are no words for it.
+
+    >>> spectra_words("gradient"), spectra_words("curvature")
+    ('spectra of gradients', 'spectra of curvature')
+    """
+    return f"spectra of {next((kind.words for kind in _KINDS if kind.made_by == made_by), made_by)}"
+
+
 def measurement_words(name: str) -> str:
     """What was measured; the name itself where there are no words for it.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.core.measurements import spectra_words
 from spectra_cli.core.process.heap import give_back_heap, kept_heap
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Status
@@ -88,7 +89,7 @@ def measure(
             if isinstance(kind, ParameterMeasurement | PassMeasurement):
                 views, missing = kind.views(subject)
                 own = replace(subject, views=views)
-                heard = course.of(kind.name, _words(kind.name))
+                heard = course.of(kind.name, spectra_words(kind.name))
                 if isinstance(kind, PassMeasurement):
                     with_passes = kind.start(own)
                     with_passes.run(probe, heard)
@@ -147,9 +148,9 @@ def _stream(
             measured += Measured(scalars=_loss_scalars(losses.cpu().numpy(), subject.settings))
         stretch = {"first": number / count, "last": (number + 1) / count}
         for of, collector in collectors.items():
-            gradients += collector.finish(course.of(of, f"{name}, {_words(of)}", **stretch))
+            gradients += collector.finish(course.of(of, f"{name}, {spectra_words(of)}", **stretch))
     for name, stream in streams:
-        measured += stream.finish(course.of(name, _words(name)))
+        measured += stream.finish(course.of(name, spectra_words(name)))
     return measured + gradients
 
 
@@ -157,10 +158,6 @@ def _keep_to(plan: ScanPlan) -> None:
     """Give back what batches left free, where holes in the heap made it more than was planned."""
     if plan.device.type == "cpu" and resident_bytes() > plan.peak_bytes:
         give_back_heap()
-
-
-def _words(measurement: str) -> str:
-    return f"{measurement.replace('_', ' ')} spectra"
 
 
 def _with_members(subject: Subject, step: GradientPass) -> Subject:

@@ -67,7 +67,6 @@ ALPHA_REQ_11_100 = Statistic(
     short="α ReQ\n11-100",
     family=DECAY_EXPONENT,
     phrase="alpha-ReQ",
-    unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 11-100, fitted with weights 1/rank.",
     source="Agrawal et al. 2022; ranks of the reptrix library, near those of arXiv 2509.23024",
     measurements=(ACTIVATIONS,),

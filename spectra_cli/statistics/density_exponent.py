@@ -99,7 +99,6 @@ DENSITY_EXPONENT = Statistic(
     short="density\nexponent",
     family=SIZE,
     phrase="density exponent",
-    unit="",
     summary="Exponent a of p(eigenvalue) ~ eigenvalue^-a by maximum likelihood; 1 + 1 / rank-decay exponent.",
     source="Clauset, Shalizi and Newman 2009 (arXiv 0706.1062)",
     measurements=(WEIGHTS,),

@@ -7,7 +7,7 @@ See docs/explanation/estimators.md; A. Clauset, C. Shalizi and M. Newman (2009) 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 
@@ -94,15 +94,17 @@ def _misfit(spectrum: Spectrum, lo: int, hi: int, *, tail: bool) -> str:
 
 
 _Window = tuple[int, int]
+_Windows = Callable[[Spectrum], _Window]
 
 
 def _fits(
-    stack: FloatArray, spectra: Sequence[Spectrum], windows: Sequence[_Window], *, tail: bool
+    stack: FloatArray, spectra: Sequence[Spectrum], *, over: _Windows, tail: bool = False
 ) -> list[Estimate]:
     """The exponent of each spectrum over its own window."""
     found: dict[int, Estimate] = {}
     alike: dict[_Window, list[int]] = {}
-    for place, (spectrum, (lo, hi)) in enumerate(zip(spectra, windows, strict=True)):
+    for place, spectrum in enumerate(spectra):
+        lo, hi = over(spectrum)
         if reason := _misfit(spectrum, lo, hi, tail=tail):
             found[place] = unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
         else:
@@ -195,40 +197,31 @@ def _fewer(ratio: float, needed: int) -> str:
     return next(text for digits in range(2, 18) if float(text := f"{ratio:.{digits}g}") < needed)
 
 
-def _head(stack: FloatArray, spectra: Sequence[Spectrum], *, lo: int, hi: int) -> list[Estimate]:
-    return _fits(stack, spectra, [(lo, hi)] * len(spectra), tail=False)
+def _ranks(lo: int, hi: int) -> _Windows:
+    """The same window for every spectrum."""
+    return lambda _: (lo, hi)
 
 
-def _tails(stack: FloatArray, spectra: Sequence[Spectrum], windows: Sequence[_Window]) -> list[Estimate]:
-    fits = _fits(stack, spectra, windows, tail=True)
+def _tails(stack: FloatArray, spectra: Sequence[Spectrum], *, over: _Windows) -> list[Estimate]:
+    fits = _fits(stack, spectra, over=over, tail=True)
     return [
-        _judged_by_samples(fit, spectrum, *own) if spectrum.measurement == ACTIVATIONS else fit
-        for fit, spectrum, own in zip(fits, spectra, windows, strict=True)
+        _judged_by_samples(fit, spectrum, *over(spectrum)) if spectrum.measurement == ACTIVATIONS else fit
+        for fit, spectrum in zip(fits, spectra, strict=True)
     ]
-
-
-def _tail(stack: FloatArray, spectra: Sequence[Spectrum], *, lo: int, hi: int) -> list[Estimate]:
-    return _tails(stack, spectra, [(lo, hi)] * len(spectra))
 
 
 def _scaled_tail(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
-    windows = [scaled_window(spectrum.ambient_dim) for spectrum in spectra]
-    return [
-        _too_wide(spectrum, *own) or fit
-        for fit, spectrum, own in zip(_tails(stack, spectra, windows), spectra, windows, strict=True)
-    ]
+    fits = _tails(stack, spectra, over=lambda spectrum: scaled_window(spectrum.ambient_dim))
+    return [_too_wide(spectrum) or fit for fit, spectrum in zip(fits, spectra, strict=True)]
 
 
-def _too_wide(spectrum: Spectrum, lo: int, hi: int) -> Estimate | None:
+def _too_wide(spectrum: Spectrum) -> Estimate | None:
+    lo, hi = scaled_window(spectrum.ambient_dim)
     # hi <= n_eff / 4 (docs/explanation/estimators.md) follows: n_eff >= 4 width is asked of every tail.
     if hi <= 0.6 * spectrum.ambient_dim:
         return None
     reason = f"ranks {lo}-{hi} are more than 0.6 of the {spectrum.ambient_dim} dimensions"
     return unresolved(reason, {"window_lo": float(lo), "window_hi": float(hi)})
-
-
-def _sample_scaled_tail(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
-    return _tails(stack, spectra, [sample_scaled_window(spectrum.num_samples) for spectrum in spectra])
 
 
 def _effective_samples_per_dimension(rows: FloatArray, spectrum: Spectrum) -> Estimate:
@@ -260,11 +253,10 @@ HEAD_EXPONENT_1_10 = Statistic(
     short="α head\n1-10",
     family=DECAY_EXPONENT,
     phrase="head",
-    unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 1-10; doubling the first alone adds 0.22.",
     source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
-    function=partial(_head, lo=1, hi=10),
+    function=partial(_fits, over=_ranks(1, 10)),
     compared=(ACTIVATIONS, *_GRADIENT_SPECTRA),
 )
 HEAD_EXPONENT_2_10 = Statistic(
@@ -273,11 +265,10 @@ HEAD_EXPONENT_2_10 = Statistic(
     short="α head\n2-10",
     family=DECAY_EXPONENT,
     phrase="head without its first direction",
-    unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 2-10: the head without its first direction.",
     source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA),
-    function=partial(_head, lo=2, hi=10),
+    function=partial(_fits, over=_ranks(2, 10)),
     compared=(ACTIVATIONS, *_GRADIENT_SPECTRA),
 )
 TAIL_EXPONENT_30_150 = Statistic(
@@ -286,11 +277,10 @@ TAIL_EXPONENT_30_150 = Statistic(
     short="α tail\n30-150",
     family=DECAY_EXPONENT,
     phrase="tail",
-    unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150, the paper's on language models.",
     source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
-    function=partial(_tail, lo=30, hi=150),
+    function=partial(_tails, over=_ranks(30, 150)),
     by_default=_shows_30_150,
     compared=(ACTIVATIONS,),
 )
@@ -300,11 +290,10 @@ TAIL_EXPONENT_50_200 = Statistic(
     short="α tail\n50-200",
     family=DECAY_EXPONENT,
     phrase="tail",
-    unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 50-200, the paper's on its toy task.",
     source="Spectral Lens (arXiv 2605.05683)",
     measurements=(ACTIVATIONS, *_GRADIENT_SPECTRA, WEIGHTS),
-    function=partial(_tail, lo=50, hi=200),
+    function=partial(_tails, over=_ranks(50, 200)),
     by_default=never,
 )
 TAIL_EXPONENT_SCALED = Statistic(
@@ -313,7 +302,6 @@ TAIL_EXPONENT_SCALED = Statistic(
     short="α tail\nscaled",
     family=DECAY_EXPONENT,
     phrase="tail",
-    unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150 of width 768, scaled to this width.",
     source="docs/explanation/estimators.md, exponents",
     measurements=(ACTIVATIONS,),
@@ -327,11 +315,10 @@ TAIL_EXPONENT_SAMPLE_SCALED = Statistic(
     short="α tail\nscaled n",
     family=DECAY_EXPONENT,
     phrase="tail",
-    unit="",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 0.06 n to 0.3 n of n gradient samples.",
     source="docs/explanation/estimators.md, exponents",
     measurements=_GRADIENT_SPECTRA,
-    function=_sample_scaled_tail,
+    function=partial(_tails, over=lambda spectrum: sample_scaled_window(spectrum.num_samples)),
     compared=_GRADIENT_SPECTRA,
 )
 N_EFF_OVER_D = Statistic(
@@ -339,7 +326,6 @@ N_EFF_OVER_D = Statistic(
     title="effective rows per dimension",
     short="n_eff\n/ d",
     family=SIZE,
-    unit="",
     summary=(
         "min(n, 2 / (SE^2 S_xx)) / d: independent Gaussian rows that would scatter the tail exponent "
         "as much as the correlated tokens do. From 16 on (64 for exponents below 0.7) its bias is negligible."

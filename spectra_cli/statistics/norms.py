@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from spectra_cli.core.measurements import WEIGHT_UPDATES, WEIGHTS
@@ -12,19 +10,11 @@ from spectra_cli.statistics.statistic import (
     SIZE,
     Estimate,
     Statistic,
-    each,
+    at_once,
     eigenvalue_threshold,
     of_rows,
     one_by_one,
 )
-
-
-def _frobenius(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
-    return each(np.sqrt(stack.sum(axis=-1)))
-
-
-def _spectral(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    return of_rows(np.sqrt(rows[:, 0]))
 
 
 def _condition(rows: FloatArray, spectrum: Spectrum) -> Estimate:
@@ -41,9 +31,8 @@ FROBENIUS_NORM = Statistic(
     phrase="Frobenius norm",
     unit="weight",
     summary="Square root of the sum of squared singular values, in the unit of the weights.",
-    source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
-    function=_frobenius,
+    function=at_once(lambda stack: np.sqrt(stack.sum(axis=-1))),
     compared=(WEIGHTS, WEIGHT_UPDATES),
 )
 SPECTRAL_NORM = Statistic(
@@ -54,9 +43,8 @@ SPECTRAL_NORM = Statistic(
     phrase="spectral norm",
     unit="weight",
     summary="Largest singular value, in the unit of the weights.",
-    source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
-    function=one_by_one(_spectral),
+    function=one_by_one(lambda rows, _: of_rows(np.sqrt(rows[:, 0]))),
 )
 CONDITION = Statistic(
     name="condition",
@@ -64,9 +52,7 @@ CONDITION = Statistic(
     short="condition\nnumber",
     family=SIZE,
     phrase="condition number",
-    unit="",
     summary="Largest singular value over the smallest that is not numerically zero.",
-    source="a standard definition",
     measurements=(WEIGHTS, WEIGHT_UPDATES),
     function=one_by_one(_condition),
 )

@@ -19,6 +19,7 @@ from spectra_cli.statistics.statistic import (
     SHARE,
     Estimate,
     Statistic,
+    at_once,
     each,
     of_rows,
     one_by_one,
@@ -92,26 +93,10 @@ def directions_holding(eigenvalues: FloatArray, share: float) -> FloatArray:
     return crossing
 
 
-def _rankme_cov(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
-    return each(effective_rank(stack))
-
-
-def _rankme_sv(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
-    return each(effective_rank(np.sqrt(stack)))
-
-
 def _normalized_entropy(rows: FloatArray, spectrum: Spectrum) -> Estimate:
     if rows.shape[1] == 1:
         return unresolved("a spectrum of one value has no entropy to normalise")
     return of_rows(spectral_entropy(rows) / math.log(rows.shape[1]))
-
-
-def _participation(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    return of_rows(participation_ratio(rows))
-
-
-def _stable(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
-    return each(stable_rank(stack))
 
 
 def _top_share(stack: FloatArray, spectra: Sequence[Spectrum], *, k: int) -> list[Estimate]:
@@ -141,7 +126,7 @@ RANKME_COV = Statistic(
     summary="exp(-sum p ln p), p = eigenvalues over their sum: effective number of directions.",
     source="Tracing the Representation Geometry (arXiv 2509.23024)",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
-    function=_rankme_cov,
+    function=at_once(effective_rank),
     compared=_COVARIANCES,
 )
 RANKME_SV = Statistic(
@@ -154,7 +139,7 @@ RANKME_SV = Statistic(
     summary="exp(-sum q ln q), q = singular values over their sum; not comparable with rankme_cov.",
     source="Garrido et al. 2023 (arXiv 2210.02885)",
     measurements=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
-    function=_rankme_sv,
+    function=at_once(lambda stack: effective_rank(np.sqrt(stack))),
     compared=(GRADIENT_MATRIX, WEIGHTS, WEIGHT_UPDATES),
 )
 PARTICIPATION_RATIO = Statistic(
@@ -165,9 +150,8 @@ PARTICIPATION_RATIO = Statistic(
     phrase="participation ratio",
     unit="dimensions",
     summary="(sum of eigenvalues)^2 / sum of squared eigenvalues.",
-    source="a standard definition",
     measurements=_ALL,
-    function=one_by_one(_participation),
+    function=one_by_one(lambda rows, _: of_rows(participation_ratio(rows))),
 )
 STABLE_RANK = Statistic(
     name="stable_rank",
@@ -179,7 +163,7 @@ STABLE_RANK = Statistic(
     summary="Sum of eigenvalues over the largest; of a matrix, squared Frobenius over spectral norm.",
     source="Rudelson and Vershynin 2007",
     measurements=_ALL,
-    function=_stable,
+    function=at_once(stable_rank),
     compared=(WEIGHTS, WEIGHT_UPDATES),
 )
 TOP1_SHARE = Statistic(
@@ -188,9 +172,7 @@ TOP1_SHARE = Statistic(
     short="top-1\nshare",
     family=SHARE,
     phrase="share of the first direction",
-    unit="",
     summary="Largest eigenvalue over the sum of all.",
-    source="a standard definition",
     measurements=_ALL,
     function=partial(_top_share, k=1),
     compared=_ALL,
@@ -201,9 +183,7 @@ TOP10_SHARE = Statistic(
     short="top-10\nshare",
     family=SHARE,
     phrase="share of the first 10 directions",
-    unit="",
     summary="Sum of the 10 largest eigenvalues over the sum of all.",
-    source="a standard definition",
     measurements=_ALL,
     function=partial(_top_share, k=10),
     compared=_ALL,
@@ -214,9 +194,7 @@ TOP50_SHARE = Statistic(
     short="top-50\nshare",
     family=SHARE,
     phrase="share of the first 50 directions",
-    unit="",
     summary="Sum of the 50 largest eigenvalues over the sum of all.",
-    source="a standard definition",
     measurements=_ALL,
     function=partial(_top_share, k=50),
 )
@@ -227,7 +205,6 @@ RANK_90 = Statistic(
     family=RANK,
     unit="dimensions",
     summary="Fewest leading directions that hold 90 % of the variance (standard error: interpolated).",
-    source="a standard definition",
     measurements=_ALL,
     function=one_by_one(partial(_rank_at, share=0.90)),
 )
@@ -238,7 +215,6 @@ RANK_99 = Statistic(
     family=RANK,
     unit="dimensions",
     summary="Fewest leading directions that hold 99 % of the variance (standard error: interpolated).",
-    source="a standard definition",
     measurements=_ALL,
     function=one_by_one(partial(_rank_at, share=0.99)),
 )
@@ -248,9 +224,7 @@ SPECTRAL_ENTROPY_NORMALIZED = Statistic(
     short="spectral\nentropy",
     family=LEVEL,
     phrase="spectral entropy",
-    unit="",
     summary="Entropy of the eigenvalues' shares over the log of their number: 1 if all are equal.",
-    source="a standard definition",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
     function=one_by_one(_normalized_entropy),
 )

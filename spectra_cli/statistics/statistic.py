@@ -105,9 +105,9 @@ class Definition:
     title: str
     short: str
     family: Family
-    unit: str
+    unit: str = ""
     summary: str
-    source: str
+    source: str = "a standard definition"
     phrase: str = ""
 
     @property
@@ -129,6 +129,11 @@ def never(spectrum: Spectrum) -> bool:
 # (eigenvalues (S, 1 + B, rank), S spectra) -> S estimates: the rows of each are the whole spectrum and its
 # delete-one-block replicates, the spectra give sizes, kind and threshold
 Stacked = Callable[[FloatArray, Sequence[Spectrum]], list[Estimate]]
+
+
+def at_once(function: Callable[[FloatArray], FloatArray]) -> Stacked:
+    """What takes the rows (S, 1 + B, rank) of all spectra to a number each."""
+    return lambda stack, _: each(function(stack))
 
 
 def one_by_one(function: Callable[[FloatArray, Spectrum], Estimate]) -> Stacked:

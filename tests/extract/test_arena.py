@@ -62,7 +62,7 @@ def test_gradients_do_not_depend_on_what_lay_in_the_memory(case, half):
             store = DenseGradients(N, (O, I), dtype=torch.float32, arena=arena, half_products=half)
         if "routed" in case:
             rows = sum(counts)
-            store.add_rows(0, counts, inputs.flatten(0, 1)[:rows], delta.flatten(0, 1)[:rows])
+            store.add(0, inputs.flatten(0, 1)[:rows], delta.flatten(0, 1)[:rows], counts)
         elif case == "embedding":
             store.add(1, torch.arange(3 * T).view(3, T) % O, torch.ones(3, T, I))
         else:

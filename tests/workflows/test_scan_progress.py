@@ -39,12 +39,12 @@ def test_it_moves_with_every_batch_and_every_spectrum(place, request_for, monkey
         assert len(set(activities)) == len(activities)
         for words, total in (
             ("pass 1 of %d, sequences", 8),
-            ("activation covariance spectra", 2),
-            ("weight spectra", weights),
-            ("weight drift spectra", weights if kind == "drift" else 0),
+            ("spectra of activations", 2),
+            ("spectra of weights", weights),
+            ("spectra of changes of weights", weights if kind == "drift" else 0),
         ):
             words = words.replace("%d", str(passes))
             counts = [a.removeprefix(f"{words}: ") for a in activities if a.startswith(f"{words}: ")]
             step = 2 if "sequences" in words else 1
             assert counts == [f"{done} of {total}" for done in range(step, total + 1, step)]
-        assert len([a for a in activities if ", gradient spectra: " in a]) == 8 + 2  # and two Grams
+        assert len([a for a in activities if ", spectra of gradients: " in a]) == 8 + 2  # and two Grams

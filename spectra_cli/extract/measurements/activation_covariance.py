@@ -6,6 +6,7 @@ See docs/explanation/estimators.md; Liu, Paquette & Sous, arXiv 2605.05683 (site
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -143,7 +144,7 @@ class ActivationCovariance:
             status = Status.UNRESOLVED if dropped == 0 else Status.NONFINITE
             return Measured(
                 skipped=(Skipped(measurement=NAME, site=site, status=status, reason=reason),),
-                scalars=(self._scalar("dropped_sequences", site, dropped, "sequences"),),
+                scalars=(_dropped(site, dropped),),
             )
         values, vectors = symmetric_eigen(total.moment() / (kept - 1), vectors=True)
         threshold = eigenvalue_zero_threshold(values[0], kept, values.size)
@@ -189,34 +190,18 @@ class ActivationCovariance:
         mean_share, first_share = shares(everything)
         without = np.array([shares(everything - row) for row in np.eye(counts.size)])
         sizes = tuple(round(c) for c in counts)
-        scalars = [
-            self._scalar("dropped_sequences", site, dropped, "sequences"),
-            self._scalar("mean_share", site, mean_share, "1", without[:, 0], sizes),
-        ]
+        of_site = partial(Scalar, measurement=NAME, site=site, unit="1", block_sizes=sizes)
+        found = {"mean_share": (mean_share, without[:, 0])}
         if self._pool == "token":
-            scalars.append(
-                self._scalar("first_token_trace_share", site, first_share, "1", without[:, 1], sizes)
-            )
-        return tuple(scalars)
+            found["first_token_trace_share"] = (first_share, without[:, 1])
+        shown = (of_site(name=n, value=float(v), delete_one_block=rest) for n, (v, rest) in found.items())
+        return (_dropped(site, dropped), *shown)
 
-    @staticmethod
-    def _scalar(
-        name: str,
-        site: Site,
-        value: float,
-        unit: str,
-        replicates: FloatArray | None = None,
-        sizes: tuple[int, ...] = (),
-    ) -> Scalar:
-        return Scalar(
-            name=name,
-            site=site,
-            measurement=NAME,
-            value=float(value),
-            unit=unit,
-            delete_one_block=np.empty(0) if replicates is None else replicates,
-            block_sizes=sizes,
-        )
+
+def _dropped(site: Site, number: int) -> Scalar:
+    return Scalar(
+        name="dropped_sequences", site=site, measurement=NAME, value=float(number), unit="sequences"
+    )
 
 
 def _start(subject: Subject) -> ActivationCovariance:

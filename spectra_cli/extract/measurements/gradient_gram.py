@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -45,6 +46,8 @@ from spectra_cli.extract.measurements.measurement import (
 from spectra_cli.extract.measurements.scope import GradientMember, Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.protocols import MatrixView
 
+_scalar = partial(Scalar, measurement=CENTRED)
+
 
 class GradientGram:
     """Collects the per-sequence gradients of chosen matrices and reduces each to its Gram."""
@@ -55,16 +58,16 @@ class GradientGram:
         self._stores = dict(stores)
         self._blocks = blocks
 
-    def observe(self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch) -> None:
-        """Hand one module call to the matrix's store; see `GradientObserver`."""
-        self._stores[view].add(batch.start, inputs, delta if view.rows is None else delta[..., view.rows])
-
-    def observe_rows(
-        self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch, counts: Sequence[int]
+    def observe(
+        self,
+        view: MatrixView,
+        inputs: Tensor,
+        delta: Tensor,
+        batch: Batch,
+        counts: Sequence[int] | None = None,
     ) -> None:
-        """Hand one call of an expert to the matrix's store; see `GradientObserver`."""
-        own = delta if view.rows is None else delta[..., view.rows]
-        self._stores[view].add_rows(batch.start, counts, inputs, own)
+        """Hand one call to the matrix's store; see `GradientObserver`."""
+        self._stores[view].add(batch.start, inputs, delta, counts)
 
     def merge(self, other: Self) -> Self:
         """See `Observer.merge`; a sequence is one observer's, whole."""
@@ -207,7 +210,7 @@ def spectra_of_kernel(site: Site, kernel: Tensor, shape: tuple[int, int], blocks
     members = (np.arange(len(blocks.sizes))[:, None] == block_of).astype(float)
     sizes = tuple(int(count) for count in members.sum(1))
     dropped = int((~finite).sum())
-    counts = (_scalar("dropped_sequences", site, dropped, "sequences"),)
+    counts = (_scalar(name="dropped_sequences", site=site, value=float(dropped), unit="sequences"),)
     if dropped > MAX_DROPPED_SHARE * finite.size:
         reason = f"{dropped} of {finite.size} sequences have a NaN or infinite gradient; 1 % may be dropped"
         return Measured(skipped=_skip(site, Status.NONFINITE, reason), scalars=counts)
@@ -284,33 +287,14 @@ def _noise_sums(
 
     signal, noise = signal_and_noise(np.ones(len(sizes)))
     without = np.array([signal_and_noise(1 - row) for row in np.eye(len(sizes))])
-    unit = "(nats/param)^2"
+    of_site = partial(_scalar, site=site, unit="(nats/param)^2", block_sizes=sizes)
     return (
-        _scalar("gradient_signal", site, signal, unit, without[:, 0], sizes),
-        _scalar("gradient_noise", site, noise, unit, without[:, 1], sizes),
+        of_site(name="gradient_signal", value=signal, delete_one_block=without[:, 0]),
+        of_site(name="gradient_noise", value=noise, delete_one_block=without[:, 1]),
     )
 
 
 def _skip(site: Site, status: Status, reason: str) -> tuple[Skipped, ...]:
     return tuple(
         Skipped(measurement=name, site=site, status=status, reason=reason) for name in (CENTRED, UNCENTRED)
-    )
-
-
-def _scalar(
-    name: str,
-    site: Site,
-    value: float,
-    unit: str,
-    replicates: FloatArray | None = None,
-    sizes: tuple[int, ...] = (),
-) -> Scalar:
-    return Scalar(
-        name=name,
-        site=site,
-        measurement=CENTRED,
-        value=float(value),
-        unit=unit,
-        delete_one_block=np.empty(0) if replicates is None else replicates,
-        block_sizes=sizes,
     )

@@ -25,23 +25,16 @@ TILE_BYTES = 32 * 2**20
 class GradientStore(Protocol):
     """Where the gradients of one matrix wait, one row a sequence."""
 
-    def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
+    def add(self, start: int, inputs: Tensor, delta: Tensor, counts: Sequence[int] | None = None) -> None:
         """Add `delta^T inputs` of each sequence to rows `start`, `start + 1`, ...
 
         Args:
             start: first row.
             inputs: (B, T, I), or token ids (B, T) when the matrix is an embedding.
             delta: (B, T, O).
-        """
-
-    def add_rows(self, start: int, counts: Sequence[int], inputs: Tensor, delta: Tensor) -> None:
-        """As `add`, where each sequence brings some of its tokens only, or none: a zero gradient.
-
-        Args:
-            start: first row.
-            counts: tokens of each of the B sequences, n in all.
-            inputs: (n, I), sequence after sequence.
-            delta: (n, O).
+            counts: tokens of each of the B sequences, n in all, where each brings some of its tokens only,
+                or none: a zero gradient. Then `inputs` are (n, I), sequence after sequence, and `delta`
+                (n, O).
         """
 
     def merge(self, other: Self) -> None:
@@ -90,8 +83,11 @@ class DenseGradients:
         self._written = [False] * num_sequences
         self._half = half_products
 
-    def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
+    def add(self, start: int, inputs: Tensor, delta: Tensor, counts: Sequence[int] | None = None) -> None:
         """See `GradientStore.add`; a module called twice in one pass adds its second part."""
+        if counts is not None:
+            self._add_some(start, counts, inputs, delta)
+            return
         rows = self._stack[start : start + delta.shape[0]]
         again = self._written[start]
         if inputs.dim() == delta.dim() - 1:
@@ -110,8 +106,7 @@ class DenseGradients:
             )
         self._written[start : start + delta.shape[0]] = [True] * delta.shape[0]
 
-    def add_rows(self, start: int, counts: Sequence[int], inputs: Tensor, delta: Tensor) -> None:
-        """See `GradientStore.add_rows`."""
+    def _add_some(self, start: int, counts: Sequence[int], inputs: Tensor, delta: Tensor) -> None:
         dtype = torch.bfloat16 if self._half else self._stack.dtype
         parts = zip(inputs.to(dtype).split(list(counts)), delta.to(dtype).split(list(counts)), strict=True)
         for sequence, (own_inputs, own_delta) in enumerate(parts, start):
@@ -180,12 +175,13 @@ class FactoredGradients:
         self._inputs = arena.empty(num_sequences, length, shape[1], dtype=dtype)
         self._filled = [0] * num_sequences
 
-    def add(self, start: int, inputs: Tensor, delta: Tensor) -> None:
-        """See `GradientStore.add`; parts of a sequence are laid one behind the other."""
-        self._lay(slice(start, start + delta.shape[0]), inputs, delta)
-
-    def add_rows(self, start: int, counts: Sequence[int], inputs: Tensor, delta: Tensor) -> None:
-        """See `GradientStore.add_rows`; positions without a token stay zero."""
+    def add(self, start: int, inputs: Tensor, delta: Tensor, counts: Sequence[int] | None = None) -> None:
+        """See `GradientStore.add`; parts of a sequence are laid one behind the other, and positions without a
+        token stay zero.
+        """
+        if counts is None:
+            self._lay(slice(start, start + delta.shape[0]), inputs, delta)
+            return
         parts = zip(inputs.split(list(counts)), delta.split(list(counts)), strict=True)
         for sequence, (own_inputs, own_delta) in enumerate(parts, start):
             if len(own_inputs):

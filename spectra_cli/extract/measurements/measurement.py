@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol, Self
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Scalar, Skipped, Spectrum
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.measurements.algebra.cores import Heard, nobody
+from spectra_cli.extract.measurements.algebra.cores import Heard, each_on_a_core, nobody
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.scope import GradientMember, Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.protocols import MatrixView, Probe
@@ -84,6 +85,32 @@ class Observer(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EachMatrix:
+    """An observer of matrices that are measured one by one, each on a core of its own.
+
+    Attributes:
+        views: which matrices; measure: what is measured of one.
+        beside: what is told of them together, behind it.
+    """
+
+    views: tuple[MatrixView, ...]
+    measure: Callable[[MatrixView], Measured]
+    beside: Callable[[tuple[MatrixView, ...]], Measured] = lambda _: Measured()
+
+    def merge(self, other: Self) -> Self:
+        """See `Observer.merge`."""
+        return replace(self, views=self.views + other.views)
+
+    def finish(self, heard: Heard = nobody) -> Measured:
+        """See `Observer.finish`."""
+        size = max((min(view.shape) for view in self.views), default=0)
+        found = each_on_a_core(
+            self.measure, self.views, size=size, cost=lambda view: math.prod(view.shape), heard=heard
+        )
+        return sum(found, Measured()) + self.beside(self.views)
+
+
 class BlockObserver(Observer, Protocol):
     """Sees the residual stream after chosen blocks, on the device, inside the forward pass."""
 
@@ -110,27 +137,23 @@ class GradientObserver(Protocol):
 
     views: tuple[MatrixView, ...]
 
-    def observe(self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch) -> None:
+    def observe(
+        self,
+        view: MatrixView,
+        inputs: Tensor,
+        delta: Tensor,
+        batch: Batch,
+        counts: Sequence[int] | None = None,
+    ) -> None:
         """Reduce one call of the matrix's module.
 
         Args:
             view: which matrix.
             inputs: (B, T, I), or token ids (B, T) for an embedding.
-            delta: (B, T, O), gradient of the summed per-sequence losses at the module's outputs.
+            delta: (B, T, O), gradient of the summed per-sequence losses at the matrix's outputs.
             batch: the sequences it belongs to (part of a batch when the head runs in chunks).
-        """
-
-    def observe_rows(
-        self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch, counts: Sequence[int]
-    ) -> None:
-        """Reduce one call of an expert, which sees only the tokens routed to it.
-
-        Args:
-            view: which matrix.
-            inputs: (n, I), sequence after sequence of the batch.
-            delta: (n, O).
-            batch: the sequences they belong to.
-            counts: how many of the n tokens each sequence of the batch has.
+            counts: of an expert, which sees only the n tokens routed to it: how many of them each
+                sequence has. Then `inputs` are (n, I), sequence after sequence, and `delta` (n, O).
         """
 
 

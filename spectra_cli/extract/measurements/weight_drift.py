@@ -7,10 +7,8 @@ Shape suffixes: O fan_out, I fan_in. See docs/how-to/measure-drift.md.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -20,7 +18,6 @@ from torch import Tensor
 
 from spectra_cli.core.measurements import WEIGHT_DRIFT as NAME
 from spectra_cli.core.types import FloatArray, Scalar, Skipped, Spectrum, Status
-from spectra_cli.extract.measurements.algebra.cores import Heard, each_on_a_core, nobody
 from spectra_cli.extract.measurements.algebra.singular import (
     NonFiniteWeightError,
     SpectraWork,
@@ -28,7 +25,7 @@ from spectra_cli.extract.measurements.algebra.singular import (
     singular_values,
     spectrum_of,
 )
-from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
+from spectra_cli.extract.measurements.measurement import EachMatrix, Measured, ParameterMeasurement, Subject
 from spectra_cli.extract.measurements.reference import Principal, Reference
 from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.measurements.weights import weight_views
@@ -45,48 +42,6 @@ MASK_SHARE = 0.5
 MASK_RANK = 64
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightDrift:
-    """The change of every view's weight from the reference's.
-
-    Attributes:
-        views: which matrices.
-        reference: what they are compared with; None for nothing.
-        num_vectors: leading singular vectors of the reference, at least 1.
-    """
-
-    views: tuple[MatrixView, ...]
-    reference: Reference | None
-    num_vectors: int
-
-    def merge(self, other: WeightDrift) -> WeightDrift:
-        """See `Observer.merge`."""
-        return replace(self, views=self.views + other.views)
-
-    def finish(self, heard: Heard = nobody) -> Measured:
-        """See `Observer.finish`."""
-        if self.reference is None:
-            return Measured()
-        size = max((min(view.shape) for view in self.views), default=0)
-        drift = partial(weight_drift, reference=self.reference, num_vectors=self.num_vectors)
-        found = each_on_a_core(
-            drift, self.views, size=size, cost=lambda view: math.prod(view.shape), heard=heard
-        )
-        archived = tuple(self._of_reference(self.reference)) if self.reference.archived else ()
-        return sum(found, Measured()) + Measured(spectra=archived)
-
-    def _of_reference(self, reference: Reference) -> Iterator[Spectrum]:
-        """The reference's own spectra, of the weights that were compared."""
-        for view in self.views:
-            address = view.site.address
-            if (weight := reference.weights.get(address)) is None or tuple(weight.shape) != view.shape:
-                continue
-            with suppress(NonFiniteWeightError):  # the comparison was skipped for it, by name
-                found = reference.principal(address, self.num_vectors)
-                vectors = leading_vectors(found.left, found.right) if found.left.size else None
-                yield spectrum_of(view, found.values, measurement=REFERENCE, vectors=vectors)
 
 
 def weight_drift(view: MatrixView, *, reference: Reference, num_vectors: int) -> Measured:
@@ -250,10 +205,30 @@ def _work(scope: Scope, _planned: Planned) -> tuple[Work, ...]:
     )
 
 
-def _start(subject: Subject) -> WeightDrift:
-    return WeightDrift(
-        views=subject.views, reference=subject.reference, num_vectors=subject.settings.num_vectors
-    )
+def _start(subject: Subject) -> EachMatrix:
+    """The change of every matrix; of none where there is nothing to compare it with."""
+    reference, number = subject.reference, subject.settings.num_vectors
+    if reference is None:
+        return EachMatrix(views=(), measure=lambda _: Measured())
+    measure = partial(weight_drift, reference=reference, num_vectors=number)
+    if not reference.archived:
+        return EachMatrix(views=subject.views, measure=measure)
+    own = partial(_of_reference, reference=reference, num_vectors=number)
+    return EachMatrix(views=subject.views, measure=measure, beside=own)
+
+
+def _of_reference(views: tuple[MatrixView, ...], *, reference: Reference, num_vectors: int) -> Measured:
+    """The reference's own spectra, of the weights that were compared."""
+    spectra: list[Spectrum] = []
+    for view in views:
+        address = view.site.address
+        if (weight := reference.weights.get(address)) is None or tuple(weight.shape) != view.shape:
+            continue
+        with suppress(NonFiniteWeightError):  # the comparison was skipped for it, by name
+            found = reference.principal(address, num_vectors)
+            vectors = leading_vectors(found.left, found.right) if found.left.size else None
+            spectra.append(spectrum_of(view, found.values, measurement=REFERENCE, vectors=vectors))
+    return Measured(spectra=tuple(spectra))
 
 
 WEIGHT_DRIFT = ParameterMeasurement(

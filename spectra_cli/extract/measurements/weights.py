@@ -5,13 +5,10 @@ See docs/explanation/estimators.md.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
 from functools import partial
 
 from spectra_cli.core.measurements import WEIGHTS as NAME
 from spectra_cli.core.types import Skipped, Status
-from spectra_cli.extract.measurements.algebra.cores import Heard, each_on_a_core, nobody
 from spectra_cli.extract.measurements.algebra.singular import (
     NonFiniteWeightError,
     SpectraWork,
@@ -19,38 +16,15 @@ from spectra_cli.extract.measurements.algebra.singular import (
     leading_vectors,
     spectrum_of,
 )
-from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement, Subject
+from spectra_cli.extract.measurements.measurement import EachMatrix, Measured, ParameterMeasurement, Subject
 from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.protocols import MatrixView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightSpectra:
-    """The spectrum of every view's weight, fan_out x fan_in; non-finite ones are skipped by name.
-
-    Attributes:
-        views: which matrices.
-        num_vectors: leading singular vectors to keep of each; 0 for none.
+def weight_spectrum(view: MatrixView, *, num_vectors: int = 0) -> Measured:
+    """The spectrum of a weight, fan_out x fan_in, with leading singular vectors; a non-finite one is skipped
+    by name.
     """
-
-    views: tuple[MatrixView, ...]
-    num_vectors: int = 0
-
-    def merge(self, other: WeightSpectra) -> WeightSpectra:
-        """See `Observer.merge`."""
-        return replace(self, views=self.views + other.views)
-
-    def finish(self, heard: Heard = nobody) -> Measured:
-        """See `Observer.finish`."""
-        size = max((min(view.shape) for view in self.views), default=0)
-        own = partial(_measure, num_vectors=self.num_vectors)
-        found = each_on_a_core(
-            own, self.views, size=size, cost=lambda view: math.prod(view.shape), heard=heard
-        )
-        return sum(found, Measured())
-
-
-def _measure(view: MatrixView, *, num_vectors: int) -> Measured:
     weight = view.weight()
     try:
         values, left, right = leading_singular(weight, num_vectors)
@@ -87,8 +61,10 @@ def _work(scope: Scope, _planned: Planned) -> tuple[Work, ...]:
     )
 
 
-def _start(subject: Subject) -> WeightSpectra:
-    return WeightSpectra(views=subject.views, num_vectors=subject.settings.num_vectors)
+def _start(subject: Subject) -> EachMatrix:
+    return EachMatrix(
+        views=subject.views, measure=partial(weight_spectrum, num_vectors=subject.settings.num_vectors)
+    )
 
 
 WEIGHT = ParameterMeasurement(

@@ -96,13 +96,14 @@ def _tap(views: Sequence[MatrixView], observer: GradientObserver, clock: Clock) 
                 delta = delta.masked_fill((inputs == padding).unsqueeze(-1), 0.0)
             with torch.no_grad(), torch.autocast(delta.device.type, enabled=False):
                 for view in views:
+                    own = _own_outputs(delta, view)
                     if batch.stop - batch.start == 1 and inputs.shape[0] not in (1, batch.length):
                         # some tokens, or several times each: whatever they are, of the one sequence
-                        rows = inputs.reshape(-1, inputs.shape[-1]), delta.reshape(-1, delta.shape[-1])
-                        observer.observe_rows(view, *rows, batch, [len(rows[0])])
+                        rows = inputs.reshape(-1, inputs.shape[-1]), own.reshape(-1, own.shape[-1])
+                        observer.observe(view, *rows, batch, [len(rows[0])])
                         continue
                     inputs_BTI = _by_sequence(inputs, batch, view)
-                    observer.observe(view, inputs_BTI, _by_sequence(delta, batch, view), batch)
+                    observer.observe(view, inputs_BTI, _by_sequence(own, batch, view), batch)
 
         if views[0].kind == "router":
             output[0].register_hook(receive)
@@ -129,11 +130,15 @@ def _expert_tap(views: Sequence[MatrixView], observer: GradientObserver, clock: 
                 sequences = tokens.div(batch.length, rounding_mode="floor")
                 counts = sequences.bincount(minlength=batch.stop - batch.start).tolist()
                 for view in views_of[expert]:
-                    observer.observe_rows(view, inputs, delta, batch, counts)
+                    observer.observe(view, inputs, _own_outputs(delta, view), batch, counts)
 
         return _listen(output, receive)
 
     return hook
+
+
+def _own_outputs(delta: Tensor, view: MatrixView) -> Tensor:
+    return delta if view.rows is None else delta[..., view.rows]
 
 
 def _listen(output: Tensor, receive: Callable[[Tensor], None]) -> Tensor | None:

@@ -61,16 +61,16 @@ class _FewGradients:
         self.stores = {view: DenseGradients(number, view.shape, dtype=dtype, arena=arena) for view in views}
         self.dtypes: dict[MatrixView, torch.dtype] = {}
 
-    def observe(self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch) -> None:
-        self.dtypes[view] = delta.dtype
-        self.stores[view].add(batch.start, inputs, delta if view.rows is None else delta[..., view.rows])
-
-    def observe_rows(
-        self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch, counts: Sequence[int]
+    def observe(
+        self,
+        view: MatrixView,
+        inputs: Tensor,
+        delta: Tensor,
+        batch: Batch,
+        counts: Sequence[int] | None = None,
     ) -> None:
         self.dtypes[view] = delta.dtype
-        own = delta if view.rows is None else delta[..., view.rows]
-        self.stores[view].add_rows(batch.start, counts, inputs, own)
+        self.stores[view].add(batch.start, inputs, delta, counts)
 
 
 def verify_gradients(model: Model, probe: Probe, settings: ScanSettings) -> Verified:

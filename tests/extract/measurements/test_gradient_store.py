@@ -97,7 +97,7 @@ def test_rows_of_some_tokens_are_the_whole_with_zeros_elsewhere(kind, half):
     counts = seen.sum(1).tolist()
     for start, stop in ((0, 4), (4, 5), (5, N)):
         part = seen[start:stop]
-        store.add_rows(start, counts[start:stop], inputs[start:stop][part], delta[start:stop][part])
+        store.add(start, inputs[start:stop][part], delta[start:stop][part], counts[start:stop])
     flat = stacked(inputs, delta * seen[..., None]).flatten(1)
     expected, found = flat @ flat.T, store.gram()
     # entries rounded once to bfloat16: half a unit is 2^-9
@@ -114,7 +114,7 @@ def test_rows_that_come_in_parts_add_up():
         for part in (slice(0, 2), slice(2, T)):
             own = inputs[0, part], delta[0, part]
             store.add_rows(0, [len(own[0])], *own)
-        whole.add_rows(0, [T], inputs[0], delta[0])
+        whole.add(0, inputs[0], delta[0], [T])
         torch.testing.assert_close(store.gram(), whole.gram(), rtol=1e-12, atol=1e-12)
 
 

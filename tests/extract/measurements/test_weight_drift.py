@@ -1,5 +1,7 @@
 """The change of a weight since the reference: closed forms, and what chance does."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,9 @@ from torch import nn
 from spectra_cli.core.measurements import WEIGHT_DRIFT
 from spectra_cli.core.types import Site, Status
 from spectra_cli.extract.measurements.reference import Reference, reference_of
+from spectra_cli.extract.measurements.registry import MEASUREMENTS
 from spectra_cli.extract.measurements.weight_drift import (
     REFERENCE,
-    WeightDrift,
     ladder,
     mask_lift,
     visible,
@@ -142,10 +144,14 @@ def test_what_cannot_be_compared_is_skipped_with_its_reason():
 
 
 def test_a_reference_of_no_series_is_archived_beside_the_drift():
+    def measured(views, reference):
+        subject = SimpleNamespace(views=views, reference=reference, settings=SimpleNamespace(num_vectors=2))
+        return MEASUREMENTS[WEIGHT_DRIFT].start(subject).finish().spectra
+
     before, after = (view_of(torch.eye(3) / 2),), (view_of(torch.eye(3)),)
     for archived in (False, True):
         reference = reference_of(before, "digest", archived=archived)
-        found = WeightDrift(views=after, reference=reference, num_vectors=2).finish().spectra
+        found = measured(after, reference)
         assert [s.measurement for s in found] == [WEIGHT_DRIFT, REFERENCE][: 1 + archived]
     np.testing.assert_allclose(found[-1].values, 0.5)
-    assert WeightDrift(views=after, reference=None, num_vectors=2).finish().spectra == ()
+    assert measured(after, None) == ()

@@ -27,9 +27,9 @@ class Stacks:
             v: DenseGradients(num, v.shape, dtype=dtype, arena=Arena(torch.device(device))) for v in views
         }
 
-    def observe(self, view, inputs, delta, batch):
+    def observe(self, view, inputs, delta, batch, counts=None):
         self.calls.append((view.site.address, batch.start, batch.stop))
-        self.stores[view].add(batch.start, inputs, delta if view.rows is None else delta[..., view.rows])
+        self.stores[view].add(batch.start, inputs, delta, counts)
 
 
 class Streams:

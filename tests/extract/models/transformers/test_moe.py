@@ -134,13 +134,8 @@ class Stores:
             for v in self.views
         }
 
-    def observe(self, view, inputs, delta, batch):
-        own = delta if view.rows is None else delta[..., view.rows]
-        self.stores[view].add(batch.start, inputs, own)
-
-    def observe_rows(self, view, inputs, delta, batch, counts):
-        own = delta if view.rows is None else delta[..., view.rows]
-        self.stores[view].add_rows(batch.start, counts, inputs, own)
+    def observe(self, view, inputs, delta, batch, counts=None):
+        self.stores[view].add(batch.start, inputs, delta, counts)
 
 
 def tapped(model, probe, observer, batch_size):
