@@ -15,7 +15,7 @@ from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum, Status
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import Statistic, estimate
 

@@ -11,7 +11,7 @@ from spectra_cli.analysis.run import Loss
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words import lists
-from spectra_cli.workflows.extrapolation import extrapolate
+from spectra_cli.workflows.forecast import extrapolate
 from spectra_cli.workflows.forecast import forecast as forecast_several
 
 _NAMED = ("last-third", "last", "all")

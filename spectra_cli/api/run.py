@@ -15,9 +15,8 @@ from spectra_cli.core.series import MeasuredSeries
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointSpectra
 from spectra_cli.core.words import lists
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import did_you_mean, listed
 from spectra_cli.core.words.numbers import finite
-from spectra_cli.core.words.suggestions import did_you_mean
 from spectra_cli.render import show as of_statistics
 from spectra_cli.render.tidy import COLUMNS
 from spectra_cli.workflows.identity.named_archive import open_named

@@ -14,8 +14,8 @@ from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.words import lists
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.core.words.sizes import memory_bytes
-from spectra_cli.core.words.suggestions import did_you_mean
 
 _TABLES = ("model", "scan")
 ON_ERROR = ("fail", "skip")

@@ -13,7 +13,7 @@ from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.settings import ScanSettings, resolve_settings
 from spectra_cli.core.words import lists
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 
 _MOST_BYTES = 1 << 20
 

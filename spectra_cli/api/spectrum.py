@@ -10,7 +10,7 @@ import numpy as np
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import FloatArray, Spectrum, StatisticValue
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.statistics.jackknife import delete_one_block, standard_error, with_replicates
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import evaluate

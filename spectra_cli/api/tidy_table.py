@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.shown import Shown
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 
 if TYPE_CHECKING:
     import pandas

@@ -26,7 +26,8 @@ from spectra_cli.archive.content.provenance import provenance_fields, read_prove
 from spectra_cli.archive.content.scalars_group import model_scalar, read_scalars
 from spectra_cli.archive.content.statement import Statement, read_statement
 from spectra_cli.archive.content.vectors import read_digests
-from spectra_cli.archive.file.file_access import damaged, has_seal, opened
+from spectra_cli.archive.file.file_access import has_seal, opened
+from spectra_cli.archive.file.guard import damaged
 from spectra_cli.archive.file.held import HeldGroup
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Provenance

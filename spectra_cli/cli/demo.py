@@ -6,9 +6,8 @@ from pathlib import Path
 
 from spectra_cli.cli import interrupts, options
 from spectra_cli.cli.groups.group import option
-from spectra_cli.cli.groups.output import OutputOptions
+from spectra_cli.cli.groups.output import OutputOptions, emit
 from spectra_cli.cli.help import examples
-from spectra_cli.cli.output import emit
 
 EPILOG = examples(
     "spectra demo",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from spectra_cli.cli import options
-from spectra_cli.cli.groups.completion import one_of
-from spectra_cli.cli.groups.group import option
-from spectra_cli.cli.groups.output import OutputOptions
+from spectra_cli.cli.groups.group import one_of, option
+from spectra_cli.cli.groups.output import OutputOptions, emit
 from spectra_cli.cli.help import examples
-from spectra_cli.cli.output import emit
 
 EPILOG = examples(
     "spectra scan runs/a --probe validation.bin --vectors 64",

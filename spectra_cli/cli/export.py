@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from spectra_cli.cli import options
-from spectra_cli.cli.groups.completion import one_of, some_of, statistics
-from spectra_cli.cli.groups.group import option
+from spectra_cli.cli.groups.group import one_of, option, some_of, statistics
 from spectra_cli.cli.help import examples
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.render.exports.registry import FILES, TRACKERS

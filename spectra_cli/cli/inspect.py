@@ -6,13 +6,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from spectra_cli.cli import options
-from spectra_cli.cli.groups.output import OutputOptions
+from spectra_cli.cli.groups.output import OutputOptions, emit
 from spectra_cli.cli.groups.probe import ProbeOptions
 from spectra_cli.cli.groups.resources import ResourceOptions
 from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
 from spectra_cli.cli.groups.settings import SettingsOptions
 from spectra_cli.cli.help import examples
-from spectra_cli.cli.output import emit
 
 if TYPE_CHECKING:
     from spectra_cli.workflows.inspect import Inspection

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from spectra_cli.cli.groups.completion import one_of, some_of, statistics
-from spectra_cli.cli.groups.group import option
+from spectra_cli.cli.groups.group import one_of, option, some_of, statistics
+from spectra_cli.cli.groups.output import emit
 from spectra_cli.cli.help import examples
-from spectra_cli.cli.output import emit
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.render.drawing.registry import DRAWN_BY, KINDS
 from spectra_cli.render.drawing.style import STYLES

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 
 from spectra_cli.cli import options
-from spectra_cli.cli.groups.output import OutputOptions
+from spectra_cli.cli.groups.output import OutputOptions, emit
 from spectra_cli.cli.help import examples
-from spectra_cli.cli.output import emit
 
 INVALID = 3
 

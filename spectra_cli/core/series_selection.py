@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 
 if TYPE_CHECKING:  # its arrays would cost `spectra --help` an import of numpy
     from spectra_cli.core.types import CheckpointRef

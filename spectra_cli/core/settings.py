@@ -9,7 +9,7 @@ from typing import Any
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT, MEASUREMENTS, SCANNED, WEIGHTS
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 
 # Raised whenever the same checkpoint and settings would give other numbers than before (beyond rounding).
 NUMERICS_VERSION = "2"

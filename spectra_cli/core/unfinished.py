@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 
 _NUM_NAMED = 4
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.core.errors import DataError, UsageError
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.drawing.registry import drawn
 from spectra_cli.render.exports.whole_file import check_target, whole_file
 from spectra_cli.render.figures.registry import FIGURES, figure_of

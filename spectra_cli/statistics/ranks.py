@@ -166,58 +166,43 @@ STABLE_RANK = Statistic(
     function=at_once(stable_rank),
     compared=(WEIGHTS, WEIGHT_UPDATES),
 )
-TOP1_SHARE = Statistic(
-    name="top1_share",
-    title="share of the first direction",
-    short="top-1\nshare",
-    family=SHARE,
-    phrase="share of the first direction",
-    summary="Largest eigenvalue over the sum of all.",
-    measurements=_ALL,
-    function=partial(_top_share, k=1),
-    compared=_ALL,
-)
-TOP10_SHARE = Statistic(
-    name="top10_share",
-    title="share of the first 10 directions",
-    short="top-10\nshare",
-    family=SHARE,
-    phrase="share of the first 10 directions",
-    summary="Sum of the 10 largest eigenvalues over the sum of all.",
-    measurements=_ALL,
-    function=partial(_top_share, k=10),
-    compared=_ALL,
-)
-TOP50_SHARE = Statistic(
-    name="top50_share",
-    title="share of the first 50 directions",
-    short="top-50\nshare",
-    family=SHARE,
-    phrase="share of the first 50 directions",
-    summary="Sum of the 50 largest eigenvalues over the sum of all.",
-    measurements=_ALL,
-    function=partial(_top_share, k=50),
-)
-RANK_90 = Statistic(
-    name="rank_90",
-    title="directions with 90 % of the variance",
-    short="rank\n90 %",
-    family=RANK,
-    unit="dimensions",
-    summary="Fewest leading directions that hold 90 % of the variance (standard error: interpolated).",
-    measurements=_ALL,
-    function=one_by_one(partial(_rank_at, share=0.90)),
-)
-RANK_99 = Statistic(
-    name="rank_99",
-    title="directions with 99 % of the variance",
-    short="rank\n99 %",
-    family=RANK,
-    unit="dimensions",
-    summary="Fewest leading directions that hold 99 % of the variance (standard error: interpolated).",
-    measurements=_ALL,
-    function=one_by_one(partial(_rank_at, share=0.99)),
-)
+
+
+def _share_of_first(k: int, *, compared: tuple[str, ...] = ()) -> Statistic:
+    words = "share of the first direction" if k == 1 else f"share of the first {k} directions"
+    largest = "Largest eigenvalue" if k == 1 else f"Sum of the {k} largest eigenvalues"
+    return Statistic(
+        name=f"top{k}_share",
+        title=words,
+        short=f"top-{k}\nshare",
+        family=SHARE,
+        phrase=words,
+        summary=f"{largest} over the sum of all.",
+        measurements=_ALL,
+        function=partial(_top_share, k=k),
+        compared=compared,
+    )
+
+
+def _directions_with(percent: int) -> Statistic:
+    return Statistic(
+        name=f"rank_{percent}",
+        title=f"directions with {percent} % of the variance",
+        short=f"rank\n{percent} %",
+        family=RANK,
+        unit="dimensions",
+        summary=(
+            f"Fewest leading directions that hold {percent} % of the variance (standard error: interpolated)."
+        ),
+        measurements=_ALL,
+        function=one_by_one(partial(_rank_at, share=percent / 100)),
+    )
+
+
+TOP1_SHARE = _share_of_first(1, compared=_ALL)
+TOP10_SHARE = _share_of_first(10, compared=_ALL)
+TOP50_SHARE = _share_of_first(50)
+RANK_90, RANK_99 = _directions_with(90), _directions_with(99)
 SPECTRAL_ENTROPY_NORMALIZED = Statistic(
     name="spectral_entropy_normalized",
     title="normalised spectral entropy",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import CheckpointSpectra, Scalar, Spectrum, StatisticValue, Status
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.statistics.jackknife import scalar_standard_error, with_replicates
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE, noise_scales
 from spectra_cli.statistics.registry import DEFINITIONS, STATISTICS

@@ -11,7 +11,7 @@ from spectra_cli.analysis.compare.quantities import known_names, plain_name
 from spectra_cli.analysis.comparison import CompareRequest, Comparison, comparison_of
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.process.heap import kept_heap
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.workflows.runs import open_runs, place_among
 
 

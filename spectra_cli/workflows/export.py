@@ -10,7 +10,7 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Site
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.workflows.runs import open_runs
 from spectra_cli.workflows.show import CheckpointSummary, places_of_steps, summary_of
 

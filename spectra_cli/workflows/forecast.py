@@ -1,7 +1,8 @@
-"""A forecast of several runs, from their archives alone."""
+"""A forecast of several runs, or the loss curve of one beyond its end, from their archives alone."""
 
 from __future__ import annotations
 
+from spectra_cli.analysis.forecast.extrapolation import Extrapolation, extrapolation_of
 from spectra_cli.analysis.forecast.over_runs import Forecast, forecast_of
 from spectra_cli.analysis.forecast.request import ForecastRequest, check_options, is_of_gradients
 from spectra_cli.core.errors import DataError
@@ -29,3 +30,16 @@ def forecast(request: ForecastRequest) -> Forecast:
             "the measurement. Scan them with the same settings and probe, or give --allow-different-scans."
         )
     return forecast_of(opened, request, num_known=len(request.archives), differences=differences)
+
+
+def extrapolate(request: ForecastRequest) -> Extrapolation:
+    """The loss curve of the one run in `request.archives`, beyond its end.
+
+    Raises:
+        ArchiveError: the archive is missing or damaged.
+        UsageError: options that contradict each other, or name what is not there.
+        DataError: no loss, no positions, or too few checkpoints for a curve.
+    """
+    check_options(request)
+    (run,) = open_runs(request.archives)
+    return extrapolation_of(run, request)

@@ -10,8 +10,7 @@ from spectra_cli.extract.demo import families
 from spectra_cli.extract.demo.settings import DemoSettings
 from spectra_cli.extract.demo.task import BandedTask
 from spectra_cli.render.forms import terminal
-from spectra_cli.render.forms.form import Form
-from spectra_cli.render.forms.registry import FORMS
+from spectra_cli.render.forms.registry import FORMS, Form
 from tests.builders.every_form import nothing_is_lost
 
 ROOT = Path(__file__).parents[2]

@@ -18,8 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from spectra_cli.cli.app import app
 from spectra_cli.render.forms import terminal
-from spectra_cli.render.forms.form import Form
-from spectra_cli.render.forms.registry import FORMS
+from spectra_cli.render.forms.registry import FORMS, Form
 from spectra_cli.render.forms.terminal import printed_lines
 from spectra_cli.render.output import Output
 from tests.builders.every_form import nothing_is_lost

@@ -594,4 +594,4 @@ def test_a_measurement_may_own_its_passes(model_of, make_probe, settings_for, mo
     assert plan.memory_bytes["doubling"] == 1000
     assert plan.passes == ()
     assert [scalar.value for scalar in found.scalars] == [8]
-    assert "doublings spectra: 8 of 8" in [words for words, *_ in told]
+    assert "spectra of doublings: 8 of 8" in [words for words, *_ in told]

@@ -23,8 +23,7 @@ from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.workflows.compare import compare
 from spectra_cli.workflows.demo import demo
 from spectra_cli.workflows.drift import drift
-from spectra_cli.workflows.extrapolation import extrapolate
-from spectra_cli.workflows.forecast import forecast
+from spectra_cli.workflows.forecast import extrapolate, forecast
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.phases import phases
 from spectra_cli.workflows.show import show

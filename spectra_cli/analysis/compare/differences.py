@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spectra_cli.analysis.compare.aligned.alike import alike
 from spectra_cli.analysis.compare.aligned.points import NumberAt, Point, log_noise_scales
 from spectra_cli.analysis.compare.aligned.spectra_at import (
     SpectraAt,
+    alike,
     arounds,
     by_place,
     place_of,

@@ -9,7 +9,7 @@ from spectra_cli.analysis.compare.aligned.points import Point
 from spectra_cli.analysis.compare.differences import Choice, SiteLeftOut
 from spectra_cli.analysis.compare.sites import unknown_depth
 from spectra_cli.core.measurements import EXACT
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 
 MOST_SITES = 6
 

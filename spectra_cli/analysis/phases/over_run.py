@@ -20,7 +20,7 @@ from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointSpectra, FloatArray
 from spectra_cli.core.unfinished import Unfinished
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import DECAY_EXPONENT, Statistic
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import h5py
 
 from spectra_cli.archive.content.layout import FORMAT, NEWEST_VERSION, SEALED_SINCE, parse_version
-from spectra_cli.archive.file.guard import Signature, signature_of, walk_in_child
+from spectra_cli.archive.file.guard import Signature, damaged, signature_of, walk_in_child
 from spectra_cli.archive.file.seal import broken_seal, has_valid_seal
 from spectra_cli.archive.file.structure import check_structure
 from spectra_cli.core.errors import ArchiveError
@@ -138,11 +138,3 @@ def _open(path: Path) -> Any:
         if "locking" not in str(error):
             raise
         return h5py.File(path, "r")
-
-
-def damaged(path: Path, found: str) -> ArchiveError:
-    """The error for a file that was an archive once."""
-    return ArchiveError(
-        f"{path} is damaged ({found}). It cannot be read in full; nothing was guessed. "
-        "Restore it from a copy, or move it away and scan again."
-    )

@@ -74,9 +74,9 @@ def walk_in_child(paths: Sequence[Path], *, seconds: int = _SECONDS) -> dict[Pat
     answers = [json.loads(line) for line in printed.splitlines()]
     for path, answer in zip(paths, answers, strict=False):
         if isinstance(answer, str):
-            raise _unreadable(path, answer)
+            raise damaged(path, answer)
     if len(answers) < len(paths):
-        raise _unreadable(paths[len(answers)], _how_it_ended(code, allowed))
+        raise damaged(paths[len(answers)], _how_it_ended(code, allowed))
     return {path: tuple(answer) for path, answer in zip(paths, answers, strict=True)}
 
 
@@ -86,7 +86,8 @@ def _how_it_ended(code: int, allowed: int) -> str:
     return f"reading it ended the process that tried it, with code {code}"
 
 
-def _unreadable(path: Path, found: str) -> ArchiveError:
+def damaged(path: Path, found: str) -> ArchiveError:
+    """The error for a file that was an archive once."""
     return ArchiveError(
         f"{path} is damaged ({found}). It cannot be read in full; nothing was guessed. "
         "Restore it from a copy, or move it away and scan again."

@@ -1,13 +1,17 @@
-"""In which form a command hands over what it found."""
+"""In which form a command hands over what it found, and how: on stdout."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from spectra_cli.cli.groups.completion import one_of
-from spectra_cli.cli.groups.group import OptionGroup, option
+from spectra_cli.cli.groups.group import OptionGroup, one_of, option
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.forms.registry import FORMS
+
+if TYPE_CHECKING:
+    from spectra_cli.render.output import Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +43,20 @@ class OutputOptions(OptionGroup):
         if chosen not in FORMS:
             raise UsageError(f"--format {chosen}: expected one of {', '.join(FORMS)}")
         return chosen
+
+
+def emit(output: Output, form: str) -> None:
+    """Write an output on stdout, and on stderr the notices that the form has no place for.
+
+    Args:
+        output: what was found.
+        form: a key of the registry of forms, as `OutputOptions` resolves it.
+    """
+    from spectra_cli.render.forms.registry import form_of
+
+    chosen = form_of(form)
+    chosen.write(output, sys.stdout)
+    if not chosen.holds_notices:
+        from spectra_cli.render.console import say
+
+        say(*output.notices)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spectra_cli.cli.groups.completion import one_of
-from spectra_cli.cli.groups.group import OptionGroup, option
+from spectra_cli.cli.groups.group import OptionGroup, one_of, option
 from spectra_cli.core.words.sizes import memory_bytes
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spectra_cli.api.scan_options import ON_ERROR, skips_errors
-from spectra_cli.cli.groups.completion import one_of
-from spectra_cli.cli.groups.group import OptionGroup, option
+from spectra_cli.cli.groups.group import OptionGroup, one_of, option
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spectra_cli.api.settings_asked import measurements_asked, settings_asked
-from spectra_cli.cli.groups.completion import one_of, some_of
-from spectra_cli.cli.groups.group import OptionGroup, option
+from spectra_cli.cli.groups.group import OptionGroup, one_of, option, some_of
 from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.settings import CHOICES, PRESETS, ScanSettings
 

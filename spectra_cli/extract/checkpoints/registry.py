@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from spectra_cli.core.errors import CheckpointError, UsageError
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.extract.checkpoints.adapter.source import AdapterFormat, AdapterSource
 from spectra_cli.extract.checkpoints.deepspeed import DeepSpeedFormat
 from spectra_cli.extract.checkpoints.distributed.source import DistributedFormat

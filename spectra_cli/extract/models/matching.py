@@ -8,7 +8,7 @@ import torch
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 
 Shape = tuple[int, ...]
 

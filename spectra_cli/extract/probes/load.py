@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,8 @@ from numpy.typing import NDArray
 
 from spectra_cli.core.errors import ProbeError, UsageError
 from spectra_cli.core.types import ProbeInfo
-from spectra_cli.extract.probes.fitted import fitted_count, fitted_length
 from spectra_cli.extract.probes.registry import PROBES
-from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
+from spectra_cli.extract.probes.source import ProbeRequest, SourceInput, TokenFile
 from spectra_cli.extract.probes.windows import Windows, choose_windows, cut_windows, gather_windows
 from spectra_cli.extract.protocols import Probe
 
@@ -162,3 +163,20 @@ def _shortened(windows: tuple[Windows, ...], spec: ProbeRequest) -> tuple[str, .
     if widest == spec.width:
         return ()
     return (f"of each ready sequence of {widest} ids the first {spec.width} were taken",)
+
+
+def fitted_length(files: Sequence[TokenFile], request: ProbeRequest) -> ProbeRequest:
+    """The request with T as long as the narrowest ready sequences, where it was a default beyond them."""
+    narrowest = min((file.ids.shape[1] for file in files if file.ids.ndim == 2), default=request.width)
+    length = narrowest - (request.width - request.sequence_length)
+    if not request.narrows or narrowest >= request.width or length < 2:
+        return request
+    return replace(request, sequence_length=length)
+
+
+def fitted_count(windows: Sequence[Windows], request: ProbeRequest) -> ProbeRequest:
+    """The request with as many sequences as there are, where more were a default."""
+    available = sum(len(part.rows) for part in windows)
+    if request.least_sequences is None or not request.least_sequences <= available < request.num_sequences:
+        return request
+    return replace(request, num_sequences=available)

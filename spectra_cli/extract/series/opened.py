@@ -18,7 +18,7 @@ from spectra_cli.extract.checkpoints.series.annotated import AnnotatedSource, an
 from spectra_cli.extract.checkpoints.series.left_out import left_out
 from spectra_cli.extract.memory import room_for
 from spectra_cli.extract.models.custom.family import CustomFamily, custom_family
-from spectra_cli.extract.models.known_facts import require_known
+from spectra_cli.extract.models.facts import require_known
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.protocols import CheckpointHeader, Model, ModelFamily
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.extras import from_extra
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 
 if TYPE_CHECKING:
     from spectra_cli.render.exports.logged import Tracker

@@ -9,7 +9,7 @@ from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
 from spectra_cli.core.types import CheckpointRef, Site, StatisticValue
-from spectra_cli.core.words.suggestions import did_you_mean
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
 from spectra_cli.statistics.registry import DEFINITIONS

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.render.forms.form import Form
+from spectra_cli.render.forms.registry import Form
 from spectra_cli.render.text.neutral import for_csv
 
 if TYPE_CHECKING:

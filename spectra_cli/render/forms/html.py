@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, TextIO
 
-from spectra_cli.render.forms.form import Form
+from spectra_cli.render.forms.registry import Form
 from spectra_cli.render.table import Line, Part, Table
 from spectra_cli.render.text.neutral import for_terminal
 

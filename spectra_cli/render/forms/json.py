@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from spectra_cli.render.forms.form import Form
+from spectra_cli.render.forms.registry import Form
 
 
 def as_json(document: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from spectra_cli.render.forms.form import Form
+from spectra_cli.render.forms.registry import Form
 from spectra_cli.render.table import Line, Part, Table
 from spectra_cli.render.text.neutral import for_markdown
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 if TYPE_CHECKING:
-    from spectra_cli.render.forms.form import Form
+    from spectra_cli.render.output import Output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """A way to write any output. It knows tables, documents and rows, and of no command.
+
+    Attributes:
+        write: an output to a stream: stdout, or what stands for it; bytes go to its `buffer`.
+        holds_notices: False where the notices of an output have no place in it and are told beside it.
+    """
+
+    write: Callable[[Output, TextIO], object]
+    holds_notices: bool = True
+
 
 # word -> module of this room, which holds it as FORM and is imported when somebody asks for it
 FORMS: Mapping[str, str] = {

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from spectra_cli.render.forms.fitting import fitted
-from spectra_cli.render.forms.form import Form
+from spectra_cli.render.forms.registry import Form
 from spectra_cli.render.table import Part, Table
 from spectra_cli.render.text.neutral import for_terminal
 from spectra_cli.render.text.wrapping import spans

@@ -10,7 +10,7 @@ import numpy as np
 
 from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.paths import as_typed
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.render.table import Line, Part, Table, from_columns, line
 
 Document = Mapping[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 from spectra_cli.core.notices import gathered_by_checkpoint
 from spectra_cli.core.types import MODEL_FACT
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.core.words.numbers import count, duration, loss, rate, size
 from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 

@@ -14,7 +14,7 @@ from spectra_cli.archive.origin import lies_in, origin_of
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import ArchiveError, SpectraError
 from spectra_cli.core.paths import AnyPath
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.workflows.identity.same_run import judge_archive
 
 _NUM_NAMED = 3

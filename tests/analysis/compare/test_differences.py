@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.brackets import Bracket
-from spectra_cli.analysis.compare.aligned import alike
+from spectra_cli.analysis.compare.aligned import spectra_at
 from spectra_cli.analysis.compare.aligned.points import Point
 from spectra_cli.analysis.compare.decisions import Verdict
 from spectra_cli.analysis.compare.differences import NO_BLOCKS, Choice, decided, differences_at, left_out
@@ -68,7 +68,7 @@ def test_many_places_at_once_are_what_each_is_alone(
     checkpoint, sampled, weight, monkeypatch, paired, cache_bytes
 ):
     """Alike or not, without blocks, with a zero, without a later or a third spectrum: in their order."""
-    monkeypatch.setattr(alike, "_CACHE_BYTES", cache_bytes)
+    monkeypatch.setattr(spectra_at, "_CACHE_BYTES", cache_bytes)
 
     def spectra(seed):
         generator = np.random.default_rng(seed)

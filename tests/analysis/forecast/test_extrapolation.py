@@ -10,7 +10,7 @@ import pytest
 from spectra_cli.analysis.forecast.extrapolation import PLAIN, WITH_SPECTRUM
 from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.core.errors import DataError
-from spectra_cli.workflows.extrapolation import extrapolate
+from spectra_cli.workflows.forecast import extrapolate
 
 STEPS = [0, *(int(s) for s in np.geomspace(10, 1000, 24))]
 

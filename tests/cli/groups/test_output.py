@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
-from spectra_cli.cli.groups.output import OutputOptions
+from spectra_cli import cli
+from spectra_cli.cli.groups.output import OutputOptions, emit
 from spectra_cli.core.errors import UsageError
-from spectra_cli.render.forms.registry import FORMS
+from spectra_cli.render.forms.registry import FORMS, form_of
+from spectra_cli.render.output import Output
+from spectra_cli.render.table import line
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -30,3 +36,44 @@ def test_two_forms_are_refused(form):
 def test_an_unknown_form_is_refused_with_those_there_are():
     with pytest.raises(UsageError, match=f"--format yaml: expected one of {', '.join(FORMS)}"):
         OutputOptions(form="yaml").resolve()
+
+
+OUTPUT = Output(
+    tables=lambda: [line("few rows")],
+    document=lambda: {"notices": ["few rows"]},
+    columns=("a",),
+    rows=lambda: [{"a": 1}],
+    notices=["few rows"],
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_notice_is_told_once(capsys, form):
+    emit(OUTPUT, form)
+    out, err = capsys.readouterr()
+    assert (out + err).count("few rows") == 1
+    assert err == ("" if form_of(form).holds_notices else "few rows\n")
+
+
+def test_what_no_form_asks_for_is_not_made(capsys):
+    def never() -> dict[str, str]:
+        raise AssertionError
+
+    emit(Output(tables=never, document=never, columns=("a",), rows=lambda: [{"a": 1}]), "csv")
+    assert capsys.readouterr().out == "a\n1\n"
+
+
+def _calls(file: Path) -> list[str]:
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("file", sorted(Path(cli.__file__).parent.rglob("*.py")), ids=lambda file: file.stem)
+def test_a_command_emits_and_writes_nothing_by_itself(file):
+    calls = _calls(file)
+    if file.name not in ("app.py", "output.py"):  # errors and the version; the one place
+        assert not [name for name in calls if name.endswith(("stdout.write", "print", ".write_text"))]
+    is_command = "def command(" in file.read_text()
+    # forecasts are of two kinds; exports and pictures are files, and figures are listed
+    expected = {"forecast.py": 2, "export.py": 0}.get(file.name, 1)
+    assert calls.count("emit") == (expected if is_command else 0)

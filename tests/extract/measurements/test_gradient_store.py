@@ -113,7 +113,7 @@ def test_rows_that_come_in_parts_add_up():
         store, whole = make(kind), make(kind)
         for part in (slice(0, 2), slice(2, T)):
             own = inputs[0, part], delta[0, part]
-            store.add_rows(0, [len(own[0])], *own)
+            store.add(0, *own, [len(own[0])])
         whole.add(0, inputs[0], delta[0], [T])
         torch.testing.assert_close(store.gram(), whole.gram(), rtol=1e-12, atol=1e-12)
 

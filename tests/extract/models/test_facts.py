@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from spectra_cli.archive.reader import open_archive
+from spectra_cli.core.errors import UsageError
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series_options import SeriesOptions
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.models.facts import require_known
+from spectra_cli.extract.models.nanogpt.arguments import SETTINGS as NANOGPT
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import scan
 from tests.extract.writers import ladder
@@ -146,3 +149,41 @@ def test_a_tie_that_only_values_show_is_the_same_before_and_after(tmp_path, monk
     names = [c.architecture for c in found.checkpoints]
     assert names == ["variant 4s or 5 (rope, tied)", "variant 6 (untied embedding)"]
     assert [c.facts["model.embed_norm"] for c in found.checkpoints] == ["false", "true"]
+
+
+def refuse(header_of, name, config, *, kind, where="--set"):
+    header = header_of(config, {}, format=kind)
+    require_known({name: where}, header, frozenset(config), checkpoints="run")
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "misspelt", "meant"),
+    [
+        ("nanogpt", {"n_head": 4}, "n_haed", "n_head"),
+        ("nanogpt", {}, "atn_scale", "attn_scale"),
+        ("nanogpt", {"learning_rate": 1}, "learning_rate", None),  # in the file, and read by no model
+        ("nanochat", {"n_head": 4}, "rotary_bas", "rotary_base"),
+        ("huggingface", {"model_type": "llama"}, "rms_norm_ep", "rms_norm_eps"),
+        ("huggingface", {"model_type": "gpt2"}, "num_attention_head", "num_attention_heads"),
+        ("llmc", {"n_head": 4}, "n_heat", "n_head"),
+    ],
+)
+def test_a_misspelt_fact_is_refused_with_the_nearest_and_the_list(header_of, kind, config, misspelt, meant):
+    with pytest.raises(UsageError, match=rf"^--set: model\.{misspelt} is nothing .* of run") as caught:
+        refuse(header_of, misspelt, config, kind=kind)
+    assert (f"did you mean {meant}?" in str(caught.value)) == (meant is not None)
+    if kind == "nanogpt":
+        assert all(name in str(caught.value) for name in NANOGPT)
+    if meant is not None:
+        refuse(header_of, meant, config, kind=kind)
+
+
+def test_the_file_that_states_it_is_named(header_of):
+    with pytest.raises(UsageError, match=r"^/runs/run\.toml: model\.n_haed"):
+        refuse(header_of, "n_haed", {}, kind="nanogpt", where="/runs/run.toml")
+
+
+def test_what_only_the_model_s_own_code_knows_is_let_through(header_of):
+    refuse(header_of, "anything", {"model_type": "of_their_own"}, kind="huggingface")
+    # a name that the file has, though the class does not
+    refuse(header_of, "rope_fancy", {"model_type": "llama", "rope_fancy": 1}, kind="huggingface")

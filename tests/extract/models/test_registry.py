@@ -2,13 +2,13 @@ import pytest
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.registry import FAMILIES, find_family
-from spectra_cli.extract.models.transformers.layout import HuggingFaceFamily
+from spectra_cli.extract.models.transformers.layouts import LAYOUTS
 
 
 @pytest.mark.parametrize(
     ("model_type", "family"),
     [
-        *((t, n) for n, f in FAMILIES.items() if isinstance(f, HuggingFaceFamily) for t in f.model_types),
+        *((t, n) for n, f in LAYOUTS.items() for t in f.model_types),
         ("xglm", "generic"),
     ],
 )

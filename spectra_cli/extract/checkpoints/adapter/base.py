@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.extract.checkpoints.adapter.config import AdapterConfig
 from spectra_cli.extract.checkpoints.adapter.placement import MOST_NAMED
 from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceFormat

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.extract.checkpoints.adapter.config import AdapterConfig
 from spectra_cli.extract.protocols import TensorHeader
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.extract.checkpoints.adapter.base import (
     Base,
     FindSource,

@@ -28,7 +28,7 @@ from spectra_cli.extract.checkpoints.nanogpt.values import ENDING, value_weights
 from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE, read_trainer_state
-from spectra_cli.extract.checkpoints.tensors.zeros import require_some_values
+from spectra_cli.extract.checkpoints.tensors.lost_values import require_some_values
 from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 

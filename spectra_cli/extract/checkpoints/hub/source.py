@@ -18,7 +18,7 @@ from torch import Tensor
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.notices import Notice, NoticeKind
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.extract.checkpoints.adapter.base import FindSource
 from spectra_cli.extract.checkpoints.adapter.source import AdapterSource
 from spectra_cli.extract.checkpoints.hub.cache import (

@@ -34,8 +34,8 @@ from spectra_cli.extract.checkpoints.series.trainer_state import (
     read_trainer_state,
 )
 from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
+from spectra_cli.extract.checkpoints.tensors.lost_values import require_some_values
 from spectra_cli.extract.checkpoints.tensors.wrappers import unwrapped
-from spectra_cli.extract.checkpoints.tensors.zeros import require_some_values
 from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.protocols import CheckpointHeader
 

@@ -29,9 +29,8 @@ from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of, tensor_bytes
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files, require_meta
-from spectra_cli.extract.checkpoints.nanogpt.learning_rate import stored_learning_rate
 from spectra_cli.extract.checkpoints.nanogpt.losses import states_own_step, stored_losses
-from spectra_cli.extract.checkpoints.nanogpt.payload import Payload, read_payload
+from spectra_cli.extract.checkpoints.nanogpt.payload import Payload, read_payload, stored_learning_rate
 from spectra_cli.extract.checkpoints.nanogpt.training_arguments import (
     RUN_FILES,
     TrainingArguments,
@@ -43,8 +42,8 @@ from spectra_cli.extract.checkpoints.nanogpt.values import ENDING, value_weights
 from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
+from spectra_cli.extract.checkpoints.tensors.lost_values import require_some_values
 from spectra_cli.extract.checkpoints.tensors.wrappers import COMPILE_AND_DDP, unwrapped
-from spectra_cli.extract.checkpoints.tensors.zeros import require_some_values
 from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.protocols import CheckpointHeader
 

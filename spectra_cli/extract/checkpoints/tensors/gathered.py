@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.extract.protocols import TensorHeader
 
 # one parameter of FSDP that holds many, end to end

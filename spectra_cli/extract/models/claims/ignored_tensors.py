@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.core.words.numbers import size
 from spectra_cli.extract.protocols import TensorHeader
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
 QUANTIZATION = ("quantization_config", "compression_config")

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError, UsageError
-from spectra_cli.core.words.listing import listed
+from spectra_cli.core.words.names import listed
 from spectra_cli.extract.models.custom.description import described, measurable
 from spectra_cli.extract.models.custom.halves import logits_of
 from spectra_cli.extract.models.custom.own_loss import check_loss

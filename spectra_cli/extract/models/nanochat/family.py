@@ -17,6 +17,7 @@ from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
 from spectra_cli.extract.models.decoder.attention import attend
 from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, mask_bytes
+from spectra_cli.extract.models.decoder.module import RMSNorm
 from spectra_cli.extract.models.matching import compare_shapes, require_floating
 from spectra_cli.extract.models.nanochat.config import (
     SMEAR_CHANNELS,
@@ -37,14 +38,6 @@ Rotation = tuple[Tensor, Tensor]
 def norm(x: Tensor) -> Tensor:
     """Over the last dimension: x / sqrt(mean(x^2) + 2^-23)."""
     return functional.rms_norm(x, (x.shape[-1],), eps=_EPS)
-
-
-class FinalNorm(nn.Module):
-    """The norm before the head, as a module, so that it can be named."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
-        return norm(x)
 
 
 class NanochatAttention(nn.Module):
@@ -126,7 +119,7 @@ class Nanochat(nn.Module):
         )
         self.lm_head = nn.Linear(width, vocab, bias=False)
         self.kernels: dict[str, str] = {}
-        self.final_norm = FinalNorm()
+        self.final_norm = RMSNorm(_EPS)
         kv_width = config.n_kv_head * config.head_width
         self.value_embeds = nn.ModuleDict(
             {str(layer): nn.Embedding(vocab, kv_width) for layer in config.value_layers}

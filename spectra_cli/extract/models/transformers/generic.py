@@ -8,21 +8,19 @@ matrices included: what their rows mean is not guessed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components
-from spectra_cli.extract.models.transformers.layout import assemble
-from spectra_cli.extract.models.transformers.loading import build_module
+from spectra_cli.extract.models.transformers.layout import Sites, TransformersFamily
 from spectra_cli.extract.models.transformers.mixture import mixture_views
 from spectra_cli.extract.models.transformers.packed_experts import replace_experts
-from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
+from spectra_cli.extract.protocols import MatrixView
 
 _ATTENTION = {
     "attn.q": ("q_proj", "query", "wq", "q_lin", "c_q"),
@@ -40,55 +38,31 @@ _SEPARATE = frozenset({"q_proj", "k_proj", "v_proj", "o_proj"})
 _MLP_PARENTS = frozenset({"", "mlp", "ffn", "feed_forward", "mlp_block"})
 
 
-@dataclass(slots=True, kw_only=True)
-class GenericFamily:
-    """Any causal language model of transformers."""
-
-    name: str
-    summary: str
-
-    def recognises(self, header: CheckpointHeader) -> bool:
-        """Whether the checkpoint is a Hugging Face folder."""
-        return header.named_as == "huggingface"
-
-    def build(
-        self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
-    ) -> Model:
-        """The model with the tensors of `state`, or a skeleton on the meta device.
-
-        Raises:
-            ModelError: tensors that do not fit, or a model that cannot be measured.
-        """
-        module, notices = build_module(header, state, device=device)
-        replace_experts(module)
-        architecture = type(module).__name__
-        path, blocks = find_blocks(module)
-        views, elsewhere = views_of_blocks(blocks, path, module.config)
-        return assemble(
-            module,
-            header=header,
-            family=self.name,
-            recognised=False,
-            blocks=blocks,
-            views=views,
-            final_norm=norm_after(module.get_submodule(path.rpartition(".")[0])),
-            absent=absent_components(
-                views,
-                num_blocks=len(blocks),
-                reasons={},
-                otherwise=f"no matrix of {architecture} goes by such a name",
-            )
-            | elsewhere,
-            notices=(
-                *notices,
-                f"{architecture} is not known by name: sites were found from the module tree ({path})",
-            ),
-        )
+def _find(module: Any) -> Sites:
+    replace_experts(module)
+    architecture = type(module).__name__
+    path, blocks = find_blocks(module)
+    views, elsewhere = views_of_blocks(blocks, path, module.config)
+    absent = absent_components(
+        views,
+        num_blocks=len(blocks),
+        reasons={},
+        otherwise=f"no matrix of {architecture} goes by such a name",
+    )
+    said = f"{architecture} is not known by name: sites were found from the module tree ({path})"
+    return Sites(
+        blocks=blocks,
+        views=views,
+        final_norm=norm_after(module.get_submodule(path.rpartition(".")[0])),
+        absent=absent | elsewhere,
+        notices=(said,),
+    )
 
 
-GENERIC = GenericFamily(
+GENERIC = TransformersFamily(
     name="generic",
     summary="any other decoder-only AutoModelForCausalLM, sites found from the module tree",
+    find=_find,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -45,31 +45,45 @@ class Part:
     transposed: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sites:
+    """Where the matrices of a model are.
+
+    Attributes:
+        blocks: in order; views: of their matrices; final_norm: before the head, where there is one.
+        absent: sites that it lacks, and why.
+        notices: what the user must know of them.
+    """
+
+    blocks: tuple[nn.Module, ...]
+    views: list[MatrixView]
+    final_norm: nn.Module | None
+    absent: Mapping[Site, str]
+    notices: tuple[str, ...] = ()
+
+
 @dataclass(slots=True, kw_only=True)
-class HuggingFaceFamily:
+class TransformersFamily:
     """Models of one layout.
 
     Attributes:
         name, summary: as in the registry.
-        model_types: `model_type` of the config.json files that have this layout.
-        blocks: path of the list of blocks; `final_norm`: of the norm before the head, where there is one.
-        parts: component -> matrix.
-        absent: component -> why this layout lacks it.
+        find: where the matrices of such a model are.
+        model_types: `model_type` of the config.json files that have this layout; None for a layout that is
+            not known by name.
         unsupported: config.json -> its settings that transformers' class would pass over.
     """
 
     name: str
     summary: str
-    model_types: frozenset[str]
-    blocks: str
-    final_norm: str
-    parts: Mapping[str, Part]
-    absent: Mapping[str, str] = field(default_factory=dict)
+    find: Callable[[Any], Sites]
+    model_types: frozenset[str] | None = None
     unsupported: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda config: ()
 
     def recognises(self, header: CheckpointHeader) -> bool:
-        """Whether config.json names one of the model types."""
-        return header.named_as == "huggingface" and header.model_type in self.model_types
+        """Whether it is a Hugging Face folder, and config.json names one of the model types."""
+        known = self.model_types is None or header.model_type in self.model_types
+        return header.named_as == "huggingface" and known
 
     def build(
         self, header: CheckpointHeader, state: Mapping[str, Tensor] | None, *, device: torch.device
@@ -86,31 +100,36 @@ class HuggingFaceFamily:
                 f"{self.name} passes over: it would be another model than the one trained"
             )
         module, notices = build_module(header, state, device=device)
-        blocks = tuple(module.get_submodule(self.blocks))
-        views = [
-            MatrixView(
-                site=Site(layer=layer, component=component, name=f"{self.blocks}.{layer}.{part.path}.weight"),
-                module=block.get_submodule(part.path),
-                rows=_rows(part, module),
-                transposed=part.transposed,
-            )
-            for layer, block in enumerate(blocks)
-            for component, part in self.parts.items()
-        ]
-        absent = absent_components(
-            views, num_blocks=len(blocks), reasons=self.absent, otherwise="not in this layout"
+        recognised = self.model_types is not None
+        return _assemble(
+            module, self.find(module), header, family=self.name, recognised=recognised, notices=notices
         )
-        return assemble(
-            module,
-            header=header,
-            family=self.name,
-            recognised=True,
-            blocks=blocks,
-            views=views,
-            final_norm=_final_norm(module, self.final_norm),
-            absent=absent,
-            notices=notices,
+
+
+def sites_of_parts(
+    module: Any, *, blocks: str, final_norm: str, parts: Mapping[str, Part], absent: Mapping[str, str]
+) -> Sites:
+    """Those of a layout that is a table.
+
+    Args:
+        module: the model.
+        blocks: path of the list of blocks; final_norm: of the norm before the head.
+        parts: component -> matrix.
+        absent: component -> why this layout lacks it.
+    """
+    found = tuple(module.get_submodule(blocks))
+    views = [
+        MatrixView(
+            site=Site(layer=layer, component=component, name=f"{blocks}.{layer}.{part.path}.weight"),
+            module=block.get_submodule(part.path),
+            rows=_rows(part, module),
+            transposed=part.transposed,
         )
+        for layer, block in enumerate(found)
+        for component, part in parts.items()
+    ]
+    lacking = absent_components(views, num_blocks=len(found), reasons=absent, otherwise="not in this layout")
+    return Sites(blocks=found, views=views, final_norm=_final_norm(module, final_norm), absent=lacking)
 
 
 def _rows(part: Part, module: Any) -> Rows | None:
@@ -142,16 +161,13 @@ def _outside_notice(module: nn.Module, blocks: Sequence[nn.Module], head: nn.Mod
     return (f"linear maps outside the blocks, which are not measured: {', '.join(left)}",) if left else ()
 
 
-def assemble(
+def _assemble(
     module: Any,
-    *,
+    sites: Sites,
     header: CheckpointHeader,
+    *,
     family: str,
     recognised: bool,
-    blocks: tuple[nn.Module, ...],
-    views: list[MatrixView],
-    final_norm: nn.Module | None,
-    absent: Mapping[Site, str],
     notices: tuple[str, ...],
 ) -> Model:
     """The measurable model: embeddings added, cut at the head, and checked if it has weights.
@@ -181,13 +197,18 @@ def assemble(
         width=int(module.config.hidden_size),
         vocab_size=int(embed.weight.shape[0]),
         max_length=_max_length(module.config),
-        blocks=blocks,
-        matrices=in_canonical_order((*edges, *views)),
-        final_norm=final_norm,
+        blocks=sites.blocks,
+        matrices=in_canonical_order((*edges, *sites.views)),
+        final_norm=sites.final_norm,
         trunk=trunk,
         head=head,
-        absent={**absent, **edges_absent},
-        notices=notices + unmeasured_notice(blocks, views) + _outside_notice(module, blocks, head_module),
+        absent={**sites.absent, **edges_absent},
+        notices=(
+            *notices,
+            *sites.notices,
+            *unmeasured_notice(sites.blocks, sites.views),
+            *_outside_notice(module, sites.blocks, head_module),
+        ),
     )
     if not embed.weight.is_meta:
         foreign = own_code(header) if is_trusted(header) else library_code(header.ref.uri, finding)

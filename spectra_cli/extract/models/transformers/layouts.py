@@ -6,6 +6,7 @@ A model type of an existing layout is a word in its `types`; a new layout is an 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from spectra_cli.extract.models.transformers.fused import (
@@ -15,7 +16,7 @@ from spectra_cli.extract.models.transformers.fused import (
     fused_gate_up,
     fused_qkv,
 )
-from spectra_cli.extract.models.transformers.layout import HuggingFaceFamily, Part
+from spectra_cli.extract.models.transformers.layout import Part, TransformersFamily, sites_of_parts
 from spectra_cli.extract.models.transformers.mpt_settings import passed_over
 
 _CODEGEN_CORES = 4  # it was trained on as many; each had heads of its own
@@ -41,16 +42,14 @@ def _layout(
     norm: str,
     types: str = "",
     unsupported: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda config: (),
-) -> HuggingFaceFamily:
+) -> TransformersFamily:
     """One layout; `types` are its model types, where they are others than its name."""
-    return HuggingFaceFamily(
+    absent = {} if "mlp.gate" in parts else {"mlp.gate": "the MLP has no gate"}
+    return TransformersFamily(
         name=name,
         summary=summary,
+        find=partial(sites_of_parts, blocks=blocks, final_norm=norm, parts=parts, absent=absent),
         model_types=frozenset((types or name).split()),
-        blocks=blocks,
-        final_norm=norm,
-        parts=parts,
-        absent={} if "mlp.gate" in parts else {"mlp.gate": "the MLP has no gate"},
         unsupported=unsupported,
     )
 
@@ -88,7 +87,7 @@ def _codegen_heads(config: Any) -> FusedHeads:
 
 
 # In the order in which they are tried.
-LAYOUTS: dict[str, HuggingFaceFamily] = {
+LAYOUTS: dict[str, TransformersFamily] = {
     layout.name: layout
     for layout in (
         _layout(

@@ -43,3 +43,19 @@ def in_library(function: Callable[[Tensor], Tensor], where: str, finding: str) -
             return function(tensor)
 
     return run
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No bars and no loading report: every finding is an error or a notice here."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -27,8 +27,7 @@ from spectra_cli.extract.models.claims.remote_code import TRUST, is_trusted, nam
 from spectra_cli.extract.models.claims.sizes import require_possible_buffers, require_possible_counts
 from spectra_cli.extract.models.claims.tied_embeddings import advice_on_ties, apart_notices, tie_by_values
 from spectra_cli.extract.models.matching import require_floating, require_match
-from spectra_cli.extract.models.transformers.library_code import library_code
-from spectra_cli.extract.models.transformers.quiet import quiet_transformers
+from spectra_cli.extract.models.transformers.library_code import library_code, quiet_transformers
 from spectra_cli.extract.models.without_values import META, without_values
 from spectra_cli.extract.protocols import CheckpointHeader
 

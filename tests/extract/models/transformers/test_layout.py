@@ -7,10 +7,10 @@ from torch.nn import functional
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.registry import FAMILIES, find_family
-from spectra_cli.extract.models.transformers.layout import HuggingFaceFamily
+from spectra_cli.extract.models.transformers.layouts import LAYOUTS
 
 CPU = torch.device("cpu")
-TYPES = {t for f in FAMILIES.values() if isinstance(f, HuggingFaceFamily) for t in f.model_types}
+TYPES = {t for f in LAYOUTS.values() for t in f.model_types}
 VARIANTS = {
     "falcon-40b",
     "falcon-rw",

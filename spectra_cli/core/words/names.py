@@ -1,9 +1,24 @@
-"""What somebody may have meant who gave a name that is not known."""
+"""Names in a sentence: the first few of a list, and those that somebody may have meant."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher
+
+
+def listed(names: Iterable[object], most: int, *, of: str = "") -> str:
+    """At most so many names, in order; empty where there are none.
+
+    Args:
+        of: what more there are.
+
+    >>> listed(["step1", "step2", "step3"], 2), listed(["w"], 2), listed("abc", 1, of=" tensors")
+    ('step1, step2 and 1 more', 'w', 'a and 2 more tensors')
+    """
+    words = [str(name) for name in names]
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more} more{of}" if more > 0 else "")
+
 
 # Share of matching letters from which a name may be a slip of another one, and how near to the best match.
 _ALIKE = 0.6

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from spectra_cli.analysis.batch_size.seed_spread import pooled_deviation
+from spectra_cli.analysis.batch_size.signature import pooled_deviation
 
 
 def test_two_groups_of_equal_size_pool_their_variances():
