@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spectra_cli.core.types import FloatArray
+from spectra_cli.core.types import FloatArray, Status
 
 # A cut with a smaller relative gap behind it is arbitrary: rounding or noise may exchange directions.
 SMALLEST_GAP = 0.05
@@ -123,6 +123,11 @@ class Cut:
     gap: float
     well_defined: bool
     reason: str = ""
+
+    @property
+    def status(self) -> Status:
+        """Partial where the cut is arbitrary."""
+        return Status.OK if self.well_defined else Status.PARTIAL
 
 
 def relative_gap(values: FloatArray, rank: int) -> float:

@@ -1,8 +1,8 @@
-"""The drift of an archive: its JSON document, from which the tables are made, and tidy rows."""
+"""The drift of an archive: its JSON document, and tidy rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.analysis.drift.change import NO_LIFT
@@ -17,24 +17,23 @@ if TYPE_CHECKING:
     from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrift
 
 SCHEMA = "spectra.drift/1"
+_PAIR = Fields("against before after")
 _SITE = Fields(
     "measurement site=site.address layer=site.layer component=site.component spectral_shift=shift "
     "relative_change=change.relative visible_share=change.visible_share "
     "visible_share_float32=change.visible_share_float32"
 )
 _SIDE = Fields("overlap turned chance mean_degrees max_degrees")
-_SIDES = ("left", "right")
-_LIFTS = ("rotation_lift", "energy_lift")
 _MASKS = ("mask_lift_principal", "mask_lift_small", "mask_lift_principal_not_small")
 
 
 def output(found: DriftReport) -> Output:
     """The drift of an archive, for every form."""
     return Output(
-        tables=lambda: tables(document(found)),
+        tables=lambda: tables(found),
         document=lambda: document(found),
         columns=COLUMNS,
-        rows=lambda: tidy_rows(document(found)),
+        rows=lambda: tidy_rows(found),
         notices=found.notices,
     )
 
@@ -66,7 +65,7 @@ def document(report: DriftReport) -> dict[str, Any]:
 
 def _pair(pair: CheckpointPair, num_ranks: int) -> dict[str, Any]:
     return {
-        **Fields("against before after").of(pair),
+        **_PAIR.of(pair),
         "readings": plain([pair.reading(place) for place in range(num_ranks)]),
         "missing": [{"site": address, "reason": why} for address, why in pair.missing],
         "sites": [_site(site) for site in pair.sites],
@@ -80,11 +79,8 @@ def _site(site: SiteDrift) -> dict[str, Any]:
 
 
 def _rank(rank: RankDrift) -> dict[str, Any]:
-    cut = rank.cut
     return {
-        **Fields("asked rank gap").of(cut),
-        "status": "ok" if cut.well_defined else "partial",
-        "reason": cut.reason,
+        **Fields("asked rank gap status reason").of(rank.cut),
         "left": None if rank.left is None else _SIDE.of(rank.left),
         "right": _SIDE.of(rank.right),
         **Fields("sine_bound sampling_turn energy_share").of(rank),
@@ -100,38 +96,28 @@ def _lift(lift: Lift) -> dict[str, Any] | None:
 
 # ----------------------------------------------------------------------------- tidy rows
 
-_OF_RANK = ("asked", "rank", "gap", "status", "reason", "sine_bound", "sampling_turn", "energy_share")
-COLUMNS = (
-    "against",
-    "before",
-    "after",
-    *_SITE.names,
-    *(f"{name}{suffix}" for name in _MASKS for suffix in ("", "_noise")),
-    *_OF_RANK,
-    *(f"{side}_{name}" for side in _SIDES for name in _SIDE.names),
-    *(f"{name}{suffix}" for name in _LIFTS for suffix in ("", "_noise")),
-    "reading",
+_MASKS_OF_ROW = Fields(
+    "mask_lift_principal=change.mask_principal.value mask_lift_principal_noise=change.mask_principal.noise "
+    "mask_lift_small=change.mask_small.value mask_lift_small_noise=change.mask_small.noise "
+    "mask_lift_principal_not_small=change.mask_principal_not_small.value "
+    "mask_lift_principal_not_small_noise=change.mask_principal_not_small.noise"
 )
+_RANK_OF_ROW = Fields(
+    "asked=cut.asked rank=cut.rank gap=cut.gap status=cut.status reason=cut.reason sine_bound sampling_turn "
+    "energy_share left_overlap=left.overlap left_turned=left.turned left_chance=left.chance "
+    "left_mean_degrees=left.mean_degrees left_max_degrees=left.max_degrees right_overlap=right.overlap "
+    "right_turned=right.turned right_chance=right.chance right_mean_degrees=right.mean_degrees "
+    "right_max_degrees=right.max_degrees rotation_lift=rotation.value rotation_lift_noise=rotation.noise "
+    "energy_lift=energy.value energy_lift_noise=energy.noise reading"
+)
+COLUMNS = (*_PAIR.names, *_SITE.names, *_MASKS_OF_ROW.names, *_RANK_OF_ROW.names)
 """Columns of the tidy table: one row a pair of checkpoints, site and rank."""
 
 
-def tidy_rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def tidy_rows(report: DriftReport) -> Iterator[dict[str, Any]]:
     """One mapping a pair, site and rank; one without rank where there are no vectors."""
-    for pair in document["pairs"]:
-        for site in pair["sites"]:
-            shared = {name: pair[name] for name in ("against", "before", "after")}
-            shared |= {name: site[name] for name in _SITE.names} | _flat_lifts(site, _MASKS)
-            ranks: list[dict[str, Any]] = site["ranks"] or [{}]
-            for rank in ranks:
-                row = shared | {name: rank.get(name) for name in (*_OF_RANK, "reading")}
-                for side in _SIDES:
-                    of_side = rank.get(side) or {}
-                    row |= {f"{side}_{name}": of_side.get(name) for name in _SIDE.names}
-                yield row | _flat_lifts(rank, _LIFTS)
-
-
-def _flat_lifts(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    lifts = {name: values.get(name) or {} for name in names}
-    return {name: lift.get("value") for name, lift in lifts.items()} | {
-        f"{name}_noise": lift.get("noise") for name, lift in lifts.items()
-    }
+    for pair in report.pairs:
+        for site in pair.sites:
+            shared = _PAIR.of(pair) | _SITE.of(site) | _MASKS_OF_ROW.of(site)
+            for rank in site.ranks or (None,):
+                yield shared | _RANK_OF_ROW.of(rank)

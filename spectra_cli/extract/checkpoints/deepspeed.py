@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.adapter.folders import adapters_inside, has_adapter_file
-from spectra_cli.extract.checkpoints.files.weight_files import WEIGHT_NAMES
+from spectra_cli.extract.checkpoints.files.weight_files import has_weights
 
 _CONVERTER = "zero_to_fp32.py"
 _OPTIMIZER_SHARDS = "*_optim_states.pt"
@@ -34,7 +34,7 @@ class DeepSpeedFormat:
         if not given.is_dir():
             return
         children = [child for child in sorted(given.iterdir()) if child.is_dir()]
-        if any(_has_weights(folder) for folder in (given, *children)) and not _converted(given, children):
+        if any(has_weights(folder) for folder in (given, *children)) and not _converted(given, children):
             return
         for folder in (given, *children):
             if has_adapter_file(folder) or adapters_inside(folder):
@@ -49,7 +49,7 @@ def deepspeed_problem(folder: Path) -> str:
     if tag is None:
         return ""
     home = tag.parent if tag != folder or (tag.parent / _CONVERTER).is_file() else folder
-    converted = [child for child in sorted(home.iterdir()) if child.is_dir() and _has_weights(child)]
+    converted = [child for child in sorted(home.iterdir()) if child.is_dir() and has_weights(child)]
     if converted:
         return (
             f"{tag}: DeepSpeed ZeRO shards; {converted[0]} has them converted: put the model's config.json "
@@ -76,11 +76,7 @@ def _tag(folder: Path) -> Path | None:
     return None
 
 
-def _has_weights(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in WEIGHT_NAMES)
-
-
 def _converted(given: Path, children: list[Path]) -> bool:
     """Whether the weights that are there are a conversion that no config.json describes yet."""
-    with_weights = [folder for folder in (given, *children) if _has_weights(folder)]
+    with_weights = [folder for folder in (given, *children) if has_weights(folder)]
     return all(not (folder / "config.json").is_file() for folder in with_weights)

@@ -13,7 +13,7 @@ from pathlib import Path
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.adapter.config import ADAPTER_CONFIG
 from spectra_cli.extract.checkpoints.distributed.folder import distributed_payload
-from spectra_cli.extract.checkpoints.files.weight_files import WEIGHT_NAMES
+from spectra_cli.extract.checkpoints.files.weight_files import has_weights
 from spectra_cli.extract.checkpoints.series.names import parse_step
 from spectra_cli.extract.checkpoints.series.run_folder import FINAL, training_step
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE
@@ -29,7 +29,7 @@ def has_adapter_file(folder: Path) -> bool:
 
 def adapters_inside(folder: Path) -> tuple[Path, ...]:
     """The adapters in folders of their own inside a checkpoint, unless that is one of a whole model."""
-    if any((folder / name).is_file() for name in WEIGHT_NAMES) or distributed_payload(folder) is not None:
+    if has_weights(folder) or distributed_payload(folder) is not None:
         return ()
     return tuple(
         child

@@ -69,6 +69,7 @@ class AdapterFormat:
             refs, notices = every_adapter([ref])
             return AdapterSource(run=folder.name, checkpoints=in_series_order(refs), notices=notices)
         found = find_run(
+            AdapterSource,
             path,
             format_name=_FORMAT,
             is_child=_is_child,
@@ -78,9 +79,7 @@ class AdapterFormat:
         if found is None:
             return None
         refs, notices = every_adapter(found.checkpoints)
-        return AdapterSource(
-            run=found.run, checkpoints=in_series_order(refs), notices=found.notices + notices
-        )
+        return replace(found, checkpoints=in_series_order(refs), notices=found.notices + notices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +101,10 @@ class AdapterSource(FoundRun):
     """One run of adapters.
 
     Attributes:
-        notices: about the series as a whole; every header repeats them.
         base: the model under all of them; empty for the one that each names.
         find: how a name or path becomes the base's own source.
     """
 
-    notices: tuple[str, ...] = ()
     base: str = ""
     find: FindSource = huggingface_folder
     format: str = _FORMAT

@@ -11,10 +11,12 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.training import TRAINING_VALUES
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.distributed.config import SavedConfig, describe
 from spectra_cli.extract.checkpoints.distributed.entries import ModelEntries, TokenCount, model_entries
@@ -23,13 +25,12 @@ from spectra_cli.extract.checkpoints.distributed.metadata import METADATA, read_
 from spectra_cli.extract.checkpoints.distributed.tensors import check_shards, read_tensor
 from spectra_cli.extract.checkpoints.distributed.torchtitan import with_halves_rotated
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
-from spectra_cli.extract.checkpoints.files.weight_files import WEIGHT_NAMES
+from spectra_cli.extract.checkpoints.files.weight_files import has_weights
 from spectra_cli.extract.checkpoints.nanogpt.values import ENDING, value_weights
 from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE, read_trainer_state
-from spectra_cli.extract.checkpoints.tensors.lost_values import require_some_values
-from spectra_cli.extract.digest import same_content
+from spectra_cli.extract.checkpoints.tensors.lost_values import same_stored
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
 _FORMAT = "distributed"
@@ -67,7 +68,7 @@ class DistributedFormat:
 
 def _is_checkpoint(folder: Path) -> bool:
     """With shards of a model, and without the whole weights that some trainers write beside them."""
-    return distributed_payload(folder) is not None and not any((folder / n).is_file() for n in WEIGHT_NAMES)
+    return distributed_payload(folder) is not None and not has_weights(folder)
 
 
 def _ref(folder: Path, *, run: str) -> CheckpointRef:
@@ -96,15 +97,13 @@ class DistributedSource(FoundRun):
             for name, own in described.names.items()
         }
         state = read_trainer_state(folder)
-        tokens, token_source = (state.tokens_seen if state else None), TRAINER_STATE
+        values: dict[str, Any] = {name: getattr(state, name, None) for name in TRAINING_VALUES}
+        sources = {name: TRAINER_STATE for name, value in values.items() if value is not None}
         if model.tokens_seen is not None:
-            tokens, token_source = _count(payload, model.tokens_seen), model.tokens_seen.key
-        losses = {"train_loss": state.train_loss, "eval_loss": state.eval_loss} if state else {}
-        sources = {"config": described.source} if described.files else {}
-        stated = losses | ({"learning_rate": state.learning_rate} if state else {})
-        stated |= {"batch_size_tokens": state.batch_size_tokens} if state else {}
-        sources |= {name: TRAINER_STATE for name, value in stated.items() if value is not None}
-        sources |= {"tokens_seen": token_source} if tokens is not None else {}
+            values["tokens_seen"] = _count(payload, model.tokens_seen)
+            sources["tokens_seen"] = model.tokens_seen.key
+        if described.files:
+            sources["config"] = described.source
         beside = [folder / TRAINER_STATE] if state else []
         return CheckpointHeader(
             ref=ref,
@@ -113,17 +112,13 @@ class DistributedSource(FoundRun):
             layout=described.layout,
             fingerprint=fingerprint(folder, [*shards, payload / METADATA, *described.files, *beside]),
             num_bytes=sum(model.tensors[own].num_bytes for own in described.names.values()),
-            tokens_seen=tokens,
-            train_loss=losses.get("train_loss"),
-            eval_loss=losses.get("eval_loss"),
-            learning_rate=state.learning_rate if state else None,
-            batch_size_tokens=state.batch_size_tokens if state else None,
             stated_step=state.step if state else None,
+            **values,
             sources=sources,
             notices=(
                 *model.notices,
                 *described.notices,
-                *(state.notices if state and tokens is None else ()),
+                *(state.notices if state and values["tokens_seen"] is None else ()),
             ),
             same_values=partial(_same_values, payload, model, described),
             value_weights=value_weights(
@@ -163,10 +158,9 @@ class DistributedSource(FoundRun):
 
 
 def _same_values(payload: Path, model: ModelEntries, described: SavedConfig, one: str, other: str) -> bool:
-    stored = [described.names[name] for name in (one, other)]
-    first, second = (read_tensor(payload, model.keys[own], model.tensors[own]) for own in stored)
-    require_some_values({one: first, other: second}, where=str(payload))
-    return same_content(first, second)
+    stored = {name: described.names[name] for name in (one, other)}
+    state = {n: read_tensor(payload, model.keys[own], model.tensors[own]) for n, own in stored.items()}
+    return same_stored(state, one, other, where=str(payload))
 
 
 def _count(payload: Path, tokens: TokenCount) -> int:

@@ -29,6 +29,11 @@ WEIGHT_NAMES = (
 Stored = TypeVar("Stored")
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether any of the files is there that weights are stored as."""
+    return any((folder / name).is_file() for name in WEIGHT_NAMES)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightFiles:
     """The files that hold the tensors of one checkpoint.

@@ -19,6 +19,7 @@ from spectra_cli.extract.checkpoints.files.weight_files import (
     WEIGHT_NAMES,
     WeightFiles,
     find_weights,
+    has_weights,
     open_some,
     open_tensors,
     read_headers,
@@ -34,9 +35,8 @@ from spectra_cli.extract.checkpoints.series.trainer_state import (
     read_trainer_state,
 )
 from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
-from spectra_cli.extract.checkpoints.tensors.lost_values import require_some_values
+from spectra_cli.extract.checkpoints.tensors.lost_values import same_stored
 from spectra_cli.extract.checkpoints.tensors.wrappers import unwrapped
-from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "huggingface"
@@ -53,27 +53,20 @@ class HuggingFaceFormat:
 
     def find(self, path: str) -> HuggingFaceSource | None:
         """The checkpoints in `path` or directly below it, None if there are none."""
-        found = find_run(
+        return find_run(
+            HuggingFaceSource,
             path,
             format_name=_FORMAT,
             is_child=_is_child,
             has_a_part=_has_config_or_weights,
             is_checkpoint=_has_config_and_weights,
         )
-        if found is None:
-            return None
-        return HuggingFaceSource(run=found.run, checkpoints=found.checkpoints, notices=found.notices)
 
 
 @dataclass(kw_only=True, slots=True)
 class HuggingFaceSource(FoundRun):
-    """One run of Hugging Face checkpoints.
+    """One run of Hugging Face checkpoints."""
 
-    Attributes:
-        notices: about the series as a whole; every header repeats them.
-    """
-
-    notices: tuple[str, ...] = ()
     format: str = _FORMAT
 
     @one_reading()
@@ -145,10 +138,7 @@ class HuggingFaceSource(FoundRun):
 
 def _same_values(weights: WeightFiles, stored: Mapping[str, str], one: str, other: str) -> bool:
     names = stored[one], stored[other]
-    state = open_some(weights, names)
-    require_some_values(state, where=str(weights.folder))
-    first, second = (state[name] for name in names)
-    return same_content(first, second)
+    return same_stored(open_some(weights, names), *names, where=str(weights.folder))
 
 
 def _config_file(folder: Path) -> Path:
@@ -158,7 +148,7 @@ def _config_file(folder: Path) -> Path:
         CheckpointError: there is none.
     """
     own, above = folder / CONFIG, folder.parent / CONFIG
-    if os.path.lexists(own) or not _has_weights(folder):
+    if os.path.lexists(own) or not has_weights(folder):
         return own
     if parse_step(folder.name) is None or not above.is_file():
         raise CheckpointError(no_config(folder))
@@ -171,22 +161,18 @@ def _outside(folder: Path, described_by: Path) -> tuple[str, ...]:
 
 
 def _is_child(folder: Path) -> bool:
-    if distributed_payload(folder) is not None and not _has_weights(folder):
+    if distributed_payload(folder) is not None and not has_weights(folder):
         return False
     named = parse_step(folder.name) is not None or folder.name.startswith("rev-")
     return named or _has_config_and_weights(folder)
-
-
-def _has_weights(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in WEIGHT_NAMES)
 
 
 def _has_config_and_weights(folder: Path) -> bool:
     config = folder / CONFIG
     # accelerate leaves checkpoints without one
     by_run = parse_step(folder.name) is not None and not os.path.lexists(config)
-    return _has_weights(folder) and (config.is_file() or (by_run and (folder.parent / CONFIG).is_file()))
+    return has_weights(folder) and (config.is_file() or (by_run and (folder.parent / CONFIG).is_file()))
 
 
 def _has_config_or_weights(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() or _has_weights(folder)
+    return (folder / CONFIG).is_file() or has_weights(folder)

@@ -42,9 +42,8 @@ from spectra_cli.extract.checkpoints.nanogpt.values import ENDING, value_weights
 from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
-from spectra_cli.extract.checkpoints.tensors.lost_values import require_some_values
+from spectra_cli.extract.checkpoints.tensors.lost_values import same_stored
 from spectra_cli.extract.checkpoints.tensors.wrappers import COMPILE_AND_DDP, unwrapped
-from spectra_cli.extract.digest import same_content
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "nanogpt"
@@ -121,13 +120,8 @@ def _states_step(file: Path) -> bool:
 
 @dataclass(kw_only=True, slots=True)
 class NanoGPTSource(FoundRun):
-    """One run of nanoGPT-style checkpoints.
+    """One run of nanoGPT-style checkpoints."""
 
-    Attributes:
-        notices: about the series as a whole; every header repeats them.
-    """
-
-    notices: tuple[str, ...] = ()
     format: str = _FORMAT
 
     @one_reading()
@@ -201,8 +195,7 @@ class NanoGPTSource(FoundRun):
 
 def _same_values(file: Path, one: str, other: str) -> bool:
     state = unwrapped(read_payload(file, ending=(one, other)).state, leading=_LEADING)[0]
-    require_some_values({name: state[name] for name in (one, other)}, where=str(file))
-    return same_content(state[one], state[other])
+    return same_stored(state, one, other, where=str(file))
 
 
 def _arguments(file: Path, payload: Payload) -> TrainingArguments:

@@ -16,11 +16,13 @@ class FoundRun:
         run: name of the folder that was given.
         checkpoints: in order of their steps, those without one in natural order.
         format: as in the registry of formats.
+        notices: about the series as a whole; every header repeats them.
     """
 
     run: str
     checkpoints: tuple[CheckpointRef, ...]
     format: str
+    notices: tuple[str, ...] = ()
 
     def refs(self) -> Sequence[CheckpointRef]:
         """The checkpoints, ordered by step."""

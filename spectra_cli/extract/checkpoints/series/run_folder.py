@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.training import TRAINING_VALUES
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.trainer_state import (
     TRAINER_STATE,
@@ -25,29 +25,22 @@ from spectra_cli.extract.checkpoints.series.trainer_state import (
 FINAL = "final"
 
 IsFolder = Callable[[Path], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFolder:
-    """The checkpoints of one run.
-
-    Attributes:
-        run: name of the folder.
-        checkpoints: in order of their steps.
-        notices: folders that were left unfinished.
-    """
-
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
-    notices: tuple[str, ...]
+Run = TypeVar("Run", bound=FoundRun)
 
 
 def find_run(
-    path: str, *, format_name: str, is_child: IsFolder, has_a_part: IsFolder, is_checkpoint: IsFolder
-) -> RunFolder | None:
+    source: type[Run],
+    path: str,
+    *,
+    format_name: str,
+    is_child: IsFolder,
+    has_a_part: IsFolder,
+    is_checkpoint: IsFolder,
+) -> Run | None:
     """The checkpoints in `path` or directly below it, None if there are none.
 
     Args:
+        source: of the format; its notices name folders that were left unfinished.
         is_child: whether a folder inside is meant to be a checkpoint, damaged or not.
         has_a_part: whether it has any file of the format; without one such child, none counts.
         is_checkpoint: whether `path` itself is one.
@@ -70,7 +63,7 @@ def find_run(
         refs.append(_ref(folder, run=folder.name, format_name=format_name, label=label))
     unfinished = [child.name for child in staged if children and parse_step(child.name) is not None]
     notices = (f"unfinished folders are not read: {', '.join(unfinished)}",) if unfinished else ()
-    return RunFolder(run=folder.name, checkpoints=in_series_order(refs), notices=notices)
+    return source(run=folder.name, checkpoints=in_series_order(refs), format=format_name, notices=notices)
 
 
 def _ref(folder: Path, *, run: str, format_name: str, label: str = "") -> CheckpointRef:

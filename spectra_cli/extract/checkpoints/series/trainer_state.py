@@ -10,6 +10,7 @@ from typing import Any
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.notices import tokens_unknown
+from spectra_cli.core.training import TrainingMetadata
 from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 
 TRAINER_STATE = "trainer_state.json"
@@ -17,27 +18,16 @@ _MOST_BYTES = 1 << 28  # a line of its log for each of a million steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerState:
-    """The part of `trainer_state.json` that describes one checkpoint.
+class TrainerState(TrainingMetadata):
+    """The part of `trainer_state.json` that describes one checkpoint: values logged at its step.
 
     Attributes:
         step: optimiser steps taken.
-        tokens_seen: input tokens up to this step; None where the trainer did not count them.
-        train_loss: nats per token, mean over the steps since the log entry before, logged at `step`.
-        eval_loss: nats per token, of the evaluation at `step`.
-        learning_rate: logged at `step`; `batch_size_tokens`: tokens seen by step, where that is whole.
         best_checkpoint: folder name of the best checkpoint so far; empty where none is kept.
-        notices: why a value is missing.
     """
 
     step: int
-    tokens_seen: int | None
-    train_loss: float | None
-    eval_loss: float | None
-    learning_rate: float | None
-    batch_size_tokens: int | None
     best_checkpoint: str
-    notices: tuple[str, ...]
 
 
 def read_trainer_state(folder: Path) -> TrainerState | None:
@@ -65,6 +55,7 @@ def read_trainer_state(folder: Path) -> TrainerState | None:
         notices.append(
             tokens_unknown(f"{TRAINER_STATE} counts none (TrainingArguments.include_num_input_tokens_seen)")
         )
+    # mean over the steps since the log entry before
     train_loss = _logged(history, "loss", step, notices)
     eval_loss = _logged(history, "eval_loss", step, notices)
     return TrainerState(

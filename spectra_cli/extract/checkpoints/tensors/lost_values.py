@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.words.names import listed
-from spectra_cli.extract.digest import chunks
+from spectra_cli.extract.digest import chunks, same_content
 
 _NUM_NAMED = 3
 
@@ -35,6 +35,16 @@ def require_some_values(state: Mapping[str, Tensor], *, where: str) -> None:
         f"{where}: {named} hold nothing but zeros: it was saved before its weights were there, or its file "
         "lost them (preallocated, or a copy cut off); copy or save it again"
     )
+
+
+def same_stored(state: Mapping[str, Tensor], one: str, other: str, *, where: str) -> bool:
+    """Whether two tensors of a checkpoint are one matrix, value for value.
+
+    Raises:
+        CheckpointError: they hold nothing but zeros.
+    """
+    require_some_values({name: state[name] for name in (one, other)}, where=where)
+    return same_content(state[one], state[other])
 
 
 def _has_values(tensor: Tensor) -> bool:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.run_folder import find_run, step_notices, training_values
 from spectra_cli.extract.checkpoints.series.trainer_state import read_trainer_state
 
@@ -13,6 +14,7 @@ def has_weights(folder):
 
 def find(folder):
     return find_run(
+        FoundRun,
         str(folder),
         format_name="made-up",
         is_child=lambda child: child.name.startswith("checkpoint-"),
