@@ -15,7 +15,8 @@ from spectra_cli.render.tables.forecast import layers_words
 
 if TYPE_CHECKING:
     from spectra_cli.analysis.forecast.back_test import BackTest
-    from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation, Interval
+    from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation
+    from spectra_cli.analysis.forecast.regression import Interval
 
 CAVEATS = (
     (

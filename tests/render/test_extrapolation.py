@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from spectra_cli.analysis.forecast.back_test import BackTest
-from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation, Interval
+from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation
 from spectra_cli.analysis.forecast.loss_curve import LossCurve
+from spectra_cli.analysis.forecast.regression import Interval
 from spectra_cli.render import extrapolation as rendering
 from spectra_cli.render.forms.json import as_json
 from spectra_cli.render.forms.registry import FORMS

@@ -7,32 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
 
-from spectra_cli.analysis.forecast.regression import average_ranks
+from spectra_cli.analysis.forecast.regression import Interval, ranks_within, within
 from spectra_cli.core.types import FloatArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearCorrelation:
-    """Pearson's correlation inside families, with Fisher's interval.
+def pearson(first: FloatArray, second: FloatArray, families: Sequence[str]) -> Interval:
+    """Pearson's correlation after each family's mean is taken off; NaN where one number does not vary.
 
-    Attributes:
-        value: in [-1, 1]; NaN where one of the numbers does not vary.
-        low, high: 95 % interval, `tanh(atanh r -+ 1.96 / sqrt(n - 3 - (families - 1)))`; NaN where the
-            root is of nothing.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-def pearson(first: FloatArray, second: FloatArray, families: Sequence[str]) -> LinearCorrelation:
-    """Correlation of two numbers after each family's mean is taken off.
+    Fisher's 95 % interval, `tanh(atanh r -+ 1.96 / sqrt(n - 3 - (families - 1)))`; NaN where the root is of
+    nothing.
 
     >>> pearson(np.array([1.0, 2, 3, 4]), np.array([2.0, 4, 6, 8]), ["a"] * 4).value
     1.0
@@ -40,11 +27,11 @@ def pearson(first: FloatArray, second: FloatArray, families: Sequence[str]) -> L
     value = _correlation(within(first, families), within(second, families))
     degrees = len(families) - 3 - (len(set(families)) - 1)
     if degrees < 1 or math.isnan(value):
-        return LinearCorrelation(value=value, low=math.nan, high=math.nan)
+        return Interval(value=value, low=math.nan, high=math.nan)
     if abs(value) == 1.0:
-        return LinearCorrelation(value=value, low=value, high=value)
+        return Interval(value=value, low=value, high=value)
     middle, half = math.atanh(value), float(ndtri(0.975)) / math.sqrt(degrees)
-    return LinearCorrelation(value=value, low=math.tanh(middle - half), high=math.tanh(middle + half))
+    return Interval(value=value, low=math.tanh(middle - half), high=math.tanh(middle + half))
 
 
 def kendall(first: FloatArray, second: FloatArray, families: Sequence[str]) -> float:
@@ -103,22 +90,6 @@ def reliability(values: FloatArray, stderrs: FloatArray, families: Sequence[str]
     if degrees < 1 or not np.isfinite(stderrs).all() or not centred.any():
         return math.nan
     return 1.0 - float((stderrs**2).mean()) / (float(centred @ centred) / degrees)
-
-
-def within(values: FloatArray, families: Sequence[str]) -> FloatArray:
-    """(n,) the values less their family's mean."""
-    names, centred = np.array(families), np.array(values, dtype=np.float64)
-    for name in dict.fromkeys(families):
-        centred[names == name] -= centred[names == name].mean()
-    return centred
-
-
-def ranks_within(values: FloatArray, families: Sequence[str]) -> FloatArray:
-    """(n,) the ranks inside each family, less their mean; ties share theirs."""
-    names, ranks = np.array(families), np.empty(len(families))
-    for name in dict.fromkeys(families):
-        ranks[names == name] = average_ranks(values[names == name])
-    return within(ranks, families)
 
 
 def _correlation(first: FloatArray, second: FloatArray) -> float:

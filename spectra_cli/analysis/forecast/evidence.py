@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from spectra_cli.analysis.forecast.association import (
-    LinearCorrelation,
     kendall,
     partial_rank_correlation,
     pearson,
     reliability,
-    within,
 )
 from spectra_cli.analysis.forecast.predictors import (
     Gain,
@@ -27,10 +25,12 @@ from spectra_cli.analysis.forecast.predictors import (
     leave_one_family_out,
 )
 from spectra_cli.analysis.forecast.regression import (
+    Interval,
     RankCorrelation,
     leave_one_out,
     prediction_interval,
     rank_correlation,
+    within,
 )
 from spectra_cli.core.types import FloatArray
 
@@ -111,7 +111,7 @@ class ForecastEvidence:
     smallest_p: float
     kendall: float
     partial_rank: float
-    linear: LinearCorrelation
+    linear: Interval
     slope: Slope | None
     errors: tuple[PredictorError, ...]
     gain: Gain | None

@@ -11,6 +11,7 @@ import numpy as np
 
 from spectra_cli.analysis.forecast.back_test import BackTest, back_test
 from spectra_cli.analysis.forecast.loss_curve import FEWEST_POINTS, Continuation, LossCurve, continue_curve
+from spectra_cli.analysis.forecast.regression import Interval
 from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.forecast.rows import tokens_to_target
 from spectra_cli.analysis.layer_means import choose_sites, mean_over_layers, tail_statistic, width_of
@@ -27,19 +28,6 @@ WITH_SPECTRUM = "loss curve + spectrum"
 SKIPPED_SHARE = 0.1
 ENOUGH_POINTS = 8
 HORIZONS = (1.5, 2.0, 4.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A predicted number with its interval; infinite where the curve never gets there.
-
-    Attributes:
-        value: of the fit; low, high: of the interval.
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,14 +180,12 @@ def _covariate(
 def _forecast(
     name: str, continued: Continuation, last: float, target: float | None, level: float
 ) -> CurveForecast:
-    to_target = None if target is None else _interval(continued.tokens_to(target, level=level))
+    to_target = None if target is None else continued.tokens_to(target, level=level)
     return CurveForecast(
         name=name,
         curve=continued.curve,
         spread=continued.spread,
-        losses=tuple(
-            (times * last, _interval(continued.loss(times * last, level=level))) for times in HORIZONS
-        ),
+        losses=tuple((times * last, continued.loss(times * last, level=level)) for times in HORIZONS),
         to_target=to_target,
     )
 
@@ -211,11 +197,6 @@ def _dependent(name: str, continued: Continuation) -> list[str]:
         return []
     told = f"{name}: residuals of neighbouring checkpoints go together (correlation {found:.2f})"
     return [f"{told}, so that its intervals are too narrow"]
-
-
-def _interval(found: tuple[float, float, float]) -> Interval:
-    value, low, high = found
-    return Interval(value=value, low=low, high=high)
 
 
 def _about(run: Run, points: Sequence[int], axis: Axis) -> list[str]:

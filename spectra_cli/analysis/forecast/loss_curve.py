@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spectra_cli.analysis.forecast.regression import Interval
 from spectra_cli.core.types import FloatArray
 
 FEWEST_POINTS = 5
@@ -97,18 +98,18 @@ class Continuation:
         power = float(self.residuals @ self.residuals)
         return float(self.residuals[1:] @ self.residuals[:-1]) / power if power else 0.0
 
-    def loss(self, tokens: float, *, level: float, seed: int = 0) -> tuple[float, float, float]:
+    def loss(self, tokens: float, *, level: float, seed: int = 0) -> Interval:
         """The loss measured at `tokens`: value, low, high of the `level` prediction interval."""
         where = np.array([tokens])
         noise = np.random.default_rng(seed).choice(self.residuals, len(self.replicates))
         low, high = self._band(where, level, noise[:, None])
-        return float(self.curve.at(where)[0]), float(low[0]), float(high[0])
+        return Interval(float(self.curve.at(where)[0]), float(low[0]), float(high[0]))
 
-    def tokens_to(self, target: float, *, level: float) -> tuple[float, float, float]:
+    def tokens_to(self, target: float, *, level: float) -> Interval:
         """Tokens at which the curve reaches `target`: value, and where its band does; inf for never."""
         times = self.curve.unit * TIMES
         low, high = (_first_at(target, times, edge) for edge in self._band(times, level))
-        return self.curve.reaches(target), low, high
+        return Interval(self.curve.reaches(target), low, high)
 
     def _band(
         self, tokens: FloatArray, level: float, noise: FloatArray | float = 0.0

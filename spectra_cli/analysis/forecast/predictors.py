@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spectra_cli.analysis.forecast.association import within
-from spectra_cli.analysis.forecast.regression import leave_one_out
+from spectra_cli.analysis.forecast.regression import leave_one_out, within
 from spectra_cli.core.types import FloatArray
 
 MEAN = "mean"

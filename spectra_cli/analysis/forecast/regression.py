@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,14 @@ Places = NDArray[np.int64]
 
 # Up to this many orderings every one is looked at; beyond, as many random ones.
 MOST_ORDERINGS = 50_000
+
+
+class Interval(NamedTuple):
+    """A number, and the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +58,7 @@ def rank_correlation(
         seed: of the sampled permutations, where there are too many for all.
     """
     groups = [np.flatnonzero(np.array(families) == name) for name in dict.fromkeys(families)]
-    x, y = _centred_ranks(predictor, groups), _centred_ranks(response, groups)
+    x, y = ranks_within(predictor, families), ranks_within(response, families)
     scale = math.sqrt(float(x @ x) * float(y @ y))
     if scale == 0.0:
         return RankCorrelation(value=math.nan, p_value=math.nan, exact=True)
@@ -63,14 +72,6 @@ def rank_correlation(
     return RankCorrelation(value=observed, p_value=p_value, exact=exact)
 
 
-def _centred_ranks(values: FloatArray, groups: Sequence[Places]) -> FloatArray:
-    ranks = np.zeros(values.size)
-    for group in groups:
-        own = average_ranks(values[group])
-        ranks[group] = own - own.mean()
-    return ranks
-
-
 def average_ranks(values: FloatArray) -> FloatArray:
     """Ranks from 1; equal values, infinities among them, share the mean of theirs.
 
@@ -80,6 +81,22 @@ def average_ranks(values: FloatArray) -> FloatArray:
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks: FloatArray = (np.cumsum(counts) - (counts - 1) / 2)[places]
     return ranks
+
+
+def within(values: FloatArray, families: Sequence[str]) -> FloatArray:
+    """(n,) the values less their family's mean."""
+    names, centred = np.array(families), np.array(values, dtype=np.float64)
+    for name in dict.fromkeys(families):
+        centred[names == name] -= centred[names == name].mean()
+    return centred
+
+
+def ranks_within(values: FloatArray, families: Sequence[str]) -> FloatArray:
+    """(n,) the ranks inside each family, less their mean; ties share theirs."""
+    names, ranks = np.array(families), np.empty(len(families))
+    for name in dict.fromkeys(families):
+        ranks[names == name] = average_ranks(values[names == name])
+    return within(ranks, families)
 
 
 def _all_orderings(groups: Sequence[Places], size: int) -> Places:

@@ -33,7 +33,7 @@ def test_no_command_and_no_table_knows_a_form():
         for file in (PACKAGE / room).rglob("*.py")
         if "forms" in rendering_imports(file) and file.parent.name != "forms"
     ]
-    assert sorted(knowing) == ["cli/groups/output.py", "cli/output.py", "render/exports/csv.py"]
+    assert sorted(knowing) == ["cli/groups/output.py", "render/exports/csv.py"]
 
 
 def test_every_form_is_read_back():
