@@ -74,6 +74,6 @@ def test_a_command_emits_and_writes_nothing_by_itself(file):
     if file.name not in ("app.py", "output.py"):  # errors and the version; the one place
         assert not [name for name in calls if name.endswith(("stdout.write", "print", ".write_text"))]
     is_command = "def command(" in file.read_text()
-    # forecasts are of two kinds; exports and pictures are files, and figures are listed
-    expected = {"forecast.py": 2, "export.py": 0}.get(file.name, 1)
+    # exports and pictures are files, and figures are listed
+    expected = 0 if file.name == "export.py" else 1
     assert calls.count("emit") == (expected if is_command else 0)

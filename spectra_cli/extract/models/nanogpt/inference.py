@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Literal, cast, get_args
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.decoder.config import FLOAT32_EPS, Activation, DecoderConfig
@@ -43,17 +43,20 @@ from spectra_cli.extract.models.nanogpt.reach import value_reach
 from spectra_cli.extract.models.nanogpt.settings import (
     attention_scale,
     attention_window,
-    epsilon,
-    head_kind,
-    mask_kind,
     mask_rules,
     rope_settings,
     soft_cap_settings,
 )
 from spectra_cli.extract.models.nanogpt.sizes import size_notices
-from spectra_cli.extract.models.nanogpt.stated import flag, one_of, unstated
+from spectra_cli.extract.models.nanogpt.stated import flag, number, one_of, unstated
 from spectra_cli.extract.models.nanogpt.structure import Seen, check_stated, shown_by_tensors
-from spectra_cli.extract.models.nanogpt.variants import VARIANTS, Variant, find_variant, names_early_variant
+from spectra_cli.extract.models.nanogpt.variants import (
+    VARIANTS,
+    MaskKind,
+    Variant,
+    find_variant,
+    names_early_variant,
+)
 from spectra_cli.extract.models.nanogpt.windows import Window
 from spectra_cli.extract.protocols import Fact
 
@@ -99,16 +102,16 @@ def infer_decoder(seen: Seen) -> InferredDecoder:
     stated = settled(seen.arguments, seen.sources, toy=seen.toy)
     check_stated(seen, stated, shown)
     named = _variant(seen, stated, shown)
-    variant, arguments, where = named.variant, stated.values, seen.where
+    variant, where = named.variant, seen.where
+    arguments = {**variant.says, **stated.values}
     sizes = size_notices(seen, stated, shown, name=variant.name)
     n_head, head_source, head_notices = num_heads(seen, stated, shown, named.key)
     learned = shown.num_positions is not None
     default_eps = variant.eps or (1e-5 if shown.norm == "layer" else FLOAT32_EPS)
-    rope, rope_dir, table_dtype = rope_settings(arguments, variant, where)
-    softcap, constant = soft_cap_settings(
-        arguments, variant, where, said_by_user="lm_head_softcap" in stated.by_user
-    )
-    mask = mask_kind(arguments, variant, where)
+    rope, rope_dir, table_dtype = rope_settings(arguments, where)
+    softcap, constant = soft_cap_settings(stated, variant, where)
+    mask = cast("MaskKind", one_of(arguments, "mask", get_args(MaskKind), where))
+    head = cast("Literal['plain', 'fp8']", one_of(arguments, "head", ("plain", "fp8"), where))
     window = attention_window(arguments, variant, mask, step=seen.step, where=where)
     long_rule, short_rule = mask_rules(arguments, mask, window, vocab_size=shown.vocab_size, where=where)
     reach = value_reach(seen, stated, shown)
@@ -122,16 +125,16 @@ def infer_decoder(seen: Seen) -> InferredDecoder:
         rope=rope,
         rope_dir=rope_dir,
         rope_table_dtype=table_dtype,
-        norm_eps=epsilon(arguments, "norm_eps", default_eps, where),
-        qk_norm_eps=epsilon(arguments, "qk_norm_eps", variant.eps or FLOAT32_EPS, where),
+        norm_eps=number(arguments, "norm_eps", default_eps, where),
+        qk_norm_eps=number(arguments, "qk_norm_eps", variant.eps or FLOAT32_EPS, where),
         norm_float32=variant.norm_float32,
         value_reach=reach.layers,
-        attn_scale=attention_scale(arguments, variant, where),
+        attn_scale=attention_scale(arguments, where),
         mask=long_rule,
         short_mask=short_rule,
         softcap=softcap,
         softcap_constant=constant,
-        head=head_kind(arguments, variant, where),
+        head=head,
     )
     if not learned and config.head_width % (4 if rope == "truncated" else 2):
         raise ModelError(f"{where}: heads are {config.head_width} wide, which {rope} RoPE cannot halve")

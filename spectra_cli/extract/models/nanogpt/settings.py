@@ -1,10 +1,10 @@
-"""Settings of the decoder that no tensor shows: as stated, else as the variant has them."""
+"""Settings of the decoder that no tensor shows: as stated, over what the variant says."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import torch
 
@@ -12,6 +12,7 @@ from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.decoder.head import SoftCapKind
 from spectra_cli.extract.models.decoder.masks import MASK_BLOCK, MaskRule
 from spectra_cli.extract.models.decoder.rope import Direction, RopeKind
+from spectra_cli.extract.models.nanogpt.arguments import Stated
 from spectra_cli.extract.models.nanogpt.stated import Arguments, count, number, one_of, unstated
 from spectra_cli.extract.models.nanogpt.variants import MaskKind, Variant
 from spectra_cli.extract.models.nanogpt.windows import Window, window_at
@@ -22,37 +23,32 @@ _POSITIONS: Mapping[str, RopeKind] = {"rope": "full", "rope_trunc": "truncated"}
 _TABLE_DTYPES = {"bfloat16": torch.bfloat16, "activations": None}
 
 
-def rope_settings(
-    arguments: Arguments, variant: Variant, where: str
-) -> tuple[RopeKind, Direction, torch.dtype | None]:
+def rope_settings(arguments: Arguments, where: str) -> tuple[RopeKind, Direction, torch.dtype | None]:
     """Kind, direction, and what the tables are rounded to."""
     pos = one_of(arguments, "pos", ("learned", *_POSITIONS), where)
     direction = one_of(arguments, "rope_dir", get_args(Direction), where)
     dtype = one_of(arguments, "rope_table_dtype", tuple(_TABLE_DTYPES), where)
-    return (
-        variant.rope if pos is None else _POSITIONS.get(pos, variant.rope),
-        variant.rope_dir if direction is None else cast("Direction", direction),
-        variant.rope_table_dtype if dtype is None else _TABLE_DTYPES[dtype],
-    )
+    return _POSITIONS.get(str(pos), "full"), cast("Direction", direction), _TABLE_DTYPES[str(dtype)]
 
 
-def soft_cap_settings(
-    arguments: Arguments, variant: Variant, where: str, *, said_by_user: bool = False
-) -> tuple[SoftCapKind, float]:
+def soft_cap_settings(stated: Stated, variant: Variant, where: str) -> tuple[SoftCapKind, float]:
     """Kind and constant: `softcap` = "tanh 15", else `lm_head_softcap` where the trainer has it or the user
     says it, else the variant's.
     """
-    stated = arguments.get("softcap")
-    if stated is None:
-        if not variant.softcap_argument and not said_by_user:
-            return variant.softcap, variant.softcap_constant
-        if variant.softcap == "none":
-            raise ModelError(
-                f"{where}: lm_head_softcap is stated, and {variant.name} has no soft cap; if it has one "
-                'after all, say which with --set model.softcap="tanh 15"'
-            )
-        return variant.softcap, number(arguments, "lm_head_softcap", variant.softcap_constant, where)
-    kind, _, constant_text = str(stated).partition(" ")
+    kind, constant = _soft_cap(stated.values.get("softcap", variant.says["softcap"]), where)
+    by_argument = variant.softcap_argument or "lm_head_softcap" in stated.by_user
+    if "softcap" in stated.values or not by_argument:
+        return kind, constant
+    if kind == "none":
+        raise ModelError(
+            f"{where}: lm_head_softcap is stated, and {variant.name} has no soft cap; if it has one "
+            'after all, say which with --set model.softcap="tanh 15"'
+        )
+    return kind, number(stated.values, "lm_head_softcap", constant, where)
+
+
+def _soft_cap(said: object, where: str) -> tuple[SoftCapKind, float]:
+    kind, _, constant_text = str(said).partition(" ")
     if kind == "none" and not constant_text:
         return "none", 0.0
     try:
@@ -60,32 +56,14 @@ def soft_cap_settings(
     except ValueError:
         constant = math.nan
     if kind not in ("tanh", "sigmoid") or not math.isfinite(constant):
-        raise ModelError(f"{where}: softcap is {stated!r}; expected none, or as in `tanh 15`, `sigmoid 15`")
+        raise ModelError(f"{where}: softcap is {said!r}; expected none, or as in `tanh 15`, `sigmoid 15`")
     return cast("SoftCapKind", kind), constant
 
 
-def head_kind(arguments: Arguments, variant: Variant, where: str) -> Literal["plain", "fp8"]:
-    """Whether the head's operands are rounded to FP8."""
-    stated = one_of(arguments, "head", ("plain", "fp8"), where)
-    return variant.head if stated is None else cast("Literal['plain', 'fp8']", stated)
-
-
-def epsilon(arguments: Arguments, name: str, default: float, where: str) -> float:
-    """An epsilon of the norms."""
-    return number(arguments, name, default, where)
-
-
-def attention_scale(arguments: Arguments, variant: Variant, where: str) -> float | None:
+def attention_scale(arguments: Arguments, where: str) -> float | None:
     """Factor of q k^T; None, or "default", for the inverse root of the head's width."""
-    stated = arguments.get("attn_scale")
-    if stated == "default":
-        return None
-    return variant.attn_scale if stated is None else number(arguments, "attn_scale", 0.0, where)
-
-
-def mask_kind(arguments: Arguments, variant: Variant, where: str) -> MaskKind:
-    """Which conditions limit causal attention."""
-    return cast("MaskKind", one_of(arguments, "mask", get_args(MaskKind), where) or variant.mask)
+    is_default = arguments.get("attn_scale") == "default"
+    return None if is_default else number(arguments, "attn_scale", 0.0, where)
 
 
 def attention_window(

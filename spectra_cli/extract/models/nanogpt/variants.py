@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
-import torch
-
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.decoder.head import SoftCapKind
-from spectra_cli.extract.models.decoder.rope import Direction, RopeKind
 from spectra_cli.extract.models.nanogpt.arguments import Stated
 from spectra_cli.extract.models.nanogpt.stated import unstated
 from spectra_cli.extract.models.nanogpt.windows import WindowSchedule
 
 MaskKind = Literal["causal", "token", "doc_token", "doc_token_block", "doc_block", "doc_block_long_short"]
+
+
+# where neither a variant nor anybody says otherwise
+_PLAIN = {
+    "pos": "rope",
+    "rope_dir": "+",
+    "rope_table_dtype": "activations",
+    "softcap": "none",
+    "head": "plain",
+    "attn_scale": "default",
+    "mask": "causal",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,82 +38,65 @@ class Variant:
 
     Attributes:
         name: as `Model.architecture` has it.
+        says: what its code amounts to, in the words in which the user states it.
         softcap_argument: whether the trainer takes the cap's constant from `lm_head_softcap`.
         eps: of every norm; None for torch's own default.
         norm_float32: norms answer in float32 under bfloat16 autocast too.
-        mask, schedule: which keys a query sees.
+        schedule: how far a query sees.
     """
 
     name: str
-    rope: RopeKind = "full"
-    rope_dir: Direction = "+"
-    rope_table_dtype: torch.dtype | None = None
-    softcap: SoftCapKind = "none"
-    softcap_constant: float = 0.0
+    says: Mapping[str, Any] = field(default_factory=lambda: _PLAIN)
     softcap_argument: bool = False
-    head: Literal["plain", "fp8"] = "plain"
-    attn_scale: float | None = None
     eps: float | None = None
     norm_float32: bool = False
-    mask: MaskKind = "causal"
     schedule: WindowSchedule | None = None
 
+    def then(self, name: str, says: Mapping[str, Any] | None = None, **changes: Any) -> Variant:
+        """A variant that adds to this one."""
+        return replace(self, name=name, says={**self.says, **(says or {})}, **changes)
 
-_7 = Variant(name="variant 7 (value mix)", softcap="tanh", softcap_constant=30.0)
-_8 = replace(_7, name="variant 8 (unet)", eps=1e-6, norm_float32=True)
-_9 = replace(
-    _7,
-    name="variant 9 (fixed window)",
-    mask="doc_token",
-    schedule=WindowSchedule(rule="fixed", window=1024),
+
+def _grows(
+    rule: Literal["tokens", "blocks", "ceiling"], steps: int, *, by_epochs: bool = False
+) -> WindowSchedule:
+    return WindowSchedule(rule=rule, warmup_steps=steps, by_epochs=by_epochs)
+
+
+_NANOGPT = Variant(name="nanoGPT")
+_7 = _NANOGPT.then("variant 7 (value mix)", {"softcap": "tanh 30"})
+_8 = _7.then("variant 8 (unet)", eps=1e-6, norm_float32=True)
+_9 = _7.then(
+    "variant 9 (fixed window)", {"mask": "doc_token"}, schedule=WindowSchedule(rule="fixed", window=1024)
 )
-_10 = replace(
-    _9,
-    name="variant 10 (flex window)",
-    schedule=WindowSchedule(rule="tokens", warmup_steps=2000, by_epochs=True),
-)
-_11 = replace(
-    _10,
-    name="variant 11 (value token embedding)",
-    schedule=WindowSchedule(rule="tokens", warmup_steps=4000),
-)
-_12 = replace(_11, name="variant 12 (better window)", mask="doc_token_block")
-_13 = replace(
-    _12,
-    name="variant 13 (sparse embedding)",
-    mask="doc_block",
-    schedule=WindowSchedule(rule="blocks", warmup_steps=3000),
+_10 = _9.then("variant 10 (flex window)", schedule=_grows("tokens", 2000, by_epochs=True))
+_11 = _10.then("variant 11 (value token embedding)", schedule=_grows("tokens", 4000))
+_12 = _11.then("variant 12 (better window)", {"mask": "doc_token_block"})
+_13 = _12.then(
+    "variant 13 (sparse embedding)",
+    {"mask": "doc_block"},
+    schedule=_grows("blocks", 3000),
     softcap_argument=True,
 )
-_14 = replace(
-    _13,
-    name="variant 14 (truncated rope)",
-    rope="truncated",
-    rope_dir="-",
-    schedule=WindowSchedule(rule="blocks", warmup_steps=3000, by_epochs=True),
+_14 = _13.then(
+    "variant 14 (truncated rope)",
+    {"pos": "rope_trunc", "rope_dir": "-"},
+    schedule=_grows("blocks", 3000, by_epochs=True),
 )
-_15 = replace(_14, name="variant 15 (softcap)", softcap_constant=15.0)
-_16 = replace(_15, name="variant 16 (fp8 head)", head="fp8")
-_16ADJ = replace(
-    _16,
-    name="variant 16adj (fp8 head, adjusted window)",
-    schedule=WindowSchedule(rule="ceiling", warmup_steps=3000),
+_15 = _14.then("variant 15 (softcap)", {"softcap": "tanh 15"})
+_16 = _15.then("variant 16 (fp8 head)", {"head": "fp8"})
+_16ADJ = _16.then("variant 16adj (fp8 head, adjusted window)", schedule=_grows("ceiling", 3000))
+_17 = _16ADJ.then(
+    "variant 17 (long and short windows)",
+    {"mask": "doc_block_long_short"},
+    schedule=_grows("ceiling", 2500, by_epochs=True),
 )
-_17 = replace(
-    _16ADJ,
-    name="variant 17 (long and short windows)",
-    mask="doc_block_long_short",
-    schedule=WindowSchedule(rule="ceiling", warmup_steps=2500, by_epochs=True),
-)
-_18 = replace(_17, name="variant 18 (attention scale)", attn_scale=0.12)
-_19 = replace(_18, name="variant 19 (sub learning rates)", softcap="sigmoid")
+_18 = _17.then("variant 18 (attention scale)", {"attn_scale": 0.12})
 # the toy runner takes the cap's constant, the window and the attention scale from its arguments
-_TOY_MIX = replace(_7, softcap_argument=True)
-_TOY_UNET = replace(_TOY_MIX, name="toy unet")
-_TOY_WINDOW = replace(
-    _TOY_MIX,
-    name="toy fixed window",
-    mask="token",
+_TOY_MIX = _7.then(_7.name, softcap_argument=True)
+_TOY_WINDOW = _TOY_MIX.then(
+    "toy fixed window",
+    {"mask": "token"},
     schedule=WindowSchedule(
         rule="fixed",
         window=8,
@@ -115,9 +106,9 @@ _TOY_WINDOW = replace(
 )
 
 VARIANTS: Mapping[str, Variant] = {
-    "nanoGPT": Variant(name="nanoGPT"),
+    "nanoGPT": _NANOGPT,
     "3": Variant(name="variant 3 (baseline)"),
-    "4": Variant(name="variant 4 (rope)", rope_dir="-", rope_table_dtype=torch.bfloat16),
+    "4": _NANOGPT.then("variant 4 (rope)", {"rope_dir": "-", "rope_table_dtype": "bfloat16"}),
     "5": Variant(name="variant 4s or 5 (rope, tied)"),
     "6": Variant(name="variant 6 (untied embedding)"),
     "7": _7,
@@ -133,11 +124,11 @@ VARIANTS: Mapping[str, Variant] = {
     "16adj": _16ADJ,
     "17": _17,
     "18": _18,
-    "19": _19,
+    "19": _18.then("variant 19 (sub learning rates)", {"softcap": "sigmoid 15"}),
     "toy value_mix": _TOY_MIX,
-    "toy unet": _TOY_UNET,
+    "toy unet": _TOY_MIX.then("toy unet"),
     "toy fixed_window": _TOY_WINDOW,
-    "toy attn_scale": replace(_TOY_WINDOW, name="toy attention scale", attn_scale=0.12),
+    "toy attn_scale": _TOY_WINDOW.then("toy attention scale", {"attn_scale": 0.12}),
 }
 
 # How run folders and wandb runs are called; of two that fit one name, the first counts.

@@ -3,13 +3,11 @@ import torch
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.decoder.masks import MaskRule
+from spectra_cli.extract.models.nanogpt.arguments import Stated
 from spectra_cli.extract.models.nanogpt.settings import (
     attention_scale,
     attention_window,
-    epsilon,
-    head_kind,
     mask_block,
-    mask_kind,
     mask_rules,
     rope_settings,
     soft_cap_settings,
@@ -25,11 +23,11 @@ def window(size, *, in_blocks):
 
 
 def test_rope():
-    assert rope_settings({}, VARIANTS["4"], WHERE) == ("full", "-", torch.bfloat16)
-    assert rope_settings({}, VARIANTS["14"], WHERE) == ("truncated", "-", None)
+    assert rope_settings(VARIANTS["4"].says, WHERE) == ("full", "-", torch.bfloat16)
+    assert rope_settings(VARIANTS["14"].says, WHERE) == ("truncated", "-", None)
     stated = {"pos": "rope_trunc", "rope_dir": "+", "rope_table_dtype": "activations"}
-    assert rope_settings(stated, VARIANTS["4"], WHERE) == ("truncated", "+", None)
-    assert rope_settings({"pos": "learned"}, VARIANTS["3"], WHERE)[0] == "full"
+    assert rope_settings({**VARIANTS["4"].says, **stated}, WHERE) == ("truncated", "+", None)
+    assert rope_settings({**VARIANTS["3"].says, "pos": "learned"}, WHERE)[0] == "full"
 
 
 @pytest.mark.parametrize(
@@ -37,27 +35,19 @@ def test_rope():
     [("none", ("none", 0.0)), ("tanh 12.5", ("tanh", 12.5)), ("sigmoid 3", ("sigmoid", 3))],
 )
 def test_soft_caps_are_a_kind_and_a_constant(stated, expected):
-    assert soft_cap_settings({"softcap": stated}, VARIANTS["13"], WHERE) == expected
+    assert soft_cap_settings(Stated(values={"softcap": stated}), VARIANTS["13"], WHERE) == expected
 
 
 @pytest.mark.parametrize("stated", ["tanh", "relu 5", "tanh x", "none 5", "tanh inf", 15])
 def test_other_soft_caps_are_refused(stated):
     with pytest.raises(ModelError, match=r"softcap is .*; expected none, or as in `tanh 15`"):
-        soft_cap_settings({"softcap": stated}, VARIANTS["13"], WHERE)
+        soft_cap_settings(Stated(values={"softcap": stated}), VARIANTS["13"], WHERE)
 
 
-def test_head_scale_epsilon_and_mask():
-    assert (head_kind({}, VARIANTS["16"], WHERE), head_kind({"head": "plain"}, VARIANTS["16"], WHERE)) == (
-        "fp8",
-        "plain",
-    )
-    scales = [
-        attention_scale(a, VARIANTS["18"], WHERE) for a in ({}, {"attn_scale": 1}, {"attn_scale": "default"})
-    ]
-    assert scales == [0.12, 1.0, None]
-    assert epsilon({"norm_eps": 1e-3}, "norm_eps", 1.0, WHERE) == 1e-3
-    assert mask_kind({}, VARIANTS["12"], WHERE) == "doc_token_block"
-    assert mask_kind({"mask": "causal"}, VARIANTS["12"], WHERE) == "causal"
+def test_attention_scale():
+    of_variant = VARIANTS["18"].says
+    stated = ({}, {"attn_scale": 1}, {"attn_scale": "default"})
+    assert [attention_scale({**of_variant, **a}, WHERE) for a in stated] == [0.12, 1.0, None]
 
 
 def test_block_size_is_the_mask_block_only_where_masks_have_blocks_alone():

@@ -16,28 +16,28 @@ SPARSE = ("13", "14", "15", "16", "16adj", "17", "18", "19")
 
 def test_the_ladder_as_the_paper_has_it():
     """RoPE, cap, head, scale and mask of every variant, as in the table of differences."""
-    rows = {
-        k: (v.rope_dir, v.rope, v.softcap, v.softcap_constant, v.head, v.attn_scale, v.mask)
-        for k, v in VARIANTS.items()
-    }
-    plain = ("none", 0.0, "plain", None, "causal")
-    assert rows["4"] == ("-", "full", *plain)
-    assert rows["3"] == rows["5"] == rows["6"] == rows["nanoGPT"] == ("+", "full", *plain)
-    assert rows["7"] == rows["8"] == rows["toy unet"] == ("+", "full", "tanh", 30.0, "plain", None, "causal")
+    names = ("rope_dir", "pos", "softcap", "head", "attn_scale", "mask")
+    rows = {k: tuple(v.says[name] for name in names) for k, v in VARIANTS.items()}
+    plain = ("none", "plain", "default", "causal")
+    assert rows["4"] == ("-", "rope", *plain)
+    assert rows["3"] == rows["5"] == rows["6"] == rows["nanoGPT"] == ("+", "rope", *plain)
+    assert (
+        rows["7"] == rows["8"] == rows["toy unet"] == ("+", "rope", "tanh 30", "plain", "default", "causal")
+    )
     for key, mask in {
         "9": "doc_token",
         "10": "doc_token",
         "11": "doc_token",
         "12": "doc_token_block",
     }.items():
-        assert rows[key] == ("+", "full", "tanh", 30.0, "plain", None, mask)
-    assert rows["13"] == ("+", "full", "tanh", 30.0, "plain", None, "doc_block")
-    assert rows["14"] == ("-", "truncated", "tanh", 30.0, "plain", None, "doc_block")
-    assert rows["15"] == ("-", "truncated", "tanh", 15.0, "plain", None, "doc_block")
-    assert rows["16"] == rows["16adj"] == ("-", "truncated", "tanh", 15.0, "fp8", None, "doc_block")
-    assert rows["17"] == ("-", "truncated", "tanh", 15.0, "fp8", None, "doc_block_long_short")
-    assert rows["18"] == ("-", "truncated", "tanh", 15.0, "fp8", 0.12, "doc_block_long_short")
-    assert rows["19"] == ("-", "truncated", "sigmoid", 15.0, "fp8", 0.12, "doc_block_long_short")
+        assert rows[key] == ("+", "rope", "tanh 30", "plain", "default", mask)
+    assert rows["13"] == ("+", "rope", "tanh 30", "plain", "default", "doc_block")
+    assert rows["14"] == ("-", "rope_trunc", "tanh 30", "plain", "default", "doc_block")
+    assert rows["15"] == ("-", "rope_trunc", "tanh 15", "plain", "default", "doc_block")
+    assert rows["16"] == rows["16adj"] == ("-", "rope_trunc", "tanh 15", "fp8", "default", "doc_block")
+    assert rows["17"] == ("-", "rope_trunc", "tanh 15", "fp8", "default", "doc_block_long_short")
+    assert rows["18"] == ("-", "rope_trunc", "tanh 15", "fp8", 0.12, "doc_block_long_short")
+    assert rows["19"] == ("-", "rope_trunc", "sigmoid 15", "fp8", 0.12, "doc_block_long_short")
 
 
 def test_warm_ups_of_the_schedules():
