@@ -60,6 +60,7 @@ def command(
         default="loss",
         offers=one_of(("loss", "step", "tokens")),
     ),
+    at: str | None = option("At this loss (step, tokens) instead of the last common one, such as 3.28."),
     style: str = option(f"{', '.join(STYLES)}.", default=next(iter(STYLES)), offers=one_of(STYLES)),
     width: float | None = option("Of the page, in inches. [default: of the style]", metavar="INCHES"),
     overwrite: bool = option("Replace what is there.", default=False),
@@ -102,6 +103,7 @@ def command(
         measurement=None if measure is None else ASKED[measure],
         statistics=lists.words(statistic),
         align=lists.one_of(Axis, align, "--align"),
+        at=lists.numbers(at, "--at"),
     )
     if every:
         suffix = suffix_of(None, form or "png")

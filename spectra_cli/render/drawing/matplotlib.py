@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -14,13 +14,13 @@ from matplotlib.figure import Figure as Page
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from spectra_cli.render.drawing.panels import draw_panel, shades_of
+from spectra_cli.render.drawing.panels import MOST_ROWS, draw_panel, shades_of
 from spectra_cli.render.drawing.ticks import plain, power_of_ten
 from spectra_cli.render.text.neutral import for_terminal
 
 if TYPE_CHECKING:
     from spectra_cli.render.drawing.style import Style
-    from spectra_cli.render.figures.figure import Figure, Scale
+    from spectra_cli.render.figures.figure import Figure, Panel, Scale
 
 # suffix -> what of the metadata the format has a place for
 FORMATS: Mapping[str, tuple[str, str]] = {
@@ -31,6 +31,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 _DPI = 200
 _SPACING = 1.35  # lines of text, in units of their size
 _MARGIN = 0.05  # inches
+_BESIDE_PANEL = 0.075  # what stands left of a panel, or right of it, in inches a point of text
 _PANEL_WIDTH = 0.3  # at least, in inches a point of text: narrower pages have fewer columns
 
 
@@ -86,7 +87,8 @@ def _settings(style: Style) -> Any:
 
 def _page(figure: Figure, style: Style, width: float) -> Page:
     columns = max(1, min(figure.columns, int(width / (_PANEL_WIDTH * style.text))))
-    rows = -(-len(figure.panels) // columns)
+    rows = _rows(figure.panels, columns)
+    heights = [max(_height(panel, style) for panel in row) for row in rows]
     page = Page(figsize=(width, 1.0), dpi=_DPI)
     title = _wrapped(page, figure.title, style.text + 2, width, weight="bold")
     caption = _wrapped(page, " ".join(figure.caption), style.text, width)
@@ -95,18 +97,26 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
     top = len(title) * (style.text + 2) * _SPACING / 72 + 2 * _MARGIN
     bottom = len(caption) * of_line + 3 * _MARGIN
     below = bottom + legend * of_line * 1.3 + _MARGIN
-    height = top + below + rows * style.panel_height
+    height = top + below + sum(heights)
     page.set_size_inches(width, height)
     page.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - (top + below) / height))
-    axes = page.subplots(rows, columns, squeeze=False).ravel()
-    for panel, ax in zip(figure.panels, axes, strict=False):
+    grid = page.add_gridspec(len(rows), columns, height_ratios=heights)
+    axes = [
+        page.add_subplot(grid[number, :] if panel.wide else grid[number, place])
+        for number, row in enumerate(rows)
+        for place, panel in enumerate(row)
+    ]
+    for panel, ax in zip(figure.panels, axes, strict=True):
         draw_panel(panel, ax, style)
+        room = width / (1 if panel.wide else columns) - _BESIDE_PANEL * style.text * (
+            1 + (panel.cells is not None)
+        )
+        heading = _wrapped(page, panel.title, style.text + 0.5, room, weight="bold")
+        ax.set_title("\n".join(heading), loc="left")
         if panel.cells is not None:
             _bar(page, panel.cells.scale, style, [ax])
-    for ax in axes[len(figure.panels) :]:
-        ax.set_axis_off()
     if figure.scale is not None:
-        _bar(page, figure.scale, style, list(axes[: len(figure.panels)]))
+        _bar(page, figure.scale, style, axes)
     _legend(page, axes, style, width, above=bottom / height)
     margin = _MARGIN / width
     heavy: dict[str, Any] = {"fontsize": style.text + 2, "weight": "bold"}
@@ -115,6 +125,25 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
     for text in page.findobj(Text):
         text.set_parse_math(False)
     return page
+
+
+def _rows(panels: Sequence[Panel], columns: int) -> list[list[Panel]]:
+    """The panels row by row; a wide one has a row of its own."""
+    rows: list[list[Panel]] = []
+    for panel in panels:
+        if rows and not panel.wide and not rows[-1][0].wide and len(rows[-1]) < columns:
+            rows[-1].append(panel)
+        else:
+            rows.append([panel])
+    return rows
+
+
+def _height(panel: Panel, style: Style) -> float:
+    """Inches."""
+    if not panel.wide or panel.cells is None:
+        return style.panel_height
+    lines = min(len(panel.cells.rows), MOST_ROWS) + 4 + 0.5 * max(map(len, panel.cells.columns))
+    return max(style.panel_height, lines * style.text * _SPACING / 72)
 
 
 def _labels(figure: Figure) -> list[str]:

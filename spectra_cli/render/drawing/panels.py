@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from spectra_cli.render.figures.figure import Bars, Cells, Mark, Panel, Rule, Scale, Series, Window
 
 _SHORTEST_LOG = 1.3  # decades below which an axis is given numbers between its powers
-_MOST_NAMES = 24  # of rows or columns that stand beside cells
+_MOST_NAMES = 24  # of rows that stand beside cells
+MOST_ROWS = 60  # the same where the panel is as high as they need
+_SHORT_NAME = 6  # letters; longer names of columns stand upright
 _SYMBOLS = {Symbol.WITHHELD: "x", Symbol.TURN: "D", Symbol.POINT: "o"}
 
 
@@ -52,15 +54,15 @@ def draw_panel(panel: Panel, ax: Axes, style: Style) -> list[Artist]:
     for window in panel.windows:
         drawn += _window(window, ax, style)
     if panel.cells is not None:
-        drawn += _cells(panel.cells, ax, style)
+        drawn += _cells(panel.cells, ax, style, wide=panel.wide)
     else:
         ax.set(xscale=_scale(panel.x), yscale=_scale(panel.y))
     for bars in panel.bars:
         drawn.append(_bars(bars, ax, style))
     for series in panel.series:
         drawn += _series(series, ax, style)
-    for rule in panel.rules:
-        drawn += _rule(rule, ax, style)
+    for number, rule in enumerate(panel.rules):
+        drawn += _rule(rule, ax, style, after=number % 2 == 1)
     for mark in panel.marks:
         drawn += _mark(mark, ax, style)
     ax.set_xlabel(for_terminal(panel.x.label))
@@ -100,6 +102,8 @@ def _words(ax: Axes, x: float, y: float, text: str, style: Style, **settings: An
 def _window(window: Window, ax: Axes, style: Style) -> list[Artist]:
     unreadable = window.kind is WindowKind.UNREADABLE
     look: dict[str, Any] = {"facecolor": colour_of(window.ink, style), "alpha": 0.10, "linewidth": 0}
+    if window.kind is WindowKind.PHASE:
+        look |= {"edgecolor": style.muted, "linewidth": 0.5}
     if unreadable:
         look = {"facecolor": "none", "edgecolor": style.muted, "hatch": "////", "alpha": 0.45, "linewidth": 0}
     span = ax.axvspan(window.low, window.high, zorder=0, **look)
@@ -119,7 +123,7 @@ def _window(window: Window, ax: Axes, style: Style) -> list[Artist]:
     return [span, text]
 
 
-def _cells(cells: Cells, ax: Axes, style: Style) -> list[Artist]:
+def _cells(cells: Cells, ax: Axes, style: Style, *, wide: bool) -> list[Artist]:
     rows, columns = len(cells.rows), len(cells.columns)
     across, down = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
     shares = np.vectorize(cells.scale.share, otypes=[float])(cells.values)
@@ -135,8 +139,12 @@ def _cells(cells: Cells, ax: Axes, style: Style) -> list[Artist]:
         hatched.set(alpha=None, facecolor="none", linewidth=0.0)
         drawn.append(hatched)
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    _names(ax.xaxis, cells.columns, most=8)
-    _names(ax.yaxis, cells.rows, most=_MOST_NAMES)
+    if max(map(len, cells.columns), default=0) > _SHORT_NAME:
+        _names(ax.xaxis, cells.columns, most=MOST_ROWS)
+        ax.tick_params(axis="x", rotation=90)
+    else:
+        _names(ax.xaxis, cells.columns, most=8)
+    _names(ax.yaxis, cells.rows, most=MOST_ROWS if wide else _MOST_NAMES)
     if cells.signs is not None:
         for row, column in np.argwhere(cells.signs != ""):
             light = _is_light(mesh.cmap(mesh.norm(shares[row, column])))
@@ -221,14 +229,15 @@ def _series(series: Series, ax: Axes, style: Style) -> list[Artist]:
     return drawn
 
 
-def _rule(rule: Rule, ax: Axes, style: Style) -> list[Artist]:
+def _rule(rule: Rule, ax: Axes, style: Style, *, after: bool) -> list[Artist]:
+    """A rule with its label before it, or after it where it is the second of two."""
     colour = colour_of(rule.ink, style)
     look: dict[str, Any] = {"color": colour, "linewidth": 0.8 * style.line, "linestyle": (0, (4, 2))}
     if rule.vertical:
         words: dict[str, Any] = {
             "rotation": 90,
             "va": "top",
-            "ha": "right",
+            "ha": "left" if after else "right",
             "transform": ax.get_xaxis_transform(),
         }
         text = _words(ax, rule.at, 0.98, rule.label, style, color=colour, clip_on=True, **words)

@@ -219,7 +219,11 @@ class Cells:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Panel:
-    """One pair of axes and what is drawn in it, in this order: windows, cells, bars, series, rules, marks."""
+    """One pair of axes and what is drawn in it, in this order: windows, cells, bars, series, rules, marks.
+
+    Attributes:
+        wide: has a row of its own, as high as the rows of its cells need.
+    """
 
     title: str
     x: Axis
@@ -230,6 +234,7 @@ class Panel:
     rules: Sequence[Rule] = ()
     marks: Sequence[Mark] = ()
     cells: Cells | None = None
+    wide: bool = False
 
     @property
     def is_empty(self) -> bool:

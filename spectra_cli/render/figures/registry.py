@@ -15,6 +15,12 @@ FIGURES: Mapping[str, str] = {
     "spectrum": "Eigenvalues against rank, with errors, fitted windows, and where they cannot be read.",
     "trajectory": "Statistics over training, layer by layer or run by run.",
     "layers": "A statistic of every layer over training.",
+    "gradients": "Activations and gradients of one layer side by side; the noise scale over training.",
+    "weights": "Singular values with the bulk of a random matrix and what lies outside; stable rank.",
+    "compare": "What differs between runs at equal loss, place by place, in units of the noise floor.",
+    "phases": "Effective rank and exponent over tokens, cut at their turning points.",
+    "drift": "How far principal directions turned and spectra moved, matrix by matrix, against chance.",
+    "forecast": "The early spectrum against the tokens to a loss, with what it predicts.",
 }
 
 

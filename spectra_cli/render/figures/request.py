@@ -27,7 +27,7 @@ class PlotRequest:
         steps: of the checkpoints of a single run.
         layers, matrices, measurement: places; matrices by component, measurement by its name in archives.
         statistics: by name.
-        align, loss, at: where several runs are matched, as in `compare`.
+        align, loss, at: where several runs are matched, as in `compare`; of a forecast, the loss to reach.
     """
 
     runs: tuple[AnyPath, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,8 +46,8 @@ def figure(request: PlotRequest) -> Figure:
     several = len(runs) > 1
     most = _PLACES_OF_SEVERAL if several else _EVERY
     found = [trajectories(run, names, measurement, request, most=most) for run in runs]
-    over = [_positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
-    x = Axis(label=axis.unit if axis is RunAxis.TOKENS else "step", log=_spans_decades(over))
+    over = [positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
+    x = axis_over(over, axis)
     scale = None if several else _scale(found[0].sites)
     panels = list(
         _of_runs(runs, found, over, names, x) if several else _of_layers(found[0], over[0], names, x, scale)
@@ -64,24 +65,28 @@ def figure(request: PlotRequest) -> Figure:
             *measured_words(runs[0], num_blocks),
             *withheld_words(value for one in found for value in one.all_values()),
             *([f"{left_out} more panels are not shown: --statistic, --matrices."] if left_out > 0 else []),
-            *_off_axis(over, x),
+            *off_axis_words(over, x),
             *archive_words(runs),
         ),
     )
 
 
-def _positions(run: Run, found: Trajectories, axis: RunAxis) -> FloatArray:
+def positions(run: Run, found: Trajectories, axis: RunAxis) -> FloatArray:
+    """(n,) where the checkpoints of trajectories stand on an axis."""
     where = dict(zip(run.places, run.on(axis), strict=True))
     return np.array([where[place] for place in found.places], dtype=np.float64)
 
 
-def _spans_decades(over: Sequence[FloatArray]) -> bool:
+def axis_over(over: Sequence[FloatArray], axis: RunAxis) -> Axis:
+    """The horizontal axis of a trajectory: logarithmic where its positions span decades."""
     positive = np.concatenate(over)
     positive = positive[positive > 0]
-    return positive.size > 2 and bool(positive.max() > 50 * positive.min())
+    log = positive.size > 2 and bool(positive.max() > 50 * positive.min())
+    return Axis(label=axis.unit if axis is RunAxis.TOKENS else "step", log=log)
 
 
-def _off_axis(over: Sequence[FloatArray], x: Axis) -> list[str]:
+def off_axis_words(over: Sequence[FloatArray], x: Axis) -> list[str]:
+    """How many checkpoints have no place on the axis."""
     num = int(sum((one <= 0).sum() for one in over)) if x.log else 0
     unknown = int(sum(np.isnan(one).sum() for one in over))
     return [
@@ -108,9 +113,12 @@ def _of_layers(
                 Ink() if scale is None or site.layer is None else Ink(shade=scale.share(float(site.layer)))
                 for site in sites
             ]
-            lines = [(found.of(name, site), over, ink, "") for site, ink in zip(sites, inks, strict=True)]
+            lines = [
+                TrajectoryLine(values=found.of(name, site), over=over, ink=ink)
+                for site, ink in zip(sites, inks, strict=True)
+            ]
             words = f", {component_words(part)}" if len(parts) > 1 else ""
-            yield _panel(name, DEFINITIONS[name].title + words, lines, x)
+            yield panel(name, DEFINITIONS[name].title + words, lines, x)
 
 
 def _of_runs(
@@ -124,37 +132,51 @@ def _of_runs(
     for name in names:
         for site in sites:
             lines = [
-                (one.of(name, site), positions, Ink(category=place), run.name)
+                TrajectoryLine(
+                    values=one.of(name, site), over=positions, ink=Ink(category=place), label=run.name
+                )
                 for place, (run, one, positions) in enumerate(zip(runs, found, over, strict=True))
             ]
             where = place_words("", site).strip()
-            yield _panel(name, f"{DEFINITIONS[name].title}, {where}", lines, x)
+            yield panel(name, f"{DEFINITIONS[name].title}, {where}", lines, x)
 
 
-_Line = tuple[Sequence[StatisticValue | None], FloatArray, Ink, str]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrajectoryLine:
+    """One line of a panel.
+
+    Attributes:
+        values: (n,) None where nothing was measured; over: (n,) where each stands.
+    """
+
+    values: Sequence[StatisticValue | None]
+    over: FloatArray
+    ink: Ink
+    label: str = ""
 
 
-def _panel(name: str, title: str, lines: Sequence[_Line], x: Axis) -> Panel:
+def panel(name: str, title: str, lines: Sequence[TrajectoryLine], x: Axis) -> Panel:
+    """A statistic over training; what is withheld is marked at the lower end."""
     series, marks = [], []
-    for values, over, ink, label in lines:
-        y = np.array([np.nan if one is None else one.value for one in values])
-        errors = np.array([np.nan if one is None else one.stderr for one in values])
+    for line in lines:
+        y = np.array([np.nan if one is None else one.value for one in line.values])
+        errors = np.array([np.nan if one is None else one.stderr for one in line.values])
         known = bool(np.isfinite(errors).any())
         errors = np.nan_to_num(errors)
         series.append(
             Series(
-                x=np.where(over > 0, over, np.nan) if x.log else over,
+                x=np.where(line.over > 0, line.over, np.nan) if x.log else line.over,
                 y=y,
-                ink=ink,
+                ink=line.ink,
                 look=Look.BOTH,
                 low=y - errors if known else None,
                 high=y + errors if known else None,
-                label=label,
+                label=line.label,
             )
         )
         marks += [
-            Mark(x=float(position), symbol=Symbol.WITHHELD, ink=ink)
-            for one, position in zip(values, over, strict=True)
+            Mark(x=float(position), symbol=Symbol.WITHHELD, ink=line.ink)
+            for one, position in zip(line.values, line.over, strict=True)
             if one is not None and not one.status.has_value and (position > 0 or not x.log)
         ]
     every = np.concatenate([one.y for one in series])

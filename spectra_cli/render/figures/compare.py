@@ -1,0 +1,145 @@
+"""A comparison as a matrix of places and statistics, and the spectra that differ most."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spectra_cli.analysis.compare.decisions import Verdict
+from spectra_cli.analysis.compare.differences import Choice, SiteDifference
+from spectra_cli.analysis.compare.quantities import statistic_words
+from spectra_cli.analysis.comparison import ComparedPair, CompareRequest, Comparison
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import EXACT
+from spectra_cli.core.types import Spectrum
+from spectra_cli.core.words.numbers import target_words
+from spectra_cli.core.words.places import place_words
+from spectra_cli.render.figures.captions import archive_words, measured_words
+from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
+from spectra_cli.render.figures.lines import Lines, lines_of
+from spectra_cli.render.figures.request import PlotRequest
+from spectra_cli.render.figures.spectra_panel import captions_of, panel_of
+from spectra_cli.workflows.compare import compare
+
+_MOST_PAIRS = 4
+_STRONGEST = 2
+_LARGEST = 10.0  # noise floors at the end of the scale, at most
+_MOST_SENTENCES = 3
+_LEGEND = (
+    "● different beyond the noise, corrected for all that was looked at; = equal within the margin; no sign: "
+    "inconclusive. Hatched: no number; blank: not defined there."
+)
+SIGNS = {Verdict.DIFFERENT: "●", Verdict.EQUAL: "=", Verdict.INCONCLUSIVE: ""}
+
+
+def figure(request: PlotRequest) -> Figure:
+    """The differences at the last matched point in units of the noise floor, with their verdicts.
+
+    Raises:
+        SpectraError: fewer than two runs, or they cannot be compared.
+    """
+    if len(request.runs) < 2:
+        raise UsageError("this figure is of two runs or more: give their archives")
+    found = compare(
+        CompareRequest(
+            runs=request.runs,
+            axis=request.align,
+            loss=request.loss,
+            at=request.at,
+            choice=Choice(
+                measurements=None if request.measurement is None else (request.measurement,),
+                statistics=request.statistics,
+                layers=request.layers,
+            ),
+        )
+    )
+    target = found.alignment.points[-1].target
+    matrices = [_matrix(found, pair, target) for pair in found.pairs[:_MOST_PAIRS]]
+    lines = lines_of(request, found.runs)
+    spectra = [panel_of(place, lines, None) for place in _strongest(found, lines, target)]
+    names = " and ".join(run.name for run in found.runs)
+    at = target_words(target, found.alignment.axis.value)
+    num_blocks = max((len(one.place.block_sizes) for one in spectra), default=0)
+    left_out = len(found.pairs) - len(matrices)
+    exact = any(one.measurement in EXACT for pair in found.pairs for one in pair.differences)
+    return Figure(
+        name="compare",
+        title=f"{names}: what differs inside at equal {found.alignment.axis} {at}",
+        panels=(*matrices, *(one.panel for one in spectra)),
+        columns=2,
+        caption=(
+            *(line for pair in found.pairs for line in _sentences(pair)),
+            _LEGEND,
+            *(["Weights are measured exactly: no noise floor, not in the matrix."] if exact else []),
+            *lines.told,
+            *measured_words(found.runs[0], num_blocks),
+            *captions_of(spectra, lines),
+            *([f"{left_out} more pairs are not shown."] if left_out else []),
+            *archive_words(found.runs),
+        ),
+    )
+
+
+def _sentences(pair: ComparedPair) -> list[str]:
+    """The strongest findings of a pair."""
+    told = [line.strip().rstrip(".:") for line in pair.verdict[:_MOST_SENTENCES]]
+    return [f"{line[:1].upper()}{line[1:]}." for line in told]
+
+
+def _matrix(found: Comparison, pair: ComparedPair, target: float) -> Panel:
+    here = [one for one in pair.differences if one.target == target and one.measurement not in EXACT]
+    here.sort(key=lambda one: (one.measurement, -1 if one.site.layer is None else one.site.layer))
+    rows = list(dict.fromkeys(_place(one) for one in here))
+    columns = list(dict.fromkeys(one.statistic for one in sorted(here, key=lambda one: one.is_distance)))
+    values = np.full((len(rows), len(columns)), np.nan)
+    reasons = np.full(values.shape, "", dtype="<U400")
+    signs = np.full(values.shape, "", dtype="<U1")
+    for one in here:
+        place = rows.index(_place(one)), columns.index(one.statistic)
+        values[place] = in_floors(one)
+        if np.isfinite(values[place]):
+            signs[place] = SIGNS[one.found.verdict]
+        else:
+            reasons[place] = one.reason or "no noise floor"
+    known = np.abs(values[np.isfinite(values)])
+    end = float(min(_LARGEST, max(2.0, known.max(initial=0.0))))
+    first, second = (found.runs[place].name for place in (pair.first, pair.second))
+    return Panel(
+        title=f"{second} less {first}",
+        wide=True,
+        x=Axis(label=""),
+        y=Axis(label=""),
+        cells=Cells(
+            rows=tuple(rows),
+            columns=tuple(map(statistic_words, columns)),
+            values=values,
+            reasons=reasons,
+            signs=signs,
+            scale=Scale(label="difference / noise floor", low=-end, high=end, diverging=True),
+        ),
+    )
+
+
+def in_floors(one: SiteDifference) -> float:
+    """A difference in units of its noise floor; NaN where one of them is not known."""
+    floor = one.found.floor
+    return one.found.delta / floor if np.isfinite(floor) and floor > 0 else np.nan
+
+
+def _place(one: SiteDifference) -> str:
+    return place_words(one.measurement, one.site, one.other)
+
+
+def _strongest(found: Comparison, lines: Lines, target: float) -> list[Spectrum]:
+    """Where the runs differ most at the target: of each pair in turn, no place twice."""
+    places: dict[tuple[str, str], Spectrum] = {}
+    for pair in found.pairs:
+        for one in pair.differences:
+            if len(places) == _STRONGEST:
+                break
+            if one.target != target or one.measurement in EXACT or one.site != one.other:
+                continue
+            held = lines.shown[pair.first].checkpoint.select(one.measurement)
+            spectrum = next((each for each in held if each.site == one.site), None)
+            if spectrum is not None:
+                places.setdefault((one.measurement, one.site.address), spectrum)
+    return list(places.values())

@@ -1,0 +1,101 @@
+"""Activations and gradients of one layer side by side, and how noisy the gradients are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spectra_cli.analysis.run import Run
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
+from spectra_cli.core.types import CheckpointSpectra, Site, Spectrum, StatisticValue
+from spectra_cli.render.figures.captions import archive_words, measured_words, withheld_words
+from spectra_cli.render.figures.figure import Figure, Ink
+from spectra_cli.render.figures.lines import lines_of
+from spectra_cli.render.figures.request import PlotRequest, axis_of
+from spectra_cli.render.figures.spectra_panel import captions_of, panel_of
+from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off_axis_words, panel
+from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
+from spectra_cli.statistics.summarise import summarise
+
+_USUAL_MATRIX = "attn.o"
+
+
+def figure(request: PlotRequest) -> Figure:
+    """Spectra of activations and of gradients of one layer, and the noise scale over training.
+
+    Raises:
+        SpectraError: the archives do not hold what is asked for.
+    """
+    runs = request.opened()
+    lines = lines_of(request, runs)
+    place = _matrix(request, lines.shown[-1].checkpoint)
+    wanted = [*_activations(lines.shown[-1].checkpoint, place.site.layer), place]
+    panels = [panel_of(one, lines, request.statistics) for one in wanted]
+    noise = [_noise(run, request, place.site) for run in runs]
+    axis = axis_of(runs)
+    over = [
+        np.array([dict(zip(run.places, run.on(axis), strict=True))[at] for at in request.places(run)])
+        for run in runs
+    ]
+    x = axis_over(over, axis)
+    told = [("", "whole model"), (place.site.address, place.site.address)]
+    trajectories = [
+        TrajectoryLine(
+            values=one[key],
+            over=positions,
+            ink=Ink(category=number if len(runs) > 1 else part),
+            label=run.name if len(runs) > 1 else words,
+        )
+        for number, (run, one, positions) in enumerate(zip(runs, noise, over, strict=True))
+        for part, (key, words) in enumerate(told)
+        if len(runs) == 1 or part == 0
+    ]
+    title = f"{GRADIENT_NOISE_SCALE.title}{', whole model' if len(runs) > 1 else ''}"
+    return Figure(
+        name="gradients",
+        title=f"{' and '.join(run.name for run in runs)}: activations and gradients of layer "
+        f"{place.site.layer}, and the noise of gradients",
+        panels=(*(one.panel for one in panels), panel(GRADIENT_NOISE_SCALE.name, title, trajectories, x)),
+        columns=3,
+        scale=lines.scale,
+        caption=(
+            *lines.told,
+            *measured_words(runs[0], len(place.block_sizes)),
+            *captions_of(panels, lines),
+            "The noise scale is in sequences: batches far smaller are mostly noise.",
+            *withheld_words(value for one in trajectories for value in one.values if value is not None),
+            *off_axis_words(over, x),
+            *archive_words(runs),
+        ),
+    )
+
+
+def _matrix(request: PlotRequest, checkpoint: CheckpointSpectra) -> Spectrum:
+    """The gradients that are meant: of the last layer, the usual matrix, or the first there is."""
+    if not checkpoint.select(GRADIENTS):
+        raise UsageError(
+            f"{checkpoint.ref.run} holds no gradients, which this figure is of; scan with --measure gradients"
+        )
+    found = request.spectra(checkpoint, GRADIENTS, most=10_000)
+    inside = [one for one in found if one.site.layer is not None] or found
+    last = [one for one in inside if one.site.layer == inside[-1].site.layer]
+    return next((one for one in last if one.site.component == _USUAL_MATRIX), last[0])
+
+
+def _activations(checkpoint: CheckpointSpectra, layer: int | None) -> list[Spectrum]:
+    return [one for one in checkpoint.select(ACTIVATIONS) if one.site.layer == layer][:1]
+
+
+def _noise(run: Run, request: PlotRequest, site: Site) -> dict[str, Sequence[StatisticValue | None]]:
+    """The noise scale of the whole model (under the empty name) and of one matrix, at every checkpoint."""
+    found: dict[str, list[StatisticValue | None]] = {"": [], site.address: []}
+    for checkpoint in run.series.checkpoints(request.places(run), vectors=False):
+        # spectra have no part in it
+        values = summarise(replace(checkpoint, spectra=()), [GRADIENT_NOISE_SCALE.name])
+        by_place = {"" if one.site is None else one.site.address: one for one in values}
+        for place, series in found.items():
+            series.append(by_place.get(place))
+    return dict(found)

@@ -1,0 +1,89 @@
+"""Which checkpoints are the lines of a panel: those of a training, or of each run at a matched point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spectra_cli.analysis.run import Run
+from spectra_cli.core.spacing import evenly
+from spectra_cli.core.types import CheckpointSpectra, Spectrum
+from spectra_cli.render.figures.captions import matched_words
+from spectra_cli.render.figures.figure import Ink, Scale
+from spectra_cli.render.figures.request import PlotRequest, nearest
+
+_MOST_CHECKPOINTS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One line of every panel: a checkpoint, its ink, and its name in the legend."""
+
+    checkpoint: CheckpointSpectra
+    ink: Ink
+    label: str
+
+    def at(self, place: Spectrum) -> Spectrum | None:
+        """Its spectrum at the place of another; None where it has none."""
+        found = (one for one in self.checkpoint.select(place.measurement) if one.site == place.site)
+        return next(found, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """The lines of a figure.
+
+    Attributes:
+        shown: in order; scale: of their shades, None where each has a colour.
+        told: which they are, in sentences.
+    """
+
+    shown: tuple[Shown, ...]
+    scale: Scale | None
+    told: tuple[str, ...]
+
+    @property
+    def with_fits(self) -> tuple[Shown, ...]:
+        """Whose fits are drawn: every run's, and of a training the last checkpoint's alone."""
+        return self.shown if self.scale is None else self.shown[-1:]
+
+
+def lines_of(request: PlotRequest, runs: Sequence[Run]) -> Lines:
+    """The checkpoints of a single run, or of several runs those nearest to the last matched point."""
+    return _over_training(request, runs[0]) if len(runs) == 1 else _matched(request, runs)
+
+
+def _over_training(request: PlotRequest, run: Run) -> Lines:
+    places = request.places(run)
+    chosen = [places[index] for index in evenly(len(places), _MOST_CHECKPOINTS)]
+    checkpoints = list(run.series.checkpoints(chosen, vectors=False))
+    told = (f"{len(chosen)} of {len(places)} checkpoints.",) if len(chosen) < len(places) else ()
+    steps = [one.ref.step for one in checkpoints]
+    known = sorted({step for step in steps if step is not None})
+    if len(known) < len(checkpoints) or len(known) < 2:
+        shown = [
+            Shown(checkpoint=one, ink=Ink(category=place), label=one.ref.key)
+            for place, one in enumerate(checkpoints)
+        ]
+        return Lines(shown=tuple(shown), scale=None, told=told)
+    positive = [step for step in known if step > 0]
+    log = positive[-1] > 50 * positive[0]
+    low = float(positive[0] if log else known[0])
+    scale = Scale(label="step", low=low, high=float(known[-1]), log=log)
+    inks = [Ink(shade=scale.share(max(float(step or 0), scale.low))) for step in steps]
+    shown = [Shown(checkpoint=one, ink=ink, label="") for one, ink in zip(checkpoints, inks, strict=True)]
+    return Lines(shown=tuple(shown), scale=scale, told=told)
+
+
+def _matched(request: PlotRequest, runs: Sequence[Run]) -> Lines:
+    alignment = request.matched(runs)
+    shown = [
+        Shown(
+            checkpoint=next(run.series.checkpoints([nearest(run, place, alignment)], vectors=False)),
+            ink=Ink(category=place),
+            label=run.name,
+        )
+        for place, run in enumerate(runs)
+    ]
+    told = (matched_words(runs, alignment), *(f"{one[:1].upper()}{one[1:]}." for one in alignment.notes))
+    return Lines(shown=tuple(shown), scale=None, told=told)

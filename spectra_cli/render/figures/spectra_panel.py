@@ -1,0 +1,206 @@
+"""One panel of spectra against rank, and what its caption has to say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, StatisticValue, Status
+from spectra_cli.core.words.numbers import with_error
+from spectra_cli.core.words.places import place_words
+from spectra_cli.render.figures.captions import withheld_words
+from spectra_cli.render.figures.figure import MUTED, Axis, Ink, Look, Panel, Series, Window, WindowKind
+from spectra_cli.render.figures.lines import Lines, Shown
+from spectra_cli.statistics.jackknife import standard_errors, with_replicates
+from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.statistic import DECAY_EXPONENT, eigenvalue_threshold, evaluate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpectraPanel:
+    """The spectra of one place.
+
+    Attributes:
+        panel: as drawn; place: one of the spectra, for what they have in common.
+        fits: label of a line -> its exponents; `drawn`: those that the panel has.
+        zeros: from which rank on all of them are numerically zero; empty where none is.
+    """
+
+    panel: Panel
+    place: Spectrum
+    fits: Sequence[tuple[Shown, Sequence[StatisticValue]]]
+    zeros: str
+
+
+def panel_of(place: Spectrum, lines: Lines, statistics: Sequence[str] | None) -> SpectraPanel:
+    """The spectra of all lines at a place, with the exponents asked for, or the usual ones."""
+    here = [(one, there) for one in lines.shown if (there := one.at(place)) is not None]
+    fits = [(one, list(_fits(there, statistics))) for one, there in here]
+    drawn = [
+        (shown, value)
+        for shown, values in fits
+        for value in values
+        if any(shown is one for one in lines.with_fits)
+    ]
+    spectra = [there for _, there in here]
+    panel = Panel(
+        title=place_words(place.measurement, place.site),
+        x=Axis(label="rank", log=True, low=1.0),
+        y=Axis(label=f"eigenvalue, {_squared(place)}", log=True),
+        series=(
+            *(_line(shown, spectrum) for shown, spectrum in here),
+            *(_fitted(value, one.ink, place.values.size) for one, value in drawn if value.status.has_value),
+        ),
+        windows=(
+            *_windows([value for _, value in drawn], with_values=len(lines.with_fits) == 1),
+            *_zeros(spectra),
+        ),
+    )
+    first, last = _first_zero(spectra)
+    return SpectraPanel(
+        panel=panel,
+        place=place,
+        fits=fits,
+        zeros=f"from rank {first} of {last} on" if first <= last else "",
+    )
+
+
+def captions_of(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
+    """What limits the reading of spectra, and of which lines exponents are drawn, with their values."""
+    judged = [value for one in panels for _, values in one.fits for value in values]
+    zeros = [f"{_place(one)} {one.zeros}" for one in panels if one.zeros]
+    return [
+        *_sampling(judged, [one.place for one in panels]),
+        *_exponent_words(panels, lines),
+        *([f"Numerically zero, and not drawn: {'; '.join(zeros)}."] if zeros else []),
+        *withheld_words(judged),
+    ]
+
+
+def _place(one: SpectraPanel) -> str:
+    return place_words(one.place.measurement, one.place.site)
+
+
+def _exponent_words(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
+    """Of which lines exponents are drawn, and what they are where the panels do not say it."""
+    if len(lines.with_fits) == 1:
+        return [f"Dashed: exponents over their windows, of {lines.with_fits[0].checkpoint.ref.key}."]
+    told = [
+        f"{_place(one)} {_window_words(value)} "
+        + ", ".join(f"{shown.label} {_value_words(values[number])}" for shown, values in one.fits)
+        for one in panels
+        for number, value in enumerate(one.fits[0][1] if one.fits else ())
+        if all(len(values) > number for _, values in one.fits)
+    ]
+    return [f"Dashed: exponents over their windows. {'; '.join(told)}."] if told else []
+
+
+def _sampling(values: Sequence[StatisticValue], spectra: Sequence[Spectrum]) -> list[str]:
+    """What limits the reading: samples, or effective rows per dimension."""
+    ratios = [value.details["n_eff_over_d"] for value in values if "n_eff_over_d" in value.details]
+    if ratios:
+        low, high = min(ratios), max(ratios)
+        span = f"{low:.3g}" if math.isclose(low, high, rel_tol=0.01) else f"{low:.3g} to {high:.3g}"
+        return [f"n_eff/d: {span}; below 16 a tail is marked *, below 4 withheld."]
+    samples = sorted({one.num_samples for one in spectra if one.block_sizes})
+    return [f"{', '.join(map(str, samples))} samples."] if samples else []
+
+
+def _fits(spectrum: Spectrum, asked: Sequence[str] | None) -> Iterator[StatisticValue]:
+    """The decay exponents of a spectrum: those asked for, or of the default ones the first over any ranks."""
+    ends: list[tuple[float, float]] = []
+    for name, statistic in STATISTICS.items():
+        wanted = statistic.by_default(spectrum) if asked is None else name in asked
+        if not wanted or statistic.family is not DECAY_EXPONENT:
+            continue
+        if spectrum.measurement in statistic.measurements:
+            value = evaluate(statistic, spectrum, step=None)
+            lo, hi = (value.details.get(f"window_{end}", math.nan) for end in ("lo", "hi"))
+            if lo < hi and (asked is not None or not any(lo < last and first < hi for first, last in ends)):
+                ends.append((lo, hi))
+                yield value
+
+
+def _squared(spectrum: Spectrum) -> str:
+    """The unit of its eigenvalues, in words."""
+    unit = spectrum.unit if spectrum.kind is SpectrumKind.EIGENVALUES else f"{spectrum.unit}^2"
+    return unit.replace("_", " ").replace("^2", "²")
+
+
+def _line(shown: Shown, spectrum: Spectrum) -> Series:
+    rows = with_replicates(spectrum)
+    errors = standard_errors(np.ascontiguousarray(rows.T), spectrum.block_sizes)
+    values = np.where(rows[0] > max(eigenvalue_threshold(spectrum), 0.0), rows[0], np.nan)
+    has_errors = bool(np.isfinite(errors).any())
+    return Series(
+        x=np.arange(1.0, values.size + 1),
+        y=values,
+        ink=shown.ink,
+        low=_above_zero(values - errors, values) if has_errors else None,
+        high=values + errors if has_errors else None,
+        label=shown.label,
+    )
+
+
+def _above_zero(low: FloatArray, values: FloatArray) -> FloatArray:
+    """The lower ends of a band on a logarithmic axis: one that reaches zero goes down to a thousandth."""
+    return np.where(low > 0, low, 1e-3 * values)
+
+
+def _window_words(value: StatisticValue) -> str:
+    """Of which ranks an exponent is.
+
+    `α head 1-10`
+    """
+    lo, hi = value.details["window_lo"], value.details["window_hi"]
+    return f"α {'head' if value.name.startswith('head') else 'tail'} {lo:.0f}-{hi:.0f}"
+
+
+def _value_words(value: StatisticValue) -> str:
+    """An exponent with its error, marked where it has a reservation."""
+    if not value.status.has_value:
+        return "withheld"
+    return with_error(value.value, value.stderr) + "*" * (value.status is not Status.OK)
+
+
+def _fitted(value: StatisticValue, ink: Ink, rank: int) -> Series:
+    """The line of an exponent over its window, through the spectrum's mean logarithm there."""
+    lo, hi = value.details["window_lo"], min(value.details["window_hi"], rank)
+    ranks = np.geomspace(lo, hi, 32)
+    return Series(
+        x=ranks,
+        y=np.exp(value.details["intercept"] - value.value * np.log(ranks)),
+        ink=MUTED if ink.shade is not None else ink,
+        look=Look.DASHED,
+    )
+
+
+def _windows(fits: Sequence[StatisticValue], *, with_values: bool) -> Iterator[Window]:
+    """Where exponents were fitted; hatched where none could be."""
+    for name in dict.fromkeys(value.name for value in fits):
+        found = [value for value in fits if value.name == name]
+        readable = any(value.status.has_value for value in found)
+        value = found[-1].details
+        told = _value_words(found[-1]) if with_values or not readable else ""
+        yield Window(
+            low=value["window_lo"],
+            high=value["window_hi"],
+            label="\n".join(filter(None, [_window_words(found[-1]), told])),
+            kind=WindowKind.FIT if readable else WindowKind.UNREADABLE,
+        )
+
+
+def _first_zero(spectra: Sequence[Spectrum]) -> tuple[int, int]:
+    """The first rank from which every one of them is numerically zero, and the last rank."""
+    resolved = [int((one.eigenvalues() > eigenvalue_threshold(one)).sum()) for one in spectra]
+    return max(resolved, default=0) + 1, max((one.values.size for one in spectra), default=0)
+
+
+def _zeros(spectra: Sequence[Spectrum]) -> Iterator[Window]:
+    """Where nothing can be read for want of any value above the numerical zero."""
+    first, last = _first_zero(spectra)
+    if first <= last:
+        yield Window(low=first - 0.5, high=last + 0.5, label="", kind=WindowKind.UNREADABLE)

@@ -1,0 +1,175 @@
+"""Singular values of weights: the bulk that a random matrix would have, and what lies outside of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from spectra_cli.analysis.run import Run
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import WEIGHTS
+from spectra_cli.core.types import FloatArray, Spectrum, StatisticValue
+from spectra_cli.core.words.places import component_words, place_words
+from spectra_cli.render.figures.captions import archive_words, withheld_words
+from spectra_cli.render.figures.figure import Axis, Bars, Figure, Ink, Look, Mark, Panel, Rule, Series, Symbol
+from spectra_cli.render.figures.lines import Lines, Shown, lines_of
+from spectra_cli.render.figures.over_training import trajectories
+from spectra_cli.render.figures.request import PlotRequest, axis_of
+from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off_axis_words, panel, positions
+from spectra_cli.statistics.bulk_edge import marchenko_pastur_cdf
+from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.statistic import evaluate
+
+_PANELS = 2
+_POINTS = 200
+_LEGEND = (
+    "Line: the Marchenko-Pastur bulk through the median singular value, up to its edge; marks: outliers "
+    "above the cut, the 99 % quantile of a finite bulk's largest value."
+)
+_OUTLIERS, _STABLE_RANK = STATISTICS["num_outliers"], STATISTICS["stable_rank"]
+
+
+def figure(request: PlotRequest) -> Figure:
+    """Histograms of singular values with the fitted bulk, and stable rank over training.
+
+    Raises:
+        SpectraError: the archives do not hold what is asked for.
+    """
+    runs = request.opened()
+    for run in runs:
+        if WEIGHTS not in run.series.measurements:
+            raise UsageError(
+                f"{run.series.path} holds no weights, which this figure is of; scan with --measure weights"
+            )
+    lines = lines_of(request, runs)
+    last = Lines(shown=lines.shown if len(runs) > 1 else lines.shown[-1:], scale=None, told=lines.told)
+    wanted = request.spectra(last.shown[-1].checkpoint, WEIGHTS, most=_PANELS)[:4]
+    judged: list[StatisticValue] = []
+    panels = []
+    for place in wanted:
+        here = [(one, there) for one in last.shown if (there := one.at(place)) is not None]
+        found = [evaluate(_OUTLIERS, there, step=one.checkpoint.ref.step) for one, there in here]
+        judged += found
+        panels.append(_histogram(place, here, found, several=len(runs) > 1))
+    ranks, over, x = _stable_ranks(request, runs, [place.site.address for place in wanted])
+    shown = "the matched checkpoint of each run" if len(runs) > 1 else last.shown[0].checkpoint.ref.key
+    return Figure(
+        name="weights",
+        title=f"{' and '.join(run.name for run in runs)}: singular values of weights against a random bulk",
+        panels=(*panels, *ranks),
+        columns=min(3, len(panels) + len(ranks)),
+        caption=(
+            *(lines.told if len(runs) > 1 else ()),
+            f"Histograms of {shown}. {_LEGEND}",
+            *_bulk_words(judged, last.shown),
+            "Measured exactly, on parameters alone: no probe, and no noise of one.",
+            *withheld_words(judged),
+            *off_axis_words(over, x),
+            *archive_words(runs),
+        ),
+    )
+
+
+def _histogram(
+    place: Spectrum,
+    here: Sequence[tuple[Shown, Spectrum]],
+    found: Sequence[StatisticValue],
+    *,
+    several: bool,
+) -> Panel:
+    every = np.concatenate([there.values for _, there in here])
+    edges = np.histogram_bin_edges(every, bins=min(60, max(12, every.size // 6)))
+    bars, series, rules, marks = [], [], [], []
+    for (shown, there), value in zip(here, found, strict=True):
+        ink = Ink(category=shown.ink.category if several else 0)
+        heights = np.histogram(there.values, bins=edges)[0].astype(np.float64)
+        bars.append(Bars(edges=edges, heights=heights, ink=ink, label=shown.label if several else ""))
+        if "cut" not in value.details:
+            continue
+        series.append(_bulk(there, value, edges, Ink(category=ink.category if several else 3)))
+        if not several:
+            rules += [
+                Rule(at=value.details["edge"], label="edge"),
+                Rule(at=value.details["cut"], label="cut"),
+            ]
+        marks += [
+            Mark(x=float(one), symbol=Symbol.POINT, ink=Ink(category=ink.category if several else 1))
+            for one in there.values[there.values > value.details["cut"]]
+        ]
+    return Panel(
+        title=place_words(place.measurement, place.site),
+        x=Axis(label="singular value"),
+        y=Axis(label="count", low=0.0),
+        bars=bars,
+        series=series,
+        rules=rules,
+        marks=marks,
+    )
+
+
+def _bulk(spectrum: Spectrum, value: StatisticValue, edges: FloatArray, ink: Ink) -> Series:
+    """How many values of the bulk each bin would hold, drawn through the bins' middles.
+
+    The bulk is of the values that are no outliers: as many as there are, spread by the law.
+    """
+    p, n = sorted((spectrum.num_samples, spectrum.ambient_dim))
+    fine = np.linspace(0.0, 1.05 * value.details["edge"], _POINTS + 1)
+    shares = np.diff(marchenko_pastur_cdf((fine / value.details["scale"]) ** 2 / n, p / n))
+    size = spectrum.values.size - int((spectrum.values > value.details["cut"]).sum())
+    a_bin = (edges[1] - edges[0]) / (fine[1] - fine[0])
+    return Series(x=(fine[:-1] + fine[1:]) / 2, y=size * shares * a_bin, ink=ink, look=Look.LINE)
+
+
+def _bulk_words(judged: Sequence[StatisticValue], shown: Sequence[Shown]) -> list[str]:
+    told = []
+    for number, value in enumerate(judged):
+        if "distance" not in value.details or value.site is None:
+            continue
+        whose = f"{shown[number % len(shown)].label} " if len(shown) > 1 else ""
+        told.append(
+            f"{whose}{value.site.address} {value.value:.0f} outliers"
+            f"{'' if value.status.value == 'ok' else '*'}, KS distance {value.details['distance']:.3f}"
+        )
+    return [f"{'; '.join(told)}."] if told else []
+
+
+def _stable_ranks(
+    request: PlotRequest, runs: Sequence[Run], addresses: Sequence[str]
+) -> tuple[list[Panel], list[FloatArray], Axis]:
+    found = [trajectories(run, [_STABLE_RANK.name], WEIGHTS, request, most=10_000) for run in runs]
+    axis = axis_of(runs)
+    over = [positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
+    x = axis_over(over, axis)
+    lines = [
+        (
+            site,
+            TrajectoryLine(
+                values=one.of(_STABLE_RANK.name, site),
+                over=where,
+                ink=Ink(category=number if len(runs) > 1 else addresses.index(site.address)),
+                label=run.name if len(runs) > 1 else component_words(site.component),
+            ),
+        )
+        for number, (run, one, where) in enumerate(zip(runs, found, over, strict=True))
+        for site in one.sites
+        if site.address in addresses
+    ]
+    if not any(math.isfinite(value.value) for _, line in lines for value in line.values if value is not None):
+        return [], over, x
+    if len(runs) == 1:
+        return [panel(_STABLE_RANK.name, _STABLE_RANK.title, [line for _, line in lines], x)], over, x
+    return (
+        [
+            panel(
+                _STABLE_RANK.name,
+                f"{_STABLE_RANK.title}, {address}",
+                [line for site, line in lines if site.address == address],
+                x,
+            )
+            for address in addresses[:1]
+        ],
+        over,
+        x,
+    )
