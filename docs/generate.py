@@ -157,17 +157,21 @@ def settings_reference() -> str:
     scan = typer.main.get_command(app).commands["scan"]  # type: ignore[attr-defined]
     options = {option.name: f"`{max(option.opts, key=len)}`" for option in scan.params}
     rows = [
-        [f"`{name}`", options.get(name, f"`--set scan.{name}`"), *(_value(one[name]) for one in settings)]
-        for name in ScanSettings.__dataclass_fields__
+        [
+            f"`{name}`",
+            options.get(name, f"`--set scan.{name}`"),
+            *(_value(one[name]) for one in settings),
+            stated.metadata["words"],
+        ]
+        for name, stated in ScanSettings.__dataclass_fields__.items()
         if name != "preset"
     ]
-    table = _table(["setting", "option", *(f"`{name}`" for name in PRESETS)], rows)
+    table = _table(["setting", "option", *(f"`{name}`" for name in PRESETS), "what it means"], rows)
     return (
         _NOTE
         + "# Settings and presets\n\n"
         + "A setting is called the same in a [run file](../how-to/write-a-run-file.md), behind `--set scan.` "
-        + "(`--set scan.pool=last`), in Python and in the archive's attribute `settings`. Their meaning "
-        + "and the choices they take stand in `spectra_cli/core/settings.py`; `paper-d12` is "
+        + "(`--set scan.pool=last`), in Python and in the archive's attribute `settings`. `paper-d12` is "
         + "layers 0, 3, 6, 9 and 11.\n\n"
         + table
         + "\nDevice, memory and batch size are no settings: they change the numbers by rounding only.\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from spectra_cli.core.errors import UsageError
@@ -36,65 +36,89 @@ class WordByDefault(str):
 PAPER_MATRICES = ("attn.o", "mlp.down", "attn.q", "attn.v")
 
 
+def setting(default: Any, words: str, *, choices: tuple[str, ...] = (), least: int | None = None) -> Any:
+    """A setting: its default, what it means, and what it may be.
+
+    Args:
+        choices: the words it may be; without any, every word. least: the smallest number.
+    """
+    return field(default=default, metadata={"words": words, "choices": choices, "least": least})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanSettings:
     """A scan's resolved configuration (docs/explanation/estimators.md).
 
-    Attributes:
-        preset: name of the preset that the others started from.
-        measurements: names in the measurement registry.
-        layers: `all`, `five`, `paper-d12` or a list such as `0,3,6-9`.
-        matrices: canonical components (`attn.q`, `mlp.down`, `lm_head`), or `("all",)`.
-        normalize: of each row before the covariance: `rms` (eps 1e-6, no gain), `none`, or `final`
-            (the model's own last norm with its gain).
-        pool: rows of the covariance: every `token`, the `last` position, or the `mean` of a sequence.
-        num_sequences: of the covariance probe; num_gradient_sequences: of the gradient probe, its
-            first sequences; sequence_length: T, predicted tokens a sequence. Of these three, what is a
-            default and does not fit the model or the probe gives way to what fits.
-        targets: `next_token` (T real targets) or `ignore_last` (T - 1, as the paper's baseline).
-        order: `seeded` choice of sequences, or `file` order; seed: of that choice.
-        num_blocks: jackknife blocks that the sequences are dealt into, in order.
-        dtype: of the forward and backward pass: float32, bfloat16 (autocast) or float64.
-        num_vectors: leading singular vectors kept of each weight, and eigenvectors of each activation
-            covariance; 0 for none. With them a weight is also compared with that of the first checkpoint.
+    A field is all that run files, `--set`, Python and archives need to know of a setting; a measurement that
+    goes by settings which others do not read names them (`Statement.settings`).
     """
 
-    preset: str = "default"
-    measurements: tuple[str, ...] = (ACTIVATIONS, GRADIENT, WEIGHTS)
-    layers: str = "all"
-    matrices: tuple[str, ...] = PAPER_MATRICES
-    normalize: str = "rms"
-    pool: str = "token"
-    num_sequences: int = ByDefault(512)
-    num_gradient_sequences: int = ByDefault(512)
-    sequence_length: int = ByDefault(1024)
-    targets: str = "next_token"
-    order: str = "seeded"
-    seed: int = 0
-    num_blocks: int = 16
-    dtype: str = "float32"
-    num_vectors: int = 0
+    preset: str = setting("default", "name of the preset that the others started from")
+    measurements: tuple[str, ...] = setting((ACTIVATIONS, GRADIENT, WEIGHTS), "names in their registry")
+    layers: str = setting("all", "`all`, `five`, `paper-d12` or a list such as `0,3,6-9`")
+    matrices: tuple[str, ...] = setting(
+        PAPER_MATRICES, "canonical components (`attn.q`, `mlp.down`, `lm_head`), or `all`"
+    )
+    normalize: str = setting(
+        "rms",
+        "of each row before the covariance: `rms` (eps 1e-6, no gain), `none`, or `final` (the model's own "
+        "last norm with its gain)",
+        choices=("rms", "none", "final"),
+    )
+    pool: str = setting(
+        "token",
+        "rows of the covariance: every `token`, the `last` position, or the `mean` of a sequence",
+        choices=("token", "last", "mean"),
+    )
+    num_sequences: int = setting(
+        ByDefault(512), "of the covariance probe; a default gives way to what the probe holds", least=2
+    )
+    num_gradient_sequences: int = setting(
+        ByDefault(512), "of the gradient probe, its first sequences; likewise", least=2
+    )
+    sequence_length: int = setting(
+        ByDefault(1024),
+        "T, predicted tokens a sequence; a default gives way to what model and probe hold",
+        least=2,
+    )
+    targets: str = setting(
+        "next_token",
+        "`next_token` (T real targets) or `ignore_last` (T - 1, as the paper's baseline)",
+        choices=("next_token", "ignore_last"),
+    )
+    order: str = setting(
+        "seeded", "`seeded` choice of sequences, or `file` order", choices=("seeded", "file")
+    )
+    seed: int = setting(0, "of the choice of sequences")
+    num_blocks: int = setting(16, "jackknife blocks that the sequences are dealt into, in order", least=2)
+    dtype: str = setting(
+        "float32",
+        "of the forward and backward pass: `float32`, `bfloat16` (autocast) or `float64`",
+        choices=("float32", "bfloat16", "float64"),
+    )
+    num_vectors: int = setting(
+        0,
+        "leading singular vectors kept of each weight, and eigenvectors of each activation covariance; with "
+        "them a weight is also compared with that of the first checkpoint",
+        least=0,
+    )
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value, default = getattr(self, setting.name), setting.default
+        for stated in fields(self):
+            name, value, default = stated.name, getattr(self, stated.name), stated.default
             kind = int if isinstance(default, ByDefault) else type(default)
             by_default = {int: ByDefault, str: WordByDefault}.get(kind, kind)
             if type(value) not in (kind, by_default):
                 raise UsageError(
-                    f"{setting.name} is {_as_written(value)}; expected {_TYPE_NAMES[kind]}, such as "
+                    f"{name} is {_as_written(value)}; expected {_TYPE_NAMES[kind]}, such as "
                     f"{_as_written(default)}"
                 )
             if isinstance(value, tuple) and not all(isinstance(word, str) for word in value):
-                raise UsageError(f"{setting.name} is {_as_written(value)}; expected a list of names")
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
+                raise UsageError(f"{name} is {_as_written(value)}; expected a list of names")
+            if (allowed := stated.metadata["choices"]) and value not in allowed:
                 raise UsageError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")
-        for name, smallest in _SMALLEST.items():
-            value = getattr(self, name)
-            if value < smallest:
-                raise UsageError(f"{name} is {value}; expected at least {smallest}")
+            if (least := stated.metadata["least"]) is not None and value < least:
+                raise UsageError(f"{name} is {value}; expected at least {least}")
         if not self.measurements:
             raise UsageError("no measurement was asked for; name at least one (see --measure)")
 
@@ -126,20 +150,7 @@ class ScanSettings:
 
 _TYPE_NAMES = {str: "text", int: "a whole number", tuple: "a list of names"}
 # What a setting of words may be.
-CHOICES = {
-    "normalize": ("rms", "none", "final"),
-    "pool": ("token", "last", "mean"),
-    "targets": ("next_token", "ignore_last"),
-    "order": ("seeded", "file"),
-    "dtype": ("float32", "bfloat16", "float64"),
-}
-_SMALLEST = {
-    "num_sequences": 2,
-    "num_gradient_sequences": 2,
-    "sequence_length": 2,
-    "num_blocks": 2,
-    "num_vectors": 0,
-}
+CHOICES = {one.name: one.metadata["choices"] for one in fields(ScanSettings) if one.metadata["choices"]}
 
 PRESETS: Mapping[str, ScanSettings] = {
     "default": ScanSettings(),

@@ -250,6 +250,7 @@ ACTIVATION_COVARIANCE = BlockMeasurement(
     summary="eigenvalues of the centred covariance of the residual stream after each block",
     memory=_memory,
     work=_work,
+    settings=("normalize", "pool", "num_sequences", "num_vectors"),
     start=_start,
 )
 

@@ -191,6 +191,7 @@ GRADIENT = GradientMeasurement(
     waits=_waits,
     memory=_memory,
     work=_work,
+    settings=("num_gradient_sequences",),
     start=_start,
 )
 

@@ -189,6 +189,7 @@ class Statement:
         name: as `measurements` of a run file has it; summary: what it gives.
         memory: what it takes; work: what it does, in amounts of each kind of work.
         views: the matrices that it looks at.
+        settings: its own, by field of `ScanSettings`: those that it reads and not every scan does.
         comes_with: the settings that bring it; None where its name does.
     """
 
@@ -197,6 +198,7 @@ class Statement:
     memory: Callable[[Scope], Memory]
     work: Callable[[Scope, Planned], tuple[Work, ...]]
     views: Callable[[Scope], Views] = no_matrices
+    settings: tuple[str, ...] = ()
     comes_with: Callable[[ScanSettings], bool] | None = None
 
     def is_asked_by(self, settings: ScanSettings) -> bool:

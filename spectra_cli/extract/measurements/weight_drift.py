@@ -238,5 +238,6 @@ WEIGHT_DRIFT = ParameterMeasurement(
     memory=_memory,
     work=_work,
     comes_with=lambda settings: settings.measures_drift,
+    settings=("num_vectors",),
     start=_start,
 )

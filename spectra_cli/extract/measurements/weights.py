@@ -73,5 +73,6 @@ WEIGHT = ParameterMeasurement(
     views=weight_views,
     memory=_memory,
     work=_work,
+    settings=("num_vectors",),
     start=_start,
 )

@@ -6,6 +6,7 @@ in parts is what one saw whole.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import replace
 from functools import reduce
@@ -129,6 +130,43 @@ def test_it_states_no_less_memory_than_it_holds(kind, observed, scope):
     held = held_bytes(observer)
     assert held <= stated
     assert held > stated / 20 or isinstance(kind, ParameterMeasurement)
+
+
+class Watched:
+    """Settings that note which of them are read."""
+
+    def __init__(self, settings):
+        self.settings, self.read = settings, set()
+
+    def __getattr__(self, name):
+        self.read.add(name)
+        return getattr(self.settings, name)
+
+
+def test_it_reads_its_own_settings_and_none_of_another(kind, scope):
+    names = {field.name for field in dataclasses.fields(ScanSettings)}
+    assert names >= set(kind.settings)
+    watched = Watched(scope.settings)
+    own = replace(scope, settings=watched)
+    views = kind.views(own)[0]
+    members = [kind.waits(own, view) for view in views] if isinstance(kind, GradientMeasurement) else ()
+    kind.memory(own)
+    kind.work(own, Planned(members=tuple(members)))
+    kind.start(
+        Subject(
+            model=scope.model,
+            settings=watched,
+            layers=scope.layers,
+            device=CPU,
+            views=views,
+            num_gradient_sequences=NUM,
+            length=LENGTH,
+            arena=Arena(CPU),
+            reference=another_one(scope.model),
+        )
+    )
+    somebodys = {name for one in MEASUREMENTS.values() for name in one.settings}
+    assert watched.read & somebodys == set(kind.settings)
 
 
 def test_its_work_is_of_kinds_that_time_is_estimated_for(kind, scope):
