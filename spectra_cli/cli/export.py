@@ -12,6 +12,7 @@ import typer
 
 from spectra_cli.cli import options
 from spectra_cli.cli.groups.group import one_of, option, some_of, statistics
+from spectra_cli.cli.groups.output import on_stdout
 from spectra_cli.cli.help import examples
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.render.exports.registry import FILES, TRACKERS
@@ -124,6 +125,8 @@ def _to_tracker(archives: list[str], selection: Selection, word: str, where: str
     from spectra_cli.workflows.export import choose
 
     chosen, flag = tracker(word), f"--to {word}"
+    if chosen.place is not None and where == "-":
+        raise UsageError(f"{flag} - : {chosen.title} reads folders; name one")
     runs = choose(archives, selection)
     for one in runs:
         one.check_steps(chosen.title)
@@ -155,8 +158,8 @@ def _opened(
     from spectra_cli.render.exports.whole_file import whole_file
 
     if path is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with on_stdout() as stream:
+            yield stream.buffer
         return
     if any(path.exists() and path.samefile(one.run.series.path) for one in runs):
         raise UsageError(f"{flag} {path} is the archive itself; name another file")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from spectra_cli.cli.groups.group import one_of, option, some_of, statistics
-from spectra_cli.cli.groups.output import emit
+from spectra_cli.cli.groups.output import emit, on_stdout
 from spectra_cli.cli.help import examples
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.render.drawing.registry import DRAWN_BY, KINDS
@@ -117,8 +116,8 @@ def command(
     made = figure_of(name, request)
     content = drawn(made, suffix, style=style, width=width)
     if path is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        with on_stdout() as text:
+            text.buffer.write(content)
         return
     with whole_file(path, "-o", overwrite=overwrite) as stream:
         stream.write(content)

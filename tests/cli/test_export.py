@@ -49,6 +49,7 @@ WRONG = {
     "two places to go": (("-o", "a.csv", "--to", "wandb", "w.jsonl"), 2, ("-o contradicts --to",)),
     "a tracker and a format": (("--to", "wandb", "a", "--format", "csv"), 2, ("--format contradicts",)),
     "a tracker that is none": (("--to", "mlflow", "a"), 2, ("mlflow", "tensorboard, wandb")),
+    "a folder to stdout": (("--to", "tensorboard", "-"), 2, ("TensorBoard reads folders",)),
     "spectra to a tracker": (("--to", "wandb", "a", "--spectra"), 2, ("--spectra contradicts --to",)),
     "no format": (("-o", "a"), 2, ("a", ".csv", "--format")),
     "an unknown suffix": (("-o", "a.xlsx"), 2, (".xlsx", ".jsonl")),

@@ -16,6 +16,7 @@ from spectra_cli.archive.content.statement import Statement
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.types import Site, Skipped, Status
+from spectra_cli.render.exports.registry import FILES, TRACKERS
 
 EVIL = "=x\x1b[31m\x1b]0;t\x07\x9b2J\u202e\u2066\u200b\x7f[bold]a[/bold]:smile:\r\n\tspectra: done\x85b"
 SHOWN = (
@@ -143,6 +144,18 @@ def test_no_text_of_an_exported_archive_acts(archives, spectra, monkeypatch, con
     found = spectra("export", "a", "-o", "-", "--format", "jsonl", *content)
     assert (found.code, acts(found.out + found.err)) == (0, [])
     assert EVIL in "".join(_texts([json.loads(line) for line in found.out.splitlines()]))
+
+
+@pytest.mark.parametrize(
+    "where", [*(("-o", f"a.{word}") for word in FILES), *(("--to", word, "a") for word in TRACKERS)]
+)
+def test_every_format_and_tracker_takes_any_text(archives, spectra, monkeypatch, tmp_path, where):
+    monkeypatch.chdir(tmp_path)
+    for content in [()] if "--to" in where else [(), ("--spectra",)]:
+        found = spectra("export", archives / "a.spectra.h5", *where, *content, "--overwrite")
+        assert found.code == 0, found.err
+        assert acts(found.err) == []
+    assert [path.relative_to(tmp_path).parts[0].partition(".")[0] for path in tmp_path.iterdir()] == ["a"]
 
 
 def _check_table(found, room):

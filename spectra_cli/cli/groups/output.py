@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.render.forms.registry import FORMS
 
 if TYPE_CHECKING:
@@ -51,12 +54,37 @@ def emit(output: Output, form: str) -> None:
     Args:
         output: what was found.
         form: a key of the registry of forms, as `OutputOptions` resolves it.
+
+    Raises:
+        DataError: stdout does not take it.
     """
     from spectra_cli.render.forms.registry import form_of
 
     chosen = form_of(form)
-    chosen.write(output, sys.stdout)
+    with on_stdout() as stream:
+        chosen.write(output, stream)
     if not chosen.holds_notices:
         from spectra_cli.render.console import say
 
         say(*output.notices)
+
+
+@contextmanager
+def on_stdout() -> Iterator[TextIO]:
+    """Stdout, all of which is out when the block ends.
+
+    Raises:
+        DataError: it does not take it, such as a file on a full disk; that its reader left is no error.
+    """
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # what waits in the buffer has nowhere to go, and would fail again when the process ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise DataError(
+            f"cannot write to stdout: {error.strerror or error}. What stands there is not whole. Free space, "
+            "or write to another place, and run the command again."
+        ) from error

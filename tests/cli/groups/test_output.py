@@ -63,6 +63,17 @@ def test_what_no_form_asks_for_is_not_made(capsys):
     assert capsys.readouterr().out == "a\n1\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", [("show", "run"), ("export", "run", "-o", "-", "--format", "csv")])
+def test_a_full_disk_behind_stdout_is_said(start, place, words):
+    with open("/dev/full", "w") as full:
+        process = start(*words, cwd=place, stdout=full)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 3
+    assert err.startswith("spectra: cannot write to stdout: No space left on device. ")
+    assert len(err.splitlines()) == 1
+
+
 def _calls(file: Path) -> list[str]:
     nodes = ast.walk(ast.parse(file.read_text()))
     return [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
