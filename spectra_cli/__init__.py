@@ -18,11 +18,13 @@ __version__ = "0.1.0"
 __all__ = [
     "MeasuredRun",
     "MeasuredSpectrum",
+    "MeasurementOptions",
     "ScanOptions",
     "ScanProgress",
     "SpectraError",
     "TidyTable",
     "__version__",
+    "callback",
     "compare",
     "document",
     "drift",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from spectra_cli.api.callback import callback
     from spectra_cli.api.compare import compare
     from spectra_cli.api.drift import drift
     from spectra_cli.api.forecast import forecast
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from spectra_cli.api.phases import phases
     from spectra_cli.api.run import MeasuredRun, open  # noqa: A004 - as gzip has an `open`
     from spectra_cli.api.scan import scan
-    from spectra_cli.api.scan_options import ScanOptions
+    from spectra_cli.api.scan_options import MeasurementOptions, ScanOptions
     from spectra_cli.api.show import show
     from spectra_cli.api.shown import document, table
     from spectra_cli.api.spectrum import MeasuredSpectrum
@@ -57,10 +60,12 @@ else:
     _HOMES = {
         "MeasuredRun": "api.run",
         "MeasuredSpectrum": "api.spectrum",
+        "MeasurementOptions": "api.scan_options",
         "ScanOptions": "api.scan_options",
         "ScanProgress": "workflows.scan",
         "SpectraError": "core.errors",
         "TidyTable": "api.tidy_table",
+        "callback": "api.callback",
         "compare": "api.compare",
         "document": "api.shown",
         "drift": "api.drift",

@@ -13,10 +13,12 @@ import spectra_cli
 HOMES = {
     "MeasuredRun": "spectra_cli.api.run",
     "MeasuredSpectrum": "spectra_cli.api.spectrum",
+    "MeasurementOptions": "spectra_cli.api.scan_options",
     "ScanOptions": "spectra_cli.api.scan_options",
     "ScanProgress": "spectra_cli.workflows.scan",
     "SpectraError": "spectra_cli.core.errors",
     "TidyTable": "spectra_cli.api.tidy_table",
+    "callback": "spectra_cli.api.callback",
     "compare": "spectra_cli.api.compare",
     "document": "spectra_cli.api.shown",
     "drift": "spectra_cli.api.drift",

@@ -10,7 +10,7 @@ from spectra_cli.workflows import inspect as workflow
 from spectra_cli.workflows.estimates.outlook import Outlook, outlook
 
 
-@with_options
+@with_options(ScanOptions)
 def inspect(checkpoints: AnyPath, *, model: str = "", **options: Unpack[ScanOptions]) -> Outlook:
     """What a scan would measure, and how: checkpoints, model, passes and memory, from headers alone.
 

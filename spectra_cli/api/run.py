@@ -113,11 +113,11 @@ class MeasuredRun(Shown):
             title="Statistics",
         )
 
-    def spectrum(self, step: int | str, site: str, measurement: str | None = None) -> MeasuredSpectrum:
+    def spectrum(self, step: int | str | None, site: str, measurement: str | None = None) -> MeasuredSpectrum:
         """One spectrum.
 
         Args:
-            step: of the checkpoint, or its name (`step100-final`) where several are of one step.
+            step: of the checkpoint, None where it is unknown; or its name (`step100-final`).
             site: its canonical address, such as `blocks.3.attn.o`.
             measurement: `activations`, `gradients`, `uncentred-gradients`, `weights`, `updates`, or its name
                 in archives; may be left out where the site has one.
@@ -141,9 +141,9 @@ class MeasuredRun(Shown):
             raise UsageError(f"{found.ref.key} holds several spectra of {site}; name one of {held}")
         return MeasuredSpectrum(spectrum=here[0], step=found.ref.step)
 
-    def _place(self, step: int | str) -> int:
+    def _place(self, step: int | str | None) -> int:
         refs = self.series.refs
-        places = [n for n, ref in enumerate(refs) if step in (ref.key, ref.step) and step is not None]
+        places = [n for n, ref in enumerate(refs) if step in (ref.key, ref.step)]
         if len(places) == 1:
             return places[0]
         if places:

@@ -34,14 +34,12 @@ _SETTINGS = {
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class ScanOptions(TypedDict, total=False):
-    """Keywords of `scan`, `inspect` and `callback`; what is left out is as the command line has it.
+class MeasurementOptions(TypedDict, total=False):
+    """What is measured, with which tokens and resources; what is left out is as the command line has it.
 
     Attributes:
         probe: tokens for every checkpoint: a `.bin`, `.npy`, `.pt` or text file, or `synthetic`.
         tokenizer: for text probes; probe_format: overrules the suffix.
-        steps: `"0:20000:1000"` (stop included), 500, or several; every, last, limit: of these, each n-th,
-            the last n, the first n; on_error: one that cannot be measured: `fail`, or `skip` it.
         preset: `default`, `quick` or `paper-compat`; config: a TOML run file with settings.
         measure: `activations`, `gradients`, `weights`, `updates`; the first three by default.
         layers: `all`, `five`, `paper-d12`, or a list; matrices: `all`, or components such as `attn.o`.
@@ -49,9 +47,7 @@ class ScanOptions(TypedDict, total=False):
         sequences, gradient_sequences: of the two probes; sequence_length: tokens a sequence.
         targets: `next_token` or `ignore_last`; dtype: of the passes; seed: of the choice of sequences.
         vectors: leading vectors kept of a spectrum, for `drift`.
-        log: a training log; base: the model under adapters; reference: the checkpoint to compare with.
-        set: `{"model.KEY": VALUE, "scan.KEY": VALUE}`: a fact about the model, or a setting of the scan.
-        trust_remote_code: run the model code that the checkpoints bring or name.
+        set: `{"scan.KEY": VALUE, "model.KEY": VALUE}`: a setting of the scan, or a fact about the model.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; memory: a budget such as `8GiB`, or bytes;
             batch_size: sequences a batch.
     """
@@ -59,11 +55,6 @@ class ScanOptions(TypedDict, total=False):
     probe: AnyPath
     tokenizer: AnyPath | None
     probe_format: str | None
-    steps: str | int | list[int]
-    every: int | None
-    last: int | None
-    limit: int | None
-    on_error: str
     preset: str | None
     config: AnyPath | None
     measure: lists.Words | None
@@ -77,25 +68,44 @@ class ScanOptions(TypedDict, total=False):
     dtype: str | None
     seed: int | None
     vectors: int | None
-    log: AnyPath
     set: Mapping[str, Any] | None
-    base: AnyPath
-    trust_remote_code: bool
-    reference: AnyPath
     device: str
     memory: str | int | None
     batch_size: int | None
 
 
-def known(options: Mapping[str, Any], function: str) -> Mapping[str, Any]:
+class ScanOptions(MeasurementOptions, total=False):
+    """`MeasurementOptions`, and which checkpoints are meant and what is known of them.
+
+    Attributes:
+        steps: `"0:20000:1000"` (stop included), 500, or several; every, last, limit: of these, each n-th,
+            the last n, the first n; on_error: one that cannot be measured: `fail`, or `skip` it.
+        log: a training log; base: the model under adapters; reference: the checkpoint to compare with.
+        trust_remote_code: run the model code that the checkpoints bring or name.
+    """
+
+    steps: str | int | list[int]
+    every: int | None
+    last: int | None
+    limit: int | None
+    on_error: str
+    log: AnyPath
+    base: AnyPath
+    trust_remote_code: bool
+    reference: AnyPath
+
+
+def known(
+    options: Mapping[str, Any], function: str, among: Mapping[str, Any] = ScanOptions.__annotations__
+) -> Mapping[str, Any]:
     """The options, none of them misspelt.
 
     Raises:
         TypeError: one is not known, as Python says it of any function.
     """
     for name in options:
-        if name not in ScanOptions.__annotations__:
-            meant = did_you_mean(name, ScanOptions.__annotations__)
+        if name not in among:
+            meant = did_you_mean(name, among)
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{meant}")
     return options
 
@@ -191,16 +201,24 @@ def probe_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in names if name in options}
 
 
-def with_options(function: _Function) -> _Function:
-    """The function as `help`, editors and the shell of Python show it: with each of its `**options`."""
-    signature = inspect.signature(function)
-    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=annotation)
-        for name, annotation in ScanOptions.__annotations__.items()
-    ]
-    cast(Any, function).__signature__ = signature.replace(parameters=[*own, *shared])
-    return function
+def with_options(kind: type[Any]) -> Callable[[_Function], _Function]:
+    """A function as `help`, editors and the shell of Python show it: with each of its `**options`.
+
+    Args:
+        kind: the TypedDict that they are of.
+    """
+
+    def told(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=annotation)
+            for name, annotation in kind.__annotations__.items()
+        ]
+        cast(Any, function).__signature__ = signature.replace(parameters=[*own, *shared])
+        return function
+
+    return told
 
 
 def _is_one(steps: object) -> bool:

@@ -6,7 +6,8 @@ A new type of result is a line in `OUTPUTS`. Nothing of a result is written but 
 
 from __future__ import annotations
 
-import io
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from spectra_cli.api.tidy_table import TidyTable
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.shown import HTML, TEXT, Writer, show_by
-from spectra_cli.render.forms.registry import form_of
 
 if TYPE_CHECKING:
     from spectra_cli.render.output import Output
@@ -70,13 +70,15 @@ def output_of(result: object) -> Output:
     return make(result)
 
 
-def _written_in(word: str) -> Writer:
-    def write(result: object) -> str:
-        text = io.StringIO()
-        form_of(word).write(output_of(result), text)
-        return text.getvalue().strip("\n")
+def _text(result: object) -> str:
+    """As the terminal has it, without its colours: as wide as one, or as a pipe."""
+    from spectra_cli.render.forms.terminal import LEAST_WIDTH, PIPE_WIDTH, printed_lines
 
-    return write
+    room = PIPE_WIDTH
+    if sys.stdout.isatty():
+        room = max(shutil.get_terminal_size().columns, LEAST_WIDTH)
+    lines = (text.plain.rstrip() for part in output_of(result).tables() for text in printed_lines(part, room))
+    return "\n".join(lines).strip("\n")
 
 
 def _html(result: object) -> str:
@@ -85,5 +87,5 @@ def _html(result: object) -> str:
     return fragment(output_of(result))
 
 
-WRITERS: Mapping[str, Writer] = {TEXT: _written_in("table"), HTML: _html}
+WRITERS: Mapping[str, Writer] = {TEXT: _text, HTML: _html}
 show_by(WRITERS)

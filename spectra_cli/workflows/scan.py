@@ -99,7 +99,7 @@ def scan(
     stage("opening the series")
     series = open_series(path, request.series)
     archive = Path(request.output or default_archive_path(path, Path.cwd()))
-    _check_output(archive, request)
+    check_output(archive, request)
     belonging = Belonging(archive, run_asked(path, series.source, series.refs))
     if request.resume and not request.overwrite:
         belonging.check()
@@ -107,7 +107,7 @@ def scan(
     ready = read_probe(series, request)
     stage("planning")
     with Session(series, ready.probe, ready.settings, request) as session:
-        done = Finished() if request.overwrite else _reusable(archive, request, session.provenance)
+        done = Finished() if request.overwrite else reusable(archive, request, session.provenance)
         stage("reading headers")
         headers = read_headers(series)
         before = series.notices + ready.notices + series_notices(headers)
@@ -117,7 +117,7 @@ def scan(
                 notify(notice)
         with belonging.announced(overwrite=request.overwrite, whole=not series.selection) as asked:
             if request.overwrite:
-                _remove(archive)
+                remove(archive)
             measured = EarlierScans(archive, headers, asked.origins)
             done = done.also(belonging.kept_though_moved())
             tally = _measure_series(session, archive, done, request, progress, headers, measured)
@@ -225,7 +225,12 @@ def _stopped(tally: _Tally, archive: Path, count: int) -> SpectraError:
     return not_measured(ref, reason, kept)
 
 
-def _check_output(archive: Path, request: ScanRequest) -> None:
+def check_output(archive: Path, request: ScanRequest) -> None:
+    """Refuse an archive that cannot be written, or that is there and neither continued nor replaced.
+
+    Raises:
+        UsageError: it is.
+    """
     if archive.is_dir():
         raise UsageError(f"--output {archive} is a folder; expected the path of the archive file to write")
     if not archive.parent.is_dir():
@@ -237,7 +242,7 @@ def _check_output(archive: Path, request: ScanRequest) -> None:
         raise UsageError(f"{archive} exists; --resume continues it, --overwrite replaces it")
 
 
-def _reusable(archive: Path, request: ScanRequest, provenance: Provenance) -> Finished:
+def reusable(archive: Path, request: ScanRequest, provenance: Provenance) -> Finished:
     """What an earlier scan of the same settings and probe finished.
 
     Raises:
@@ -254,7 +259,8 @@ def _reusable(archive: Path, request: ScanRequest, provenance: Provenance) -> Fi
     return done
 
 
-def _remove(archive: Path) -> None:
+def remove(archive: Path) -> None:
+    """Remove an archive and its parts."""
     for part in list_parts(archive):
         part.unlink()
     archive.unlink(missing_ok=True)

@@ -15,7 +15,8 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # What only says how a command prints: `spectra.table`, `spectra.document` and the results themselves do that.
 OF_PRINTING = {"form", "as_json", "help", "taxonomy"}
 # What only Python has, and why the command line does not.
-OF_PYTHON = {"scan": {"progress"}}  # the command line has the bar on stderr alone
+# the command line has the bar on stderr alone, and no model in memory
+OF_PYTHON = {"scan": {"progress", "tokens", "step"}}
 NAMES = ["scan", "inspect", "show", "compare", "forecast", "phases", "drift", "validate"]
 
 

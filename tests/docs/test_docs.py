@@ -10,6 +10,7 @@ import shlex
 import shutil
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from spectra_cli.extract.demo.training import train_run
 from spectra_cli.extract.models.registry import FAMILIES
 from spectra_cli.render.output import Output
 from spectra_cli.workflows.scan import scan
+from tests.extract.writers.huggingface import CONFIGS, VOCAB, random_model
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -274,6 +276,31 @@ def test_the_snippets_for_python_run(tiny_demo, monkeypatch, capsys):
     assert names["shifts"][0]["spectral_shift"] > 0
     assert [ref.step for ref in names["result"].measured] == [0, 300]
     assert "holds no step 7; it holds step0, step300" in capsys.readouterr().out
+
+
+def test_the_snippets_for_a_training_run(tmp_path, monkeypatch):
+    """With a trainer and a loop that do nothing but name their model: what they do is tested in tests/api."""
+    monkeypatch.chdir(tmp_path)
+    module = random_model({"model_type": "gpt2", **CONFIGS["gpt2"]})
+
+    class Trainer:
+        def __init__(self, model: Any, args: Any, train_dataset: Any, callbacks: list[Any]) -> None:
+            self.model, self.args, self.callbacks = model, args, callbacks
+
+        def train(self) -> None:
+            for step, hook in ((0, "on_train_begin"), (500, "on_step_end"), (500, "on_train_end")):
+                state = SimpleNamespace(is_world_process_zero=True, global_step=step, num_input_tokens_seen=0)
+                getattr(self.callbacks[0], hook)(self.args, state, None, model=self.model)
+
+    probe = np.random.default_rng(0).integers(0, VOCAB, (64, 17))
+    names: dict[str, Any] = {"model": module, "probe": probe, "Trainer": Trainer, "dataset": []}
+    names |= {"arguments": SimpleNamespace(output_dir="runs/a"), "train_one_step": lambda model: None}
+    for snippet in _blocks(DOCS / "how-to" / "scan-while-training.md", "python"):
+        exec(snippet, names)  # noqa: S102 - the page's own code
+    assert names["scans"].listener.run.checkpoints["step"] == [0, 500]
+    assert not names["scans"].listener.failures
+    assert names["run"].checkpoints["step"] == [500, 1000]
+    assert names["now"].checkpoints["step"] == [None]
 
 
 def test_the_example_of_a_statistic_runs():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spectra_cli.core.errors import ProbeError, UsageError
 from spectra_cli.core.types import ProbeInfo
 from spectra_cli.extract.probes.registry import PROBES
-from spectra_cli.extract.probes.source import ProbeRequest, SourceInput, TokenFile
+from spectra_cli.extract.probes.source import IN_MEMORY, ProbeRequest, SourceInput, SourceTokens, TokenFile
 from spectra_cli.extract.probes.windows import Windows, choose_windows, cut_windows, gather_windows
 from spectra_cli.extract.protocols import Probe
 
@@ -46,17 +46,20 @@ def load_probe(
         UsageError: a format that is not in the registry.
     """
     _check(spec)
-    paths = () if spec.source == SYNTHETIC_SOURCE else _find_files(spec)
-    format_name = spec.source if spec.source == SYNTHETIC_SOURCE else _format_of(spec, paths)
-    found = PROBES[format_name].read(
-        SourceInput(
-            request=spec,
-            paths=paths,
-            vocab_size=vocab_size,
-            checkpoint_folder=None if checkpoint_folder is None else Path(checkpoint_folder),
-            base_folder=Path(base_folder) if base_folder else None,
+    if spec.given is not None:
+        format_name, found = IN_MEMORY, SourceTokens(files=(TokenFile(name=IN_MEMORY, ids=spec.given),))
+    else:
+        paths = () if spec.source == SYNTHETIC_SOURCE else _find_files(spec)
+        format_name = spec.source if spec.source == SYNTHETIC_SOURCE else _format_of(spec, paths)
+        found = PROBES[format_name].read(
+            SourceInput(
+                request=spec,
+                paths=paths,
+                vocab_size=vocab_size,
+                checkpoint_folder=None if checkpoint_folder is None else Path(checkpoint_folder),
+                base_folder=Path(base_folder) if base_folder else None,
+            )
         )
-    )
     spec = fitted_length(found.files, spec)
     windows = cut_windows(found.files, spec)
     spec = fitted_count(windows, spec)

@@ -9,8 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+
+from spectra_cli.core.errors import ProbeError
 
 TokenArray = NDArray[np.integer[Any]]
+IN_MEMORY = "memory"
+"""Source and format of tokens that are in no file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,7 @@ class ProbeRequest:
             position has no target.
         tokenizer: path of a tokenizer for text, None for the checkpoint's own.
         format: a name in the registry that overrules the file's suffix (`bin-uint16`, `text`).
+        given: the ids themselves, where they are in memory: one stream, or ready sequences by row.
     """
 
     source: str
@@ -40,6 +46,7 @@ class ProbeRequest:
     targets: str = "next_token"
     tokenizer: str | None = None
     format: str | None = None
+    given: TokenArray | None = None
 
     @property
     def width(self) -> int:
@@ -112,3 +119,21 @@ def each_file(read_file: Callable[[Path], TokenArray]) -> Callable[[SourceInput]
         return SourceTokens(files=tuple(TokenFile(name=str(p), ids=read_file(p)) for p in wanted.paths))
 
     return read
+
+
+def ids_of(given: Any) -> TokenArray:
+    """Token ids in memory as an array: of numpy, of torch on any device, or lists.
+
+    >>> ids_of([[1, 2], [3, 4]]).shape
+    (2, 2)
+
+    Raises:
+        ProbeError: they are not whole numbers, or not (length,) or (rows, ids a row).
+    """
+    array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+    if array.dtype.kind not in "iu" or array.ndim not in (1, 2) or not array.size:
+        raise ProbeError(
+            f"tokens are {array.dtype} of shape {array.shape}; expected whole numbers, one stream (length,) "
+            "or ready sequences (rows, ids a row)"
+        )
+    return array

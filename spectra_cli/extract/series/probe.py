@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from spectra_cli.core.settings import ByDefault, ScanSettings
 from spectra_cli.core.types import ProbeInfo
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.paper_compat import as_in_the_paper
-from spectra_cli.extract.probes.source import ProbeRequest
+from spectra_cli.extract.probes.source import IN_MEMORY, ProbeRequest, ids_of
 from spectra_cli.extract.protocols import Probe
 from spectra_cli.extract.series.fitted_settings import fitted_to_model, fitted_to_probe, needs_tokens
 from spectra_cli.extract.series.opened import Series
@@ -34,11 +35,16 @@ class ReadyProbe:
     notices: tuple[str, ...]
 
 
-def read_probe(series: Series, request: ScanRequest, *, required: bool = True) -> ReadyProbe:
+def read_probe(
+    series: Series, request: ScanRequest, *, required: bool = True, given: Any = None
+) -> ReadyProbe:
     """The probe's tokens, checked against the model's vocabulary and longest sequence.
 
     A scan of weights alone needs no tokens: where no probe was named it gets one of none, as does any scan
     where none is `required`.
+
+    Args:
+        given: the tokens themselves, in place of the request's probe: an array, a tensor or lists of ids.
 
     Raises:
         UsageError: no probe was named.
@@ -46,18 +52,19 @@ def read_probe(series: Series, request: ScanRequest, *, required: bool = True) -
     """
     model = series.skeleton
     settings, said = as_in_the_paper(request.settings, model)
-    if not request.probe and not needs_tokens(settings):
+    named = IN_MEMORY if given is not None else os.fspath(request.probe)
+    if not named and not needs_tokens(settings):
         return ReadyProbe(probe=_no_tokens(said), settings=settings, notices=said)
-    if not request.probe and required:
+    if not named and required:
         raise UsageError(
             "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
             ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
         )
     fitting, notices = fitted_to_model(settings, model)
-    if not request.probe:
+    if not named:
         return ReadyProbe(probe=_no_tokens(said), settings=fitting, notices=said + notices)
     wanted = ProbeRequest(
-        source=os.fspath(request.probe),
+        source=named,
         num_sequences=int(fitting.probe_sequences),
         sequence_length=int(fitting.sequence_length),
         least_sequences=fitting.least_sequences,
@@ -67,6 +74,7 @@ def read_probe(series: Series, request: ScanRequest, *, required: bool = True) -
         targets=fitting.targets,
         tokenizer=None if request.tokenizer is None else os.fspath(request.tokenizer),
         format=request.probe_format,
+        given=None if given is None else ids_of(given),
     )
     probe = load_probe(
         wanted,
