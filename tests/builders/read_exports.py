@@ -56,7 +56,7 @@ def _from_netcdf(path: Path, columns: Sequence[TidyColumn]) -> Rows:
             assert dataset[each.name].attrs.get("units", "") == each.unit
         frame = dataset.to_dataframe()
     assert list(frame.columns) == [each.name for each in columns]
-    return [_without_nan(row, columns) for row in frame.to_dict("records")]
+    return [_without_nan(row, columns, unknown=None) for row in frame.to_dict("records")]
 
 
 def _from_npz(path: Path, columns: Sequence[TidyColumn]) -> Rows:
@@ -68,20 +68,31 @@ def _from_npz(path: Path, columns: Sequence[TidyColumn]) -> Rows:
         assert arrays.files == [*about, "attributes"]
         cells = zip(*(arrays[each.name].tolist() for each in columns), strict=True)
     names = [each.name for each in columns]
-    return [_without_nan(dict(zip(names, row, strict=True)), columns) for row in cells]
+    return [_without_nan(dict(zip(names, row, strict=True)), columns, unknown=-1) for row in cells]
 
 
-def _without_nan(row: Mapping[str, Any], columns: Sequence[TidyColumn]) -> dict[str, Any]:
-    """A missing integer is -1 in .npz and NaN in what xarray makes of it."""
+def _without_nan(
+    row: Mapping[str, Any], columns: Sequence[TidyColumn], *, unknown: int | None
+) -> dict[str, Any]:
+    """None for a missing number: NaN, or what stands for an unknown count."""
     kinds = {each.name: each.kind for each in columns}
-    return {name: cell if kinds[name] is str else _number(cell, kinds[name]) for name, cell in row.items()}
+    return {
+        name: cell if kinds[name] is str else _number(cell, kinds[name], unknown)
+        for name, cell in row.items()
+    }
 
 
-def _number(cell: float, kind: type) -> Any:
-    missing = math.isnan(cell) or (kind is int and cell == -1)
+def _number(cell: float, kind: type, unknown: int | None) -> Any:
+    missing = math.isnan(cell) or (kind is int and cell == unknown)
     return None if missing else kind(cell)
 
 
+# what writes a format or feeds a tracker, and what reads it here
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "parquet": ("pyarrow", "polars"),
+    "nc": ("h5netcdf", "xarray"),
+    "tensorboard": ("tensorboard",),
+}
 READERS: Mapping[str, Callable[[Path, Sequence[TidyColumn]], Rows]] = {
     "csv": _from_csv,
     "jsonl": _from_jsonl,

@@ -17,6 +17,8 @@ from spectra_cli.core.extras import from_extra
 from spectra_cli.render.exports.registry import FILES
 from spectra_cli.render.exports.target import FlatTable
 from spectra_cli.render.tidy import TidyColumn
+from tests.builders.installed import needs
+from tests.builders.read_exports import NEEDED
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "export.md"
 EXTENDING = PAGE.with_name("extend.md")
@@ -25,6 +27,7 @@ EXTENDING = PAGE.with_name("extend.md")
 @pytest.fixture(scope="module")
 def exported(write_run, tmp_path_factory) -> Path:
     """A folder with two archives and everything that the commands of the page make of them."""
+    needs("pandas", *(package for packages in NEEDED.values() for package in packages))
     folder = tmp_path_factory.mktemp("exported")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -60,6 +63,7 @@ def test_the_page_tells_of_every_format():
 
 
 def test_the_example_of_an_export_runs():
+    needs("pyarrow")
     (snippet,) = [
         one
         for one in re.findall(r"```python\n(.*?)```", EXTENDING.read_text(), re.DOTALL)

@@ -18,9 +18,9 @@ from spectra_cli.render.exports.registry import FILES, file_target
 from spectra_cli.statistics.jackknife import standard_errors_of_values
 from spectra_cli.workflows.export import Selection, choose
 from tests.builders.checkpoints import checkpoint
+from tests.builders.installed import needs
+from tests.builders.read_exports import NEEDED
 from tests.builders.spectra import spectrum
-
-WITH_ARRAYS = [word for word in FILES if file_target(word).write_arrays]
 
 
 def exported(archives, word, folder, **selection):
@@ -40,6 +40,7 @@ def from_netcdf(path):
         for group, node in tree.children.items():
             dataset = node.to_dataset()
             assert {"archive", "step", "layer"} <= set(dataset.coords), "labels, not data"
+            assert dataset.step.encoding["_FillValue"] == dataset.num_samples.encoding["_FillValue"] == -1
             found[group] = {
                 name: (one.dims, one.values, (one.attrs["long_name"], one.attrs.get("units", "")))
                 for name, one in dataset.variables.items()
@@ -60,11 +61,17 @@ def from_npz(path):
 READERS = {"nc": from_netcdf, "npz": from_npz}
 
 
+@pytest.fixture(params=READERS)
+def word(request):
+    needs(*NEEDED.get(request.param, ()))
+    return request.param
+
+
 def test_every_format_with_arrays_has_a_reader():
-    assert READERS.keys() == {*WITH_ARRAYS}
+    needs(*(package for packages in NEEDED.values() for package in packages))
+    assert READERS.keys() == {word for word in FILES if file_target(word).write_arrays}
 
 
-@pytest.mark.parametrize("word", WITH_ARRAYS)
 def test_every_spectrum_is_there_as_the_archive_has_it(two_archives, tmp_path, word):
     path, done = exported(two_archives, word, tmp_path)
     groups = READERS[word](path)
@@ -105,7 +112,6 @@ def test_every_spectrum_is_there_as_the_archive_has_it(two_archives, tmp_path, w
     assert done.withheld == {"nonfinite": len(checkpoints)}
 
 
-@pytest.mark.parametrize("word", WITH_ARRAYS)
 def test_what_was_nowhere_measured_has_its_reasons_and_no_values(two_archives, tmp_path, word):
     archive = tmp_path / "skipped.spectra.h5"
     bare = [
@@ -120,6 +126,7 @@ def test_what_was_nowhere_measured_has_its_reasons_and_no_values(two_archives, t
 
 
 def test_xarray_selects_by_label(two_archives, tmp_path):
+    needs(*NEEDED["nc"])
     import xarray
 
     path, _ = exported(two_archives, "nc", tmp_path)

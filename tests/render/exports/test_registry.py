@@ -12,10 +12,13 @@ import pytest
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.exports.registry import FILES, file_target, word_of
 from spectra_cli.render.exports.target import FileTarget
+from tests.builders.installed import needs
+from tests.builders.read_exports import NEEDED
 
 
 @pytest.mark.parametrize("word", FILES)
 def test_every_format_is_found_by_suffix_and_by_word(word):
+    needs(*NEEDED.get(word, ()))
     assert isinstance(file_target(word), FileTarget)
     assert word_of(Path(f"a.{word}"), None) == word
     assert word_of(Path(f"a.tar.{word.upper()}"), None) == word
@@ -27,12 +30,13 @@ NEEDING = {"parquet": ("pyarrow", "parquet"), "nc": ("h5netcdf", "netcdf")}
 
 @pytest.mark.parametrize("word", FILES)
 def test_a_package_that_is_missing_is_named_and_csv_and_npz_need_none(word, monkeypatch):
-    needs = file_target(word).needs
+    needs(*NEEDED.get(word, ()))
+    needed = file_target(word).needs
     if word not in NEEDING:
-        assert needs is None
+        assert needed is None
         return
     package, extra = NEEDING[word]
-    for module in (package, needs[0]):
+    for module in (package, needed[0]):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(
         UsageError, match=rf"a \.{word} file needs the package {package}.*llm-spectra\[{extra}\]"
@@ -43,6 +47,7 @@ def test_a_package_that_is_missing_is_named_and_csv_and_npz_need_none(word, monk
 def test_the_extras_are_those_of_the_distribution():
     stated = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     for word, (package, extra) in NEEDING.items():
+        needs(package)
         assert file_target(word).needs[1] == extra
         assert [re.split("[>=]", one)[0] for one in stated["optional-dependencies"][extra]] == [package]
 

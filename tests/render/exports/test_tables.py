@@ -16,11 +16,13 @@ from spectra_cli.render.text.neutral import for_csv
 from spectra_cli.statistics.jackknife import with_replicates
 from spectra_cli.statistics.summarise import summarise
 from spectra_cli.workflows.export import Selection, choose
-from tests.builders.read_exports import READERS
+from tests.builders.installed import needs
+from tests.builders.read_exports import NEEDED, READERS
 
 
 @pytest.fixture(scope="module", params=FILES)
 def word(request):
+    needs(*NEEDED.get(request.param, ()))
     return request.param
 
 

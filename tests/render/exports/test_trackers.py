@@ -19,6 +19,7 @@ from spectra_cli.render.exports.registry import TRACKERS, tracker
 from spectra_cli.render.text.neutral import for_markdown
 from spectra_cli.statistics.summarise import summarise
 from spectra_cli.workflows.export import Selection, choose
+from tests.builders.installed import needs
 from tests.builders.read_wandb import history_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "export.md"
@@ -57,6 +58,7 @@ def expected(archive):
 
 
 def test_tensorboard_reads_every_value_and_the_reasons(two_archives, tmp_path):
+    needs("tensorboard")
     from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
     from tensorboard.util.tensor_util import make_ndarray
 
@@ -105,7 +107,7 @@ def test_the_lines_for_wandb_hold_every_value_to_the_last_bit(two_archives, tmp_
 
 
 def test_the_script_of_the_page_logs_to_wandb_offline(two_archives, tmp_path):
-    pytest.importorskip("wandb", reason="wandb is not installed")
+    needs("wandb")
     logged(two_archives, "wandb", tmp_path / "wandb.jsonl")
     (script,) = re.findall(r"```python\n(import json, math, wandb\n.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(script.splitlines()) <= 12
@@ -125,7 +127,7 @@ def test_a_tracker_is_named_with_what_it_needs(monkeypatch):
     assert tracker("wandb").needs is None
     with pytest.raises(UsageError, match=r"--to tensorbord \(did you mean tensorboard\?\): expected one of"):
         tracker("tensorbord")
-    for module in ("tensorboard", tracker("tensorboard").needs[0]):
+    for module in ("tensorboard", "tensorboard.summary.writer.record_writer"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(
         UsageError, match=r"TensorBoard needs the package tensorboard.*llm-spectra\[tensorboard\]"
