@@ -17,7 +17,6 @@ EXPORTS = (
     ("spectra.nc", "--spectra"),
     ("spectra.npz", "--spectra"),
     ("spectra.parquet", "--spectra"),
-    ("spectra.csv", "--spectra"),
 )
 
 
