@@ -13,11 +13,11 @@ from spectra_cli.core.measurements import EXACT
 from spectra_cli.core.types import Spectrum
 from spectra_cli.core.words.numbers import target_words
 from spectra_cli.core.words.places import place_words
-from spectra_cli.render.figures.captions import archive_words, measured_words
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
-from spectra_cli.render.figures.lines import Lines, lines_of
+from spectra_cli.render.figures.parts.captions import archive_words, measured_words
+from spectra_cli.render.figures.parts.lines import Lines, lines_of
+from spectra_cli.render.figures.parts.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.request import PlotRequest
-from spectra_cli.render.figures.spectra_panel import captions_of, panel_of
 from spectra_cli.workflows.compare import compare
 
 _MOST_PAIRS = 4

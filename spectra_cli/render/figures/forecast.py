@@ -12,8 +12,8 @@ from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.forecast.rows import CENSORED, EXCLUDED, REACHED, RunRow
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.words.numbers import count
-from spectra_cli.render.figures.captions import measured_words
 from spectra_cli.render.figures.figure import MUTED, Axis, Figure, Ink, Look, Mark, Panel, Series, Symbol
+from spectra_cli.render.figures.parts.captions import measured_words
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.registry import DEFINITIONS
 from spectra_cli.workflows.forecast import forecast

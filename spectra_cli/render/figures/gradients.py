@@ -11,11 +11,11 @@ from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
 from spectra_cli.core.types import CheckpointSpectra, Site, Spectrum, StatisticValue
-from spectra_cli.render.figures.captions import archive_words, measured_words, withheld_words
 from spectra_cli.render.figures.figure import Figure, Ink
-from spectra_cli.render.figures.lines import lines_of
+from spectra_cli.render.figures.parts.captions import archive_words, measured_words, withheld_words
+from spectra_cli.render.figures.parts.lines import lines_of
+from spectra_cli.render.figures.parts.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.request import PlotRequest, axis_of
-from spectra_cli.render.figures.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off_axis_words, panel
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
 from spectra_cli.statistics.summarise import summarise

@@ -9,9 +9,9 @@ from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.types import Site, StatisticValue
 from spectra_cli.core.words.numbers import count
 from spectra_cli.core.words.places import component_words
-from spectra_cli.render.figures.captions import archive_words, measured_words, withheld_words
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
-from spectra_cli.render.figures.over_training import Trajectories, statistics_of, trajectories
+from spectra_cli.render.figures.parts.captions import archive_words, measured_words, withheld_words
+from spectra_cli.render.figures.parts.over_training import Trajectories, statistics_of, trajectories
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.registry import DEFINITIONS
 

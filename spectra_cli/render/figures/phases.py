@@ -8,7 +8,6 @@ import numpy as np
 
 from spectra_cli.analysis.phases.over_run import Phases
 from spectra_cli.core.errors import UsageError
-from spectra_cli.render.figures.captions import measured_words
 from spectra_cli.render.figures.figure import (
     Axis,
     Figure,
@@ -21,6 +20,7 @@ from spectra_cli.render.figures.figure import (
     Window,
     WindowKind,
 )
+from spectra_cli.render.figures.parts.captions import measured_words
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.registry import DEFINITIONS
 from spectra_cli.workflows.phases import phases

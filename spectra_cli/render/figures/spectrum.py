@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from spectra_cli.core.measurements import MEASUREMENTS
-from spectra_cli.render.figures.captions import archive_words, measured_words
 from spectra_cli.render.figures.figure import Figure
-from spectra_cli.render.figures.lines import lines_of
+from spectra_cli.render.figures.parts.captions import archive_words, measured_words
+from spectra_cli.render.figures.parts.lines import lines_of
+from spectra_cli.render.figures.parts.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.request import PlotRequest
-from spectra_cli.render.figures.spectra_panel import captions_of, panel_of
 
 _MOST_PANELS = 6
 _DEFAULT_PANELS = 3

@@ -12,7 +12,6 @@ from spectra_cli.analysis.run import Run
 from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.types import FloatArray, Site, StatisticValue
 from spectra_cli.core.words.places import component_words, place_words
-from spectra_cli.render.figures.captions import archive_words, measured_words, withheld_words
 from spectra_cli.render.figures.figure import (
     Axis,
     Figure,
@@ -24,7 +23,8 @@ from spectra_cli.render.figures.figure import (
     Series,
     Symbol,
 )
-from spectra_cli.render.figures.over_training import Trajectories, statistics_of, trajectories
+from spectra_cli.render.figures.parts.captions import archive_words, measured_words, withheld_words
+from spectra_cli.render.figures.parts.over_training import Trajectories, statistics_of, trajectories
 from spectra_cli.render.figures.request import PlotRequest, axis_of
 from spectra_cli.statistics.registry import DEFINITIONS
 

@@ -12,10 +12,10 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum, StatisticValue
 from spectra_cli.core.words.places import component_words, place_words
-from spectra_cli.render.figures.captions import archive_words, withheld_words
 from spectra_cli.render.figures.figure import Axis, Bars, Figure, Ink, Look, Mark, Panel, Rule, Series, Symbol
-from spectra_cli.render.figures.lines import Lines, Shown, lines_of
-from spectra_cli.render.figures.over_training import trajectories
+from spectra_cli.render.figures.parts.captions import archive_words, withheld_words
+from spectra_cli.render.figures.parts.lines import Lines, Shown, lines_of
+from spectra_cli.render.figures.parts.over_training import trajectories
 from spectra_cli.render.figures.request import PlotRequest, axis_of
 from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off_axis_words, panel, positions
 from spectra_cli.statistics.bulk_edge import marchenko_pastur_cdf

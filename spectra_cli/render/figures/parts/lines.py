@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.spacing import evenly
 from spectra_cli.core.types import CheckpointSpectra, Spectrum
-from spectra_cli.render.figures.captions import matched_words
 from spectra_cli.render.figures.figure import Ink, Scale
+from spectra_cli.render.figures.parts.captions import matched_words
 from spectra_cli.render.figures.request import PlotRequest, nearest
 
 _MOST_CHECKPOINTS = 8

@@ -11,9 +11,9 @@ import numpy as np
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, StatisticValue, Status
 from spectra_cli.core.words.numbers import with_error
 from spectra_cli.core.words.places import place_words
-from spectra_cli.render.figures.captions import withheld_words
 from spectra_cli.render.figures.figure import MUTED, Axis, Ink, Look, Panel, Series, Window, WindowKind
-from spectra_cli.render.figures.lines import Lines, Shown
+from spectra_cli.render.figures.parts.captions import withheld_words
+from spectra_cli.render.figures.parts.lines import Lines, Shown
 from spectra_cli.statistics.jackknife import standard_errors, with_replicates
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import DECAY_EXPONENT, eigenvalue_threshold, evaluate
