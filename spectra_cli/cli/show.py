@@ -11,6 +11,7 @@ EPILOG = examples(
     "spectra show runs/a",
     "spectra show a.spectra.h5 --step 0,1000-2000 --layer 0,5",
     "spectra show runs/a --statistic rankme_cov,head_exponent_1_10",
+    "spectra show runs/a --plot",
     "spectra show runs/a --format csv > a.csv",
 )
 
@@ -23,6 +24,7 @@ def command(
     statistic: str | None = option(
         "Only these, over the series, such as rankme_cov,stable_rank.", offers=some_of(statistics)
     ),
+    plot: bool = option("Draw the spectrum and its rank over training, in the terminal.", default=False),
     form: OutputOptions,
 ) -> None:
     """Print the statistics of an archive, with standard errors.
@@ -34,4 +36,9 @@ def command(
     from spectra_cli.render.show import output
 
     chosen = form.resolve()
-    emit(output(show(archive, step=step, layer=layer, statistic=statistic)), chosen)
+    shown = output(show(archive, step=step, layer=layer, statistic=statistic))
+    if plot:
+        from spectra_cli.render.plot import drawings
+
+        shown = drawings(archive, shown, step=step, layer=layer, statistic=statistic)
+    emit(shown, chosen)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.words import lists
 from spectra_cli.core.words.names import did_you_mean
+from spectra_cli.render.drawing.characters import chart
 from spectra_cli.render.drawing.registry import drawn
 from spectra_cli.render.exports.whole_file import check_target, whole_file
+from spectra_cli.render.figures.figure import Panel, Scale
 from spectra_cli.render.figures.registry import FIGURES, figure_of
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.render.output import Output
-from spectra_cli.render.table import Table, key, words
+from spectra_cli.render.table import Drawing, Line, Part, Table, key, line, words
 from spectra_cli.render.text.neutral import for_markdown
 
 INDEX = "index.md"
+_CHART_HEIGHT = 20  # lines: a chart and its caption stand on a terminal of 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +125,41 @@ def listing() -> Output:
         columns=("figure", "shows"),
         rows=lambda: rows,
     )
+
+
+def drawings(
+    archive: AnyPath, output: Output, *, step: str | None, layer: str | None, statistic: str | None
+) -> Output:
+    """An output with figures in characters for its tables: spectra of the last layer, then trajectories.
+
+    Args:
+        step, layer, statistic: as the user gave them to `show`.
+
+    Raises:
+        SpectraError: the archive does not hold what is asked for.
+    """
+    request = PlotRequest(
+        runs=(archive,),
+        steps=lists.ranges(step, "--step"),
+        layers=lists.integers(layer, "--layer"),
+        statistics=lists.words(statistic),
+    )
+    figures = [figure_of("spectrum", replace(request, statistics=None)), figure_of("trajectory", request)]
+    parts: list[Part] = []
+    for figure in figures:
+        parts.append(line(figure.title, style="bold"))
+        parts += [
+            Drawing(
+                draw=partial(_chart, panel, figure.scale, plain=False),
+                draw_plain=partial(_chart, panel, figure.scale, plain=True),
+            )
+            for panel in (figure.panels[-1:] if figure.name == "spectrum" else figure.panels)
+        ]
+        # what characters have no room for
+        told = (one for one in figure.caption if not one.startswith("Bands and bars"))
+        parts += [line(sentence, style="dim") for sentence in told]
+    return replace(output, tables=lambda: parts)
+
+
+def _chart(panel: Panel, scale: Scale | None, width: int, *, plain: bool) -> list[Line]:
+    return chart(panel, scale, width=width, height=_CHART_HEIGHT, plain=plain)

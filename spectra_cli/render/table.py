@@ -6,7 +6,7 @@ of, is decided in one place, `fitting`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -71,6 +71,11 @@ def number(title: str, *, is_of_series: bool = False, dispensable: int = 0) -> C
     return Column(title=title, is_number=True, is_of_series=is_of_series, dispensable=dispensable)
 
 
+def sparks(title: str) -> Column:
+    """A column of sparklines: the first to go where there is no room."""
+    return Column(title=title, is_number=True, dispensable=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """A table, complete.
@@ -98,7 +103,27 @@ class Table:
                 raise ValueError(f"{len(row)} texts for {len(self.columns)} columns: {row}")
 
 
-Part = Line | Table
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A figure in characters.
+
+    Attributes:
+        draw: from cells of width to its lines, none of them wider; `draw_plain`: in ASCII alone.
+    """
+
+    draw: Callable[[int], Sequence[Line]]
+    draw_plain: Callable[[int], Sequence[Line]]
+
+    @property
+    def text(self) -> str:
+        """As it stands where there is room."""
+        return "\n".join(line.text for line in self.draw(DRAWING_WIDTH))
+
+
+DRAWING_WIDTH = 78
+"""Cells of a drawing where nothing says how many there are."""
+
+Part = Line | Table | Drawing
 """What a text for a reader is made of."""
 
 

@@ -14,8 +14,9 @@ from markdown_it import MarkdownIt
 
 from spectra_cli.render.forms.registry import form_of
 from spectra_cli.render.output import Output
-from spectra_cli.render.table import Part, Table
+from spectra_cli.render.table import Drawing, Part, Table
 from spectra_cli.render.text.neutral import for_csv, for_terminal
+from spectra_cli.render.text.sparks import PLAIN_SPARKS
 
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
@@ -63,9 +64,13 @@ def _told(output: Output, *, with_heads: bool) -> list[list[str]]:
 
 def _terminal_holds(output: Output, text: str) -> None:
     lines = iter([" ".join(line.split()) for line in _COLOURS.sub("", text).splitlines()])
+    drawings = [part for part in output.tables() if isinstance(part, Drawing)]
+    drawn = [_collapsed(part.text) for part in drawings]
     for texts in _told(output, with_heads=False):
-        row = " ".join(filter(None, texts))
-        assert row in lines, f"{row!r} is not there, or not in its place"
+        row = " ".join(filter(None, texts)).translate(PLAIN_SPARKS)
+        assert row in drawn or row in lines, f"{row!r} is not there, or not in its place"
+    for drawing in drawings:
+        assert all(_collapsed(row.text) in _collapsed(text) for row in drawing.draw_plain(100))
     for part in output.tables():
         for column in part.columns if isinstance(part, Table) else ():
             assert all(_collapsed(line) in _collapsed(text) for line in column.title.split("\n"))
@@ -98,6 +103,8 @@ def markdown_texts(text: str) -> list[list[str]]:
             seen.append([])
         in_row = token.type in ("td_open", "th_open") or (in_row and token.type == "inline")
         mark = "- " if token.type == "list_item_open" else mark
+        if token.type == "fence":
+            seen.append([" ".join(token.content.split())])
         if token.type == "inline":
             children = token.children or []
             assert {child.type for child in children} <= {"text", "strong_open", "strong_close"}, (
@@ -124,7 +131,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
         self.attributes.update(attrs)
-        if tag in ("p", "caption"):
+        if tag in ("p", "caption", "pre"):
             self.seen.append([""])
         elif tag == "tr":
             self.seen.append([])
@@ -139,7 +146,7 @@ class _Reader(HTMLParser):
 
 
 HTML_ELEMENTS = {"body", "br", "caption", "div", "em", "head", "html", "meta", "p", "span", "strong", "style"}
-HTML_ELEMENTS |= {"table", "td", "th", "title", "tr"}
+HTML_ELEMENTS |= {"pre", "table", "td", "th", "title", "tr"}
 _HTML_ATTRIBUTES = {"charset", "class", "content", "lang", "name", "style"}
 
 

@@ -101,3 +101,15 @@ def test_an_archive_is_shown_from_anywhere(spectra, place, monkeypatch, tmp_path
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert spectra("show", place / "run.spectra.h5").code == 0
     assert not list(Path().iterdir())
+
+
+def test_a_plot_stands_on_a_terminal_of_80_columns_and_is_ascii_in_a_pipe(spectra, place, monkeypatch):
+    piped = spectra("show", "run", "--plot", "--layer", "1")
+    assert piped.code == 0
+    drawn = [line for line in piped.out.splitlines() if "|" in line]
+    assert drawn
+    assert all(line.isascii() for line in drawn)
+    assert "activations layer 1" in piped.out
+    assert json.loads(spectra("show", "run", "--plot", "--json").out) == json.loads(
+        spectra("show", "run", "--json").out
+    )

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, TextIO
 
 from spectra_cli.render.forms.registry import Form
-from spectra_cli.render.table import Line, Part, Table
+from spectra_cli.render.table import Drawing, Line, Part, Table
 from spectra_cli.render.text.neutral import for_terminal
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ def escaped(text: str) -> str:
 
 
 def _elements(part: Part) -> Iterator[str]:
+    if isinstance(part, Drawing):
+        shown = for_terminal(part.text, keep="\n")
+        yield f"<pre>{escape(shown)}</pre>"
+        return
     if isinstance(part, Line):
         if for_terminal(part.text).strip():
             yield _paragraph(part)

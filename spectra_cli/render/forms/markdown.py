@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from spectra_cli.render.forms.registry import Form
-from spectra_cli.render.table import Line, Part, Table
-from spectra_cli.render.text.neutral import for_markdown
+from spectra_cli.render.table import Drawing, Line, Part, Table
+from spectra_cli.render.text.neutral import for_markdown, for_terminal
 
 if TYPE_CHECKING:
     from spectra_cli.render.output import Output
@@ -28,6 +28,10 @@ def write(output: Output, stream: TextIO) -> None:
 
 
 def _blocks(part: Part) -> Iterator[str]:
+    if isinstance(part, Drawing):
+        shown = for_terminal(part.text, keep="\n")
+        yield f"```text\n{shown}\n```"
+        return
     if isinstance(part, Line):
         yield _paragraph(part)
         return

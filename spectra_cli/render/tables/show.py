@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.measurements import (
@@ -16,6 +17,7 @@ from spectra_cli.core.measurements import (
 )
 from spectra_cli.core.notices import NoticeKind, gathered, kind_of, signs_of_wrong_tokens
 from spectra_cli.core.paths import as_typed
+from spectra_cli.core.spacing import evenly
 from spectra_cli.core.types import (
     MODEL_FACT,
     CheckpointInfo,
@@ -26,7 +28,8 @@ from spectra_cli.core.types import (
     Status,
 )
 from spectra_cli.core.words.numbers import count, loss, rate, with_error
-from spectra_cli.render.table import Column, Line, Part, Table, from_columns, key, line, number
+from spectra_cli.render.table import Column, Line, Part, Table, from_columns, key, line, number, sparks
+from spectra_cli.render.text.sparks import sparkline
 from spectra_cli.statistics.registry import DEFINITIONS
 
 if TYPE_CHECKING:
@@ -87,6 +90,10 @@ _MARKS = {
 }
 
 _MOST_SITES = 4
+# what the rank of a row is told by over training, the first that a table has
+_RANKS = ("rankme_cov", "rankme_sv", "stable_rank")
+_SHORTEST_SERIES = 3  # checkpoints from which on a sparkline says something
+_LONGEST_SPARK = 12
 
 
 def tables(summary: ArchiveSummary) -> Iterator[Part]:
@@ -100,7 +107,9 @@ def tables(summary: ArchiveSummary) -> Iterator[Part]:
     else:
         yield series_table(checkpoints)
         for checkpoint in checkpoints if summary.steps_asked_for else checkpoints[-1:]:
-            yield from checkpoint_tables(checkpoint, preset=provenance.setting_facts.preset)
+            yield from checkpoint_tables(
+                checkpoint, preset=provenance.setting_facts.preset, series=checkpoints
+            )
     yield from notices([one.info for one in checkpoints], provenance.probe)
     yield from (line(notice, style="yellow") for notice in summary.notices)
 
@@ -193,8 +202,12 @@ def _of_last_layer(statistics: Sequence[StatisticValue]) -> dict[tuple[str, str]
     }
 
 
-def checkpoint_tables(checkpoint: CheckpointSummary, *, preset: str) -> Iterator[Part]:
+def checkpoint_tables(
+    checkpoint: CheckpointSummary, *, preset: str, series: Sequence[CheckpointSummary] = ()
+) -> Iterator[Part]:
     """The activation, gradient and weight tables of one checkpoint, with notes on what is missing.
+
+    Of a series, the rank of each row over training stands beside it as a sparkline.
 
     The uncentred gradient spectrum, which the public protocol fits, has its table under `paper-compat`.
     """
@@ -210,19 +223,49 @@ def checkpoint_tables(checkpoint: CheckpointSummary, *, preset: str) -> Iterator
             if value.site is not None and value.name in shown:
                 by_site.setdefault(value.site.address, {})[value.name] = value
         noted = [value for row in by_site.values() for value in row.values()]
+        trend = _over_training(series, measurement, shown)
         yield Table(
             title=f"{checkpoint.ref.key}: {MEASUREMENTS[measurement].title}",
             columns=[
                 key("layer" if measurement == ACTIVATIONS else "matrix"),
                 *(number(DEFINITIONS[name].head) for name in shown),
+                *([sparks(f"{DEFINITIONS[trend.name].short}\nover training")] if trend else []),
             ],
             rows=[
-                [_label(next(iter(row.values()))), *(cell(row.get(name)) for name in shown)]
-                for row in by_site.values()
+                [
+                    _label(next(iter(row.values()))),
+                    *(cell(row.get(name)) for name in shown),
+                    *([trend.of.get(address, "")] if trend else []),
+                ]
+                for address, row in by_site.items()
             ],
             notes=[*_windows(noted), *_reasons(noted)],
         )
     yield from skipped_lines(checkpoint.skipped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trend:
+    """A statistic over training: site -> sparkline."""
+
+    name: str
+    of: Mapping[str, str]
+
+
+def _over_training(
+    series: Sequence[CheckpointSummary], measurement: str, shown: Sequence[str]
+) -> _Trend | None:
+    """How the effective rank of every site went; None for a series too short to tell."""
+    name = next((name for name in _RANKS if name in shown), None)
+    if len(series) < _SHORTEST_SERIES or name is None:
+        return None
+    found: dict[str, list[float]] = {}
+    chosen = [series[place] for place in evenly(len(series), _LONGEST_SPARK)]
+    for place, one in enumerate(chosen):
+        for value in one.statistics:
+            if value.name == name and value.measurement == measurement and value.site is not None:
+                found.setdefault(value.site.address, [math.nan] * len(chosen))[place] = value.value
+    return _Trend(name=name, of={address: sparkline(values) for address, values in found.items()})
 
 
 def statistic_table(name: str, checkpoints: Sequence[CheckpointSummary]) -> Table:
@@ -232,19 +275,30 @@ def statistic_table(name: str, checkpoints: Sequence[CheckpointSummary]) -> Tabl
     training is as much of a finding as what happens at its end.
     """
     rows: dict[tuple[str, str], dict[str, str]] = {}
+    numbers: dict[tuple[str, str], dict[str, float]] = {}
     noted = []
     for checkpoint in checkpoints:
         for value in checkpoint.statistics:
             if value.name == name:
-                of = value.measurement.removesuffix("_covariance")
-                rows.setdefault((of, _label(value)), {})[checkpoint.ref.key] = cell(value)
+                row = value.measurement.removesuffix("_covariance"), _label(value)
+                rows.setdefault(row, {})[checkpoint.ref.key] = cell(value)
+                numbers.setdefault(row, {})[checkpoint.ref.key] = value.value
                 noted.append(value)
     keys = [one.ref.key for one in checkpoints]
+    trend = len(keys) >= _SHORTEST_SERIES
+    sparked = [keys[place] for place in evenly(len(keys), _LONGEST_SPARK)]
     steps: list[Column] = [number(one.removeprefix("step"), is_of_series=True) for one in keys]
     return Table(
         title=name,
-        columns=[key("of"), key("site"), *steps],
-        rows=[[of, site, *(found.get(one, "") for one in keys)] for (of, site), found in rows.items()],
+        columns=[key("of"), key("site"), *([sparks("over\ntraining")] if trend else []), *steps],
+        rows=[
+            [
+                *row,
+                *([sparkline([numbers[row].get(one, math.nan) for one in sparked])] if trend else []),
+                *(found.get(one, "") for one in keys),
+            ]
+            for row, found in rows.items()
+        ],
         notes=list(_reasons(noted)),
     )
 
