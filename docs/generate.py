@@ -13,6 +13,7 @@ import ast
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,14 @@ COVERAGE: Mapping[str, list[str]] = _COVERAGE["formats"]
 COVERAGE_TEST: str = _COVERAGE["test"]
 DEMO = ROOT / "spectra-demo"
 PICTURE = DOCS / "pictures" / "scan.svg"
+# picture -> the command that draws it, of the demo's archives
+PLOTS: Mapping[str, str] = {
+    "spectrum.png": "spectra plot spectrum spectra-demo/adamw.spectra.h5 -o spectrum.png --overwrite",
+    "compare.png": (
+        "spectra plot compare spectra-demo/adamw.spectra.h5 spectra-demo/muon.spectra.h5 -o compare.png "
+        "--overwrite"
+    ),
+}
 PICTURE_COMMAND = (
     "spectra scan spectra-demo/muon --probe spectra-demo/muon/probe.npy --sequence-length 32 --sequences 2048"
 )
@@ -70,6 +79,10 @@ def main() -> None:
             page.write_text(with_true_outputs(page.read_text(), Path(folder)))
             print(f"wrote {page.relative_to(ROOT)}")
         _record_picture(Path(folder))
+        for name, command in PLOTS.items():
+            _run(command, cwd=Path(folder))
+            shutil.copy(Path(folder) / name, PICTURE.parent / name)
+            print(f"wrote docs/pictures/{name}")
 
 
 def generated_pages() -> Mapping[Path, str]:

@@ -32,6 +32,7 @@ __all__ = [
     "inspect",
     "open",
     "phases",
+    "plot",
     "scan",
     "show",
     "table",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from spectra_cli.api.forecast import forecast
     from spectra_cli.api.inspect import inspect
     from spectra_cli.api.phases import phases
+    from spectra_cli.api.plot import plot
     from spectra_cli.api.run import MeasuredRun, open  # noqa: A004 - as gzip has an `open`
     from spectra_cli.api.scan import scan
     from spectra_cli.api.scan_options import MeasurementOptions, ScanOptions
@@ -73,6 +75,7 @@ else:
         "inspect": "api.inspect",
         "open": "api.run",
         "phases": "api.phases",
+        "plot": "api.plot",
         "scan": "api.scan",
         "show": "api.show",
         "table": "api.shown",

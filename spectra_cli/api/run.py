@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from spectra_cli.analysis.run import PROBE_LOSS
+from spectra_cli.api.plot import Plots
 from spectra_cli.api.spectrum import MeasuredSpectrum
 from spectra_cli.api.tidy_table import TidyTable
 from spectra_cli.core.errors import UsageError
@@ -58,6 +59,17 @@ class MeasuredRun(Shown):
     def notices(self) -> tuple[str, ...]:
         """What whoever reads its numbers has to know, in sentences."""
         return self.series.notices
+
+    @property
+    def plot(self) -> Plots:
+        """Its figures, drawn into the user's own axes: `run.plot.spectrum(ax=ax, layer=3)`.
+
+        Raises:
+            UsageError: it is in memory alone.
+        """
+        if not self.series.path.is_file():
+            raise UsageError("figures are drawn from archives; give the scan an output, and open that")
+        return Plots(self.series.path)
 
     @cached_property
     def checkpoints(self) -> TidyTable:

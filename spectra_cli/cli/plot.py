@@ -69,14 +69,12 @@ def command(
     Of several runs, spectra are those of the checkpoints nearest to the last point of equal loss (or step,
     or tokens). Each picture has a caption with its probe, its errors, and what was withheld and why.
     """
-    from spectra_cli.analysis.run import Axis
+    from spectra_cli.api.plot import request_of
     from spectra_cli.core.errors import UsageError
-    from spectra_cli.core.words import lists
     from spectra_cli.render.console import say
     from spectra_cli.render.drawing.registry import drawn, suffix_of
     from spectra_cli.render.exports.whole_file import check_target, whole_file
     from spectra_cli.render.figures.registry import figure_of
-    from spectra_cli.render.figures.request import PlotRequest
     from spectra_cli.render.plot import check_name, listing, pictures, said_of, write_set
 
     words = list(figure or ())
@@ -88,22 +86,18 @@ def command(
         if not name:
             raise UsageError(f"which figure? Known: {', '.join(FIGURES)}; or give --all")
         check_name(name)
-    if not words:
-        raise UsageError("of which archives? Give their paths, or the folders that were scanned")
+    request = request_of(
+        words,
+        step=step,
+        layer=layer,
+        matrices=matrices,
+        measure=measure,
+        statistic=statistic,
+        align=align,
+        at=at,
+    )
     if output is None:
         raise UsageError(f"nowhere to draw to: give -o {'FOLDER' if every else 'FILE, or -o - for stdout'}")
-    if measure is not None and measure not in ASKED:
-        raise UsageError(f"--measure {measure}: expected one of {', '.join(ASKED)}")
-    request = PlotRequest(
-        runs=tuple(words),
-        steps=lists.ranges(step, "--step"),
-        layers=lists.integers(layer, "--layer"),
-        matrices=lists.words(matrices),
-        measurement=None if measure is None else ASKED[measure],
-        statistics=lists.words(statistic),
-        align=lists.one_of(Axis, align, "--align"),
-        at=lists.numbers(at, "--at"),
-    )
     if every:
         suffix = suffix_of(None, form or "png")
         found = pictures(request, suffix, style=style, width=width)

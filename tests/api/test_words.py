@@ -13,7 +13,7 @@ from spectra_cli.cli.app import app
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # What only says how a command prints: `spectra.table`, `spectra.document` and the results themselves do that.
-OF_PRINTING = {"form", "as_json", "help", "taxonomy"}
+OF_PRINTING = {"form", "as_json", "help", "taxonomy", "plot"}
 # What only Python has, and why the command line does not.
 # the command line has the bar on stderr alone, and no model in memory
 OF_PYTHON = {"scan": {"progress", "tokens", "step"}}

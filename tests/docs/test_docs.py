@@ -127,6 +127,15 @@ def test_the_picture_is_of_the_command_it_shows():
     assert _arguments(generate.PICTURE_COMMAND)[1] == "scan"
 
 
+def test_the_readme_shows_the_figures_that_are_drawn_for_it():
+    readme = (ROOT / "README.md").read_text()
+    for name, command in generate.PLOTS.items():
+        assert f"(docs/pictures/{name})" in readme
+        assert (generate.PICTURE.parent / name).read_bytes().startswith(b"\x89PNG")
+        assert f"-o {name} " in command
+        assert _arguments(command)[1:3] == ["plot", name.removesuffix(".png")]
+
+
 # ----------------------------------------------------------------------------- commands
 
 

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from spectra_cli.core.errors import UsageError
-from spectra_cli.render.drawing.style import STYLES
+from spectra_cli.render.drawing.style import STYLES, Style
 
 if TYPE_CHECKING:
-    from spectra_cli.render.figures.figure import Figure
+    from types import ModuleType
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+    from spectra_cli.render.figures.figure import Figure, Panel
 
 # suffix -> module of this room, which is imported when it is to draw, and has `picture`
 DRAWN_BY: Mapping[str, str] = {".png": "matplotlib", ".svg": "matplotlib", ".pdf": "matplotlib"}
@@ -50,16 +55,33 @@ def drawn(figure: Figure, suffix: str, *, style: str, width: float | None = None
     Raises:
         UsageError: there is no such style, no such width, or the drawing library is not installed.
     """
-    if style not in STYLES:
-        raise UsageError(f"--style {style}: expected one of {', '.join(STYLES)}")
     if width is not None and not _NARROWEST <= width <= _WIDEST:
         raise UsageError(f"--width {width:g}: expected {_NARROWEST:g} to {_WIDEST:g} inches")
+    renderer = _imported(DRAWN_BY[suffix])
+    return cast("bytes", renderer.picture(figure, _style(style), suffix, width=width))
+
+
+def draw_into(ax: Axes, panel: Panel, *, style: str) -> list[Artist]:
+    """Draw a panel into axes of the caller's own; returns what was drawn of the data.
+
+    Raises:
+        UsageError: there is no such style, or matplotlib is not installed.
+    """
+    return cast("list[Artist]", _imported("panels").draw_panel(panel, ax, _style(style)))
+
+
+def _style(name: str) -> Style:
+    if name not in STYLES:
+        raise UsageError(f"--style {name}: expected one of {', '.join(STYLES)}")
+    return STYLES[name]
+
+
+def _imported(module: str) -> ModuleType:
     try:
-        renderer = import_module(f"{__package__}.{DRAWN_BY[suffix]}")
+        return import_module(f"{__package__}.{module}")
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
         raise UsageError(
             "pictures are drawn by matplotlib, which is not installed: pip install 'llm-spectra[plot]'"
         ) from None
-    return cast("bytes", renderer.picture(figure, STYLES[style], suffix, width=width))

@@ -1,0 +1,136 @@
+"""`spectra.plot` and `run.plot`: figures as values, as files, and drawn into the user's own axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spectra_cli.analysis.run import Axis
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import ASKED
+from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.words import lists
+from spectra_cli.render.drawing.registry import draw_into, drawn, suffix_of
+from spectra_cli.render.exports.whole_file import check_target, whole_file
+from spectra_cli.render.figures.figure import Figure
+from spectra_cli.render.figures.registry import FIGURES, figure_of
+from spectra_cli.render.figures.request import PlotRequest
+from spectra_cli.render.plot import check_name
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+
+def plot(
+    figure: str,
+    *archives: AnyPath,
+    output: AnyPath | None = None,
+    step: lists.Integers | None = None,
+    layer: lists.Integers | None = None,
+    matrices: lists.Words | None = None,
+    measure: str | None = None,
+    statistic: lists.Words | None = None,
+    align: str = "loss",
+    at: lists.Numbers | None = None,
+    style: str = "paper",
+    width: float | None = None,
+    overwrite: bool = False,
+) -> Figure:
+    """A figure of one or more archives: its panels, numbers and words; drawn where there is an output.
+
+    Args:
+        figure: `spectrum`, `trajectory`, `layers`, `gradients`, `weights`, `compare`, `phases`, `drift` or
+            `forecast`.
+        archives: archives, or the checkpoint folders that were scanned.
+        output: a picture to write: .png, .svg or .pdf by its suffix.
+        step, layer, matrices, statistic: only these.
+        measure: of what: `activations`, `gradients`, `uncentred-gradients`, `weights` or `updates`.
+        align: what to make equal between runs; at: where, instead of the last common point.
+        style: `paper`, `slides` or `dark`; width: of the page, in inches.
+        overwrite: replace what is there.
+
+    Raises:
+        UsageError: there is no such figure, style or place, or the output cannot be written to.
+        SpectraError: the archives do not hold what the figure shows.
+    """
+    check_name(figure)
+    request = request_of(
+        archives,
+        step=step,
+        layer=layer,
+        matrices=matrices,
+        measure=measure,
+        statistic=statistic,
+        align=align,
+        at=at,
+    )
+    path = None if output is None else Path(output)
+    suffix = "" if path is None else suffix_of(path, None)
+    if path is not None:
+        check_target(path, "-o", overwrite=overwrite)
+    made = figure_of(figure, request)
+    if path is not None:
+        content = drawn(made, suffix, style=style, width=width)
+        with whole_file(path, "-o", overwrite=overwrite) as stream:
+            stream.write(content)
+    return made
+
+
+def request_of(
+    archives: Sequence[AnyPath],
+    *,
+    step: lists.Integers | None,
+    layer: lists.Integers | None,
+    matrices: lists.Words | None,
+    measure: str | None,
+    statistic: lists.Words | None,
+    align: str,
+    at: lists.Numbers | None,
+) -> PlotRequest:
+    """What is asked of a figure, in the words of `plot`.
+
+    Raises:
+        UsageError: no archives, or a word that means nothing.
+    """
+    if not archives:
+        raise UsageError("of which archives? Give their paths, or the folders that were scanned")
+    if measure is not None and measure not in ASKED:
+        raise UsageError(f"--measure {measure}: expected one of {', '.join(ASKED)}")
+    return PlotRequest(
+        runs=tuple(archives),
+        steps=lists.ranges(step, "--step"),
+        layers=lists.integers(layer, "--layer"),
+        matrices=lists.words(matrices),
+        measurement=None if measure is None else ASKED[measure],
+        statistics=lists.words(statistic),
+        align=lists.one_of(Axis, align, "--align"),
+        at=lists.numbers(at, "--at"),
+    )
+
+
+class Plots:
+    """The figures of one run, each drawn into axes of the user's own: `run.plot.spectrum(ax=ax)`."""
+
+    def __init__(self, archive: Path) -> None:
+        self._archive = archive
+
+    def __getattr__(self, figure: str) -> Callable[..., list[Artist]]:
+        if figure not in FIGURES:
+            raise AttributeError(f"no figure is called {figure!r}; there are {', '.join(FIGURES)}")
+
+        def draw(ax: Axes, *, panel: int = 0, style: str = "paper", **asked: Any) -> list[Artist]:
+            made = plot(figure, self._archive, **asked)
+            if not 0 <= panel < len(made.panels):
+                raise UsageError(f"panel {panel}: {figure} has {len(made.panels)} panels here, from 0 on")
+            return draw_into(ax, made.panels[panel], style=style)
+
+        draw.__doc__ = (
+            f"{FIGURES[figure]}\n\nDraws one panel into `ax` and returns what was drawn; further words are "
+            f"those of `spectra.plot`."
+        )
+        return draw
+
+    def __dir__(self) -> list[str]:
+        return sorted(FIGURES)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import spectra_cli as spectra
+from spectra_cli.core.errors import UsageError
+from spectra_cli.render.figures.registry import FIGURES
+from tests.builders.archives import write_planted_run
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plot") / "a.spectra.h5"
+    return write_planted_run(path, steps=[0, 100, 200], noise=0.05, width=128, losses=[3.0, 2.5, 2.0])
+
+
+def test_a_figure_is_a_value_with_the_archived_numbers(archive):
+    figure = spectra.plot("spectrum", archive, layer=1)
+    values = spectra.open(archive).spectrum(200, "blocks.1.resid_post").values
+    np.testing.assert_array_equal(figure.panels[0].series[2].y, values)
+
+
+def test_an_output_is_drawn_and_kept(archive, tmp_path):
+    target = tmp_path / "a.svg"
+    spectra.plot("layers", archive, output=target, width=3.3)
+    assert target.read_bytes().startswith(b"<?xml")
+    with pytest.raises(UsageError, match="exists"):
+        spectra.plot("layers", archive, output=target)
+
+
+def test_a_run_draws_into_the_users_axes_and_returns_what_was_drawn(archive):
+    from matplotlib.figure import Figure
+
+    page = Figure()
+    mine, other = page.subplots(1, 2)
+    run = spectra.open(archive)
+    artists = run.plot.trajectory(ax=mine, statistic="rankme_cov")
+    assert set(mine.get_children()) >= set(artists)
+    lines = [one for one in mine.lines if len(one.get_xdata()) == 3]
+    wanted = run.table(statistics="rankme_cov", layers=0).rows
+    np.testing.assert_array_equal(lines[0].get_ydata(), [row["value"] for row in wanted])
+    assert (mine.get_xlabel(), other.get_xlabel()) == ("tokens", "")
+    assert not other.lines
+
+
+def test_every_figure_is_a_method(archive):
+    run = spectra.open(archive)
+    assert set(dir(run.plot)) == set(FIGURES)
+    with pytest.raises(AttributeError, match="spectrum, trajectory"):
+        _ = run.plot.spectrun
+    with pytest.raises(UsageError, match="2 panels here"):
+        run.plot.spectrum(ax=None, panel=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"figure": "spectrun"}, "did you mean spectrum"),
+        ({"figure": "layers", "measure": "heads"}, "activations"),
+        ({"figure": "layers", "align": "time"}, "expected one of loss, step, tokens"),
+    ],
+)
+def test_wrong_words_are_refused(archive, words, said):
+    with pytest.raises(UsageError, match=said):
+        spectra.plot(words.pop("figure"), archive, **words)
