@@ -156,7 +156,7 @@ def _stream(
 
 def _keep_to(plan: ScanPlan) -> None:
     """Give back what batches left free, where holes in the heap made it more than was planned."""
-    if plan.device.type == "cpu" and resident_bytes() > plan.peak_bytes:
+    if plan.device.type == "cpu" and resident_bytes() > plan.asked_bytes:
         give_back_heap()
 
 

@@ -97,7 +97,8 @@ class CheckpointHeader(TrainingMetadata):
         layout: format whose tensor names and configuration these are, where `ref.format` only says how
             they are stored (an adapter over a Hugging Face model); empty where they are the same.
         base_uri: path of the model under an adapter; empty for all other checkpoints.
-        updates: reads what an adapter did: path of a parameter in the model -> its update.
+        updates: reads what an adapter did: path of a parameter in the model -> its update; update_shapes:
+            the same of empty tensors on the meta device, with nothing read.
         same_values: reads as much of two tensors, by name, as shows whether they are equal.
         value_weights: layer -> weight of its value embedding (`nanogpt_values`); empty elsewhere.
     """
@@ -112,6 +113,7 @@ class CheckpointHeader(TrainingMetadata):
     layout: str = ""
     base_uri: str = ""
     updates: Callable[[], Mapping[str, WeightUpdate]] = field(default=dict, compare=False)
+    update_shapes: Callable[[], Mapping[str, WeightUpdate]] = field(default=dict, compare=False)
     same_values: Callable[[str, str], bool] = field(default=lambda one, other: True, compare=False)
     value_weights: Mapping[int, float] = field(default_factory=dict)
 

@@ -150,6 +150,7 @@ class Session:
         with opened.files.going_on():
             with room_for(header, self.device):
                 model = family_of(header, self.series.builder).build(header, opened.state, device=self.device)
+            opened.state.clear()  # before the base of an adapter that rescales is read once more
             model = replace(model, updates=header.updates())
         if self._settings.measures_drift and self._reference is None:
             archived = self.series.names_reference

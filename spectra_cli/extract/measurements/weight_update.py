@@ -2,7 +2,7 @@
 
 A product of rank r has the singular values of an r x r core: with Q R factorisations of both factors,
 `scale B A = Q_B (scale R_B R_A^T) Q_A^T`. The columns of Q_B and Q_A are orthonormal, so that the core
-holds all of them, and nothing of the size of the matrix is ever made.
+holds all of them, and nothing of the size of the matrix is made; where DoRA rescales the sum, its change is.
 Shape suffixes: O fan_out, I fan_in, r rank.
 """
 
@@ -26,6 +26,9 @@ from spectra_cli.extract.measurements.algebra.singular import (
 from spectra_cli.extract.measurements.measurement import Measured, ParameterMeasurement
 from spectra_cli.extract.measurements.scope import Memory, Planned, Scope, Work
 from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
+
+# Of float64 values, while one update is reduced: of its factors, of DoRA's change, of the square of its side.
+_FACTOR_COPIES, _CHANGE_COPIES, _SQUARES = 3, 5, 8
 
 _NO_ADAPTER = "this checkpoint is no adapter: nothing says what was added to its weights"
 _NOT_ADAPTED = "the adapter has no low-rank update of this matrix"
@@ -129,11 +132,30 @@ def _work(scope: Scope, _planned: Planned) -> tuple[Work, ...]:
     return (Work(kind="weight_products", amount=products),)
 
 
+def _memory(scope: Scope) -> Memory:
+    """Factors, and what DoRA rescales, as they are stored; then the largest update in float64.
+
+    A factor is copied, and once more by its QR factorisation. DoRA's change is as large as the matrix: it,
+    what it is the change of, and what an SVD takes (two copies, vectors on both sides, LAPACK's own).
+    """
+    held = afterwards = 0
+    for update in scope.model.updates.values():
+        left, right, rescaling = update.left, update.right, update.rescaling
+        held += left.nbytes + right.nbytes
+        taken = _FACTOR_COPIES * (left.numel() + right.numel())
+        if rescaling is not None:
+            m, n = rescaling.base.shape
+            held += rescaling.magnitude.nbytes + rescaling.base.nbytes
+            taken += _CHANGE_COPIES * m * n + _SQUARES * min(m, n) ** 2
+        afterwards = max(afterwards, 8 * taken)
+    return Memory(throughout={"updates": held} if held else {}, afterwards=afterwards)
+
+
 WEIGHT_UPDATE = ParameterMeasurement(
     name=NAME,
     summary="singular values of what an adapter added to each weight matrix",
     views=lambda scope: scope.matrices(NAME),
-    memory=lambda _: Memory(),  # nothing of the size of a matrix is made
+    memory=_memory,
     work=_work,
     start=lambda subject: UpdateSpectra(model=subject.model, views=subject.views),
 )

@@ -24,6 +24,8 @@ from spectra_cli.extract.memory import default_budget, in_gib
 from spectra_cli.extract.numerics import is_plain_linear
 from spectra_cli.extract.passes.losses import chunk_bytes
 from spectra_cli.extract.planning.activation_function import activation_bytes
+from spectra_cli.extract.planning.allocator import PART as ALLOCATOR
+from spectra_cli.extract.planning.allocator import allocator_bytes, bytes_to_ask
 from spectra_cli.extract.planning.attention_memory import attention_bytes
 from spectra_cli.extract.planning.scan_memory import scan_bytes
 from spectra_cli.extract.protocols import Model
@@ -33,7 +35,7 @@ _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384}
 # Tensors kept for backward and temporaries, in units of the linear maps' inputs and outputs. With it the
 # plan of the benchmark's d = 256 work was 1.4 times the peak that was measured.
 _ACTIVATION_FACTOR = 2.0
-# What the linear algebra's libraries and autograd take for themselves on first use.
+# What the linear algebra's libraries, their threads and autograd take for themselves on first use.
 _LIBRARY_BYTES = 16 * 2**20
 # What reading takes beside the tensors: pages of the file, pieces that are digested.
 _READING_BYTES = 8 * 2**20
@@ -88,6 +90,11 @@ class ScanPlan:
         """Estimated peak, model included."""
         return sum(self.memory_bytes.values())
 
+    @property
+    def asked_bytes(self) -> int:
+        """The same without what the allocator takes beside it."""
+        return self.peak_bytes - self.memory_bytes[ALLOCATOR]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
@@ -122,7 +129,8 @@ class _Work:
     @property
     def smallest(self) -> int:
         """Peak of the smallest plan: one sequence a batch, one matrix a pass."""
-        return sum(self.fixed.values()) + self.each + self.largest + self.gram + self.beyond_batches(1)
+        asked = sum(self.fixed.values()) + self.each + self.largest + self.gram + self.beyond_batches(1)
+        return asked + allocator_bytes(asked - self.fixed["process"])
 
     def beyond_batches(self, size: int) -> int:
         """What the spectra of weights need beyond the room of the batches, free by then."""
@@ -159,7 +167,8 @@ def plan_scan(
     work = _work(model, settings, device, wanted, process_bytes)
     _check_budget(work, budget, checkpoint_bytes)
     wanted = 1 if work.alone else wanted
-    spare = budget - sum(work.fixed.values()) - work.gram
+    process = work.fixed["process"]
+    spare = process + bytes_to_ask(budget - process) - sum(work.fixed.values()) - work.gram
     # A batch may take a quarter of what is left, if the largest matrix still fits beside it.
     fitting = max(1, min((spare - work.largest) // work.each, max(spare // (4 * work.each), 1)))
     size = min(wanted, fitting, max(work.num_sequences, 1))
@@ -171,8 +180,10 @@ def plan_scan(
         passes[:1] = [GradientPass(num_sequences=work.num_sequences, members=first)]
     held = max((sum(m.memory_bytes for m in step.members) for step in passes), default=0)
     memory = work.fixed | {"gradients": held + work.gram, "activations": size * work.each, "weights": beyond}
-    keeps = sum(memory.values()) + 2 * checkpoint_bytes <= budget
+    asked = sum(memory.values())
+    keeps = asked + allocator_bytes(asked - process) + 2 * checkpoint_bytes <= budget
     memory["loading"] = _loading_bytes(memory, checkpoint_bytes, keeps=keeps)
+    memory[ALLOCATOR] = allocator_bytes(sum(memory.values()) - process)
     return ScanPlan(
         device=device,
         length=settings.sequence_length,
@@ -218,7 +229,7 @@ def _work(
             "logits": 3 * min(chunk_bytes(device) * width // 4, batch_size * logits)
             if model.loss is None and has_passes
             else 0,
-            "libraries": _LIBRARY_BYTES if has_passes else 0,
+            "libraries": _LIBRARY_BYTES,
         },
         # under autocast linear maps see bfloat16, norms and residual stream float32
         each=_sequence_bytes(model, settings, 3 if settings.dtype == "bfloat16" else width, backward=backward)
@@ -250,7 +261,8 @@ def _members(
 def _check_budget(work: _Work, budget: int, checkpoint_bytes: int) -> None:
     """Refuse a budget that not even the smallest plan fits, while measuring or while loading."""
     fixed = work.fixed
-    smallest = max(work.smallest, fixed["process"] + fixed["model"] + checkpoint_bytes)
+    loaded = fixed["model"] + checkpoint_bytes
+    smallest = max(work.smallest, fixed["process"] + loaded + allocator_bytes(loaded))
     if smallest > budget:
         parts = ", ".join(f"{name} {in_gib(taken)}" for name, taken in fixed.items() if taken)
         raise BudgetError(

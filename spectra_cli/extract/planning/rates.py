@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,11 +41,13 @@ _OPERATIONS = 1e9
 _VALUES = 2_000_000
 _ROUNDS = 2
 _CPU = torch.device("cpu")
-_SMALL, _LARGE = 64, 384
+# Sides of the eigendecompositions that n^2 and n^3 are told apart from, and of other square samples.
+_SMALL, _LARGE = 128, 512
+_SIDE = 384
 _HEAD_WIDTH = 64
 _LONGEST = 2048
-# What a checkpoint's bytes go through on their way into a model.
-_COPIES, _SHORT_PASSES = 2, 2
+# Passes of a few tokens that prove a model whole.
+_SHORT_PASSES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +171,7 @@ class _Sample:
         sums = ShiftedSums(torch.zeros(width, dtype=torch.float64, device=self._device))
         keep = torch.ones(rows, dtype=torch.bool, device=self._device)
         add = self._timed(lambda: sums.add(normalise_rms(hidden).double(), keep))
-        side = min(width, _LARGE)
+        side = min(width, _SIDE)
         packed: NDArray[np.floating[Any]] = np.ones(packed_size(side), dtype=np.float64)
         if width > LARGEST_APART:
             packed = packed.astype(np.float32)
@@ -246,16 +249,15 @@ def _loss_backward(logits: Tensor, picked: Tensor) -> Tensor:
 
 
 def _reading() -> dict[str, float]:
-    """Seconds a byte of reading, checking and building: a digest, copies in fresh memory, one comparison, and
+    """Seconds a byte of reading, checking and building: a digest, a copy in fresh memory, one comparison, and
     the passes of four tokens that prove the model whole.
     """
     piece, few = torch.ones(1024, 2048), torch.ones(4, 2048)
 
     def read() -> None:
         hashlib.sha256(piece.numpy().data)
-        for _ in range(_COPIES):
-            copied = piece.clone()
-        torch.allclose(piece, copied)
+        fresh = torch.frombuffer(mmap.mmap(-1, piece.nbytes), dtype=piece.dtype).view(piece.shape)
+        torch.equal(piece, fresh.copy_(piece))
         for _ in range(_SHORT_PASSES):
             nn.functional.linear(few, piece)
 
@@ -271,12 +273,12 @@ def _eigen() -> dict[str, float]:
 def _weights() -> dict[str, float]:
     """Seconds of the spectra of weights: an operation of their Gram, eigenvalues, a value compared."""
     cubes, squares = _cubes_and_squares(np.linalg.eigvalsh)
-    matrix = np.ones((_LARGE, 2 * _LARGE))
+    matrix = np.ones((_SIDE, 2 * _SIDE))
     values = np.ones(_VALUES // 8)
     with threadpool_limits(limits=1):
         product = _timed(lambda: matrix @ matrix.T)
     return {
-        "weight_products": product / matrix.size / _LARGE,
+        "weight_products": product / matrix.size / _SIDE,
         "weight_cubes": cubes,
         "weight_squares": squares,
         "drift_values": 3 * _timed(partial(np.quantile, values, 0.5)) / values.size,

@@ -44,8 +44,9 @@ PARTS: Mapping[str, str] = {
     "drift_values": "drift",
     "vector_cubes": "weights",
 }
-# Skeletons' worth of work, whatever the size: the header's, the model's, and its first short passes.
-_BUILDS = 3.0
+# Skeletons' worth of work, whatever the size: a model is made once, and its short passes cost about what the
+# skeleton's own do.
+_BUILDS = 1.0
 # Norms and residual sums of a block, one before attention and one before the MLP.
 _NORMS = 2
 # Calls of a block's forward pass, views included, and of forward and backward.

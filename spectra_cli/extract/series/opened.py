@@ -139,7 +139,7 @@ def family_of(header: CheckpointHeader, builder: str = "") -> ModelFamily | Cust
 
 
 def build_skeleton(header: CheckpointHeader, builder: str = "") -> Model:
-    """The model of a checkpoint on the meta device: shapes and sites, no weights.
+    """The model of a checkpoint on the meta device: sites and shapes, those of an adapter too; no weights.
 
     Raises:
         ModelError: no model fits the checkpoint, or one that takes no tokens.
@@ -156,7 +156,7 @@ def build_skeleton(header: CheckpointHeader, builder: str = "") -> Model:
             f"{header.ref.uri}: its configuration says {model.max_length} positions; expected at least "
             f"{_SHORTEST}"
         )
-    return model
+    return replace(model, updates=header.update_shapes())
 
 
 def _model_settings(source: AnnotatedSource, options: SeriesOptions) -> dict[str, Any]:

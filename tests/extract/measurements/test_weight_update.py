@@ -1,11 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import Site, SpectrumKind, Status
 from spectra_cli.extract.measurements.algebra.singular import NonFiniteWeightError
-from spectra_cli.extract.measurements.weight_update import UpdateSpectra, low_rank_singular_values
+from spectra_cli.extract.measurements.scope import Memory, Scope
+from spectra_cli.extract.measurements.weight_update import (
+    WEIGHT_UPDATE,
+    UpdateSpectra,
+    low_rank_singular_values,
+)
 from spectra_cli.extract.protocols import MatrixView, Model, Rescaling, WeightUpdate
 
 
@@ -156,3 +164,23 @@ def test_non_finite_factors():
         low_rank_singular_values(left, random(2, 4), 1.0)
     found = measured(view_of(random(5, 4)), WeightUpdate(left=left, right=random(2, 4), scale=1.0))
     assert (found.spectra, found.skipped[0].status) == ((), Status.NONFINITE)
+
+
+def test_memory_is_that_of_the_factors_and_of_a_matrix_that_is_rescaled():
+    update = WeightUpdate(left=random(50, 2), right=random(2, 40), scale=1.0)
+    rescaling = Rescaling(magnitude=random(50, 1), base=random(50, 40))
+
+    def memory(*updates):
+        model = model_of([], {f"{number}.weight": one for number, one in enumerate(updates)})
+        scope = Scope(model=model, settings=ScanSettings(), layers=(), device=torch.device("cpu"))
+        return WEIGHT_UPDATE.memory(scope)
+
+    assert memory() == Memory()
+    one, two = memory(update), memory(update, update)
+    factors = (50 + 40) * 2
+    assert (one.throughout, two.throughout) == ({"updates": 4 * factors}, {"updates": 8 * factors})
+    # reduced one after the other: both factors in float64, as copied and as factorised
+    assert two.afterwards == one.afterwards >= 2 * 8 * factors
+    whole = memory(replace(update, rescaling=rescaling))
+    assert whole.throughout["updates"] == 4 * (factors + 50 + 50 * 40)
+    assert whole.afterwards >= one.afterwards + 8 * (4 * 50 * 40 + 8 * 40**2)

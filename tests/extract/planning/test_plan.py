@@ -157,6 +157,8 @@ def test_what_a_pass_holds_beside_weights_is_counted(skeleton, settings):
     holding = dataclasses.replace(skeleton, held_bytes=lambda length, width: (length * width, 10**6))
     after = plan_scan(holding, settings, device=CPU, budget_bytes=2**40, batch_size=4)
     more = {name: after.memory_bytes[name] - before.memory_bytes[name] for name in before.memory_bytes}
+    beside = more.pop("allocator")
+    assert beside == pytest.approx((8 * 4 + 4 * 10**6) / 20, abs=1)
     assert {name: count for name, count in more.items() if count} == {
         "model": 8 * 4,
         "activations": 4 * 10**6,

@@ -125,8 +125,8 @@ def test_the_estimate_bounds_the_peak_of_attention_that_is_not_fused(tmp_path):
     torch.manual_seed(0)
     config = BloomConfig(hidden_size=64, n_layer=2, n_head=16, vocab_size=500)
     BloomForCausalLM(config).save_pretrained(tmp_path / "checkpoint-1")
-    # what was measured: 2.4, of deeper models 1.1; without the scores 0.6
-    assert 1.0 <= _estimate_over_peak(tmp_path, "attn.o", 128) <= 3.0
+    # what was measured: 2.6 to 3.0, of deeper models 1.2; without the scores 0.6
+    assert 1.05 <= _estimate_over_peak(tmp_path, "attn.o", 128) <= 4.0
 
 
 @pytest.mark.slow
@@ -136,8 +136,8 @@ def test_the_estimate_bounds_the_peak_of_many_batches(tmp_path):
     GPT2LMHeadModel(
         GPT2Config(n_embd=64, n_layer=4, n_head=4, vocab_size=1000, bos_token_id=0, eos_token_id=0)
     ).save_pretrained(tmp_path / "checkpoint-1")
-    # what was measured: 1.0 to 1.4; with blocks kept one by one between the batches' arrays 0.5
-    assert 1.0 <= _estimate_over_peak(tmp_path, "activation_covariance", 256, 256, 8) <= 2.0
+    # what was measured: 1.5; with blocks kept one by one between the batches' arrays 0.5
+    assert 1.05 <= _estimate_over_peak(tmp_path, "activation_covariance", 256, 256, 8) <= 2.0
 
 
 def _estimate_over_peak(folder, what, length, num_sequences=16, batch_size=16):

@@ -142,6 +142,7 @@ class AdapterSource(FoundRun):
             layout=found.header.named_as,
             base_uri=found.base.ref.uri,
             updates=partial(self._updates, found),
+            update_shapes=partial(_update_shapes, found),
             same_values=found.header.same_values,
         )
 
@@ -189,6 +190,16 @@ class AdapterSource(FoundRun):
         if name not in self._bases:
             self._bases[name] = find_base(config, name, self.find)
         return self._bases[name]
+
+
+def _update_shapes(found: _Read) -> dict[str, WeightUpdate]:
+    bare = merged_headers(replace(found.placement, adapted=()), found.tensors, found.header.tensors)
+    tensors, base = _empty(found.tensors), _empty(bare)
+    return {f"{m.module}.weight": update_of(m, tensors, base) for m in found.placement.adapted}
+
+
+def _empty(headers: Mapping[str, TensorHeader]) -> dict[str, Tensor]:
+    return {name: torch.empty(h.shape, dtype=h.dtype, device="meta") for name, h in headers.items()}
 
 
 def _weights(folder: Path) -> WeightFiles:

@@ -67,6 +67,7 @@ def test_the_merged_model_is_pefts(tmp_path, case):
     assert {n: (h.shape, h.dtype) for n, h in header.tensors.items()} == {
         n: (tuple(t.shape), t.dtype) for n, t in state.items()
     }
+    assert _sizes(header.update_shapes()) == _sizes(header.updates())
     model = find_family(header).build(header, state, device=CPU)
     with torch.no_grad():
         found = model.head(model.trunk(TOKENS))
@@ -86,6 +87,14 @@ def test_the_merged_model_is_pefts(tmp_path, case):
     assert header.config["adapter"] == ("DoRA" if settings.get("use_dora") else "LoRA")
     assert any("merged in float32" in notice for notice in header.notices)
     assert not any("no tensors for" in notice for notice in header.notices)
+
+
+def _sizes(updates):
+    return {
+        name: [(t.shape, t.dtype) for t in (one.left, one.right)]
+        + ([one.rescaling.base.shape, one.rescaling.magnitude.shape] if one.rescaling else [])
+        for name, one in updates.items()
+    }
 
 
 TIED = {
