@@ -118,7 +118,7 @@ def places_of_steps(series: MeasuredSeries, steps: Sequence[int | range] | None)
     for span in spans:
         if not any(step in span for step in known):
             words = str(span.start) if len(span) == 1 else f"from {span.start} to {span.stop - 1}"
-            held = ", ".join(str(step) for step in known)
+            held = ", ".join(str(step) for step in known if step is not None) or "none that is known"
             raise UsageError(f"{series.path} holds no step {words}; it holds {held}")
     return [index for index, step in enumerate(known) if any(step in span for span in spans)]
 

@@ -51,11 +51,15 @@ def test_one_that_appears_meanwhile_is_left_alone(tmp_path, monkeypatch, links):
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_a_failure_inside_leaves_what_was_there(tmp_path):
+@pytest.mark.parametrize("failure", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_failure_inside_leaves_what_was_there(tmp_path, failure):
+    def fail():
+        raise failure
+
     path = tmp_path / "a.csv"
     path.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError):
-        write(path, overwrite=True, then=lambda: 1 / 0)
+    with pytest.raises(failure):
+        write(path, overwrite=True, then=fail)
     assert (path.read_bytes(), [*tmp_path.iterdir()]) == (b"old", [path])
 
 
