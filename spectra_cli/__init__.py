@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from spectra_cli.api.asked.options import MeasurementOptions, ScanOptions
     from spectra_cli.api.callback import callback
     from spectra_cli.api.compare import compare
     from spectra_cli.api.drift import drift
@@ -47,33 +48,32 @@ if TYPE_CHECKING:
     from spectra_cli.api.inspect import inspect
     from spectra_cli.api.phases import phases
     from spectra_cli.api.plot import plot
-    from spectra_cli.api.run import MeasuredRun, open  # noqa: A004 - as gzip has an `open`
     from spectra_cli.api.scan import scan
-    from spectra_cli.api.scan_options import MeasurementOptions, ScanOptions
     from spectra_cli.api.show import show
     from spectra_cli.api.shown import document, table
-    from spectra_cli.api.spectrum import MeasuredSpectrum
-    from spectra_cli.api.tidy_table import TidyTable
     from spectra_cli.api.validate import validate
+    from spectra_cli.api.values.run import MeasuredRun, open  # noqa: A004 - as gzip has an `open`
+    from spectra_cli.api.values.spectrum import MeasuredSpectrum
+    from spectra_cli.api.values.tidy_table import TidyTable
     from spectra_cli.core.errors import SpectraError
     from spectra_cli.workflows.scan import ScanProgress
 else:
     # Found when first asked for: `spectra --help` must not wait for numpy, nor `show` for torch.
     _HOMES = {
-        "MeasuredRun": "api.run",
-        "MeasuredSpectrum": "api.spectrum",
-        "MeasurementOptions": "api.scan_options",
-        "ScanOptions": "api.scan_options",
+        "MeasuredRun": "api.values.run",
+        "MeasuredSpectrum": "api.values.spectrum",
+        "MeasurementOptions": "api.asked.options",
+        "ScanOptions": "api.asked.options",
         "ScanProgress": "workflows.scan",
         "SpectraError": "core.errors",
-        "TidyTable": "api.tidy_table",
+        "TidyTable": "api.values.tidy_table",
         "callback": "api.callback",
         "compare": "api.compare",
         "document": "api.shown",
         "drift": "api.drift",
         "forecast": "api.forecast",
         "inspect": "api.inspect",
-        "open": "api.run",
+        "open": "api.values.run",
         "phases": "api.phases",
         "plot": "api.plot",
         "scan": "api.scan",

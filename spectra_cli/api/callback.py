@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from spectra_cli.api.run import MeasuredRun
-from spectra_cli.api.run import open as open_run
-from spectra_cli.api.scan_options import MeasurementOptions, known, request_of, skips_errors, with_options
+from spectra_cli.api.asked.options import MeasurementOptions, known, request_of, skips_errors, with_options
+from spectra_cli.api.values.run import MeasuredRun
+from spectra_cli.api.values.run import open as open_run
 from spectra_cli.core.errors import ArchiveError, SpectraError, UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.render.console import say

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from spectra_cli.api.scan_options import ScanOptions, known, request_of, with_options
+from spectra_cli.api.asked.options import ScanOptions, known, request_of, with_options
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.workflows import inspect as workflow
 from spectra_cli.workflows.estimates.outlook import Outlook, outlook

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Protocol, Unpack, overload
 
-from spectra_cli.api.progress import Listener, reporting
-from spectra_cli.api.run import MeasuredRun
-from spectra_cli.api.run import open as open_run
-from spectra_cli.api.scan_options import (
+from spectra_cli.api.asked.options import (
     MeasurementOptions,
     ScanOptions,
     known,
     request_of,
     with_options,
 )
+from spectra_cli.api.asked.progress import Listener, reporting
+from spectra_cli.api.values.run import MeasuredRun
+from spectra_cli.api.values.run import open as open_run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.training import TrainingMetadata

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.api.tidy_table import TidyTable
+from spectra_cli.api.values.tidy_table import TidyTable
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.shown import HTML, TEXT, Writer, show_by
 
@@ -26,9 +26,9 @@ OUTPUTS: Mapping[str, str] = {
     "spectra_cli.analysis.forecast.extrapolation.Extrapolation": "spectra_cli.render.extrapolation",
     "spectra_cli.analysis.forecast.over_runs.Forecast": "spectra_cli.render.forecast",
     "spectra_cli.analysis.phases.over_run.Phases": "spectra_cli.render.phases",
-    "spectra_cli.api.run.MeasuredRun": "spectra_cli.api.outputs.run",
-    "spectra_cli.api.spectrum.MeasuredSpectrum": "spectra_cli.api.outputs.spectrum",
-    "spectra_cli.api.tidy_table.TidyTable": "spectra_cli.api.outputs.tidy_table",
+    "spectra_cli.api.values.run.MeasuredRun": "spectra_cli.api.outputs.run",
+    "spectra_cli.api.values.spectrum.MeasuredSpectrum": "spectra_cli.api.outputs.spectrum",
+    "spectra_cli.api.values.tidy_table.TidyTable": "spectra_cli.api.outputs.tidy_table",
     "spectra_cli.workflows.estimates.outlook.Outlook": "spectra_cli.render.inspect",
     "spectra_cli.workflows.scan.ScanResult": "spectra_cli.api.outputs.scan",
     "spectra_cli.workflows.show.ArchiveSummary": "spectra_cli.render.show",

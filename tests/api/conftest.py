@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spectra_cli.api import shown
-from spectra_cli.api.run import MeasuredRun
-from spectra_cli.api.run import open as open_run
+from spectra_cli.api.values.run import MeasuredRun
+from spectra_cli.api.values.run import open as open_run
 from spectra_cli.archive.writer import write_archive
 from tests.builders.seeded import seeded_checkpoint
 from tests.workflows.conftest import numbers_of, place, pristine, whole

@@ -13,8 +13,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from transformers.utils import logging
 
 from spectra_cli.api.callback import callback
-from spectra_cli.api.run import open as open_run
 from spectra_cli.api.scan import scan
+from spectra_cli.api.values.run import open as open_run
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, DataError, ModelError, UsageError
 

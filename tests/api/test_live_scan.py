@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from spectra_cli.api.run import open as open_run
 from spectra_cli.api.scan import scan
+from spectra_cli.api.values.run import open as open_run
 from spectra_cli.core.errors import ArchiveError, ModelError, ProbeError, UsageError
 from tests.extract.writers.decoder import random_state
 from tests.extract.writers.huggingface import CONFIGS, VOCAB, random_model

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from spectra_cli.api.run import open as open_run
 from spectra_cli.api.scan import scan
+from spectra_cli.api.values.run import open as open_run
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
 

@@ -7,8 +7,8 @@ from importlib import import_module
 
 import pytest
 
-from spectra_cli.api.run import open as open_run
 from spectra_cli.api.shown import OUTPUTS, document, output_of, table
+from spectra_cli.api.values.run import open as open_run
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.shown import Shown

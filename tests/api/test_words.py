@@ -8,7 +8,7 @@ import pytest
 import typer
 
 import spectra_cli
-from spectra_cli.api.scan_options import ScanOptions
+from spectra_cli.api.asked.options import ScanOptions
 from spectra_cli.cli.app import app
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]

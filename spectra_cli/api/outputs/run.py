@@ -11,7 +11,7 @@ from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, line
 
 if TYPE_CHECKING:
-    from spectra_cli.api.run import MeasuredRun
+    from spectra_cli.api.values.run import MeasuredRun
 
 
 def output(run: MeasuredRun) -> Output:

@@ -15,7 +15,7 @@ from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import evaluate
 
 if TYPE_CHECKING:
-    from spectra_cli.api.spectrum import MeasuredSpectrum
+    from spectra_cli.api.values.spectrum import MeasuredSpectrum
 
 SCHEMA = "spectra.spectrum/1"
 _STATISTIC = Fields("statistic=name value stderr status reason")

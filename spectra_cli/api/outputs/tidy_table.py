@@ -10,7 +10,7 @@ from spectra_cli.render.output import Output
 from spectra_cli.render.table import Column, Line, Part, Table, line
 
 if TYPE_CHECKING:
-    from spectra_cli.api.tidy_table import TidyTable
+    from spectra_cli.api.values.tidy_table import TidyTable
 
 SCHEMA = "spectra.table/1"
 _MOST_ROWS, _AT_EACH_END = 40, 10

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from spectra_cli.api.scan_options import ON_ERROR, skips_errors
+from spectra_cli.api.asked.options import ON_ERROR, skips_errors
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.series_options import SeriesOptions

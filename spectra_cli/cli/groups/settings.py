@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from spectra_cli.api.settings_asked import measurements_asked, settings_asked
+from spectra_cli.api.asked.settings import measurements_asked, settings_asked
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option, some_of
 from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.settings import CHOICES, PRESETS, ScanSettings

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spectra_cli.api.outputs.tidy_table import output, tables
-from spectra_cli.api.tidy_table import TidyTable
+from spectra_cli.api.values.tidy_table import TidyTable
 from spectra_cli.render.forms.registry import FORMS
 from spectra_cli.render.table import Table
 from tests.builders.every_form import nothing_is_lost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spectra_cli.api.scan_options import resources_of, selection_of, series_of, settings_of, skips_errors
+from spectra_cli.api.asked.options import resources_of, selection_of, series_of, settings_of, skips_errors
 from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
 from spectra_cli.cli.groups.settings import SettingsOptions
 from spectra_cli.core.errors import UsageError

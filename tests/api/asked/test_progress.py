@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from spectra_cli.api.progress import reporting
+from spectra_cli.api.asked.progress import reporting
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.workflows.scan import ScanProgress

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spectra_cli.api.run import open as open_run
+from spectra_cli.api.values.run import open as open_run
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, UsageError
 from spectra_cli.render.show import rows as shown_rows

@@ -9,7 +9,7 @@ import numpy as np
 import polars
 import pytest
 
-from spectra_cli.api.tidy_table import TidyTable
+from spectra_cli.api.values.tidy_table import TidyTable
 from spectra_cli.core.errors import UsageError
 
 ROWS = (

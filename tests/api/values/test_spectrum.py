@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from spectra_cli.api.spectrum import MeasuredSpectrum
+from spectra_cli.api.values.spectrum import MeasuredSpectrum
 from spectra_cli.core.errors import UsageError
 from spectra_cli.workflows.show import show
 from tests.builders.spectra import spectrum_of_rows, weight

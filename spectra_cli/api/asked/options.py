@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, TypeVar, cast
 
-from spectra_cli.api.settings_asked import measurements_asked, settings_asked
+from spectra_cli.api.asked.settings import measurements_asked, settings_asked
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.scan_request import ScanRequest

@@ -7,8 +7,8 @@ from functools import cached_property
 
 from spectra_cli.analysis.run import PROBE_LOSS
 from spectra_cli.api.plot import Plots
-from spectra_cli.api.spectrum import MeasuredSpectrum
-from spectra_cli.api.tidy_table import TidyTable
+from spectra_cli.api.values.spectrum import MeasuredSpectrum
+from spectra_cli.api.values.tidy_table import TidyTable
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath

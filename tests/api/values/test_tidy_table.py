@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from spectra_cli.api.tidy_table import TidyTable
+from spectra_cli.api.values.tidy_table import TidyTable
 from spectra_cli.core.errors import UsageError
 
 TABLE = TidyTable(

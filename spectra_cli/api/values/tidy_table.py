@@ -64,7 +64,7 @@ class TidyTable(Shown):
         Raises:
             UsageError: pandas is not installed.
         """
-        from spectra_cli.api.conversions import as_pandas
+        from spectra_cli.api.values.conversions import as_pandas
 
         made: pandas.DataFrame = as_pandas(self._columns())
         return made
@@ -75,7 +75,7 @@ class TidyTable(Shown):
         Raises:
             UsageError: polars is not installed.
         """
-        from spectra_cli.api.conversions import as_polars
+        from spectra_cli.api.values.conversions import as_polars
 
         made: polars.DataFrame = as_polars(self._columns())
         return made
@@ -90,7 +90,7 @@ class TidyTable(Shown):
         Raises:
             UsageError: xarray is not installed.
         """
-        from spectra_cli.api.conversions import as_xarray
+        from spectra_cli.api.values.conversions import as_xarray
 
         made: xarray.Dataset = as_xarray(self._columns(), self.index)
         return made

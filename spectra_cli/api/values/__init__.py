@@ -1,0 +1,1 @@
+"""Runs, spectra and tables as values of Python."""
