@@ -26,6 +26,7 @@ HOMES = {
     "inspect": "spectra_cli.api.inspect",
     "open": "spectra_cli.api.values.run",
     "phases": "spectra_cli.api.phases",
+    "plot": "spectra_cli.api.plot",
     "scan": "spectra_cli.api.scan",
     "show": "spectra_cli.api.show",
     "table": "spectra_cli.api.shown",
