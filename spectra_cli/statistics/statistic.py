@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, StatisticValue, Status
-from spectra_cli.statistics.jackknife import standard_error, with_replicates
+from spectra_cli.statistics.jackknife import standard_error, standard_errors, with_replicates
 
 ZERO_TRACE = 1e-30  # docs/explanation/estimators.md
 LARGEST = 1e140  # its square, summed over any spectrum, is still finite
@@ -217,6 +217,37 @@ def evaluate(
         reason=found.reason,
         details=details,
     )
+
+
+def evaluate_alike(
+    statistic: Statistic, spectra: Sequence[Spectrum], stack: FloatArray, *, step: int | None
+) -> list[StatisticValue]:
+    """`evaluate` of spectra of as many values and the same blocks, all at once and without details.
+
+    Args:
+        statistic: what to compute; spectra: S of them; stack: (S, 1 + B, rank) the rows of each.
+        step: of the checkpoint.
+    """
+    found = estimates(statistic, spectra, stack)
+    errors = dict.fromkeys(range(len(found)), math.nan)
+    with_rows = [place for place, one in enumerate(found) if one.per_row.size > 1]
+    if with_rows:
+        per_row = np.array([found[place].per_row for place in with_rows])
+        errors |= zip(with_rows, standard_errors(per_row, spectra[0].block_sizes).tolist(), strict=True)
+    return [
+        StatisticValue(
+            name=statistic.name,
+            measurement=spectrum.measurement,
+            site=spectrum.site,
+            step=step,
+            value=one.value,
+            stderr=errors[place],
+            status=one.status,
+            unit=statistic.unit,
+            reason=one.reason,
+        )
+        for place, (spectrum, one) in enumerate(zip(spectra, found, strict=True))
+    ]
 
 
 def estimate(statistic: Statistic, spectrum: Spectrum, rows: FloatArray | None = None) -> Estimate:

@@ -79,7 +79,7 @@ def _matrix(request: PlotRequest, checkpoint: CheckpointSpectra) -> Spectrum:
         raise UsageError(
             f"{checkpoint.ref.run} holds no gradients, which this figure is of; scan with --measure gradients"
         )
-    found = request.spectra(checkpoint, GRADIENTS, most=10_000)
+    found = request.spectra(checkpoint, GRADIENTS, most=None)
     inside = [one for one in found if one.site.layer is not None] or found
     last = [one for one in inside if one.site.layer == inside[-1].site.layer]
     return next((one for one in last if one.site.component == _USUAL_MATRIX), last[0])

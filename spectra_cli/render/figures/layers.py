@@ -15,7 +15,6 @@ from spectra_cli.render.figures.parts.over_training import Trajectories, statist
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.registry import DEFINITIONS
 
-_EVERY = 10_000
 _MOST_PANELS = 6
 NOT_MEASURED = "not measured at this checkpoint"
 
@@ -31,7 +30,7 @@ def figure(request: PlotRequest) -> Figure:
     names = statistics_of(request, measurement)
     panels, values, num_blocks = [], [], 0
     for run in runs:
-        found = trajectories(run, names, measurement, request, most=_EVERY)
+        found = trajectories(run, names, measurement, request, most=None)
         values += list(found.all_values())
         num_blocks = max(num_blocks, len(run.checkpoint(0).select(measurement)[0].block_sizes))
         parts = list(dict.fromkeys(site.component for site in found.sites))

@@ -78,10 +78,13 @@ class PlotRequest:
             )
         return self.measurement
 
-    def spectra(self, checkpoint: CheckpointSpectra, measurement: str, *, most: int) -> list[Spectrum]:
+    def spectra(self, checkpoint: CheckpointSpectra, measurement: str, *, most: int | None) -> list[Spectrum]:
         """The spectra that are meant, in order: of all layers and matrices that are asked for, or `most`.
 
-        By default they are of layers evenly spaced; of matrices, all of the last layer.
+        Args:
+            checkpoint: what was measured; measurement: of which spectra.
+            most: where nothing is asked for: of layers evenly spaced, or matrices of the last layer; None for
+                all there are.
 
         Raises:
             UsageError: there is no such layer or matrix.
@@ -89,7 +92,7 @@ class PlotRequest:
         found = list(checkpoint.select(measurement))
         self._check([one.site for one in found], checkpoint)
         found = [one for one in found if self._wants(one.site)]
-        if self.layers is None and self.matrices is None:
+        if most is not None and self.layers is None and self.matrices is None:
             if any(one.site.component != "resid_post" for one in found):
                 last = max((one.site.layer for one in found if one.site.layer is not None), default=None)
                 found = [one for one in found if one.site.layer == last]

@@ -29,7 +29,7 @@ from spectra_cli.render.figures.request import PlotRequest, axis_of
 from spectra_cli.statistics.registry import DEFINITIONS
 
 _MOST_PANELS = 9
-_EVERY = 10_000
+_MOST_POINTS = 40  # of a line; beyond, errors are a band and not bars
 _PLACES_OF_SEVERAL = 1  # of each statistic, where lines are runs and nobody asks for more
 
 
@@ -44,7 +44,7 @@ def figure(request: PlotRequest) -> Figure:
     names = statistics_of(request, measurement)
     axis = axis_of(runs)
     several = len(runs) > 1
-    most = _PLACES_OF_SEVERAL if several else _EVERY
+    most = _PLACES_OF_SEVERAL if several else None
     found = [trajectories(run, names, measurement, request, most=most) for run in runs]
     over = [positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
     x = axis_over(over, axis)
@@ -168,7 +168,7 @@ def panel(name: str, title: str, lines: Sequence[TrajectoryLine], x: Axis) -> Pa
                 x=np.where(line.over > 0, line.over, np.nan) if x.log else line.over,
                 y=y,
                 ink=line.ink,
-                look=Look.BOTH,
+                look=Look.BOTH if y.size <= _MOST_POINTS else Look.LINE,
                 low=y - errors if known else None,
                 high=y + errors if known else None,
                 label=line.label,

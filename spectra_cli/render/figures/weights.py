@@ -138,7 +138,7 @@ def _bulk_words(judged: Sequence[StatisticValue], shown: Sequence[Shown]) -> lis
 def _stable_ranks(
     request: PlotRequest, runs: Sequence[Run], addresses: Sequence[str]
 ) -> tuple[list[Panel], list[FloatArray], Axis]:
-    found = [trajectories(run, [_STABLE_RANK.name], WEIGHTS, request, most=10_000) for run in runs]
+    found = [trajectories(run, [_STABLE_RANK.name], WEIGHTS, request, most=None) for run in runs]
     axis = axis_of(runs)
     over = [positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
     x = axis_over(over, axis)

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from spectra_cli.archive.reader import open_archive
+from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures import layers, trajectory
 from spectra_cli.render.figures.figure import Symbol
+from spectra_cli.render.figures.parts.over_training import trajectories
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.summarise import summarise
 from tests.builders.archives import write_planted_run
+from tests.builders.checkpoints import checkpoint
+from tests.builders.spectra import spectrum
 
 
 def values(path, name, layer):
@@ -74,3 +78,56 @@ def test_a_checkpoint_at_zero_is_told_of_where_the_axis_is_logarithmic(tmp_path)
 def test_an_unknown_statistic_is_refused_with_the_nearest(planted):
     with pytest.raises(UsageError, match="did you mean rankme_cov"):
         layers.figure(PlotRequest(runs=planted[:1], statistics=("rankme_co",)))
+
+
+@pytest.mark.parametrize("name", ["gradient_covariance", "activation_covariance", "weight"])
+def test_the_fast_way_gives_the_values_of_summarise(full, name):
+    names = (
+        "rankme_cov",
+        "head_exponent_1_10",
+        "tail_exponent_scaled",
+        "stable_rank",
+        "gradient_noise_scale",
+    )
+    archive = open_archive(full[0])
+    request = PlotRequest(runs=full[:1])
+    (run,) = request.opened()
+    found = trajectories(run, names, name, request, most=None)
+    assert found.values
+    for place in range(len(archive)):
+        wanted = {
+            (v.name, v.site.address): v
+            for v in summarise(archive.checkpoint(place), names)
+            if v.measurement == name and v.site is not None
+        }
+        here = {key: values[place] for key, values in found.values.items()}
+        assert set(here) == set(wanted)
+        for key, value in wanted.items():
+            fast = here[key]
+            assert (fast.status, fast.reason, fast.unit, fast.step) == (
+                value.status,
+                value.reason,
+                value.unit,
+                value.step,
+            )
+            np.testing.assert_array_equal([fast.value, fast.stderr], [value.value, value.stderr])
+
+
+def test_every_layer_of_every_matrix_has_its_row(tmp_path):
+    made = [
+        checkpoint(
+            [
+                spectrum(np.arange(64, 0, -1.0), "weight", f"blocks.{layer}.{part}")
+                for layer in range(3)
+                for part in ("attn.q", "mlp.up")
+            ],
+            step=step,
+            digest=str(step),
+        )
+        for step in (1, 2)
+    ]
+    write_archive(tmp_path / "a.spectra.h5", made)
+    asked = PlotRequest(runs=(tmp_path / "a.spectra.h5",), statistics=("stable_rank",))
+    found = layers.figure(asked)
+    assert [panel.cells.rows for panel in found.panels] == [("0", "1", "2")] * 2
+    assert [len(panel.series) for panel in trajectory.figure(asked).panels] == [3, 3]

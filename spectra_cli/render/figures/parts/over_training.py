@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
-from spectra_cli.core.types import CheckpointRef, Site, StatisticValue
+from spectra_cli.core.types import CheckpointRef, CheckpointSpectra, Site, Spectrum, StatisticValue
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.figures.request import PlotRequest
-from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
-from spectra_cli.statistics.registry import DEFINITIONS
-from spectra_cli.statistics.summarise import summarise
+from spectra_cli.statistics.jackknife import stack_with_replicates
+from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE, noise_scales
+from spectra_cli.statistics.registry import DEFINITIONS, STATISTICS
+from spectra_cli.statistics.statistic import evaluate_alike
 
 _DEFAULTS: Mapping[str, tuple[str, ...]] = {
     ACTIVATIONS: ("rankme_cov", "head_exponent_1_10", "tail_exponent_scaled"),
@@ -63,12 +64,12 @@ def statistics_of(request: PlotRequest, measurement: str) -> tuple[str, ...]:
 
 
 def trajectories(
-    run: Run, names: Sequence[str], measurement: str, request: PlotRequest, *, most: int
+    run: Run, names: Sequence[str], measurement: str, request: PlotRequest, *, most: int | None
 ) -> Trajectories:
     """The statistics of the places that are meant, at every checkpoint that is meant.
 
     Args:
-        most: places, where neither layers nor matrices are asked for.
+        most: places, where neither layers nor matrices are asked for; None for all.
 
     Raises:
         UsageError: a layer or matrix that the run does not hold.
@@ -81,8 +82,8 @@ def trajectories(
         refs.append(checkpoint.ref)
         wanted = {one.site.address: one.site for one in request.spectra(checkpoint, measurement, most=most)}
         sites |= wanted
-        for value in summarise(checkpoint, names):
-            if value.site is None or value.site.address not in wanted or value.measurement != measurement:
+        for value in _values(checkpoint, measurement, wanted, names):
+            if value.site is None:
                 continue
             series = values.setdefault((value.name, value.site.address), [])
             series += [None] * (number - len(series))
@@ -93,3 +94,23 @@ def trajectories(
         sites.values(), key=lambda site: (site.component, -1 if site.layer is None else site.layer)
     )
     return Trajectories(refs=tuple(refs), places=tuple(places), sites=tuple(ordered), values=values)
+
+
+def _values(
+    checkpoint: CheckpointSpectra, measurement: str, wanted: Mapping[str, Site], names: Sequence[str]
+) -> Iterator[StatisticValue]:
+    """The statistics of some sites: those of `summarise` without details, of spectra alike at once."""
+    step = checkpoint.ref.step
+    if GRADIENT_NOISE_SCALE.name in names and measurement == GRADIENTS:
+        scales = noise_scales(checkpoint.scalars, step=step)
+        yield from (one for one in scales if one.site is not None and one.site.address in wanted)
+    alike: dict[tuple[int, tuple[int, ...], bool], list[Spectrum]] = {}
+    for one in checkpoint.select(measurement):
+        if one.site.address in wanted:
+            has_profile = one.block_profile is not None
+            alike.setdefault((one.values.size, one.block_sizes, has_profile), []).append(one)
+    for spectra in alike.values():
+        stack = stack_with_replicates(spectra)
+        for statistic in (STATISTICS[name] for name in names if name in STATISTICS):
+            if measurement in statistic.measurements:
+                yield from evaluate_alike(statistic, spectra, stack, step=step)
