@@ -38,7 +38,6 @@ from spectra_cli.extract.measurements.measurement import GradientMeasurement, Me
 from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.registry import measurements_of
 from spectra_cli.extract.memory import is_out_of_memory, room_for
-from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.passes.onednn_linear import linear_library
 from spectra_cli.extract.passes.verification import Verified, verify_gradients
@@ -47,7 +46,7 @@ from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import CheckpointHeader, Model, Probe
 from spectra_cli.extract.series.fit import planner, require_fit, skeleton_of
 from spectra_cli.extract.series.opened import Series, build_skeleton, family_of
-from spectra_cli.extract.series.outline import training_of
+from spectra_cli.extract.series.outline import num_parameters, training_of
 from spectra_cli.extract.series.reference import keep_reference, read_reference, reference_name
 
 # What a checkpoint of the same tensors does not say of itself, or says in its own name.

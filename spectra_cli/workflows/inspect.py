@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spectra_cli.core.errors import BudgetError, SpectraError
+from spectra_cli.core.errors import BudgetError, DataError, SpectraError
 from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Skipped
-from spectra_cli.workflows.refusal import not_measured
 
 if TYPE_CHECKING:
     from spectra_cli.extract.planning.cost import ScanCost
@@ -160,4 +159,11 @@ def inspect(request: ScanRequest) -> Inspection:
         planned=None
         if plan is None
         else Planned(series=series, settings=settings, plan=plan, make_plan=make_plan),
+    )
+
+
+def not_measured(ref: CheckpointRef, reason: str, kept: str = "") -> DataError:
+    """The error that one bad checkpoint is, unless such ones are to be left out."""
+    return DataError(
+        f"{ref.key} could not be measured: {reason.rstrip('.')}.{kept} --on-error skip leaves such ones out"
     )

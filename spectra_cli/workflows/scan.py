@@ -21,7 +21,7 @@ from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.identity.asked_run import run_asked
 from spectra_cli.workflows.identity.belonging import Belonging
 from spectra_cli.workflows.identity.earlier_scans import EarlierScans, found_in
-from spectra_cli.workflows.refusal import not_measured
+from spectra_cli.workflows.inspect import not_measured
 
 if TYPE_CHECKING:
     from spectra_cli.extract.series.hygiene import Headers

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spectra_cli.analysis.phases.conditions import PhasePoint
-from spectra_cli.analysis.phases.over_run import Phases
+from spectra_cli.analysis.phases.over_run import PhasePoint, Phases
 from spectra_cli.analysis.phases.segments import Segment
 from spectra_cli.render import phases as rendering
 from spectra_cli.render.forms.json import as_json

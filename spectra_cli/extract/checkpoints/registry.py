@@ -15,7 +15,7 @@ from spectra_cli.extract.checkpoints.distributed.source import DistributedFormat
 from spectra_cli.extract.checkpoints.gguf.source import GgufFormat
 from spectra_cli.extract.checkpoints.hub.source import HubFormat, HubSource
 from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceFormat
-from spectra_cli.extract.checkpoints.llmc.source import LlmcFormat
+from spectra_cli.extract.checkpoints.llm_c import LlmcFormat
 from spectra_cli.extract.checkpoints.nanochat import NanochatFormat
 from spectra_cli.extract.checkpoints.nanogpt.source import NanoGPTFormat
 from spectra_cli.extract.checkpoints.series.incomplete import why_none

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.training import TrainingMetadata
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.nanogpt.values import value_weights
+from spectra_cli.extract.checkpoints.nanogpt.payload import value_weights
 from spectra_cli.extract.checkpoints.series.annotated import AnnotatedSource
 from spectra_cli.extract.checkpoints.series.run_file import RunFile, read_run_file
 from spectra_cli.extract.digest import same_content, state_digest

@@ -12,7 +12,6 @@ from spectra_cli.core.training import TRAINING_VALUES, TrainingMetadata
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.tensors.stored_precision import precision_notices
 from spectra_cli.extract.models.facts import facts_of, sources_of
-from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import CheckpointHeader, Model
 from spectra_cli.extract.series.fit import require_fit, skeleton_of
@@ -82,3 +81,9 @@ def training_of(header: CheckpointHeader, model: Model) -> dict[str, Any]:
         "facts": {**header.facts, **facts_of(model)},
         "sources": {**header.sources, **sources_of(model)},
     }
+
+
+def num_parameters(model: Model) -> int:
+    """Distinct parameters of `model`, tied ones once; also on the meta device."""
+    distinct = {id(parameter): parameter.numel() for parameter in model.module.parameters()}
+    return sum(distinct.values())

@@ -13,7 +13,7 @@ from spectra_cli.core.errors import SpectraError
 from spectra_cli.extract.checkpoints.distributed.metadata import read_metadata
 from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 from spectra_cli.extract.checkpoints.files.pickles import load_pickle
-from spectra_cli.extract.checkpoints.llmc.log import read_losses
+from spectra_cli.extract.checkpoints.llm_c import read_losses
 from spectra_cli.extract.checkpoints.series.run_file import read_run_file
 from spectra_cli.extract.checkpoints.series.trainer_state import read_trainer_state
 from spectra_cli.extract.checkpoints.series.training_log import read_training_log

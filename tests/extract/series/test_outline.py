@@ -1,9 +1,11 @@
 import pytest
+import torch
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.series import fit
 from spectra_cli.extract.series.opened import open_series
-from spectra_cli.extract.series.outline import outline_header
+from spectra_cli.extract.series.outline import num_parameters, outline_header
 
 
 def outline_checkpoint(series, ref, **settings):
@@ -59,3 +61,13 @@ def test_the_configuration_counts_as_much_as_the_shapes(series, monkeypatch):
     monkeypatch.setattr(fit, "build_skeleton", lambda header, _: built.append(header) or opened.skeleton)
     outline_checkpoint(opened, opened.refs[1], compute_dtype="float32")
     assert [header.ref.step for header in built] == [2]
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2"])
+def test_tied_parameters_count_once_with_and_without_weights(write, model_type):
+    written = write(model_type)
+    family = find_family(written.header)
+    for state in (written.state, None):
+        model = family.build(written.header, state, device=torch.device("cpu"))
+        # the file holds a tied matrix once
+        assert num_parameters(model) == sum(t.numel() for t in written.state.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,3 +130,14 @@ def _rates(stored: Any) -> Iterator[float]:
         for inner in stored.values() if isinstance(stored, Mapping) else stored:
             if isinstance(inner, Mapping) and "param_groups" in inner:
                 yield from _rates(inner)
+
+
+# how the names of these tensors end, whatever wrappers put before them
+ENDING = ".attn.mix"
+_MIX = re.compile(r"(?:transformer\.h|blocks)\.(\d{1,9})\.attn\.mix")
+
+
+def value_weights(state: Mapping[str, Tensor]) -> dict[int, float]:
+    """Layer -> attn.mix[1], the weight of its value embedding; of the layers that have such."""
+    layers = {int(m[1]): tensor for name, tensor in state.items() if (m := _MIX.fullmatch(name))}
+    return {layer: float(tensor[1]) for layer, tensor in layers.items() if tensor.shape == (2,)}

@@ -30,7 +30,13 @@ from spectra_cli.extract.checkpoints.files.state_dicts import header_of, tensor_
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files, require_meta
 from spectra_cli.extract.checkpoints.nanogpt.losses import states_own_step, stored_losses
-from spectra_cli.extract.checkpoints.nanogpt.payload import Payload, read_payload, stored_learning_rate
+from spectra_cli.extract.checkpoints.nanogpt.payload import (
+    ENDING,
+    Payload,
+    read_payload,
+    stored_learning_rate,
+    value_weights,
+)
 from spectra_cli.extract.checkpoints.nanogpt.training_arguments import (
     RUN_FILES,
     TrainingArguments,
@@ -38,7 +44,6 @@ from spectra_cli.extract.checkpoints.nanogpt.training_arguments import (
     nanogpt_tokens_per_step,
     tokens_per_step,
 )
-from spectra_cli.extract.checkpoints.nanogpt.values import ENDING, value_weights
 from spectra_cli.extract.checkpoints.series.found import FoundRun
 from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.llmc.source import LlmcFormat
+from spectra_cli.extract.checkpoints.llm_c import LlmcFormat
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.digest import state_digest
 from tests.extract.writers import llmc

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from spectra_cli.extract.models.claims.tied_embeddings import stored_pairs
-from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.models.transformers.loading import build_module
 from spectra_cli.extract.series.fit import skeleton_of
 from spectra_cli.extract.series.opened import open_series
-from spectra_cli.extract.series.outline import outline_header
+from spectra_cli.extract.series.outline import num_parameters, outline_header
 from tests.extract.writers.huggingface import CONFIGS, random_model
 
 CPU = torch.device("cpu")

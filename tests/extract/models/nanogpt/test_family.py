@@ -9,8 +9,8 @@ from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.decoder.masks import MaskRule
 from spectra_cli.extract.models.nanogpt.family import NANOGPT
-from spectra_cli.extract.models.parameters import num_parameters
 from spectra_cli.extract.models.registry import find_family
+from spectra_cli.extract.series.outline import num_parameters
 
 CPU = torch.device("cpu")
 

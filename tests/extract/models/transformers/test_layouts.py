@@ -4,6 +4,7 @@ The twins are cut here, from what each architecture says of its heads, and atten
 them: a wrong row would show in what reaches the output projection, and in the gradients.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.registry import find_family
+from spectra_cli.extract.models.transformers.layouts import LAYOUTS
 from tests.extract.writers.fused import (
     head_by_head,
     key_groups,
@@ -222,3 +225,30 @@ def test_conv1d_is_its_transposed_linear(write):
         out = slice(None) if view.rows is None else view.rows
         assert torch.equal(view.weight(), linear.weight[out])
         torch.testing.assert_close(view.module(a), linear(a), rtol=1e-5, atol=1e-5)
+
+
+def build(written, **settings):
+    header = dataclasses.replace(written.header, config={**written.header.config, **settings})
+    return LAYOUTS["mpt"].build(header, None, device=torch.device("meta"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"logit_scale": "inv_sqrt_d_model"}, "logit_scale = 'inv_sqrt_d_model'"),
+        ({"norm_type": "rmsnorm"}, "norm_type = 'rmsnorm'"),
+        ({"attn_config": {"alibi": False}}, "alibi = False"),
+        ({"attn_config": {"alibi_bias_max": 16}}, "alibi_bias_max = 16"),
+        ({"attn_config": {"qk_ln": True, "rope": True}}, "qk_ln = True, rope = True"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused_by_name(write, settings, named):
+    with pytest.raises(ModelError, match=f"asks for {named}, which transformers' own mpt passes over"):
+        build(write("mpt"), **settings)
+
+
+def test_settings_of_the_published_models_are_read(write):
+    attention = {"alibi": True, "alibi_bias_max": 8, "attn_impl": "torch", "clip_qkv": 6.0}
+    model = build(write("mpt"), logit_scale=None, norm_type="low_precision_layernorm", attn_config=attention)
+    assert model.blocks[0].attn.clip_qkv == 6
+    assert model.max_length == 64

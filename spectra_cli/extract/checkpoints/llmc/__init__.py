@@ -1,1 +1,0 @@
-"""llm.c's `.bin` model files and their log."""
