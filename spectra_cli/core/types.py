@@ -293,7 +293,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeInfo:
-    """Which tokens were shown to every checkpoint.
+    """Which tokens were shown to every checkpoint: none, where nothing else is said.
 
     Attributes:
         digest: sha256 over the chosen token ids, their order and lengths.
@@ -309,15 +309,15 @@ class ProbeInfo:
         notices: what the user must know about how the probe was made.
     """
 
-    digest: str
-    source: str
-    format: str
-    num_sequences: int
-    sequence_length: int
-    targets: str
-    seed: int | None
-    starts: tuple[int, ...]
-    vocab_size: int
+    digest: str = ""
+    source: str = ""
+    format: str = "none"
+    num_sequences: int = 0
+    sequence_length: int = 0
+    targets: str = "none"
+    seed: int | None = None
+    starts: tuple[int, ...] = ()
+    vocab_size: int = 0
     tokenizer: str = ""
     synthetic: bool = False
     notices: tuple[str, ...] = ()

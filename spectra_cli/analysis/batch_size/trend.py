@@ -76,13 +76,13 @@ class BatchTrend:
 
     of: AcrossRuns
     num_runs: int
-    slope: float
-    scatter: float
-    noise: float
-    floor: float
-    degrees: int
-    noise_degrees: int
-    doublings: float
+    slope: float = math.nan
+    scatter: float = math.nan
+    noise: float = math.nan
+    floor: float = math.nan
+    degrees: int = 0
+    noise_degrees: int = 0
+    doublings: float = math.nan
     interpolated: float = 0.0
     low: float = math.nan
     high: float = math.nan
@@ -181,18 +181,7 @@ def _trend(number: AcrossRuns, x: FloatArray, *, paired: bool) -> BatchTrend:
     runs = [run for i in kept if (run := number.runs[i]) is not None]
     x = x[kept]
     if np.unique(x).size < FEWEST_SIZES:
-        nothing = math.nan
-        return BatchTrend(
-            of=number,
-            num_runs=len(kept),
-            slope=nothing,
-            scatter=nothing,
-            noise=nothing,
-            floor=nothing,
-            degrees=0,
-            noise_degrees=0,
-            doublings=nothing,
-        )
+        return BatchTrend(of=number, num_runs=len(kept))
     y = np.array([run.value for run in runs])
     centred = x - x.mean()
     weights = centred / (centred @ centred)

@@ -44,7 +44,7 @@ class Difference:
     """B minus A in one number.
 
     Attributes:
-        first, second: the number in A and in B; `delta`: B - A.
+        first, second: the number in A and in B, NaN of a distance; `delta`: B - A.
         stderr: of delta; paired (same probe: the blocks' common noise cancels) or not.
         floor: standard error of a difference between two independent probes of this size.
         degrees: of freedom of `stderr`.
@@ -55,15 +55,15 @@ class Difference:
         verdict: after the correction.
     """
 
-    first: float
-    second: float
     delta: float
-    stderr: float
-    floor: float
-    degrees: int
     paired: bool
     margin: float
-    p_value: float
+    first: float = math.nan
+    second: float = math.nan
+    stderr: float = math.nan
+    floor: float = math.nan
+    degrees: int = 0
+    p_value: float = math.nan
     interpolated: float = 0.0
     adjusted: float = math.nan
     num_compared: int = 0

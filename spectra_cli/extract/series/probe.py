@@ -91,17 +91,5 @@ def read_probe(
 
 
 def _no_tokens(notices: tuple[str, ...]) -> Probe:
-    info = ProbeInfo(
-        digest="",
-        source="",
-        format="none",
-        num_sequences=0,
-        sequence_length=0,
-        targets="none",
-        seed=None,
-        starts=(),
-        vocab_size=0,
-        notices=notices,
-    )
     nothing = torch.empty(0, 0, dtype=torch.int64)
-    return Probe(info=info, tokens=nothing, targets=nothing)
+    return Probe(info=ProbeInfo(notices=notices), tokens=nothing, targets=nothing)

@@ -16,18 +16,6 @@ from spectra_cli.core.types import CheckpointRef, ProbeInfo, Provenance, Site
 from spectra_cli.render.drift import COLUMNS, tidy_rows
 from spectra_cli.render.tables.drift import heading, kinds_table, matrices_table, series_table, verdicts
 
-PROBE = ProbeInfo(
-    digest="",
-    source="",
-    format="none",
-    num_sequences=0,
-    sequence_length=0,
-    targets="none",
-    seed=None,
-    starts=(),
-    vocab_size=0,
-)
-
 
 def side(degrees):
     return Rotation(angles=np.radians([degrees]), dimension=50)
@@ -68,7 +56,9 @@ def site(address, *ranks, shift=0.0123, **changes):
 def report(*sites, ranks=(16,)):
     return DriftReport(
         path=Path("a.h5"),
-        provenance=Provenance(settings={"reference": "step0"} if ranks else {}, probe=PROBE, versions={}),
+        provenance=Provenance(
+            settings={"reference": "step0"} if ranks else {}, probe=ProbeInfo(), versions={}
+        ),
         refs=tuple(CheckpointRef(run="a", step=step, uri="", format="") for step in (0, 10)),
         ranks=ranks,
         num_vectors=64 if ranks else 0,

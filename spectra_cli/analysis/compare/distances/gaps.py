@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -62,14 +62,7 @@ class Shape:
 
     def rows(self, chosen: slice) -> Shape:
         """Some of the rows."""
-        return Shape(
-            shares=self.shares[:, chosen],
-            log_shares=self.log_shares[:, chosen],
-            cumulative=self.cumulative[:, chosen],
-            head=self.head[:, chosen],
-            tail=self.tail[:, chosen],
-            log_trace=self.log_trace[:, chosen],
-        )
+        return Shape(**{each.name: getattr(self, each.name)[:, chosen] for each in fields(self)})
 
 
 def _shape(eigenvalues: FloatArray, window: tuple[int, int] | None) -> Shape:
@@ -100,24 +93,6 @@ def _shannon_gaps(p: Shape, q: Shape) -> FloatArray:
     return gaps
 
 
-def _cumulative(shape: Shape) -> FloatArray:
-    averaged: FloatArray = shape.cumulative / shape.cumulative.shape[-1]
-    return averaged
-
-
-def _movement(shape: Shape) -> FloatArray:
-    moved: FloatArray = (shape.head - shape.log_trace) / math.sqrt(HEAD_RANKS)
-    return moved
-
-
-def _head(shape: Shape) -> FloatArray:
-    return _centred(shape.head)
-
-
-def _tail(shape: Shape) -> FloatArray:
-    return _centred(shape.tail)
-
-
 def _centred(logs: FloatArray) -> FloatArray:
     centred: FloatArray = logs - logs.mean(-1, keepdims=True)
     return centred / math.sqrt(logs.shape[-1])
@@ -125,10 +100,10 @@ def _centred(logs: FloatArray) -> FloatArray:
 
 # the distance is the norm of the difference of these
 _COORDINATES: dict[str, Callable[[Shape], FloatArray]] = {
-    RANK_WASSERSTEIN: _cumulative,
-    HEAD_LOG_DISTANCE: _head,
-    TAIL_LOG_DISTANCE: _tail,
-    HEAD_MOVEMENT: _movement,
+    RANK_WASSERSTEIN: lambda shape: shape.cumulative / shape.cumulative.shape[-1],
+    HEAD_LOG_DISTANCE: lambda shape: _centred(shape.head),
+    TAIL_LOG_DISTANCE: lambda shape: _centred(shape.tail),
+    HEAD_MOVEMENT: lambda shape: (shape.head - shape.log_trace) / math.sqrt(HEAD_RANKS),
 }
 
 

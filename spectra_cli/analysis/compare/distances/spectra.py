@@ -61,7 +61,8 @@ def distances(
         if name == TAIL_LOG_DISTANCE and window is None:
             missing = missing or "the window of the tail does not fit these spectra"
         if missing:
-            of_sites = [_unknown(name, paired=paired)] * num_sites
+            nothing = Difference(delta=math.nan, paired=paired, margin=DISTANCES[name].margin)
+            of_sites = [nothing] * num_sites
         else:
             of_sites = _distances(name, runs[0], runs[1], paired=paired)
         for here, one in zip(found, of_sites, strict=True):
@@ -91,7 +92,8 @@ def _distances(name: str, first: Sampled, second: Sampled, *, paired: bool) -> l
     power = 2 if name == JENSEN_SHANNON else 1
     if not (first.sizes and second.sizes):
         values = exact_norm(name, first, second) ** power
-        return [_unknown(name, paired=paired, value=value) for value in values.tolist()]
+        margin = DISTANCES[name].margin
+        return [Difference(delta=value, paired=paired, margin=margin) for value in values.tolist()]
     gaps = gaps_between(name, first, second, paired=paired)
     norm = norm_of(name, gaps.whole)[:, 0]
     # a norm is off by no more than the norm of what its gaps are off by
@@ -112,8 +114,6 @@ def _distances(name: str, first: Sampled, second: Sampled, *, paired: bool) -> l
     )
     return [
         Difference(
-            first=math.nan,
-            second=math.nan,
             delta=delta,
             stderr=stderr,
             floor=floor,
@@ -125,17 +125,3 @@ def _distances(name: str, first: Sampled, second: Sampled, *, paired: bool) -> l
         )
         for delta, stderr, floor, p_value, interpolated in zip(*(c.tolist() for c in columns), strict=True)
     ]
-
-
-def _unknown(name: str, *, paired: bool, value: float = math.nan) -> Difference:
-    return Difference(
-        first=math.nan,
-        second=math.nan,
-        delta=value,
-        stderr=math.nan,
-        floor=math.nan,
-        degrees=0,
-        paired=paired,
-        margin=DISTANCES[name].margin,
-        p_value=math.nan,
-    )
