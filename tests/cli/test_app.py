@@ -101,7 +101,12 @@ def test_compare_never_imports_torch(tmp_path, write_run):
     _runs_without_torch(["compare", "a.spectra.h5", "b.spectra.h5"], tmp_path)
 
 
-def _runs_without_torch(words, folder):
+def test_export_never_imports_torch(pristine):
+    words = ["export", "run", "-o", "-", "--format", "csv"]
+    _runs_without_torch(words, pristine, says=r"stdout: \d+ rows of 1 run, .*\n")
+
+
+def _runs_without_torch(words, folder, says=""):
     # what help is made of needs no arrays either, which take a third of its time to import
     refused = "torch,transformers,safetensors,tokenizers" + (",numpy,scipy,h5py" if "--help" in words else "")
     done = subprocess.run(
@@ -111,7 +116,7 @@ def _runs_without_torch(words, folder):
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, bool(re.fullmatch(says, done.stderr))) == (0, True), done.stderr
     assert done.stdout
 
 
