@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,13 @@ def test_a_spectrum_says_what_it_is_of(run):
     assert text.startswith("weights layer 0 attn.q, step 10: 6 eigenvalues from ")
     document = output_of(run.spectrum(10, "embed")).document()
     assert json.loads(json.dumps(document))["values"] == run.spectrum(10, "embed").values.tolist()
+
+
+@pytest.mark.parametrize("what", ["table", "spectrum"])
+def test_every_key_of_a_document_stands_on_the_page_of_documents(run, what):
+    shown = {"table": run.table(), "spectrum": run.spectrum(10, "embed")}
+    document = output_of(shown[what]).document()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "json.md").read_text()
+    section = page.split(f"## {document['schema']}\n")[1].split("\n## ")[0]
+    inner = [key for one in document.get("statistics", [])[:1] for key in one]
+    assert all(f"`{key}`" in section for key in (*document, *inner))
