@@ -36,7 +36,8 @@ def test_the_tables_say_where_what_and_at_which_loss(spectra, runs):
         "- residual stream of layers 0-2: ",
         " in b by ",
         "at loss",
-        " numbers differ; ",
+        " numbers differ, all ",
+        " points together; ",
         "taxonomy: ",
     ):
         assert word in found.out

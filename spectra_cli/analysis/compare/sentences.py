@@ -158,11 +158,13 @@ def _summary(differences: Sequence[SiteDifference], other: str) -> list[str]:
     lines = []
     if tally.judged:
         unknown = sum(d.standing == "inconclusive" and math.isnan(d.found.p_value) for d in differences)
+        points = len({d.target for d in differences})
         numbers = f"{tally.judged} number{'s' * (tally.judged != 1)}"
+        together = f", all {points} points together" if points > 1 else ""
         start = (
-            f"{tally.different} of {numbers} differ"
+            f"{tally.different} of {numbers} differ{together}"
             if tally.different
-            else f"no difference found among {numbers}"
+            else f"no difference found among {numbers}{together}"
         )
         rest = f"{tally.equal} equal within their margins, {tally.inconclusive - unknown} not shown to differ"
         told = f"{start}; {rest}{f', {unknown} unknown: no standard error' if unknown else ''}"

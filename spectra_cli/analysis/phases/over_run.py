@@ -89,7 +89,10 @@ def conditions(
         )
     rows = f"{settings.normalize}/{settings.pool}"
     if rows != "final/last":
-        yield f"rows are {rows}; the phases were described on final/last"
+        yield (
+            f"rows are {rows}; the phases were described on final/last, which a scan with --normalize final "
+            "--set scan.pool=last measures"
+        )
     if not any(segment.name == "warmup" for segment in segments[:1]):
         yield "warm-up not observed (first checkpoint too late, or none there)"
 

@@ -1,13 +1,18 @@
 """Text in cells of a terminal: how wide it is, and where its lines end.
 
-Lines end between words. A word is broken only where it alone is wider than the line, as a long path is:
-nothing is ever cut off.
+Lines end between words, and neither before a per cent sign nor beside a plus-minus: a number keeps what it is
+a number of. A word is broken only where it alone is wider than the line, as a long path is: nothing is ever
+cut off.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
+
+_GLUED = re.compile(r"(?<=[^ ]) (?=[%±])|(?<=±) (?=[^ ])")
+_NO_BREAK = "\u00a0"
 
 
 def width(text: str) -> int:
@@ -38,10 +43,12 @@ def spans(text: str, room: int, hang: int = 0) -> Iterator[tuple[int, int]]:
     ['one two', 'three']
     """
     start, left = 0, room
+    whole = _GLUED.sub(_NO_BREAK, text)
     while width(text[start:]) > left:
         end = start + _fits(text[start:], left)
-        blank = text.rfind(" ", start, end + 1)
-        words_end = len(text[start:blank].rstrip()) + start if blank > start else start
+        blank, words_end = _last_blank(whole, start, end)
+        if words_end == start:
+            blank, words_end = _last_blank(text, start, end)
         if words_end > start:
             yield start, words_end
             start = blank + 1
@@ -50,6 +57,12 @@ def spans(text: str, room: int, hang: int = 0) -> Iterator[tuple[int, int]]:
             start = end
         left = max(room - hang, 1)
     yield start, len(text)
+
+
+def _last_blank(text: str, start: int, end: int) -> tuple[int, int]:
+    """The last blank at which a line from `start` may end, and where its words end; `start` without one."""
+    blank = text.rfind(" ", start, end + 1)
+    return blank, len(text[start:blank].rstrip(" ")) + start if blank > start else start
 
 
 def _fits(text: str, room: int) -> int:
@@ -72,5 +85,9 @@ def wrapped(text: str, room: int) -> list[str]:
 
 
 def longest_word(text: str) -> int:
-    """Cells of its widest word."""
-    return max(map(width, text.split()), default=0)
+    """Cells of its widest word.
+
+    >>> longest_word("26 % of all"), longest_word("1.5 ± 0.2")
+    (4, 9)
+    """
+    return max(map(width, re.split(r"[ \n]", _GLUED.sub(_NO_BREAK, text))), default=0)

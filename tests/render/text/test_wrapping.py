@@ -19,6 +19,18 @@ def test_words_stay_whole_where_they_fit():
     assert wrapped("12.345±0.006 of 7 layers", 12) == ["12.345±0.006", "of 7 layers"]
 
 
+@pytest.mark.parametrize(
+    ("text", "room", "lines"),
+    [
+        ("share of 26 % here", 11, ["share of", "26 % here"]),
+        ("it is 1.5 ± 0.2 now", 13, ["it is", "1.5 ± 0.2 now"]),
+        ("1.5 ± 0.2", 5, ["1.5 ±", "0.2"]),  # no number is broken where the whole has no room
+    ],
+)
+def test_a_number_keeps_its_per_cent_sign_and_its_error(text, room, lines):
+    assert wrapped(text, room) == lines
+
+
 @pytest.mark.parametrize("text", ["a  b", "", "  indented"])
 def test_a_text_that_fits_stays_as_it_is(text):
     assert wrapped(text, 20) == [text]
