@@ -49,6 +49,7 @@ class Archive:
         parts: complete part files that are not consolidated yet; their checkpoints are in `entries`.
         damaged: part files that could not be read; their checkpoints are not in `entries`.
         statement: of which run it is and what that scan still owes it; written: as the archive's file has it.
+        passed_over: other archives that the name by which it was asked for may mean.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Archive:
     damaged: tuple[DamagedPart, ...] = ()
     statement: Statement = NOTHING_SAID
     written: Statement = NOTHING_SAID
+    passed_over: tuple[Path, ...] = ()
     _scalars: dict[str, list[tuple[float, FloatArray]]] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -85,7 +87,9 @@ class Archive:
     def notices(self) -> tuple[str, ...]:
         """What whoever reads its numbers has to know of the archive itself, in sentences."""
         owed = "" if self.unfinished is None else self.unfinished.words()
-        return tuple(words for words in (owed, self.mixture) if words)
+        others = " and ".join(map(str, self.passed_over))
+        which = f"read from {self.path}; there is also {others}, which was left alone" if others else ""
+        return tuple(words for words in (owed, self.mixture, which) if words)
 
     @property
     def unfinished(self) -> Unfinished | None:

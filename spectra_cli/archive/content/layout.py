@@ -95,6 +95,24 @@ def default_archive_path(checkpoint_path: AnyPath, cwd: Path) -> Path:
     return cwd / f"{name or 'root'}{SUFFIX}"
 
 
+def archives_meant(name: AnyPath, cwd: Path) -> tuple[Path, ...]:
+    """All archives that `name` may mean, the one that it does mean first; see `resolve_archive`."""
+    return tuple(
+        path
+        for path in _candidates(name, cwd)
+        if (path.is_file() and path.suffix not in _CHECKPOINT_SUFFIXES) or parts_folder(path).is_dir()
+    )
+
+
+def _candidates(name: AnyPath, cwd: Path) -> list[Path]:
+    own, scanned = cwd / name, default_archive_path(name, cwd)
+    if own.name.endswith(SUFFIX):
+        return [own]
+    beside = own.parent / scanned.name
+    is_scanned = os.path.realpath(beside) == os.path.realpath(scanned)
+    return [own, scanned] if is_scanned else [own, scanned, beside]
+
+
 def resolve_archive(name: AnyPath, cwd: Path) -> Path:
     """The archive meant by `name`: its own path, or the checkpoint folder it was scanned from.
 
@@ -104,16 +122,11 @@ def resolve_archive(name: AnyPath, cwd: Path) -> Path:
     Raises:
         ArchiveError: neither is there, with the list of what was looked for.
     """
-    own, scanned = cwd / name, default_archive_path(name, cwd)
-    if own.name.endswith(SUFFIX):
-        candidates, make = [own], f"spectra scan CKPT_DIR -o {os.fspath(name)}"
-    else:
-        candidates = list(dict.fromkeys([own, scanned, own.parent / scanned.name]))
-        make = f"spectra scan {os.fspath(name)}"
-    for path in candidates:
-        is_archive = path.is_file() and path.suffix not in _CHECKPOINT_SUFFIXES
-        if is_archive or parts_folder(path).is_dir():
-            return path
+    if found := archives_meant(name, cwd):
+        return found[0]
+    candidates = _candidates(name, cwd)
+    made_of = f"CKPT_DIR -o {os.fspath(name)}" if len(candidates) == 1 else os.fspath(name)
+    make = f"spectra scan {made_of}"
     raise ArchiveError(
         f"no archive for {os.fspath(name)!r}: looked for {' and '.join(map(str, candidates))} (and "
         f"unfinished parts). Give the path of a {SUFFIX} file, or make one with `{make}`."

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from spectra_cli.archive.content.layout import resolve_archive
+from spectra_cli.archive.content.layout import archives_meant, resolve_archive
 from spectra_cli.archive.origin import lies_in, origin_of
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import ArchiveError, SpectraError
@@ -26,10 +27,9 @@ def open_named(name: AnyPath) -> Archive:
     Raises:
         ArchiveError: there is no such archive, it is damaged, or it is of other checkpoints than those.
     """
-    path = resolve_archive(name, Path.cwd())
-    archive = open_archive(path)
+    archive = open_archive(resolve_archive(name, Path.cwd()))
     check_is_of(archive, name)
-    return archive
+    return replace(archive, passed_over=archives_meant(name, Path.cwd())[1:])
 
 
 def open_all(names: Sequence[AnyPath]) -> tuple[Archive, ...]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spectra_cli.archive.content.layout import (
+    archives_meant,
     checkpoint_order,
     default_archive_path,
     identity,
@@ -64,8 +65,13 @@ def test_an_archive_beside_the_folder_is_found_where_the_working_directory_has_n
     beside, own = tmp_path / "demo" / "a.spectra.h5", tmp_path / "a.spectra.h5"
     beside.touch()
     assert resolve_archive("demo/a", tmp_path) == beside
+    assert archives_meant("demo/a", tmp_path) == (beside,)
     own.touch()
     assert resolve_archive("demo/a", tmp_path) == own
+    assert archives_meant("demo/a", tmp_path) == (own, beside)
+    beside.unlink()
+    beside.symlink_to(own)
+    assert archives_meant("demo/a", tmp_path) == (own,)
 
 
 def test_an_archive_that_is_missing_is_not_taken_for_a_folder_of_checkpoints(tmp_path):
