@@ -53,7 +53,7 @@ def figure(request: PlotRequest) -> Figure:
         found = [evaluate(_OUTLIERS, there, step=one.checkpoint.ref.step) for one, there in here]
         judged += found
         panels.append(_histogram(place, here, found, several=len(runs) > 1))
-    ranks, over, x = _stable_ranks(request, runs, [place.site.address for place in wanted])
+    ranks, ranked, over, x = _stable_ranks(request, runs, [place.site.address for place in wanted])
     shown = "the matched checkpoint of each run" if len(runs) > 1 else last.shown[0].checkpoint.ref.key
     return Figure(
         name="weights",
@@ -65,7 +65,7 @@ def figure(request: PlotRequest) -> Figure:
             f"Histograms of {shown}. {_LEGEND}",
             *_bulk_words(judged, last.shown),
             "Measured exactly, on parameters alone: no probe, and no noise of one.",
-            *withheld_words(judged),
+            *withheld_words((*judged, *(one for line in ranked for one in line.values if one is not None))),
             *off_axis_words(over, x),
             *archive_words(runs),
         ),
@@ -137,7 +137,7 @@ def _bulk_words(judged: Sequence[StatisticValue], shown: Sequence[Shown]) -> lis
 
 def _stable_ranks(
     request: PlotRequest, runs: Sequence[Run], addresses: Sequence[str]
-) -> tuple[list[Panel], list[FloatArray], Axis]:
+) -> tuple[list[Panel], list[TrajectoryLine], list[FloatArray], Axis]:
     found = [trajectories(run, [_STABLE_RANK.name], WEIGHTS, request, most=None) for run in runs]
     axis = axis_of(runs)
     over = [positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
@@ -156,20 +156,8 @@ def _stable_ranks(
         for site in one.sites
         if site.address in addresses
     ]
-    if not any(math.isfinite(value.value) for _, line in lines for value in line.values if value is not None):
-        return [], over, x
-    if len(runs) == 1:
-        return [panel(_STABLE_RANK.name, _STABLE_RANK.title, [line for _, line in lines], x)], over, x
-    return (
-        [
-            panel(
-                _STABLE_RANK.name,
-                f"{_STABLE_RANK.title}, {address}",
-                [line for site, line in lines if site.address == address],
-                x,
-            )
-            for address in addresses[:1]
-        ],
-        over,
-        x,
-    )
+    drawn = [line for site, line in lines if len(runs) == 1 or site.address == addresses[0]]
+    title = _STABLE_RANK.title if len(runs) == 1 else f"{_STABLE_RANK.title}, {addresses[0]}"
+    if not any(math.isfinite(value.value) for line in drawn for value in line.values if value is not None):
+        return [], drawn, over, x
+    return [panel(_STABLE_RANK.name, title, drawn, x)], drawn, over, x
