@@ -78,3 +78,20 @@ def full(tmp_path_factory):
         write_archive(folder / f"{name}.spectra.h5", found)
         paths.append(str(folder / f"{name}.spectra.h5"))
     return tuple(paths)
+
+
+@pytest.fixture(scope="session")
+def reaching(tmp_path_factory):
+    """Steeper tails need fewer tokens: six runs, and one that stops before the target."""
+    spread = (0, 100, 200, 400, 800)
+    folder, rng, paths = tmp_path_factory.mktemp("forecast"), np.random.default_rng(0), []
+    for number in range(7):
+        exponent = 0.9 + 0.1 * number
+        fast = 1.0 + 0.25 * number + 0.05 * rng.standard_normal()
+        losses = 5.0 - 0.9 * np.log1p(np.array(spread) * fast / 100) + (2.0 if number == 6 else 0.0)
+        path = folder / f"run{number}.spectra.h5"
+        write_planted_run(
+            path, steps=spread, losses=losses, exponents=exponent, noise=0.01, width=128, seed=number
+        )
+        paths.append(str(path))
+    return tuple(paths)

@@ -8,29 +8,10 @@ from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures.figure import Look
 from spectra_cli.render.figures.forecast import figure
 from spectra_cli.render.figures.request import PlotRequest
-from tests.builders.archives import write_planted_run
-
-STEPS = (0, 100, 200, 400, 800)
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Steeper tails need fewer tokens: six runs, and one that stops before the target."""
-    folder, rng, paths = tmp_path_factory.mktemp("forecast"), np.random.default_rng(0), []
-    for number in range(7):
-        exponent = 0.9 + 0.1 * number
-        fast = 1.0 + 0.25 * number + 0.05 * rng.standard_normal()
-        losses = 5.0 - 0.9 * np.log1p(np.array(STEPS) * fast / 100) + (2.0 if number == 6 else 0.0)
-        path = folder / f"run{number}.spectra.h5"
-        write_planted_run(
-            path, steps=STEPS, losses=losses, exponents=exponent, noise=0.01, width=128, seed=number
-        )
-        paths.append(str(path))
-    return tuple(paths)
-
-
-def test_points_are_the_runs_and_left_out_predictions_those_of_the_regression(runs):
-    found = figure(PlotRequest(runs=runs[:6], statistics=("tail_exponent_scaled",)))
+def test_points_are_the_runs_and_left_out_predictions_those_of_the_regression(reaching):
+    found = figure(PlotRequest(runs=reaching[:6], statistics=("tail_exponent_scaled",)))
     against, left_out = found.panels
     points = next(one for one in against.series if one.look is Look.POINTS)
     assert points.names == tuple(f"run{number}" for number in range(6))
@@ -44,12 +25,12 @@ def test_points_are_the_runs_and_left_out_predictions_those_of_the_regression(ru
     assert "Spearman" in " ".join(found.caption)
 
 
-def test_a_run_that_did_not_get_there_is_marked_where_it_stopped(runs):
+def test_a_run_that_did_not_get_there_is_marked_where_it_stopped(reaching):
     from spectra_cli.analysis.forecast.request import ForecastRequest
     from spectra_cli.workflows.forecast import forecast
 
-    request = PlotRequest(runs=runs, statistics=("tail_exponent_scaled",), at=(3.4,))
-    asked = ForecastRequest(archives=runs, statistic="tail_exponent_scaled", target_loss=3.4)
+    request = PlotRequest(runs=reaching, statistics=("tail_exponent_scaled",), at=(3.4,))
+    asked = ForecastRequest(archives=reaching, statistic="tail_exponent_scaled", target_loss=3.4)
     stopped = [row for row in forecast(asked).rows if row.outcome == "censored"]
     assert stopped
     marks = figure(request).panels[0].marks
@@ -58,6 +39,6 @@ def test_a_run_that_did_not_get_there_is_marked_where_it_stopped(runs):
     ]
 
 
-def test_one_run_is_refused(runs):
+def test_one_run_is_refused(reaching):
     with pytest.raises(UsageError, match="two runs"):
-        figure(PlotRequest(runs=runs[:1]))
+        figure(PlotRequest(runs=reaching[:1]))
