@@ -6,8 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.builders.archives import write_planted_run
+
+
+# how fast an example runs says how busy the machine is
+settings.register_profile("spectra", deadline=None)
+settings.load_profile("spectra")
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,7 @@ def series(draw: st.DrawFn) -> list[CheckpointSpectra]:
     ]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(series=series())
 def test_any_series_comes_back_bit_for_bit(series, as_values):
     with tempfile.TemporaryDirectory() as folder:

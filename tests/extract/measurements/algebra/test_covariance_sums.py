@@ -35,7 +35,7 @@ def assert_two_pass(sums, rows, *, relative=1e-10):
     torch.testing.assert_close(sums.trace(), expected.trace(), rtol=relative, atol=0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cuts=st.lists(st.integers(0, 40), max_size=5), shift=st.floats(-10, 10), seed=st.integers(0, 99))
 def test_any_split_into_additions_is_the_two_pass_covariance(cuts, shift, seed):
     rows = rows_of(40, seed)
@@ -45,7 +45,7 @@ def test_any_split_into_additions_is_the_two_pass_covariance(cuts, shift, seed):
     assert_two_pass(sums, rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_split_and_order_of_merging_is_the_two_pass_covariance(data):
     """A11 (i), empty and one-row parts included."""
