@@ -10,7 +10,6 @@ from hypothesis import settings
 
 from tests.builders.archives import write_planted_run
 
-
 # how fast an example runs says how busy the machine is
 settings.register_profile("spectra", deadline=None)
 settings.load_profile("spectra")
