@@ -147,9 +147,12 @@ class Run:
         """The measurements of the checkpoint at `places[index]`, without vectors."""
         return next(self.checkpoints([index]))
 
-    def checkpoints(self, indices: Iterable[int]) -> Iterator[CheckpointSpectra]:
-        """Those of several, in this order, for which the series is opened once."""
-        return self.series.checkpoints([self.places[index] for index in indices], vectors=False)
+    def checkpoints(
+        self, indices: Iterable[int], measurements: Sequence[str] | None = None
+    ) -> Iterator[CheckpointSpectra]:
+        """Those of several, in this order, read in one go; the spectra of some measurements, or of all."""
+        chosen = [self.places[index] for index in indices]
+        return self.series.checkpoints(chosen, vectors=False, measurements=measurements)
 
 
 def common_axis(runs: Sequence[Run]) -> Axis:

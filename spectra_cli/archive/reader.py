@@ -132,10 +132,16 @@ class Archive:
         """
         return read_checkpoint(self.entries[index], self.provenance, vectors=vectors)
 
-    def checkpoints(self, indices: Sequence[int], *, vectors: bool = True) -> Iterator[CheckpointSpectra]:
-        """`checkpoint` of several, in this order; the file stays open while the iterator is at it."""
+    def checkpoints(
+        self, indices: Sequence[int], *, vectors: bool = True, measurements: Sequence[str] | None = None
+    ) -> Iterator[CheckpointSpectra]:
+        """`checkpoint` of several, in this order; the file stays open while the iterator is at it.
+
+        Args:
+            measurements: whose spectra are wanted; None for all. Scalars are there in any case.
+        """
         entries = [self.entries[index] for index in indices]
-        return read_checkpoints(entries, self.provenance, vectors=vectors)
+        return read_checkpoints(entries, self.provenance, vectors=vectors, measurements=measurements)
 
     @property
     def measurements(self) -> tuple[str, ...]:

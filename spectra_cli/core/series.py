@@ -47,8 +47,14 @@ class MeasuredSeries(Protocol):
     def checkpoint(self, index: int, *, vectors: bool = True) -> CheckpointSpectra:
         """Everything measured on one checkpoint; `vectors` as in `checkpoints`."""
 
-    def checkpoints(self, indices: Sequence[int], *, vectors: bool = True) -> Iterator[CheckpointSpectra]:
-        """Several, in this order; without vectors far faster where the scan kept some."""
+    def checkpoints(
+        self, indices: Sequence[int], *, vectors: bool = True, measurements: Sequence[str] | None = None
+    ) -> Iterator[CheckpointSpectra]:
+        """Several, in this order; without vectors far faster where the scan kept some.
+
+        Args:
+            measurements: whose spectra are wanted; None for all. Scalars are there in any case.
+        """
 
     def scalars_over(self, name: str) -> FloatArray:
         """(checkpoints,) of a number of the whole model, NaN where it was not measured."""

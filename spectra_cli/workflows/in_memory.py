@@ -64,8 +64,10 @@ class InMemory:
         """Everything measured on one checkpoint."""
         return self.measured[index]
 
-    def checkpoints(self, indices: Sequence[int], *, vectors: bool = True) -> Iterator[CheckpointSpectra]:
-        """Several, in this order."""
+    def checkpoints(
+        self, indices: Sequence[int], *, vectors: bool = True, measurements: Sequence[str] | None = None
+    ) -> Iterator[CheckpointSpectra]:
+        """Several, in this order; whatever is asked for, they are here already."""
         return (self.measured[index] for index in indices)
 
     def scalars_over(self, name: str) -> FloatArray:

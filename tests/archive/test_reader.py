@@ -260,3 +260,35 @@ def test_the_measurements_of_an_archive(path, series):
     write_archive(path, series)
     expected = {s.measurement for c in series for s in c.spectra}
     assert set(open_archive(path).measurements) == expected
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_spectra_of_some_measurements_are_those_of_all_and_scalars_stay(path, series, as_values, sealed):
+    if sealed:
+        write_archive(path, series)
+    else:
+        shutil.copy(OLD_FORMATS / "1.2.h5", path)
+    archive = open_archive(path)
+    every = list(archive.checkpoints(range(len(archive))))
+    names = archive.measurements[:1]
+    assert len(archive.measurements) > 1
+    some = archive.checkpoints(range(len(archive)), measurements=names)
+    for whole, narrowed in zip(every, some, strict=True):
+        kept = tuple(one for one in whole.spectra if one.measurement in names)
+        assert as_values(narrowed) == as_values(replace(whole, spectra=kept))
+
+
+def test_a_file_replaced_meanwhile_is_found_though_only_some_is_read(path, series):
+    write_archive(path, series)
+    archive = open_archive(path)
+    write_archive(path, series[:1])
+    with pytest.raises(ArchiveError, match="replaced meanwhile"):
+        next(archive.checkpoints([0, 0], measurements=archive.measurements[:1]))
+
+
+def test_damage_outside_what_is_read_is_found_where_no_seal_vouches(path):
+    shutil.copy(OLD_FORMATS / "1.2.h5", path)
+    with h5py.File(path, "r+") as root:
+        root["weight"]["eigenvalues"][0, 0, 0] *= 1.5
+    with pytest.raises(ArchiveError, match="does not match its digest"):
+        list(open_archive(path).checkpoints([0], measurements=["activation_covariance"]))

@@ -41,7 +41,9 @@ class PlantedSeries:
     def checkpoint(self, index: int, *, vectors: bool = True) -> CheckpointSpectra:
         raise NotImplementedError
 
-    def checkpoints(self, indices: Sequence[int], *, vectors: bool = True) -> Iterator[CheckpointSpectra]:
+    def checkpoints(
+        self, indices: Sequence[int], *, vectors: bool = True, measurements: Sequence[str] | None = None
+    ) -> Iterator[CheckpointSpectra]:
         raise NotImplementedError
 
     def scalars_over(self, name: str) -> FloatArray:

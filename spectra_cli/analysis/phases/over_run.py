@@ -149,7 +149,7 @@ def phases_of(opened: Run, *, layer: int | None = None, alpha: str | None = None
     axis = common_axis([opened])
     run = opened.along(axis)
     positions = run.on(axis)
-    checkpoints = list(run.checkpoints(range(len(run))))
+    checkpoints = list(run.checkpoints(range(len(run)), [ACTIVATIONS]))
     if not any(checkpoint.select(ACTIVATIONS) for checkpoint in checkpoints):
         raise DataError(
             f"{run.series.path} holds no activation spectra, which phases are read from. Scan with "

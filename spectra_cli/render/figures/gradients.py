@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,8 +16,7 @@ from spectra_cli.render.figures.parts.lines import lines_of
 from spectra_cli.render.figures.parts.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.request import PlotRequest, axis_of
 from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off_axis_words, panel
-from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
-from spectra_cli.statistics.summarise import summarise
+from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE, noise_scales
 
 _USUAL_MATRIX = "attn.o"
 
@@ -30,7 +28,7 @@ def figure(request: PlotRequest) -> Figure:
         SpectraError: the archives do not hold what is asked for.
     """
     runs = request.opened()
-    lines = lines_of(request, runs)
+    lines = lines_of(request, runs, [ACTIVATIONS, GRADIENTS])
     place = _matrix(request, lines.shown[-1].checkpoint)
     wanted = [*_activations(lines.shown[-1].checkpoint, place.site.layer), place]
     panels = [panel_of(one, lines, request.statistics) for one in wanted]
@@ -92,9 +90,9 @@ def _activations(checkpoint: CheckpointSpectra, layer: int | None) -> list[Spect
 def _noise(run: Run, request: PlotRequest, site: Site) -> dict[str, Sequence[StatisticValue | None]]:
     """The noise scale of the whole model (under the empty name) and of one matrix, at every checkpoint."""
     found: dict[str, list[StatisticValue | None]] = {"": [], site.address: []}
-    for checkpoint in run.series.checkpoints(request.places(run), vectors=False):
-        # spectra have no part in it
-        values = summarise(replace(checkpoint, spectra=()), [GRADIENT_NOISE_SCALE.name])
+    # spectra have no part in it
+    for checkpoint in run.series.checkpoints(request.places(run), vectors=False, measurements=[]):
+        values = noise_scales(checkpoint.scalars, step=checkpoint.ref.step)
         by_place = {"" if one.site is None else one.site.address: one for one in values}
         for place, series in found.items():
             series.append(by_place.get(place))

@@ -21,7 +21,7 @@ def figure(request: PlotRequest) -> Figure:
     """
     runs = request.opened()
     measurement = request.measured(runs[0])
-    lines = lines_of(request, runs)
+    lines = lines_of(request, runs, [measurement])
     title = f"{runs[0].name}: spectra of {MEASUREMENTS[measurement].words} over training"
     if len(runs) > 1:
         names = " and ".join(run.name for run in runs)

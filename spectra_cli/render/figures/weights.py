@@ -43,7 +43,7 @@ def figure(request: PlotRequest) -> Figure:
             raise UsageError(
                 f"{run.series.path} holds no weights, which this figure is of; scan with --measure weights"
             )
-    lines = lines_of(request, runs)
+    lines = lines_of(request, runs, [WEIGHTS])
     last = Lines(shown=lines.shown if len(runs) > 1 else lines.shown[-1:], scale=None, told=lines.told)
     wanted = request.spectra(last.shown[-1].checkpoint, WEIGHTS, most=_PANELS)[:4]
     judged: list[StatisticValue] = []

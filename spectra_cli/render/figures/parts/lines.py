@@ -48,15 +48,21 @@ class Lines:
         return self.shown if self.scale is None else self.shown[-1:]
 
 
-def lines_of(request: PlotRequest, runs: Sequence[Run]) -> Lines:
-    """The checkpoints of a single run, or of several runs those nearest to the last matched point."""
-    return _over_training(request, runs[0]) if len(runs) == 1 else _matched(request, runs)
+def lines_of(request: PlotRequest, runs: Sequence[Run], measurements: Sequence[str] | None = None) -> Lines:
+    """The checkpoints of a single run, or of several runs those nearest to the last matched point.
+
+    Args:
+        measurements: that are drawn of them; None for all.
+    """
+    if len(runs) == 1:
+        return _over_training(request, runs[0], measurements)
+    return _matched(request, runs, measurements)
 
 
-def _over_training(request: PlotRequest, run: Run) -> Lines:
+def _over_training(request: PlotRequest, run: Run, measurements: Sequence[str] | None) -> Lines:
     places = request.places(run)
     chosen = [places[index] for index in evenly(len(places), _MOST_CHECKPOINTS)]
-    checkpoints = list(run.series.checkpoints(chosen, vectors=False))
+    checkpoints = list(run.series.checkpoints(chosen, vectors=False, measurements=measurements))
     told = (f"{len(chosen)} of {len(places)} checkpoints.",) if len(chosen) < len(places) else ()
     steps = [one.ref.step for one in checkpoints]
     known = sorted({step for step in steps if step is not None})
@@ -75,11 +81,12 @@ def _over_training(request: PlotRequest, run: Run) -> Lines:
     return Lines(shown=tuple(shown), scale=scale, told=told)
 
 
-def _matched(request: PlotRequest, runs: Sequence[Run]) -> Lines:
+def _matched(request: PlotRequest, runs: Sequence[Run], measurements: Sequence[str] | None) -> Lines:
     alignment = request.matched(runs)
+    nearby = [[nearest(run, place, alignment)] for place, run in enumerate(runs)]
     shown = [
         Shown(
-            checkpoint=next(run.series.checkpoints([nearest(run, place, alignment)], vectors=False)),
+            checkpoint=next(run.series.checkpoints(nearby[place], vectors=False, measurements=measurements)),
             ink=Ink(category=place),
             label=run.name,
         )

@@ -78,7 +78,8 @@ def trajectories(
     values: dict[tuple[str, str], list[StatisticValue | None]] = {}
     sites: dict[str, Site] = {}
     refs = []
-    for number, checkpoint in enumerate(run.series.checkpoints(places, vectors=False)):
+    series_of = run.series.checkpoints(places, vectors=False, measurements=[measurement])
+    for number, checkpoint in enumerate(series_of):
         refs.append(checkpoint.ref)
         wanted = {one.site.address: one.site for one in request.spectra(checkpoint, measurement, most=most)}
         sites |= wanted
