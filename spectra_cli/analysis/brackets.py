@@ -42,6 +42,11 @@ class Bracket:
     third: int | None = None
     place: float = math.nan
 
+    @property
+    def nearer(self) -> int:
+        """The place of the checkpoint that the point is nearer to."""
+        return self.before if self.share < 0.5 else self.after
+
     def between(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """Linear interpolation of a number, or of its replicates, of the two checkpoints."""
         point: FloatArray = (1.0 - self.share) * first + self.share * second

@@ -67,7 +67,7 @@ def pictures(request: PlotRequest, suffix: str, *, style: str, width: float | No
             yield Picture(name=name, reason=str(error))
             continue
         content = drawn(figure, suffix, style=style, width=width)
-        yield Picture(name=name, title=figure.title, caption=" ".join(figure.caption), content=content)
+        yield Picture(name=name, title=figure.title, caption=figure.words, content=content)
 
 
 def write_set(found: Iterable[Picture], folder: Path, suffix: str, *, overwrite: bool) -> list[Picture]:
@@ -155,9 +155,7 @@ def drawings(
             )
             for panel in (figure.panels[-1:] if figure.name == "spectrum" else figure.panels)
         ]
-        # what characters have no room for
-        told = (one for one in figure.caption if not one.startswith("Bands and bars"))
-        parts += [line(sentence, style="dim") for sentence in told]
+        parts += [line(sentence, style="dim") for sentence in figure.caption]
     return replace(output, tables=lambda: parts)
 
 

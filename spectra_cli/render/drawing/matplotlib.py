@@ -44,8 +44,7 @@ def picture(figure: Figure, style: Style, suffix: str, *, width: float | None = 
     with mpl.rc_context(_settings(style)):
         page = _page(figure, style, width or style.width)
         title, words = FORMATS[suffix]
-        caption = " ".join(figure.caption)
-        metadata: dict[str, Any] = {title: for_terminal(figure.title), words: for_terminal(caption)}
+        metadata: dict[str, Any] = {title: for_terminal(figure.title), words: for_terminal(figure.words)}
         if suffix in (".pdf", ".svg"):
             metadata |= {"Date" if suffix == ".svg" else "CreationDate": None}
         stream = io.BytesIO()
@@ -91,7 +90,7 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
     heights = [max(_height(panel, style) for panel in row) for row in rows]
     page = Page(figsize=(width, 1.0), dpi=_DPI)
     title = _wrapped(page, figure.title, style.text + 2, width, weight="bold")
-    caption = _wrapped(page, " ".join(figure.caption), style.text, width)
+    caption = _wrapped(page, figure.words, style.text, width)
     legend = _num_legend_rows(figure, style, width)
     of_line = style.text * _SPACING / 72
     top = len(title) * (style.text + 2) * _SPACING / 72 + 2 * _MARGIN

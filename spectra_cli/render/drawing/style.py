@@ -7,7 +7,7 @@ ground; beside colour, each has a dash and a symbol of its own (docs/explanation
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # lightness grows along it evenly, also for the colour-blind: van der Walt and Smith's viridis, nine points
 _VIRIDIS = (
@@ -51,42 +51,29 @@ class Style:
 _LIGHT = ("#2f8ff5", "#a83208", "#3d12c4", "#0b0d2a", "#8a7267", "#3f1512")
 _DARK = ("#4a86ff", "#f58a1f", "#f4f6fa", "#d3173f", "#e9a6ff", "#36ef95")
 
+_PAPER = Style(
+    ground="#ffffff",
+    ink="#101216",
+    muted="#6b7078",
+    palette=_LIGHT,
+    shades=_VIRIDIS[:8],
+    diverging=("#2166ac", "#67a9cf", "#f4f4f4", "#ef8a62", "#b2182b"),
+    width=6.75,
+    text=7.0,
+    panel_height=2.1,
+    line=1.1,
+)
 STYLES: Mapping[str, Style] = {
-    "paper": Style(
-        ground="#ffffff",
-        ink="#101216",
-        muted="#6b7078",
-        palette=_LIGHT,
-        shades=_VIRIDIS[:8],
-        diverging=("#2166ac", "#67a9cf", "#f4f4f4", "#ef8a62", "#b2182b"),
-        width=6.75,
-        text=7.0,
-        panel_height=2.1,
-        line=1.1,
-    ),
-    "slides": Style(
-        ground="#ffffff",
-        ink="#101216",
-        muted="#6b7078",
-        palette=_LIGHT,
-        shades=_VIRIDIS[:8],
-        diverging=("#2166ac", "#67a9cf", "#f4f4f4", "#ef8a62", "#b2182b"),
-        width=12.0,
-        text=13.0,
-        panel_height=3.6,
-        line=2.0,
-    ),
-    "dark": Style(
+    "paper": _PAPER,
+    "slides": replace(_PAPER, width=12.0, text=13.0, panel_height=3.6, line=2.0),
+    "dark": replace(
+        _PAPER,
         ground="#14161c",
         ink="#e8eaf0",
         muted="#9097a3",
         palette=_DARK,
         shades=_VIRIDIS[1:],
         diverging=("#6db3ff", "#2f5f96", "#24272f", "#a5482a", "#ff9d73"),
-        width=6.75,
-        text=7.0,
-        panel_height=2.1,
-        line=1.1,
     ),
 }
 # of each category, beside its colour

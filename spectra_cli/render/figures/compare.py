@@ -9,12 +9,12 @@ from spectra_cli.analysis.compare.differences import Choice, SiteDifference
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.analysis.comparison import ComparedPair, CompareRequest, Comparison
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.measurements import EXACT
+from spectra_cli.core.measurements import ACTIVATIONS, EXACT
 from spectra_cli.core.types import Spectrum
 from spectra_cli.core.words.numbers import target_words
 from spectra_cli.core.words.places import place_words
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
-from spectra_cli.render.figures.parts.captions import archive_words, measured_words
+from spectra_cli.render.figures.parts.captions import archive_words, error_words, measured_words
 from spectra_cli.render.figures.parts.lines import Lines, lines_of
 from spectra_cli.render.figures.parts.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.request import PlotRequest
@@ -26,7 +26,7 @@ _LARGEST = 10.0  # noise floors at the end of the scale, at most
 _MOST_SENTENCES = 3
 _LEGEND = (
     "● different beyond the noise, corrected for all that was looked at; = equal within the margin; no sign: "
-    "inconclusive. Hatched: no number; blank: not defined there."
+    "inconclusive. Hatched: no number; blank: not defined there. Shades end with the scale."
 )
 SIGNS = {Verdict.DIFFERENT: "●", Verdict.EQUAL: "=", Verdict.INCONCLUSIVE: ""}
 
@@ -58,7 +58,7 @@ def figure(request: PlotRequest) -> Figure:
     spectra = [panel_of(place, lines, None) for place in _strongest(found, lines, target)]
     names = " and ".join(run.name for run in found.runs)
     at = target_words(target, found.alignment.axis.value)
-    num_blocks = max((len(one.place.block_sizes) for one in spectra), default=0)
+    drawn = spectra[0].place.measurement if spectra else ACTIVATIONS
     left_out = len(found.pairs) - len(matrices)
     exact = any(one.measurement in EXACT for pair in found.pairs for one in pair.differences)
     return Figure(
@@ -66,12 +66,13 @@ def figure(request: PlotRequest) -> Figure:
         title=f"{names}: what differs inside at equal {found.alignment.axis} {at}",
         panels=(*matrices, *(one.panel for one in spectra)),
         columns=2,
+        errors=error_words(found.runs[0], drawn) if spectra else "",
         caption=(
             *(line for pair in found.pairs for line in _sentences(pair)),
             _LEGEND,
             *(["Weights are measured exactly: no noise floor, not in the matrix."] if exact else []),
             *lines.told,
-            *measured_words(found.runs[0], num_blocks),
+            measured_words(found.runs[0], drawn),
             *captions_of(spectra, lines),
             *([f"{left_out} more pairs are not shown."] if left_out else []),
             *archive_words(found.runs),

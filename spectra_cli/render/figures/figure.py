@@ -251,7 +251,8 @@ class Figure:
         name: in the registry.
         title: one sentence that says what it shows.
         panels: in rows of `columns`.
-        caption: sentences: the probe, what errors are, what was withheld and why.
+        caption: sentences: the probe, what was withheld and why.
+        errors: what bands and bars are; empty where none is drawn. A renderer that draws none leaves it out.
         scale: of the shades of all series; None where there are none.
     """
 
@@ -260,4 +261,10 @@ class Figure:
     panels: tuple[Panel, ...]
     columns: int = 1
     caption: tuple[str, ...] = ()
+    errors: str = ""
     scale: Scale | None = None
+
+    @property
+    def words(self) -> str:
+        """The caption as one paragraph, with what errors are."""
+        return " ".join(filter(None, (*self.caption, self.errors)))

@@ -13,7 +13,7 @@ from spectra_cli.analysis.forecast.rows import CENSORED, EXCLUDED, REACHED, RunR
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.words.numbers import count
 from spectra_cli.render.figures.figure import MUTED, Axis, Figure, Ink, Look, Mark, Panel, Series, Symbol
-from spectra_cli.render.figures.parts.captions import measured_words
+from spectra_cli.render.figures.parts.captions import probe_words
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.registry import DEFINITIONS
 from spectra_cli.workflows.forecast import forecast
@@ -50,7 +50,7 @@ def figure(request: PlotRequest) -> Figure:
             *_evidence_words(found),
             f"Early: the last checkpoint within the first {count(round(found.early))} {found.early_unit}.",
             *_rows_words(found.rows),
-            *measured_words(runs[0], max(len(s.block_sizes) for s in runs[0].checkpoint(0).spectra)),
+            probe_words(runs[0].series.provenance),
             *(f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in found.notices),
             "An association over these runs, not a mechanism.",
         ),

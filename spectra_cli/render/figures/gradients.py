@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
-from spectra_cli.core.types import CheckpointSpectra, Site, Spectrum, StatisticValue
+from spectra_cli.core.types import Site, Spectrum, StatisticValue
 from spectra_cli.render.figures.figure import Figure, Ink
-from spectra_cli.render.figures.parts.captions import archive_words, measured_words, withheld_words
-from spectra_cli.render.figures.parts.lines import lines_of
+from spectra_cli.render.figures.parts.captions import (
+    archive_words,
+    error_words,
+    measured_words,
+    withheld_words,
+)
+from spectra_cli.render.figures.parts.lines import Lines, lines_of, places_of
 from spectra_cli.render.figures.parts.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.request import PlotRequest, axis_of
-from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off_axis_words, panel
+from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off_axis_words, panel, positions
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE, noise_scales
 
 _USUAL_MATRIX = "attn.o"
@@ -28,16 +31,19 @@ def figure(request: PlotRequest) -> Figure:
         SpectraError: the archives do not hold what is asked for.
     """
     runs = request.opened()
+    for run in runs:
+        if GRADIENTS not in run.series.measurements:
+            raise UsageError(
+                f"{run.series.path} holds no gradients, which this figure is of; scan with "
+                "--measure gradients"
+            )
     lines = lines_of(request, runs, [ACTIVATIONS, GRADIENTS])
-    place = _matrix(request, lines.shown[-1].checkpoint)
-    wanted = [*_activations(lines.shown[-1].checkpoint, place.site.layer), place]
+    place = _matrix(places_of(request, lines, GRADIENTS, most=None))
+    wanted = [*_activations(lines, place.site.layer), place]
     panels = [panel_of(one, lines, request.statistics) for one in wanted]
     noise = [_noise(run, request, place.site) for run in runs]
     axis = axis_of(runs)
-    over = [
-        np.array([dict(zip(run.places, run.on(axis), strict=True))[at] for at in request.places(run)])
-        for run in runs
-    ]
+    over = [positions(run, request.places(run), axis) for run in runs]
     x = axis_over(over, axis)
     told = [("", "whole model"), (place.site.address, place.site.address)]
     trajectories = [
@@ -59,9 +65,10 @@ def figure(request: PlotRequest) -> Figure:
         panels=(*(one.panel for one in panels), panel(GRADIENT_NOISE_SCALE.name, title, trajectories, x)),
         columns=3,
         scale=lines.scale,
+        errors=error_words(runs[0], GRADIENTS),
         caption=(
             *lines.told,
-            *measured_words(runs[0], len(place.block_sizes)),
+            measured_words(runs[0], GRADIENTS),
             *captions_of(panels, lines),
             "The noise scale is in sequences: batches far smaller are mostly noise.",
             *withheld_words(value for one in trajectories for value in one.values if value is not None),
@@ -71,20 +78,18 @@ def figure(request: PlotRequest) -> Figure:
     )
 
 
-def _matrix(request: PlotRequest, checkpoint: CheckpointSpectra) -> Spectrum:
-    """The gradients that are meant: of the last layer, the usual matrix, or the first there is."""
-    if not checkpoint.select(GRADIENTS):
-        raise UsageError(
-            f"{checkpoint.ref.run} holds no gradients, which this figure is of; scan with --measure gradients"
-        )
-    found = request.spectra(checkpoint, GRADIENTS, most=None)
+def _matrix(found: Sequence[Spectrum]) -> Spectrum:
+    """Of the last layer, the usual matrix, or the first there is."""
     inside = [one for one in found if one.site.layer is not None] or found
     last = [one for one in inside if one.site.layer == inside[-1].site.layer]
     return next((one for one in last if one.site.component == _USUAL_MATRIX), last[0])
 
 
-def _activations(checkpoint: CheckpointSpectra, layer: int | None) -> list[Spectrum]:
-    return [one for one in checkpoint.select(ACTIVATIONS) if one.site.layer == layer][:1]
+def _activations(lines: Lines, layer: int | None) -> list[Spectrum]:
+    for shown in reversed(lines.shown):
+        if here := [one for one in shown.checkpoint.select(ACTIVATIONS) if one.site.layer == layer]:
+            return here[:1]
+    return []
 
 
 def _noise(run: Run, request: PlotRequest, site: Site) -> dict[str, Sequence[StatisticValue | None]]:

@@ -28,11 +28,10 @@ def figure(request: PlotRequest) -> Figure:
     runs = request.opened()
     measurement = request.measured(runs[0])
     names = statistics_of(request, measurement)
-    panels, values, num_blocks = [], [], 0
+    panels, values = [], []
     for run in runs:
         found = trajectories(run, names, measurement, request, most=None)
         values += list(found.all_values())
-        num_blocks = max(num_blocks, len(run.checkpoint(0).select(measurement)[0].block_sizes))
         parts = list(dict.fromkeys(site.component for site in found.sites))
         panels += [
             _panel(run, name, part, found, several=len(runs) > 1, parts=len(parts))
@@ -47,7 +46,7 @@ def figure(request: PlotRequest) -> Figure:
         panels=tuple(panels[:_MOST_PANELS]),
         columns=min(2, len(panels)),
         caption=(
-            *measured_words(runs[0], num_blocks),
+            measured_words(runs[0], measurement),
             "Hatched: no value.",
             *withheld_words(values),
             *([f"{left_out} more panels are not shown: --statistic, --matrices."] if left_out > 0 else []),

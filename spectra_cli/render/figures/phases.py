@@ -8,6 +8,7 @@ import numpy as np
 
 from spectra_cli.analysis.phases.over_run import Phases
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.render.figures.figure import (
     Axis,
     Figure,
@@ -20,7 +21,7 @@ from spectra_cli.render.figures.figure import (
     Window,
     WindowKind,
 )
-from spectra_cli.render.figures.parts.captions import measured_words
+from spectra_cli.render.figures.parts.captions import error_words, measured_words
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.registry import DEFINITIONS
 from spectra_cli.workflows.phases import phases
@@ -68,8 +69,9 @@ def figure(request: PlotRequest) -> Figure:
                 windows=windows,
             ),
         ),
+        errors=error_words(run, ACTIVATIONS),
         caption=(
-            *measured_words(run, max(len(s.block_sizes) for s in run.checkpoint(0).spectra)),
+            measured_words(run, ACTIVATIONS),
             *(["Diamonds: turning points, with the stretch in which each lies (95 %)."] if marks else []),
             *(f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in found.warnings),
         ),

@@ -120,8 +120,7 @@ class PlotRequest:
 
 def nearest(run: Run, place: int, alignment: Alignment) -> int:
     """The checkpoint of a run that is nearest to the last point of an alignment: its place in the series."""
-    bracket = alignment.points[-1].places[place].bracket
-    return run.places[bracket.before if bracket.share < 0.5 else bracket.after]
+    return run.places[alignment.points[-1].places[place].bracket.nearer]
 
 
 def components(spectra: Iterable[Spectrum]) -> list[str]:

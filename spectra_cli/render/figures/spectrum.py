@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.render.figures.figure import Figure
-from spectra_cli.render.figures.parts.captions import archive_words, measured_words
-from spectra_cli.render.figures.parts.lines import lines_of
+from spectra_cli.render.figures.parts.captions import archive_words, error_words, measured_words
+from spectra_cli.render.figures.parts.lines import lines_of, places_of
 from spectra_cli.render.figures.parts.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.request import PlotRequest
 
@@ -26,7 +26,7 @@ def figure(request: PlotRequest) -> Figure:
     if len(runs) > 1:
         names = " and ".join(run.name for run in runs)
         title = f"Spectra of {MEASUREMENTS[measurement].words} of {names} at equal {request.align}"
-    wanted = request.spectra(lines.shown[-1].checkpoint, measurement, most=_DEFAULT_PANELS)
+    wanted = places_of(request, lines, measurement, most=_DEFAULT_PANELS)
     panels = [panel_of(place, lines, request.statistics) for place in wanted[:_MOST_PANELS]]
     left_out = len(wanted) - len(panels)
     return Figure(
@@ -35,9 +35,10 @@ def figure(request: PlotRequest) -> Figure:
         panels=tuple(one.panel for one in panels),
         columns=min(3, len(panels)),
         scale=lines.scale,
+        errors=error_words(runs[0], measurement),
         caption=(
             *lines.told,
-            *measured_words(runs[0], len(wanted[0].block_sizes)),
+            measured_words(runs[0], measurement),
             *captions_of(panels, lines),
             *([f"{left_out} more places are not shown: --layer, --matrices."] if left_out else []),
             *archive_words(runs),

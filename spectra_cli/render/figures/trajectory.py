@@ -23,7 +23,12 @@ from spectra_cli.render.figures.figure import (
     Series,
     Symbol,
 )
-from spectra_cli.render.figures.parts.captions import archive_words, measured_words, withheld_words
+from spectra_cli.render.figures.parts.captions import (
+    archive_words,
+    error_words,
+    measured_words,
+    withheld_words,
+)
 from spectra_cli.render.figures.parts.over_training import Trajectories, statistics_of, trajectories
 from spectra_cli.render.figures.request import PlotRequest, axis_of
 from spectra_cli.statistics.registry import DEFINITIONS
@@ -46,14 +51,13 @@ def figure(request: PlotRequest) -> Figure:
     several = len(runs) > 1
     most = _PLACES_OF_SEVERAL if several else None
     found = [trajectories(run, names, measurement, request, most=most) for run in runs]
-    over = [positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
+    over = [positions(run, one.places, axis) for run, one in zip(runs, found, strict=True)]
     x = axis_over(over, axis)
     scale = None if several else _scale(found[0].sites)
     panels = list(
         _of_runs(runs, found, over, names, x) if several else _of_layers(found[0], over[0], names, x, scale)
     )
     left_out = len(panels) - _MOST_PANELS
-    num_blocks = len(runs[0].checkpoint(0).select(measurement)[0].block_sizes)
     named = " and ".join(run.name for run in runs)
     return Figure(
         name="trajectory",
@@ -61,8 +65,9 @@ def figure(request: PlotRequest) -> Figure:
         panels=tuple(panels[:_MOST_PANELS]),
         columns=min(3, len(panels)),
         scale=scale,
+        errors=error_words(runs[0], measurement),
         caption=(
-            *measured_words(runs[0], num_blocks),
+            measured_words(runs[0], measurement),
             *withheld_words(value for one in found for value in one.all_values()),
             *([f"{left_out} more panels are not shown: --statistic, --matrices."] if left_out > 0 else []),
             *off_axis_words(over, x),
@@ -71,10 +76,10 @@ def figure(request: PlotRequest) -> Figure:
     )
 
 
-def positions(run: Run, found: Trajectories, axis: RunAxis) -> FloatArray:
-    """(n,) where the checkpoints of trajectories stand on an axis."""
+def positions(run: Run, places: Sequence[int], axis: RunAxis) -> FloatArray:
+    """(n,) where checkpoints, given by their places in the series, stand on an axis."""
     where = dict(zip(run.places, run.on(axis), strict=True))
-    return np.array([where[place] for place in found.places], dtype=np.float64)
+    return np.array([where[place] for place in places], dtype=np.float64)
 
 
 def axis_over(over: Sequence[FloatArray], axis: RunAxis) -> Axis:

@@ -13,8 +13,8 @@ from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum, StatisticValue
 from spectra_cli.core.words.places import component_words, place_words
 from spectra_cli.render.figures.figure import Axis, Bars, Figure, Ink, Look, Mark, Panel, Rule, Series, Symbol
-from spectra_cli.render.figures.parts.captions import archive_words, withheld_words
-from spectra_cli.render.figures.parts.lines import Lines, Shown, lines_of
+from spectra_cli.render.figures.parts.captions import archive_words, measured_words, withheld_words
+from spectra_cli.render.figures.parts.lines import Lines, Shown, lines_of, places_of
 from spectra_cli.render.figures.parts.over_training import trajectories
 from spectra_cli.render.figures.request import PlotRequest, axis_of
 from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off_axis_words, panel, positions
@@ -45,7 +45,7 @@ def figure(request: PlotRequest) -> Figure:
             )
     lines = lines_of(request, runs, [WEIGHTS])
     last = Lines(shown=lines.shown if len(runs) > 1 else lines.shown[-1:], scale=None, told=lines.told)
-    wanted = request.spectra(last.shown[-1].checkpoint, WEIGHTS, most=_PANELS)[:4]
+    wanted = places_of(request, last, WEIGHTS, most=_PANELS)[:4]
     judged: list[StatisticValue] = []
     panels = []
     for place in wanted:
@@ -64,7 +64,7 @@ def figure(request: PlotRequest) -> Figure:
             *(lines.told if len(runs) > 1 else ()),
             f"Histograms of {shown}. {_LEGEND}",
             *_bulk_words(judged, last.shown),
-            "Measured exactly, on parameters alone: no probe, and no noise of one.",
+            measured_words(runs[0], WEIGHTS),
             *withheld_words((*judged, *(one for line in ranked for one in line.values if one is not None))),
             *off_axis_words(over, x),
             *archive_words(runs),
@@ -140,7 +140,7 @@ def _stable_ranks(
 ) -> tuple[list[Panel], list[TrajectoryLine], list[FloatArray], Axis]:
     found = [trajectories(run, [_STABLE_RANK.name], WEIGHTS, request, most=None) for run in runs]
     axis = axis_of(runs)
-    over = [positions(run, one, axis) for run, one in zip(runs, found, strict=True)]
+    over = [positions(run, one.places, axis) for run, one in zip(runs, found, strict=True)]
     x = axis_over(over, axis)
     lines = [
         (

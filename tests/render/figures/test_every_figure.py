@@ -25,6 +25,8 @@ SHAPES = {
     "of a handful of values": (4, lambda step: np.array([3.0, 2.0, 1.0]) + step),
     "of one value": (4, lambda step: np.array([1.0 + step])),
     "of huge values": (4, lambda step: np.arange(64, 0, -1.0) * 1e160),
+    "but not at first": (4, lambda step: np.arange(64, 0, -1.0)),
+    "but not at last": (4, lambda step: np.arange(64, 0, -1.0)),
     "without a step": (1, lambda step: np.arange(64, 0, -1.0)),
 }
 
@@ -45,6 +47,7 @@ def archives(tmp_path_factory):
 
 
 def _checkpoint(step, values, kind, place):
+    """One of a kind; of some kinds a checkpoint without any spectra."""
     loss = Scalar(
         name="probe_loss", site=None, measurement="probe", value=4.0 - 0.5 * step - 0.1 * place, unit=""
     )
@@ -57,6 +60,8 @@ def _checkpoint(step, values, kind, place):
         status=Status.NONFINITE,
     )
     spectra = [spectrum(values(step), *place) for place in (*SITES, ("weight", "blocks.0.attn.o"))]
+    if (kind, step) in (("but not at first", 0), ("but not at last", 3)):
+        spectra = []
     known = None if kind == "without a step" else step
     return checkpoint(
         spectra, [loss, broken], step=known, uri=f"/{place}/{step}", digest=f"{place}-{step}-{kind}"

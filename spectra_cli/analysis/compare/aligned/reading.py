@@ -71,4 +71,4 @@ def _probe_loss(checkpoint: CheckpointSpectra) -> Scalar | None:
 def nearest_to_last_point(run: Run, place: int, alignment: Alignment) -> CheckpointSpectra:
     """The checkpoint of a run that is nearest to the last point, with its vectors."""
     bracket = alignment.points[-1].places[place].bracket
-    return run.series.checkpoint(bracket.before if bracket.share < 0.5 else bracket.after)
+    return run.series.checkpoint(bracket.nearer)

@@ -8,21 +8,26 @@ from pathlib import PurePath
 
 from spectra_cli.analysis.alignment import Alignment
 from spectra_cli.analysis.run import Axis, Run, notices_of
+from spectra_cli.core.measurements import EXACT
 from spectra_cli.core.types import Provenance, StatisticValue, Status
 from spectra_cli.core.words.numbers import target_words
 
 _MOST_REASONS = 4
 
 
-def measured_words(run: Run, num_blocks: int) -> tuple[str, ...]:
-    """On what spectra were measured, and what their errors are.
+def blocks_of(run: Run, measurement: str) -> int:
+    """Blocks of the probe that spectra of a measurement are made of; 0 where there are none."""
+    for checkpoint in run.checkpoints(range(len(run)), [measurement]):
+        for spectrum in checkpoint.select(measurement):
+            return len(spectrum.block_sizes)
+    return 0
 
-    Args:
-        num_blocks: of the probe; 0 for spectra of parameters alone.
-    """
-    if num_blocks == 0:
-        return ("Measured exactly, on parameters alone: no probe, and no noise of one.",)
-    return probe_words(run.series.provenance), error_words(num_blocks)
+
+def measured_words(run: Run, measurement: str) -> str:
+    """On what spectra were measured."""
+    if measurement in EXACT:
+        return "Measured exactly, on parameters alone: no probe, and no noise of one."
+    return probe_words(run.series.provenance)
 
 
 def probe_words(provenance: Provenance) -> str:
@@ -33,8 +38,11 @@ def probe_words(provenance: Provenance) -> str:
     return f"Probe: {probe.num_sequences} sequences of {probe.sequence_length} tokens of {made}."
 
 
-def error_words(num_blocks: int) -> str:
-    """What bands and bars are."""
+def error_words(run: Run, measurement: str) -> str:
+    """What bands and bars are; empty for what is measured exactly."""
+    if measurement in EXACT:
+        return ""
+    num_blocks = blocks_of(run, measurement)
     if num_blocks < 2:
         return "No standard errors: the probe was not dealt into blocks."
     return f"Bands and bars: one standard error, by a jackknife over {num_blocks} blocks of the probe."
@@ -47,15 +55,10 @@ def matched_words(runs: Sequence[Run], alignment: Alignment) -> str:
     unit = alignment.axis.unit if alignment.axis is Axis.LOSS else ""
     at = f"{target_words(point.target, alignment.axis.value)} {unit}".strip()
     shown = ", ".join(
-        f"{run.name} at {run.series.refs[_nearest(place.bracket)].key}"
+        f"{run.name} at {run.series.refs[run.places[place.bracket.nearer]].key}"
         for run, place in zip(runs, point.places, strict=True)
     )
     return f"At equal {what} ({at}), the checkpoint nearest to it: {shown}."
-
-
-def _nearest(bracket: object) -> int:
-    before, after, share = (getattr(bracket, name) for name in ("before", "after", "share"))
-    return int(before if share < 0.5 else after)
 
 
 def archive_words(runs: Sequence[Run]) -> tuple[str, ...]:

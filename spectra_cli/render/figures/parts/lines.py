@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spectra_cli.analysis.run import Run
+from spectra_cli.core.errors import DataError
+from spectra_cli.core.measurements import measurement_words
 from spectra_cli.core.spacing import evenly
 from spectra_cli.core.types import CheckpointSpectra, Spectrum
 from spectra_cli.render.figures.figure import Ink, Scale
@@ -57,6 +59,25 @@ def lines_of(request: PlotRequest, runs: Sequence[Run], measurements: Sequence[s
     if len(runs) == 1:
         return _over_training(request, runs[0], measurements)
     return _matched(request, runs, measurements)
+
+
+def places_of(request: PlotRequest, lines: Lines, measurement: str, *, most: int | None) -> list[Spectrum]:
+    """The places that are meant, of the last line that has any.
+
+    Raises:
+        DataError: none of the lines has spectra of the measurement.
+        UsageError: a layer or matrix that is not there.
+    """
+    for shown in reversed(lines.shown):
+        if shown.checkpoint.select(measurement):
+            return request.spectra(shown.checkpoint, measurement, most=most)
+    held = ", ".join(
+        dict.fromkeys(f"{one.checkpoint.ref.run} at {one.checkpoint.ref.key}" for one in lines.shown)
+    )
+    raise DataError(
+        f"no {measurement_words(measurement)} were measured of the checkpoints that would be drawn ({held}); "
+        "choose others with --step or --at"
+    )
 
 
 def _over_training(request: PlotRequest, run: Run, measurements: Sequence[str] | None) -> Lines:
