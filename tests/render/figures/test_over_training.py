@@ -131,3 +131,10 @@ def test_every_layer_of_every_matrix_has_its_row(tmp_path):
     found = layers.figure(asked)
     assert [panel.cells.rows for panel in found.panels] == [("0", "1", "2")] * 2
     assert [len(panel.series) for panel in trajectory.figure(asked).panels] == [3, 3]
+
+
+def test_a_statistic_of_something_else_is_refused(planted):
+    with pytest.raises(UsageError, match="condition is of weights, updates, not of activations"):
+        trajectory.figure(PlotRequest(runs=planted[:1], statistics=("condition",)))
+    with pytest.raises(UsageError, match="gradient_noise_scale is of gradients"):
+        layers.figure(PlotRequest(runs=planted[:1], statistics=("gradient_noise_scale",)))

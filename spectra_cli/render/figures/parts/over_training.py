@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
+from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS, measurement_words
 from spectra_cli.core.types import CheckpointRef, CheckpointSpectra, Site, Spectrum, StatisticValue
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.figures.request import PlotRequest
@@ -59,6 +59,12 @@ def statistics_of(request: PlotRequest, measurement: str) -> tuple[str, ...]:
             raise UsageError(
                 f"--statistic {name}: nothing is called so{did_you_mean(name, DEFINITIONS)}. "
                 f"Known: {', '.join(DEFINITIONS)}"
+            )
+        of = STATISTICS[name].measurements if name in STATISTICS else (GRADIENTS,)
+        if measurement not in of:
+            raise UsageError(
+                f"--statistic {name} is of {', '.join(map(measurement_words, of))}, not of "
+                f"{measurement_words(measurement)}; --measure says of what a figure is"
             )
     return asked
 
