@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.archives import write_archive
+from benchmarks.processes import usage_of
 
 NUM_CHECKPOINTS, NUM_LAYERS = 200, 12
 EXPORTS = (
@@ -28,17 +26,9 @@ def main() -> None:
         print(f"archive of {NUM_CHECKPOINTS} checkpoints: {archive.stat().st_size / 2**20:.0f} MiB")
         for name, *options in EXPORTS:
             target = Path(folder) / name
-            command = [sys.executable, "-m", "spectra_cli", "export", str(archive), "-o", str(target)]
-            with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
-                assert process.stderr is not None
-                said = process.stderr.read().splitlines()[-1]
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-            print(
-                f"{said.rpartition('/')[2]}: {usage.ru_utime + usage.ru_stime:.1f} CPU s, "
-                f"{usage.ru_maxrss / 1024:.0f} MiB at most, file of {target.stat().st_size / 2**20:.0f} MiB",
-                flush=True,
-            )
+            used = usage_of(["export", str(archive), "-o", str(target), *options])
+            size = target.stat().st_size / 2**20
+            print(f"{used.said.rpartition('/')[2]}: {used}, file of {size:.0f} MiB", flush=True)
 
 
 if __name__ == "__main__":

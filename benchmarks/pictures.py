@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.archives import write_archive
+from benchmarks.processes import usage_of
 
 NUM_CHECKPOINTS, NUM_LAYERS = 200, 48
 FIGURES = ("spectrum", "trajectory", "layers", "phases")
@@ -25,16 +22,8 @@ def main() -> None:
         )
         for name in FIGURES:
             target = archive.with_suffix(f".{name}.png")
-            words = ("plot", name, str(archive), "--measure", "activations", "-o", str(target))
-            begun = time.perf_counter()
-            with subprocess.Popen([sys.executable, "-m", "spectra_cli", *words]) as process:
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-            print(
-                f"{name}: {time.perf_counter() - begun:.1f} s, {usage.ru_utime + usage.ru_stime:.1f} CPU s, "
-                f"{usage.ru_maxrss / 1024:.0f} MiB at most, exit code {process.returncode}",
-                flush=True,
-            )
+            used = usage_of(["plot", name, str(archive), "--measure", "activations", "-o", str(target)])
+            print(f"{name}: {used}", flush=True)
 
 
 if __name__ == "__main__":
