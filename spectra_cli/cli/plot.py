@@ -99,6 +99,8 @@ def command(
     if output is None:
         raise UsageError(f"nowhere to draw to: give -o {'FOLDER' if every else 'FILE, or -o - for stdout'}")
     if every:
+        if output == "-" or Path(output).suffix.lower() in DRAWN_BY:
+            raise UsageError(f"-o {output}: --all writes a folder of pictures; name one, such as figures")
         suffix = suffix_of(None, form or "png")
         found = pictures(request, suffix, style=style, width=width)
         say(*said_of(write_set(found, Path(output), suffix, overwrite=overwrite), Path(output)))

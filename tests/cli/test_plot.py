@@ -42,6 +42,8 @@ WRONG = {
     "an unknown figure": (("spectrun", "run", "-o", "a.png"), "did you mean spectrum"),
     "no archive": (("spectrum", "-o", "a.png"), "which archives"),
     "nowhere to go": (("spectrum", "run"), "-o FILE"),
+    "every figure to stdout": (("--all", "run", "-o", "-"), "--all writes a folder"),
+    "every figure to one file": (("--all", "run", "-o", "all.png"), "--all writes a folder"),
     "an unknown suffix": (("spectrum", "run", "-o", "a.gif"), ".png, .svg, .pdf"),
     "a suffix and another format": (("spectrum", "run", "-o", "a.png", "--format", "svg"), "contradicts"),
     "stdout of no format": (("spectrum", "run", "-o", "-"), "--format"),
