@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -220,14 +221,10 @@ def _read_unverified(
         ref=row.ref,
         info=row.info,
         provenance=replace(shared, versions=row.versions, execution=row.execution),
-        spectra=tuple(spectrum for _, spectrum in sorted(spectra, key=_position)),
-        scalars=tuple(scalar for _, scalar in sorted(scalars, key=_position)),
+        spectra=tuple(spectrum for _, spectrum in sorted(spectra, key=itemgetter(0))),
+        scalars=tuple(scalar for _, scalar in sorted(scalars, key=itemgetter(0))),
         skipped=row.skipped,
     )
-
-
-def _position(placed: tuple[int, object]) -> int:
-    return placed[0]
 
 
 def check_header(path: Path, root: Any) -> None:

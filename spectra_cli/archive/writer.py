@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -172,22 +172,18 @@ def write_series(path: Path, series: CheckpointStream, statement: Statement) -> 
         write_provenance(root, provenance)
         write_statement(root, statement)
         write_table(root, rows)
-        for name in _names(h.measurement for one in headers for h in one):
+        for name in dict.fromkeys(h.measurement for one in headers for h in one):
             create_measurement(
                 root, name, [[h for h in one if h.measurement == name] for one in headers], steps
             )
-        for group in _names(group for one in scalars for group in one):
+        for group in dict.fromkeys(group for one in scalars for group in one):
             write_scalars(root, group, [one.get(group, []) for one in scalars], steps)
         new.check()
         for index, checkpoint in enumerate(series):
-            for name in _names(s.measurement for s in checkpoint.spectra):
+            for name in dict.fromkeys(s.measurement for s in checkpoint.spectra):
                 write_spectra(root[name], index, checkpoint.select(name))
             new.check()
         root.attrs.create("complete", 1, dtype=np.int8)
-
-
-def _names(names: Iterable[str]) -> Iterable[str]:
-    return dict.fromkeys(names)
 
 
 def _check_belongs(

@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +102,10 @@ class LlmcSource(FoundRun):
             config=sizes.config(),
             fingerprint=fingerprint(file.parent, [file]),
             num_bytes=sum(tensor.nbytes for tensor in state.values()),
-            train_loss=losses.train_loss,
-            eval_loss=losses.eval_loss,
-            sources={"config": file.name, **losses.sources},
+            **losses,
+            sources={"config": file.name, **dict.fromkeys(losses, LOG)},
             layout="huggingface",
-            notices=(
-                *((padding,) if num_padding else ()),
-                tokens_unknown("llm.c's model files do not say"),
-            ),
+            notices=(*[padding] * (num_padding > 0), tokens_unknown("llm.c's model files do not say")),
         )
 
     @one_reading()
@@ -239,42 +235,29 @@ _MOST_BYTES = 1 << 28
 _LINE = re.compile(r"^s:(\d{1,18}) (trl|tel):(\S+)(\s?)", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedLosses:
-    """Nats per token of one step's weights: on its batch, and on the validation set.
-
-    Attributes:
-        train_loss, eval_loss: None where the log has none at this step.
-        sources: name of each that is there -> file.
-    """
-
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_losses(folder: Path, step: int | None) -> LoggedLosses:
+def read_losses(folder: Path, step: int | None) -> dict[str, Any]:
     """The losses that `main.log` in `folder` has at `step`; the last line counts where a run resumed, and
     a number that nothing follows, not even a line end, is none yet.
 
+    Returns:
+        `train_loss`, on the step's batch, and `eval_loss`, on the validation set, as far as they are there:
+        nats per token. Both of line s are of weights that have made s updates, as those of the model file of
+        step s have.
+
     Raises:
         CheckpointError: the log is too large to be one.
-
-    Both of line s are of weights that have made s updates, as those of the model file of step s have.
     """
     log = folder / LOG
     if step is None or not log.is_file():
-        return LoggedLosses()
+        return {}
     with StoredFile(log, may_grow=True) as file:
         if file.size > _MOST_BYTES:
             raise CheckpointError(too_large(str(log), file.size, _MOST_BYTES))
         text = file.read(0, file.size).decode(errors="replace")
     lines = {(line[2], int(line[1])): line[3] if line[4] else None for line in _LINE.finditer(text)}
-    found = {
-        "train_loss": _number(lines.get(("trl", step))),
-        "eval_loss": _number(lines.get(("tel", step))),
-    }
-    return LoggedLosses(**found, sources={name: LOG for name, value in found.items() if value is not None})
+    words = {"train_loss": "trl", "eval_loss": "tel"}
+    found = {name: _number(lines.get((word, step))) for name, word in words.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _number(text: str | None) -> float | None:

@@ -6,7 +6,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.llm_c import LlmcFormat, LoggedLosses, read_losses
+from spectra_cli.extract.checkpoints.llm_c import LlmcFormat, read_losses
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.models.registry import find_family
 from tests.extract.writers.llmc import write
@@ -110,10 +110,7 @@ def test_other_bin_files(tmp_path):
 
 def test_the_last_line_of_a_step_counts(tmp_path):
     (tmp_path / "main.log").write_text("s:3 tel:4.0\ns:3 trl:5.0 lr:1\ns:3 tel:3.5\ns:4 eval:0.25\n")
-    found = read_losses(tmp_path, 3)
-    assert found == LoggedLosses(
-        train_loss=5.0, eval_loss=3.5, sources={"train_loss": "main.log", "eval_loss": "main.log"}
-    )
+    assert read_losses(tmp_path, 3) == {"train_loss": 5.0, "eval_loss": 3.5}
 
 
 @pytest.mark.parametrize(
@@ -128,10 +125,10 @@ def test_the_last_line_of_a_step_counts(tmp_path):
 )
 def test_no_loss(tmp_path, content):
     (tmp_path / "main.log").write_text(content)
-    assert read_losses(tmp_path, 3) == LoggedLosses()
+    assert read_losses(tmp_path, 3) == {}
 
 
 def test_no_step_or_no_log(tmp_path):
-    assert read_losses(tmp_path, 3) == LoggedLosses()
+    assert read_losses(tmp_path, 3) == {}
     (tmp_path / "main.log").write_text("s:3 tel:1.0\n")
-    assert read_losses(tmp_path, None) == LoggedLosses()
+    assert read_losses(tmp_path, None) == {}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spectra_cli.extract.models.decoder.attention import attend
-from spectra_cli.extract.models.decoder.config import DecoderConfig
+from spectra_cli.extract.models.decoder.config import Activation, DecoderConfig
 from spectra_cli.extract.models.decoder.head import Fp8Linear, fp8_logits, soft_cap
 from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, mask_bytes
 from spectra_cli.extract.models.decoder.rope import RopeTables, rope_tables, rotate
@@ -126,11 +126,11 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """Two linear maps with a squared ReLU or a GELU, exact or in its tanh form, between them."""
 
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, width: int, hidden: int, activation: Activation, *, bias: bool) -> None:
         super().__init__()
-        self.activation = config.activation
-        self.c_fc = nn.Linear(config.n_embd, config.mlp_width, bias=config.mlp_bias)
-        self.c_proj = nn.Linear(config.mlp_width, config.n_embd, bias=config.mlp_bias)
+        self.activation = activation
+        self.c_fc = nn.Linear(width, hidden, bias=bias)
+        self.c_proj = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, u: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
@@ -153,7 +153,7 @@ class Block(nn.Module):
         self.ln_1 = make_norm(config) if has_attention else None
         self.attn = Attention(config, layer) if has_attention else None
         self.ln_2 = make_norm(config)
-        self.mlp = MLP(config)
+        self.mlp = MLP(config.n_embd, config.mlp_width, config.activation, bias=config.mlp_bias)
 
     def forward(self, x: Tensor, shared: Shared) -> Tensor:
         """The residual stream (B, T, D) after this block."""

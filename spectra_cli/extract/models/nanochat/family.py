@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
 from spectra_cli.extract.models.decoder.attention import attend
+from spectra_cli.extract.models.decoder.config import FLOAT32_EPS
 from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, mask_bytes
-from spectra_cli.extract.models.decoder.module import RMSNorm
+from spectra_cli.extract.models.decoder.module import MLP, RMSNorm
 from spectra_cli.extract.models.matching import compare_shapes, require_floating
 from spectra_cli.extract.models.nanochat.config import (
     SMEAR_CHANNELS,
@@ -27,17 +27,13 @@ from spectra_cli.extract.models.nanochat.config import (
 )
 from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
 
-# the epsilon of a norm that names none, on float32
-_EPS = 2.0**-23
 # nanochat's rotary tables reach ten times the training length
 _ROTARY_REACH = 10
 
 Rotation = tuple[Tensor, Tensor]
 
-
-def norm(x: Tensor) -> Tensor:
-    """Over the last dimension: x / sqrt(mean(x^2) + 2^-23)."""
-    return functional.rms_norm(x, (x.shape[-1],), eps=_EPS)
+# nothing is learned in it: one for all places
+norm = RMSNorm(FLOAT32_EPS)
 
 
 class NanochatAttention(nn.Module):
@@ -73,27 +69,13 @@ class NanochatAttention(nn.Module):
         return out
 
 
-class NanochatMLP(nn.Module):
-    """Two linear maps with a squared ReLU between them."""
-
-    def __init__(self, config: NanochatConfig) -> None:
-        super().__init__()
-        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
-        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
-
-    def forward(self, u: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
-        out: Tensor = self.c_proj(functional.relu(self.c_fc(u)).square())
-        return out
-
-
 class NanochatBlock(nn.Module):
     """Pre-norm attention and MLP, each added to the residual stream."""
 
     def __init__(self, config: NanochatConfig, layer: int) -> None:
         super().__init__()
         self.attn = NanochatAttention(config, layer)
-        self.mlp = NanochatMLP(config)
+        self.mlp = MLP(config.n_embd, 4 * config.n_embd, "relu_squared", bias=False)
 
     def forward(
         self, x: Tensor, token_values: Tensor | None, rotation: Rotation, masks: Mapping[int, Mask]
@@ -119,7 +101,7 @@ class Nanochat(nn.Module):
         )
         self.lm_head = nn.Linear(width, vocab, bias=False)
         self.kernels: dict[str, str] = {}
-        self.final_norm = RMSNorm(_EPS)
+        self.final_norm = RMSNorm(FLOAT32_EPS)
         kv_width = config.n_kv_head * config.head_width
         self.value_embeds = nn.ModuleDict(
             {str(layer): nn.Embedding(vocab, kv_width) for layer in config.value_layers}
@@ -242,9 +224,8 @@ NANOCHAT = NanochatFamily(name="nanochat", summary="nanochat, from October 2025 
 
 def _measurable(module: Nanochat, family: str, notices: tuple[str, ...]) -> Model:
     config = module.config
-    edges, absent = embedding_views(
-        module.embedding, "transformer.wte.weight", module.lm_head, "lm_head.weight"
-    )
+    embed = "transformer.wte.weight"
+    edges, absent = embedding_views(module.embedding, embed, module.lm_head, "lm_head.weight")
     views = [v for layer, block in enumerate(module.blocks) for v in _block_views(layer, block)]
     outside = [
         MatrixView(
@@ -257,12 +238,8 @@ def _measurable(module: Nanochat, family: str, notices: tuple[str, ...]) -> Mode
     if config.smear:
         site = Site(layer=None, component="smear_gate", name="smear_gate.weight")
         outside.append(MatrixView(site=site, module=module.smear_gate))
-    absent |= absent_components(
-        views,
-        num_blocks=config.n_layer,
-        reasons={"mlp.gate": "the MLP has no gate"},
-        otherwise="not there",
-    )
+    no_gate = {"mlp.gate": "the MLP has no gate"}
+    absent |= absent_components(views, num_blocks=config.n_layer, reasons=no_gate, otherwise="not there")
     return Model(
         module=module,
         family=family,

@@ -138,17 +138,10 @@ def _is_tied(
 
 def _measurable(module: Decoder, family: str, inferred: InferredDecoder, stored: Mapping[str, str]) -> Model:
     config = module.config
-    edges, absent = embedding_views(
-        module.embedding,
-        stored[_EMBEDDING],
-        module.lm_head,
-        stored.get(_HEAD, _HEAD),
-    )
-    views = [
-        v
-        for layer, block in enumerate(module.blocks)
-        for v in _block_views(layer, block, config.n_embd, stored)
-    ]
+    head_name = stored.get(_HEAD, _HEAD)
+    edges, absent = embedding_views(module.embedding, stored[_EMBEDDING], module.lm_head, head_name)
+    blocks = enumerate(module.blocks)
+    views = [v for layer, block in blocks for v in _block_views(layer, block, config.n_embd, stored)]
     absent |= absent_components(
         views, num_blocks=config.n_layer, reasons={"mlp.gate": "the MLP has no gate"}, otherwise=_NO_ATTENTION
     )
