@@ -37,18 +37,22 @@ def with_replicates(spectrum: Spectrum) -> FloatArray:
 
 def stack_with_replicates(spectra: Sequence[Spectrum]) -> FloatArray:
     """(S, 1 + num_blocks, rank): `with_replicates` of spectra of as many values and the same blocks."""
-    eigenvalues = np.array([spectrum.eigenvalues() for spectrum in spectra])[:, None]
     profiles = [spectrum.block_profile for spectrum in spectra if spectrum.block_profile is not None]
-    if not profiles or len(spectra[0].block_sizes) < 2:
-        return eigenvalues
-    weights = np.array(spectra[0].block_sizes, dtype=np.float64)[:, None]
-    weights /= weights.sum()
-    deleted = eigenvalues - weights * np.array(profiles)
-    deleted /= 1.0 - weights
-    np.maximum(deleted, 0.0, out=deleted)
-    # they are nearly in order, which a stable sort makes use of
-    in_order = np.sort(deleted[..., ::-1], axis=-1, kind="stable")[..., ::-1]
-    return np.concatenate([eigenvalues, in_order], 1)
+    sizes = spectra[0].block_sizes if profiles else ()
+    num_blocks = len(sizes) if len(sizes) > 1 else 0
+    stack = np.empty((len(spectra), 1 + num_blocks, spectra[0].values.size))
+    for rows, spectrum in zip(stack, spectra, strict=True):
+        rows[0] = spectrum.eigenvalues()
+    if num_blocks:
+        weights = np.array(sizes, dtype=np.float64)[:, None]
+        weights /= weights.sum()
+        eigenvalues, deleted = stack[:, :1], stack[:, 1:]
+        np.multiply(weights, profiles, out=deleted)
+        np.subtract(eigenvalues, deleted, out=deleted)
+        deleted /= 1.0 - weights
+        np.maximum(deleted, 0.0, out=deleted)
+        deleted[..., ::-1].sort(axis=-1)
+    return stack
 
 
 def standard_error(per_row: FloatArray, block_sizes: Sequence[int]) -> float:

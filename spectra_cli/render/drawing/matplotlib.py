@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Page
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
@@ -45,7 +46,6 @@ def picture(figure: Figure, style: Style, suffix: str, *, width: float | None = 
     """
     with mpl.rc_context(_settings(style)):
         page = _page(figure, style, width or style.width)
-        _settle(page)
         title, words = FORMATS[suffix]
         metadata: dict[str, Any] = {title: for_terminal(figure.title), words: for_terminal(figure.words)}
         if suffix in (".pdf", ".svg"):
@@ -101,7 +101,8 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
     below = bottom + legend * of_line * 1.3 + _MARGIN
     height = top + below + sum(heights)
     page.set_size_inches(width, height)
-    page.set_layout_engine("constrained", rect=(0, below / height, 1, 1 - (top + below) / height))
+    layout = ConstrainedLayoutEngine(rect=(0, below / height, 1, 1 - (top + below) / height))
+    page.set_layout_engine(layout)
     grid = page.add_gridspec(len(rows), columns, height_ratios=heights)
     axes = [
         page.add_subplot(grid[number, :] if panel.wide else grid[number, place])
@@ -126,17 +127,18 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
     page.text(margin, _MARGIN / height, "\n".join(caption), va="bottom", linespacing=1.2, color=style.muted)
     for text in page.findobj(Text):
         text.set_parse_math(False)
+    _settle(page, layout)
     return page
 
 
-def _settle(page: Page) -> None:
-    """Lays the page out once and keeps the places, to a thousandth of a pixel.
+def _settle(page: Page, layout: ConstrainedLayoutEngine) -> None:
+    """Lays the page out, once, and keeps the places to a thousandth of a pixel.
 
-    The solver of the layout goes through its terms in the order of their addresses: its last digits differ
-    from page to page, and so would the names that SVG makes of them.
+    The last digits of the layout's solver differ from page to page, and so would the names that SVG makes of
+    them.
     """
-    page.draw_without_rendering()
-    page.set_layout_engine("none")
+    layout.execute(page)
+    page.set_layout_engine(None)
     for ax in page.axes:
         places = np.round(ax.get_position(original=True).extents, 6)
         ax.set_position(Bbox.from_extents(*places))

@@ -126,7 +126,7 @@ def _window(window: Window, ax: Axes, style: Style) -> list[Artist]:
 def _cells(cells: Cells, ax: Axes, style: Style, *, wide: bool) -> list[Artist]:
     rows, columns = len(cells.rows), len(cells.columns)
     across, down = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
-    shares = np.vectorize(cells.scale.share, otypes=[float])(cells.values)
+    shares = cells.scale.shares(cells.values)
     mesh = ax.pcolormesh(
         across, down, np.ma.masked_invalid(shares), cmap=shades_of(cells.scale, style), vmin=0.0, vmax=1.0
     )

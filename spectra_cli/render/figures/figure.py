@@ -57,8 +57,17 @@ class Scale:
         >>> Scale(label="", low=1.0, high=100.0, log=True).share(10.0)
         0.5
         """
-        low, high, value = np.log([self.low, self.high, value]) if self.log else (self.low, self.high, value)
-        return float(np.clip((value - low) / (high - low), 0.0, 1.0)) if high > low else 0.5
+        return float(self.shares(np.array(value)))
+
+    def shares(self, values: FloatArray) -> FloatArray:
+        """`share` of each of several numbers; NaN of NaN, where the scale has two ends."""
+        if self.high <= self.low:
+            return np.where(np.isnan(values), np.nan, 0.5)
+        low, high = np.log([self.low, self.high]) if self.log else (self.low, self.high)
+        shares: FloatArray = np.clip(
+            ((np.log(values) if self.log else values) - low) / (high - low), 0.0, 1.0
+        )
+        return shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure as Page
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
 from spectra_cli.core.errors import UsageError
@@ -100,15 +100,14 @@ def test_the_same_values_give_the_same_bytes(style, suffix):
 def test_the_last_digits_of_the_layout_change_no_byte(monkeypatch):
     """The solver's last digits differ from page to page, about once in twenty pages of SVG."""
     first = drawn(everything(), ".svg", style="paper")
-    laid_out = Page.draw_without_rendering
+    laid_out = ConstrainedLayoutEngine.execute
 
-    def nudged(page):
-        laid_out(page)
-        page.set_layout_engine("none")
+    def nudged(engine, page):
+        laid_out(engine, page)
         for ax in page.axes:
             ax.set_position(Bbox.from_extents(*ax.get_position(original=True).extents * (1 + 1e-13)))
 
-    monkeypatch.setattr(Page, "draw_without_rendering", nudged)
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", nudged)
     assert drawn(everything(), ".svg", style="paper") == first
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS, measurement_words
+from spectra_cli.core.process.behind import behind
 from spectra_cli.core.types import CheckpointRef, CheckpointSpectra, Site, Spectrum, StatisticValue
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.figures.request import PlotRequest
@@ -84,12 +85,18 @@ def trajectories(
     values: dict[tuple[str, str], list[StatisticValue | None]] = {}
     sites: dict[str, Site] = {}
     refs = []
-    series_of = run.series.checkpoints(places, vectors=False, measurements=[measurement])
-    for number, checkpoint in enumerate(series_of):
-        refs.append(checkpoint.ref)
+
+    def measured(
+        checkpoint: CheckpointSpectra,
+    ) -> tuple[CheckpointRef, Mapping[str, Site], list[StatisticValue]]:
         wanted = {one.site.address: one.site for one in request.spectra(checkpoint, measurement, most=most)}
+        return checkpoint.ref, wanted, list(_values(checkpoint, measurement, wanted, names))
+
+    read = run.series.checkpoints(places, vectors=False, measurements=[measurement])
+    for number, (ref, wanted, found) in enumerate(behind(measured, read)):
+        refs.append(ref)
         sites |= wanted
-        for value in _values(checkpoint, measurement, wanted, names):
+        for value in found:
             if value.site is None:
                 continue
             series = values.setdefault((value.name, value.site.address), [])
