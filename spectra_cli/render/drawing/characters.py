@@ -106,7 +106,7 @@ class _Canvas:
 
 def _in_order(series: Sequence[Series]) -> list[Series]:
     """What is told apart by colour last, so that it stands above what only helps to read."""
-    return sorted(series, key=lambda one: (not one.ink.muted, one.look is not Look.DASHED))
+    return sorted(series, key=lambda one: (not one.ink.muted, one.look not in (Look.DASHED, Look.FIT)))
 
 
 def _draw(

@@ -181,7 +181,7 @@ def _series(series: Series, ax: Axes, style: Style) -> list[Artist]:
     place = series.ink.category % len(SYMBOLS)
     categorical = series.ink.shade is None and not series.ink.muted
     dashes = DASHES[place] if categorical else ()
-    if series.look is Look.DASHED:
+    if series.look in (Look.DASHED, Look.FIT):
         dashes = (2.5, 1.5)
     with_points = series.look in (Look.POINTS, Look.BOTH)
     drawn: list[Artist] = []
@@ -194,8 +194,10 @@ def _series(series: Series, ax: Axes, style: Style) -> list[Artist]:
         marker=(SYMBOLS[place] if categorical else "o") if with_points else None,
         markersize=2.6 * style.line + 1,
         label=for_terminal(series.label) or None,
-        zorder=3,
+        zorder=3.5 if series.look is Look.FIT else 3,
     )
+    if series.look is Look.FIT:
+        line.set(marker="|", markevery=[0, series.x.size - 1], markersize=4 * style.line + 2)
     drawn.append(line)
     if series.low is not None and series.high is not None:
         if with_points:

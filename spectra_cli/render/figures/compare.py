@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from spectra_cli.analysis.compare.decisions import Verdict
@@ -15,6 +17,7 @@ from spectra_cli.core.words.numbers import target_words
 from spectra_cli.core.words.places import place_words
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
 from spectra_cli.render.figures.parts.captions import archive_words, error_words, measured_words
+from spectra_cli.render.figures.parts.drawn_signs import has_blank_cells, has_hatched_cells, signs_in
 from spectra_cli.render.figures.parts.lines import Lines, lines_of
 from spectra_cli.render.figures.parts.spectra_panel import captions_of, panel_of
 from spectra_cli.render.figures.request import PlotRequest
@@ -24,9 +27,9 @@ _MOST_PAIRS = 4
 _STRONGEST = 2
 _LARGEST = 10.0  # noise floors at the end of the scale, at most
 _MOST_SENTENCES = 3
-_LEGEND = (
-    "● different beyond the noise, corrected for all that was looked at; = equal within the margin; no sign: "
-    "inconclusive. Hatched: no number; blank: not defined there. Shades end with the scale."
+_BETWEEN = (
+    "The matrix is of the matched point itself, interpolated between checkpoints; spectra and their "
+    "exponents are of the checkpoints nearest to it."
 )
 SIGNS = {Verdict.DIFFERENT: "●", Verdict.EQUAL: "=", Verdict.INCONCLUSIVE: ""}
 
@@ -57,21 +60,24 @@ def figure(request: PlotRequest) -> Figure:
     lines = lines_of(request, found.runs)
     spectra = [panel_of(place, lines, None) for place in _strongest(found, lines, target)]
     names = " and ".join(run.name for run in found.runs)
-    at = target_words(target, found.alignment.axis.value)
+    equal = "at" if found.alignment.is_matched else "nearest to"
+    at = f"{equal} equal {found.alignment.axis} {target_words(target, found.alignment.axis.value)}"
     drawn = spectra[0].place.measurement if spectra else ACTIVATIONS
     left_out = len(found.pairs) - len(matrices)
     exact = any(one.measurement in EXACT for pair in found.pairs for one in pair.differences)
     return Figure(
         name="compare",
-        title=f"{names}: what differs inside at equal {found.alignment.axis} {at}",
+        title=f"{names}: what differs inside {at}",
         panels=(*matrices, *(one.panel for one in spectra)),
         columns=2,
-        errors=error_words(found.runs[0], drawn) if spectra else "",
+        errors=error_words([one.panel for one in spectra], found.runs[0], drawn),
         caption=(
             *(line for pair in found.pairs for line in _sentences(pair)),
-            _LEGEND,
+            *_legend(matrices),
+            *_floor_words(found),
             *(["Weights are measured exactly: no noise floor, not in the matrix."] if exact else []),
-            *lines.told,
+            *([_BETWEEN] if lines.only_near and spectra else []),
+            *(lines.told if spectra else ()),
             measured_words(found.runs[0], drawn),
             *captions_of(spectra, lines),
             *([f"{left_out} more pairs are not shown."] if left_out else []),
@@ -84,6 +90,36 @@ def _sentences(pair: ComparedPair) -> list[str]:
     """The strongest findings of a pair."""
     told = [line.strip().rstrip(".:") for line in pair.verdict[:_MOST_SENTENCES]]
     return [f"{line[:1].upper()}{line[1:]}." for line in told]
+
+
+def _legend(matrices: Sequence[Panel]) -> list[str]:
+    """What shades and signs are, of those that are drawn."""
+    signs = signs_in(matrices)
+    told = [
+        *(["● different beyond the noise, corrected for all that was looked at"] * ("●" in signs)),
+        *(["= equal within the margin"] * ("=" in signs)),
+        "no sign: inconclusive",
+    ]
+    without = [
+        *(["hatched: no number"] * has_hatched_cells(matrices)),
+        *(["blank: not defined there"] * has_blank_cells(matrices)),
+    ]
+    cells = [one.cells for one in matrices if one.cells is not None]
+    beyond = any(bool((np.abs(one.values) > one.scale.high).any()) for one in cells)
+    sentences = [
+        f"{first[:1].upper()}{first[1:]}." for first in filter(None, ("; ".join(told), "; ".join(without)))
+    ]
+    return [*sentences, *(["Shades end with the scale."] * beyond)]
+
+
+def _floor_words(found: Comparison) -> list[str]:
+    """In what the matrix is measured."""
+    inexact = [one for pair in found.pairs for one in pair.differences if one.measurement not in EXACT]
+    distances = dict.fromkeys(statistic_words(one.statistic) for one in inexact if one.is_distance)
+    if not inexact:
+        return []
+    of_distances = f"; of distances ({', '.join(distances)}), which have no sign, the 95 % quantile of noise"
+    return [f"Noise floor: one standard error{of_distances if distances else ''}."]
 
 
 def _matrix(found: Comparison, pair: ComparedPair, target: float) -> Panel:

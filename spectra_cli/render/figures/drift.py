@@ -15,14 +15,13 @@ from spectra_cli.core.types import FloatArray
 from spectra_cli.core.words.places import place_words
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
 from spectra_cli.render.figures.layers import NOT_MEASURED, scale_of
+from spectra_cli.render.figures.parts.drawn_signs import signs_in
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.workflows.drift import drift
 
 SIGNS = {ChangeReading.ON: "+", ChangeReading.OFF: "-"}
-_LEGEND = (
-    "Turned: mean squared sine between leading subspaces, 1 where they are as far apart as two random ones. "
-    "+ rotates the principals, - stays off them, by all evidence against a random change; no sign: "
-    "undecided, or nothing to judge by."
+_TURNED = (
+    "Turned: mean squared sine between leading subspaces, 1 where they are as far apart as two random ones."
 )
 
 
@@ -63,17 +62,29 @@ def figure(request: PlotRequest) -> Figure:
             "the first spectrum is zero",
         )
     )
+    moved = "directions turned and spectra moved" if report.ranks else "spectra moved"
     return Figure(
         name="drift",
-        title=f"{run.name}: how far directions turned and spectra moved since {pairs[0].before}",
+        title=f"{run.name}: how far {moved} since {pairs[0].before}",
         panels=tuple(panels),
         caption=(
-            *([_LEGEND] if report.ranks else []),
+            *(_turned_words(panels) if report.ranks else []),
             "Change of the spectrum: norm of the difference of singular values over their norm.",
             *_why_hatched(panels),
             *(f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in report.notices),
         ),
     )
+
+
+def _turned_words(panels: Sequence[Panel]) -> list[str]:
+    """What shades and signs of turned directions are, of those that are drawn."""
+    signs = signs_in(panels)
+    told = [
+        *(["+ rotates the principals"] * ("+" in signs)),
+        *(["- stays off them" if "+" in signs else "- stays off the principals"] * ("-" in signs)),
+    ]
+    judged = f"{', '.join(told)}, by all evidence against a random change; no sign" if told else "No sign"
+    return [_TURNED, f"{judged}: undecided, or nothing to judge by."]
 
 
 def _why_hatched(panels: Sequence[Panel]) -> list[str]:

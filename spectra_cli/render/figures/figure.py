@@ -89,10 +89,11 @@ MUTED = Ink(muted=True)
 
 
 class Look(StrEnum):
-    """How a series is drawn."""
+    """How a series is drawn; a fit is dashed between bars at its ends, unlike any spectrum."""
 
     LINE = "line"
     DASHED = "dashed"
+    FIT = "fit"
     POINTS = "points"
     BOTH = "both"
 

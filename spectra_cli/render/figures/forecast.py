@@ -43,7 +43,8 @@ def figure(request: PlotRequest) -> Figure:
     runs = request.opened()
     return Figure(
         name="forecast",
-        title=f"{found.unit} to {found.loss} loss {found.target:.4f} from the early {found.statistic}",
+        title=f"{found.unit[:1].upper()}{found.unit[1:]} to {found.loss} loss {found.target:.4f} "
+        f"from the early {_predictor(found)}",
         panels=(_against(found, families), *([left_out] if left_out is not None else [])),
         columns=2,
         caption=(
@@ -76,15 +77,19 @@ def _against(found: Forecast, families: Sequence[str]) -> Panel:
             )
             series += _line(found, reached, ink)
         marks += list(_not_reached([row for row in found.rows if row.family == family], ink))
-    name = found.statistic
-    title = DEFINITIONS[name].title if name in DEFINITIONS else name
+    title = _predictor(found)
     return Panel(
-        title=f"{title} early, and {found.unit} to the target",
+        title=f"early {title}, and {found.unit} to the target",
         x=Axis(label=f"early {title}"),
         y=Axis(label=f"{found.unit} to the target", log=True),
         series=series,
         marks=marks,
     )
+
+
+def _predictor(found: Forecast) -> str:
+    """What the forecast is made from, in words."""
+    return DEFINITIONS[found.statistic].title if found.statistic in DEFINITIONS else found.statistic
 
 
 def _line(found: Forecast, reached: Sequence[RunRow], ink: Ink) -> Iterator[Series]:

@@ -11,6 +11,7 @@ from spectra_cli.core.types import Site, Spectrum, StatisticValue
 from spectra_cli.render.figures.figure import Figure, Ink
 from spectra_cli.render.figures.parts.captions import (
     archive_words,
+    cross_words,
     error_words,
     measured_words,
     withheld_words,
@@ -22,6 +23,7 @@ from spectra_cli.render.figures.trajectory import TrajectoryLine, axis_over, off
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE, noise_scales
 
 _USUAL_MATRIX = "attn.o"
+_NOISE_SCALE = "The noise scale is in sequences: batches far smaller are mostly noise."
 
 
 def figure(request: PlotRequest) -> Figure:
@@ -58,19 +60,23 @@ def figure(request: PlotRequest) -> Figure:
         if len(runs) == 1 or part == 0
     ]
     title = f"{GRADIENT_NOISE_SCALE.title}{', whole model' if len(runs) > 1 else ''}"
+    noise_panel = panel(GRADIENT_NOISE_SCALE.name, title, trajectories, x)
+    drawn = (*(one.panel for one in panels), noise_panel)
+    where = "" if place.site.layer is None else f" of layer {place.site.layer}"
     return Figure(
         name="gradients",
-        title=f"{' and '.join(run.name for run in runs)}: activations and gradients of layer "
-        f"{place.site.layer}, and the noise of gradients",
-        panels=(*(one.panel for one in panels), panel(GRADIENT_NOISE_SCALE.name, title, trajectories, x)),
+        title=f"{' and '.join(run.name for run in runs)}: activations and gradients{where} {lines.when}, "
+        "and the noise of gradients",
+        panels=drawn,
         columns=3,
         scale=lines.scale,
-        errors=error_words(runs[0], GRADIENTS),
+        errors=error_words(drawn, runs[0], GRADIENTS),
         caption=(
             *lines.told,
             measured_words(runs[0], GRADIENTS),
             *captions_of(panels, lines),
-            "The noise scale is in sequences: batches far smaller are mostly noise.",
+            *([] if noise_panel.is_empty else [_NOISE_SCALE]),
+            *cross_words(drawn),
             *withheld_words(value for one in trajectories for value in one.values if value is not None),
             *off_axis_words(over, x),
             *archive_words(runs),

@@ -23,6 +23,7 @@ from spectra_cli.render.figures.figure import (
 )
 from spectra_cli.render.figures.parts.captions import error_words, measured_words
 from spectra_cli.render.figures.request import PlotRequest
+from spectra_cli.render.phases import MEANING
 from spectra_cli.statistics.registry import DEFINITIONS
 from spectra_cli.workflows.phases import phases
 
@@ -49,29 +50,31 @@ def figure(request: PlotRequest) -> Figure:
     rank = [(point.rank, point.rank_stderr) for point in found.points]
     exponent = [(point.alpha, point.alpha_stderr) for point in found.points]
     x = Axis(label=found.unit)
+    panels = (
+        Panel(
+            title=f"RankMe of eigenvalues, layer {found.layer}",
+            x=x,
+            y=Axis(label="RankMe", log=True),
+            series=[_line(over, rank)],
+            windows=windows,
+            marks=marks,
+        ),
+        Panel(
+            title=f"{DEFINITIONS[found.alpha].title}, layer {found.layer}",
+            x=x,
+            y=Axis(label="α"),
+            series=[_line(over, exponent)],
+            windows=windows,
+        ),
+    )
     return Figure(
         name="phases",
         title=f"{found.name}: {verdict}",
-        panels=(
-            Panel(
-                title=f"RankMe of eigenvalues, layer {found.layer}",
-                x=x,
-                y=Axis(label="RankMe", log=True),
-                series=[_line(over, rank)],
-                windows=windows,
-                marks=marks,
-            ),
-            Panel(
-                title=f"{DEFINITIONS[found.alpha].title}, layer {found.layer}",
-                x=x,
-                y=Axis(label="α"),
-                series=[_line(over, exponent)],
-                windows=windows,
-            ),
-        ),
-        errors=error_words(run, ACTIVATIONS),
+        panels=panels,
+        errors=error_words(panels, run, ACTIVATIONS),
         caption=(
             measured_words(run, ACTIVATIONS),
+            *(f"{name[:1].upper()}{name[1:]}: {MEANING[name]}." for name in dict.fromkeys(names)),
             *(["Diamonds: turning points, with the stretch in which each lies (95 %)."] if marks else []),
             *(f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in found.warnings),
         ),

@@ -22,10 +22,10 @@ def figure(request: PlotRequest) -> Figure:
     runs = request.opened()
     measurement = request.measured(runs[0])
     lines = lines_of(request, runs, [measurement])
-    title = f"{runs[0].name}: spectra of {MEASUREMENTS[measurement].words} over training"
+    words = MEASUREMENTS[measurement].words
+    title = f"{runs[0].name}: spectra of {words} {lines.when}"
     if len(runs) > 1:
-        names = " and ".join(run.name for run in runs)
-        title = f"Spectra of {MEASUREMENTS[measurement].words} of {names} at equal {request.align}"
+        title = f"Spectra of {words} of {' and '.join(run.name for run in runs)} {lines.when}"
     wanted = places_of(request, lines, measurement, most=_DEFAULT_PANELS)
     panels = [panel_of(place, lines, request.statistics) for place in wanted[:_MOST_PANELS]]
     left_out = len(wanted) - len(panels)
@@ -35,7 +35,7 @@ def figure(request: PlotRequest) -> Figure:
         panels=tuple(one.panel for one in panels),
         columns=min(3, len(panels)),
         scale=lines.scale,
-        errors=error_words(runs[0], measurement),
+        errors=error_words([one.panel for one in panels], runs[0], measurement),
         caption=(
             *lines.told,
             measured_words(runs[0], measurement),

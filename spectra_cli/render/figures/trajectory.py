@@ -25,8 +25,10 @@ from spectra_cli.render.figures.figure import (
 )
 from spectra_cli.render.figures.parts.captions import (
     archive_words,
+    cross_words,
     error_words,
     measured_words,
+    when_words,
     withheld_words,
 )
 from spectra_cli.render.figures.parts.over_training import Trajectories, statistics_of, trajectories
@@ -54,26 +56,38 @@ def figure(request: PlotRequest) -> Figure:
     over = [positions(run, one.places, axis) for run, one in zip(runs, found, strict=True)]
     x = axis_over(over, axis)
     scale = None if several else _scale(found[0].sites)
-    panels = list(
+    panels: list[TrajectoryPanel] = list(
         _of_runs(runs, found, over, names, x) if several else _of_layers(found[0], over[0], names, x, scale)
     )
-    left_out = len(panels) - _MOST_PANELS
+    others = {site.address for one in found for site in one.others}
+    left_out = len(panels[_MOST_PANELS:]) + len(names) * len(others)
+    panels = panels[:_MOST_PANELS]
+    drawn = [one.panel for one in panels]
     named = " and ".join(run.name for run in runs)
     return Figure(
         name="trajectory",
-        title=f"{named}: {MEASUREMENTS[measurement].words} over training",
-        panels=tuple(panels[:_MOST_PANELS]),
+        title=f"{named}: {MEASUREMENTS[measurement].words} {when_words(one.refs for one in found)}",
+        panels=tuple(drawn),
         columns=min(3, len(panels)),
         scale=scale,
-        errors=error_words(runs[0], measurement),
+        errors=error_words(drawn, runs[0], measurement),
         caption=(
             measured_words(runs[0], measurement),
-            *withheld_words(value for one in found for value in one.all_values()),
-            *([f"{left_out} more panels are not shown: --statistic, --matrices."] if left_out > 0 else []),
+            *cross_words(drawn),
+            *withheld_words(value for one in panels for value in one.values),
+            *left_out_words(left_out),
             *off_axis_words(over, x),
             *archive_words(runs),
         ),
     )
+
+
+def left_out_words(number: int) -> list[str]:
+    """How many panels there is no room for, and how to see them."""
+    if not number:
+        return []
+    many = "1 more panel is" if number == 1 else f"{number} more panels are"
+    return [f"{many} not shown: --statistic, --layer and --matrices choose."]
 
 
 def positions(run: Run, places: Sequence[int], axis: RunAxis) -> FloatArray:
@@ -109,7 +123,7 @@ def _scale(sites: Sequence[Site]) -> Scale | None:
 
 def _of_layers(
     found: Trajectories, over: FloatArray, names: Sequence[str], x: Axis, scale: Scale | None
-) -> Iterator[Panel]:
+) -> Iterator[TrajectoryPanel]:
     parts = list(dict.fromkeys(site.component for site in found.sites))
     for name in names:
         for part in parts:
@@ -123,7 +137,7 @@ def _of_layers(
                 for site, ink in zip(sites, inks, strict=True)
             ]
             words = f", {component_words(part)}" if len(parts) > 1 else ""
-            yield panel(name, DEFINITIONS[name].title + words, lines, x)
+            yield TrajectoryPanel(panel=panel(name, DEFINITIONS[name].title + words, lines, x), lines=lines)
 
 
 def _of_runs(
@@ -132,7 +146,7 @@ def _of_runs(
     over: Sequence[FloatArray],
     names: Sequence[str],
     x: Axis,
-) -> Iterator[Panel]:
+) -> Iterator[TrajectoryPanel]:
     sites = list(dict.fromkeys(site for one in found for site in one.sites))
     for name in names:
         for site in sites:
@@ -143,7 +157,8 @@ def _of_runs(
                 for place, (run, one, positions) in enumerate(zip(runs, found, over, strict=True))
             ]
             where = place_words("", site).strip()
-            yield panel(name, f"{DEFINITIONS[name].title}, {where}", lines, x)
+            title = f"{DEFINITIONS[name].title}, {where}"
+            yield TrajectoryPanel(panel=panel(name, title, lines, x), lines=lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +173,19 @@ class TrajectoryLine:
     over: FloatArray
     ink: Ink
     label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrajectoryPanel:
+    """A panel and the lines that it is drawn from."""
+
+    panel: Panel
+    lines: Sequence[TrajectoryLine]
+
+    @property
+    def values(self) -> Iterator[StatisticValue]:
+        """Every value of its lines, with or without a number."""
+        return (value for line in self.lines for value in line.values if value is not None)
 
 
 def panel(name: str, title: str, lines: Sequence[TrajectoryLine], x: Axis) -> Panel:

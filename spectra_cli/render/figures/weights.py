@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,12 @@ from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum, StatisticValue
 from spectra_cli.core.words.places import component_words, place_words
 from spectra_cli.render.figures.figure import Axis, Bars, Figure, Ink, Look, Mark, Panel, Rule, Series, Symbol
-from spectra_cli.render.figures.parts.captions import archive_words, measured_words, withheld_words
+from spectra_cli.render.figures.parts.captions import (
+    archive_words,
+    cross_words,
+    measured_words,
+    withheld_words,
+)
 from spectra_cli.render.figures.parts.lines import Lines, Shown, lines_of, places_of
 from spectra_cli.render.figures.parts.over_training import trajectories
 from spectra_cli.render.figures.request import PlotRequest, axis_of
@@ -24,10 +30,8 @@ from spectra_cli.statistics.statistic import evaluate
 
 _PANELS = 2
 _POINTS = 200
-_LEGEND = (
-    "Line: the Marchenko-Pastur bulk through the median singular value, up to its edge; marks: outliers "
-    "above the cut, the 99 % quantile of a finite bulk's largest value."
-)
+_LINE = "Line: the Marchenko-Pastur bulk through the median singular value, up to its edge"
+_MARKS = "marks: outliers above the cut, the 99 % quantile of a finite bulk's largest value"
 _OUTLIERS, _STABLE_RANK = STATISTICS["num_outliers"], STATISTICS["stable_rank"]
 
 
@@ -44,7 +48,7 @@ def figure(request: PlotRequest) -> Figure:
                 f"{run.series.path} holds no weights, which this figure is of; scan with --measure weights"
             )
     lines = lines_of(request, runs, [WEIGHTS])
-    last = Lines(shown=lines.shown if len(runs) > 1 else lines.shown[-1:], scale=None, told=lines.told)
+    last = replace(lines, shown=lines.shown if len(runs) > 1 else lines.shown[-1:], scale=None)
     wanted = places_of(request, last, WEIGHTS, most=_PANELS)[:4]
     judged: list[StatisticValue] = []
     panels = []
@@ -54,22 +58,37 @@ def figure(request: PlotRequest) -> Figure:
         judged += found
         panels.append(_histogram(place, here, found, several=len(runs) > 1))
     ranks, ranked, over, x = _stable_ranks(request, runs, [place.site.address for place in wanted])
-    shown = "the matched checkpoint of each run" if len(runs) > 1 else last.shown[0].checkpoint.ref.key
+    where = f" {lines.when}" if len(runs) > 1 else ""
+    drawn = (*panels, *ranks)
     return Figure(
         name="weights",
-        title=f"{' and '.join(run.name for run in runs)}: singular values of weights against a random bulk",
-        panels=(*panels, *ranks),
+        title=f"{' and '.join(run.name for run in runs)}: singular values of weights{where} against a random "
+        "bulk",
+        panels=drawn,
         columns=min(3, len(panels) + len(ranks)),
         caption=(
             *(lines.told if len(runs) > 1 else ()),
-            f"Histograms of {shown}. {_LEGEND}",
+            *_legend(panels, last),
             *_bulk_words(judged, last.shown),
             measured_words(runs[0], WEIGHTS),
+            *cross_words(drawn),
             *withheld_words((*judged, *(one for line in ranked for one in line.values if one is not None))),
             *off_axis_words(over, x),
             *archive_words(runs),
         ),
     )
+
+
+def _legend(histograms: Sequence[Panel], lines: Lines) -> list[str]:
+    """Of what the histograms are, and what stands in them."""
+    several = len(lines.shown) > 1
+    whose = "the checkpoints named" if several else lines.shown[0].checkpoint.ref.key
+    signs = [
+        *([_LINE] if any(one.series for one in histograms) else []),
+        *([_MARKS] if any(one.marks for one in histograms) else []),
+    ]
+    told = "; ".join(signs)
+    return [f"Histograms of {whose}.", *([f"{told[:1].upper()}{told[1:]}."] if told else [])]
 
 
 def _histogram(
@@ -129,7 +148,7 @@ def _bulk_words(judged: Sequence[StatisticValue], shown: Sequence[Shown]) -> lis
             continue
         whose = f"{shown[number % len(shown)].label} " if len(shown) > 1 else ""
         told.append(
-            f"{whose}{value.site.address} {value.value:.0f} outliers"
+            f"{whose}{value.site.address} {value.value:.0f} outlier{'' if value.value == 1 else 's'}"
             f"{'' if value.status.value == 'ok' else '*'}, KS distance {value.details['distance']:.3f}"
         )
     return [f"{'; '.join(told)}."] if told else []

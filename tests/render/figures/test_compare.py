@@ -5,6 +5,7 @@ import pytest
 
 from spectra_cli.analysis.compare.decisions import Verdict
 from spectra_cli.analysis.comparison import CompareRequest
+from spectra_cli.analysis.run import Axis
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures.compare import figure
 from spectra_cli.render.figures.request import PlotRequest
@@ -30,6 +31,26 @@ def test_the_spectra_that_differ_most_stand_below(full):
     found = figure(PlotRequest(runs=full))
     assert "activations layer 0" in [panel.title for panel in found.panels[1:]]
     assert [line.label for line in found.panels[1].series[:2]] == ["a", "b"]
+
+
+def test_the_matrix_is_of_the_point_and_the_spectra_only_near_it(planted):
+    found = figure(PlotRequest(runs=planted))
+    caption = " ".join(found.caption)
+    assert "interpolated between checkpoints; spectra and their exponents are of" in caption
+    assert "b at step400 (2.9000)" in caption
+    assert found.title.endswith("at equal loss 3")
+    exact = figure(PlotRequest(runs=planted, align=Axis.STEP))
+    assert "interpolated" not in " ".join(exact.caption)
+
+
+def test_signs_and_hatches_are_explained_where_they_are_drawn(full):
+    found = figure(PlotRequest(runs=full))
+    cells, caption = found.panels[0].cells, " ".join(found.caption)
+    assert ("= equal within" in caption) == (cells.signs == "=").any()
+    assert ("atched: no number" in caption) == (cells.reasons != "").any()
+    blank = np.isnan(cells.values) & (cells.reasons == "")
+    assert ("lank: not defined" in caption) == blank.any()
+    assert "of distances (" in caption
 
 
 def test_one_run_is_refused(full):

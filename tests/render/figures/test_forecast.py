@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,9 @@ def test_points_are_the_runs_and_left_out_predictions_those_of_the_regression(re
     line = next(one for one in against.series if one.look is Look.DASHED)
     slope = np.diff(np.log(line.y)) / np.diff(line.x)
     assert slope == pytest.approx(fit.coefficients[0], rel=1e-9)
+    assert re.fullmatch(
+        r"Tokens to probe loss [\d.]+ from the early tail exponent, scaled by width", found.title
+    )
     assert "Spearman" in " ".join(found.caption)
 
 

@@ -24,6 +24,14 @@ def test_both_spectra_of_the_layer_and_the_noise_scale(full):
     assert (whole.label, matrix.label) == ("whole model", "blocks.0.attn.o")
 
 
+def test_only_what_is_drawn_is_explained(full):
+    found = figure(PlotRequest(runs=full[:1]))
+    assert not any((line.high > line.low).any() for line in found.panels[2].series)
+    assert found.errors.startswith("Bands: one standard error")
+    assert "×" not in found.words
+    assert "The noise scale is in sequences" in found.words
+
+
 def test_several_runs_have_a_line_each(full):
     found = figure(PlotRequest(runs=full))
     assert [line.label for line in found.panels[2].series] == ["a", "b"]

@@ -53,6 +53,7 @@ def test_withheld_values_are_marked_and_counted(tmp_path):
     found = trajectory.figure(PlotRequest(runs=(path,), statistics=("tail_exponent_scaled",)))
     assert [mark.symbol for mark in found.panels[0].marks] == [Symbol.WITHHELD] * 3
     assert "Withheld: tail_exponent_scaled" in " ".join(found.caption)
+    assert "× at the lower end: a value that is withheld." in found.caption
     cells = layers.figure(PlotRequest(runs=(path,), statistics=("tail_exponent_scaled",))).panels[0].cells
     assert np.isnan(cells.values).all()
     assert (cells.reasons != "").all()
@@ -65,6 +66,57 @@ def test_cells_are_the_archived_numbers(planted):
         for layer in range(3):
             np.testing.assert_array_equal(panel.cells.values[layer], values(planted[0], name, layer)[0])
         assert (panel.cells.reasons == "").all()
+
+
+def test_runs_stand_side_by_side_with_one_scale_of_a_statistic(planted):
+    found = layers.figure(PlotRequest(runs=planted, statistics=("rankme_cov", "head_exponent_1_10")))
+    assert found.columns == 2
+    heads = [panel.title.split(",")[0] for panel in found.panels]
+    assert heads == ["a", "b", "a", "b"]
+    for first, second in (found.panels[:2], found.panels[2:]):
+        both = np.concatenate([first.cells.values.ravel(), second.cells.values.ravel()])
+        for scale in (first.cells.scale, second.cells.scale):
+            assert (scale.low, scale.high) == (both.min(), both.max())
+    assert "Shades of a statistic mean the same in all its panels." in found.caption
+
+
+def test_what_is_not_shown_is_counted_as_panels_and_not_as_values(tmp_path):
+    parts = [f"attn.{letter}" for letter in "qkvo"] + ["mlp.up", "mlp.down", "mlp.gate"]
+    paths = []
+    for number in range(2):
+        made = [
+            checkpoint(
+                # the parts that come last are zero: their stable rank is withheld
+                [
+                    spectrum(np.arange(64, 0, -1.0) * (part != "mlp.up"), "weight", f"blocks.{layer}.{part}")
+                    for layer in range(2)
+                    for part in parts
+                ],
+                step=step,
+                uri=f"/{number}/{step}",
+                digest=f"{number}-{step}",
+            )
+            for step in (1, 2)
+        ]
+        paths.append(tmp_path / f"{number}.spectra.h5")
+        write_archive(paths[-1], made)
+    asked = PlotRequest(runs=(paths[0],), statistics=("stable_rank",))
+    found = layers.figure(asked)
+    assert len(found.panels) == 6
+    shown_zero = sum("MLP up" in panel.title for panel in found.panels)
+    assert f"{7 - 6} more panel is not shown" in " ".join(found.caption)
+    assert ("Withheld" in " ".join(found.caption)) == bool(shown_zero)
+    assert ("Hatched" in " ".join(found.caption)) == bool(shown_zero)
+    several = trajectory.figure(PlotRequest(runs=tuple(paths), statistics=("stable_rank",)))
+    assert len(several.panels) == 1
+    assert "13 more panels are not shown" in " ".join(several.caption)
+
+
+def test_one_checkpoint_is_no_training(planted):
+    for module in (trajectory, layers):
+        alone = module.figure(PlotRequest(runs=planted[:1], steps=(range(200, 201),)))
+        assert alone.title.endswith("at step200")
+        assert module.figure(PlotRequest(runs=planted[:1])).title.endswith("over training")
 
 
 def test_a_checkpoint_at_zero_is_told_of_where_the_axis_is_logarithmic(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures.phases import figure
 from spectra_cli.render.figures.request import PlotRequest
+from spectra_cli.render.phases import MEANING
 from spectra_cli.workflows.phases import phases
 from tests.builders.archives import write_planted_run
 
@@ -33,6 +34,12 @@ def test_windows_are_the_segments_and_diamonds_their_ends(turning):
         for s in segments.segments[:-1]
     ]
     assert all(segment.name in found.title for segment in segments.segments)
+
+
+def test_every_phase_that_is_drawn_is_explained(turning):
+    caption = " ".join(figure(PlotRequest(runs=(turning,))).caption)
+    for segment in phases(turning).segments:
+        assert f"{segment.name.capitalize()}: {MEANING[segment.name]}." in caption
 
 
 def test_two_runs_are_refused(turning):

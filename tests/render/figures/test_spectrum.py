@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spectra_cli.analysis.run import Axis
 from spectra_cli.archive.reader import open_archive
+from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures.figure import Look, WindowKind
 from spectra_cli.render.figures.request import PlotRequest
@@ -13,6 +15,8 @@ from spectra_cli.render.figures.spectrum import figure
 from spectra_cli.statistics.jackknife import delete_one_block, standard_error
 from spectra_cli.statistics.summarise import summarise
 from tests.builders.archives import write_planted_run
+from tests.builders.checkpoints import checkpoint
+from tests.builders.spectra import spectrum
 
 
 def test_lines_are_the_archived_eigenvalues_with_their_jackknife_errors(planted):
@@ -34,7 +38,8 @@ def test_the_dashed_lines_have_the_archived_exponents_and_their_windows(planted)
     found = figure(PlotRequest(runs=planted[:1], layers=(0,)))
     last = open_archive(planted[0]).checkpoint(3)
     values = {v.name: v for v in summarise(last) if v.site is not None and v.site.layer == 0}
-    dashed = [one for one in found.panels[0].series if one.look is Look.DASHED]
+    dashed = [one for one in found.panels[0].series if one.look is Look.FIT]
+    assert all(one.ink.muted for one in dashed)
     wanted = [values["head_exponent_1_10"], values["tail_exponent_scaled"]]
     for line, value in zip(dashed, wanted, strict=True):
         slope = np.polyfit(np.log(line.x), np.log(line.y), 1)[0]
@@ -73,6 +78,57 @@ def test_runs_are_shown_at_the_last_point_that_compare_matches(planted):
         line = next(one for one in found.panels[0].series if one.ink.category == number)
         np.testing.assert_array_equal(line.y, open_archive(path).checkpoint(shown).spectra[0].values)
         assert line.label == ("a", "b")[number]
+
+
+def test_runs_that_are_only_near_the_matched_point_are_called_so_each_with_its_own_loss(planted):
+    found = figure(PlotRequest(runs=planted, layers=(0,)))
+    assert found.title.endswith("of a and b nearest to equal loss")
+    told = "The checkpoints nearest to equal probe loss (3 nats): a at step400 (3), b at step400 (2.9000)."
+    assert told in found.caption
+    exact = figure(PlotRequest(runs=planted, layers=(0,), align=Axis.STEP))
+    assert exact.title.endswith("of a and b at equal step")
+    assert "At equal step (400): a at step400, b at step400." in exact.caption
+
+
+def test_fits_of_runs_are_no_dashes_of_a_run(planted):
+    found = figure(PlotRequest(runs=planted, layers=(0,)))
+    assert [one.look for one in found.panels[0].series if one.ink.muted] == [Look.FIT] * 4
+    assert [one.look for one in found.panels[0].series if not one.ink.muted] == [Look.LINE] * 2
+
+
+def _written(path, of_step, steps=(0, 1, 2), place=("activation_covariance", "blocks.0.resid_post")):
+    made = [checkpoint([spectrum(of_step(step), *place)], step=step, digest=str(step)) for step in steps]
+    write_archive(path, made)
+    return PlotRequest(runs=(path,))
+
+
+def test_a_line_of_zeros_is_named_and_bounds_no_other(tmp_path):
+    values = np.where(np.arange(64) < 60, np.arange(64, 0, -1.0), 0.0)
+    found = figure(_written(tmp_path / "a.spectra.h5", lambda step: values * (step > 0)))
+    caption = " ".join(found.caption)
+    assert "No line, since every eigenvalue is numerically zero: activations layer 0 of step0." in caption
+    assert "Numerically zero, and not drawn: activations layer 0 from rank 61 of 64 on." in caption
+
+
+def test_lines_that_end_at_different_ranks_are_told_of_with_both_ends(tmp_path):
+    def of_step(step):
+        return np.where(np.arange(64) < 60 - 10 * step, np.arange(64, 0, -1.0), 0.0)
+
+    found = figure(_written(tmp_path / "a.spectra.h5", of_step))
+    assert "from rank 41 of 64 on at the earliest, from 61 on in every line." in " ".join(found.caption)
+    windows = [one for one in found.panels[0].windows if one.kind is WindowKind.UNREADABLE]
+    assert [(one.low, one.high) for one in windows] == [(60.5, 64.5)]
+
+
+def test_only_what_is_drawn_is_explained(full):
+    found = figure(PlotRequest(runs=full[:1], measurement="weight"))
+    assert not [one for one in found.panels[0].series if one.look is Look.FIT]
+    assert not [word for word in ("dashes", "Bands", "Bars", "bars") if word in found.words]
+
+
+def test_one_checkpoint_is_no_training(planted):
+    found = figure(PlotRequest(runs=planted[:1], steps=(range(200, 201),)))
+    assert found.title == "a: spectra of activations at step200"
 
 
 def test_what_is_numerically_zero_is_not_drawn(tmp_path):

@@ -9,8 +9,10 @@ from pathlib import PurePath
 from spectra_cli.analysis.alignment import Alignment
 from spectra_cli.analysis.run import Axis, Run, notices_of
 from spectra_cli.core.measurements import EXACT
-from spectra_cli.core.types import Provenance, StatisticValue, Status
+from spectra_cli.core.types import CheckpointRef, Provenance, StatisticValue, Status
 from spectra_cli.core.words.numbers import target_words
+from spectra_cli.render.figures.figure import Panel
+from spectra_cli.render.figures.parts.drawn_signs import has_bands, has_bars, has_crosses
 
 _MOST_REASONS = 4
 
@@ -38,32 +40,77 @@ def probe_words(provenance: Provenance) -> str:
     return f"Probe: {probe.num_sequences} sequences of {probe.sequence_length} tokens of {made}."
 
 
-def error_words(run: Run, measurement: str) -> str:
-    """What bands and bars are; empty for what is measured exactly."""
+def error_words(panels: Sequence[Panel], run: Run, measurement: str) -> str:
+    """What the bands and bars that are drawn are; empty for what is measured exactly."""
     if measurement in EXACT:
         return ""
     num_blocks = blocks_of(run, measurement)
     if num_blocks < 2:
         return "No standard errors: the probe was not dealt into blocks."
-    return f"Bands and bars: one standard error, by a jackknife over {num_blocks} blocks of the probe."
+    drawn = ["bands"] * has_bands(panels) + ["bars"] * has_bars(panels)
+    if not drawn:
+        return ""
+    words = " and ".join(drawn).capitalize()
+    return f"{words}: one standard error, by a jackknife over {num_blocks} blocks of the probe."
+
+
+def is_at_the_point(runs: Sequence[Run], alignment: Alignment) -> bool:
+    """Whether of every run the checkpoint nearest to the last point stands at it, as written."""
+    target = target_words(alignment.points[-1].target, alignment.axis.value)
+    return all(words == target for words in _positions(runs, alignment))
+
+
+def matched_title(runs: Sequence[Run], alignment: Alignment) -> str:
+    """Where several runs are shown, for a title."""
+    head = "at" if is_at_the_point(runs, alignment) else "nearest to"
+    return f"{head} equal {alignment.axis}"
 
 
 def matched_words(runs: Sequence[Run], alignment: Alignment) -> str:
-    """At which point several runs are shown, and how far each is from it."""
+    """Which checkpoints are shown for a matched point, each with where it stands itself."""
     point = alignment.points[-1]
     what = alignment.axis.value if alignment.loss is None else f"{alignment.loss} loss"
     unit = alignment.axis.unit if alignment.axis is Axis.LOSS else ""
     at = f"{target_words(point.target, alignment.axis.value)} {unit}".strip()
-    shown = ", ".join(
-        f"{run.name} at {run.series.refs[run.places[place.bracket.nearer]].key}"
+    keys = [
+        run.series.refs[run.places[place.bracket.nearer]].key
         for run, place in zip(runs, point.places, strict=True)
-    )
-    return f"At equal {what} ({at}), the checkpoint nearest to it: {shown}."
+    ]
+    if is_at_the_point(runs, alignment):
+        shown = [f"{run.name} at {key}" for run, key in zip(runs, keys, strict=True)]
+        return f"At equal {what} ({at}): {', '.join(shown)}."
+    shown = [
+        f"{run.name} at {key} ({own})"
+        for run, key, own in zip(runs, keys, _positions(runs, alignment), strict=True)
+    ]
+    return f"The checkpoints nearest to equal {what} ({at}): {', '.join(shown)}."
+
+
+def _positions(runs: Sequence[Run], alignment: Alignment) -> list[str]:
+    """Of the checkpoint of each run that is nearest to the last point: its own loss, step or tokens."""
+    axis = alignment.axis
+    values = [run.on(axis) if alignment.loss is None else run.losses(alignment.loss) for run in runs]
+    places = [place.bracket.nearer for place in alignment.points[-1].places]
+    return [target_words(float(own[place]), axis.value) for own, place in zip(values, places, strict=True)]
+
+
+def when_words(refs: Iterable[Sequence[CheckpointRef]]) -> str:
+    """Over which checkpoints of each run something is drawn, for a title."""
+    every = [list(one) for one in refs]
+    if any(len(one) > 1 for one in every):
+        return "over training"
+    keys = list(dict.fromkeys(ref.key for one in every for ref in one))
+    return f"at {keys[0]}" if len(keys) == 1 else "at a single checkpoint of each"
 
 
 def archive_words(runs: Sequence[Run]) -> tuple[str, ...]:
     """What is to be known of the archives themselves."""
     return tuple(f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in notices_of(runs))
+
+
+def cross_words(panels: Sequence[Panel]) -> tuple[str, ...]:
+    """What crosses at the lower end are, where there are any."""
+    return ("× at the lower end: a value that is withheld.",) if has_crosses(panels) else ()
 
 
 def withheld_words(values: Iterable[StatisticValue]) -> tuple[str, ...]:

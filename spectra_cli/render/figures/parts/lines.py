@@ -11,7 +11,12 @@ from spectra_cli.core.measurements import measurement_words
 from spectra_cli.core.spacing import evenly
 from spectra_cli.core.types import CheckpointSpectra, Spectrum
 from spectra_cli.render.figures.figure import Ink, Scale
-from spectra_cli.render.figures.parts.captions import matched_words
+from spectra_cli.render.figures.parts.captions import (
+    is_at_the_point,
+    matched_title,
+    matched_words,
+    when_words,
+)
 from spectra_cli.render.figures.request import PlotRequest, nearest
 
 _MOST_CHECKPOINTS = 8
@@ -25,6 +30,12 @@ class Shown:
     ink: Ink
     label: str
 
+    @property
+    def name(self) -> str:
+        """Which it is, in a sentence."""
+        key = self.checkpoint.ref.key
+        return key if self.label in ("", key) else f"{self.label} at {key}"
+
     def at(self, place: Spectrum) -> Spectrum | None:
         """Its spectrum at the place of another; None where it has none."""
         found = (one for one in self.checkpoint.select(place.measurement) if one.site == place.site)
@@ -37,12 +48,15 @@ class Lines:
 
     Attributes:
         shown: in order; scale: of their shades, None where each has a colour.
-        told: which they are, in sentences.
+        told: which they are, in sentences; when: the same for a title.
+        only_near: whether some of them are only near the point at which runs are matched.
     """
 
     shown: tuple[Shown, ...]
     scale: Scale | None
     told: tuple[str, ...]
+    when: str
+    only_near: bool = False
 
     @property
     def with_fits(self) -> tuple[Shown, ...]:
@@ -86,20 +100,21 @@ def _over_training(request: PlotRequest, run: Run, measurements: Sequence[str] |
     checkpoints = list(run.series.checkpoints(chosen, vectors=False, measurements=measurements))
     told = (f"{len(chosen)} of {len(places)} checkpoints.",) if len(chosen) < len(places) else ()
     steps = [one.ref.step for one in checkpoints]
+    when = when_words([[one.ref for one in checkpoints]])
     known = sorted({step for step in steps if step is not None})
     if len(known) < len(checkpoints) or len(known) < 2:
         shown = [
             Shown(checkpoint=one, ink=Ink(category=place), label=one.ref.key)
             for place, one in enumerate(checkpoints)
         ]
-        return Lines(shown=tuple(shown), scale=None, told=told)
+        return Lines(shown=tuple(shown), scale=None, told=told, when=when)
     positive = [step for step in known if step > 0]
     log = positive[-1] > 50 * positive[0]
     low = float(positive[0] if log else known[0])
     scale = Scale(label="step", low=low, high=float(known[-1]), log=log)
     inks = [Ink(shade=scale.share(max(float(step or 0), scale.low))) for step in steps]
     shown = [Shown(checkpoint=one, ink=ink, label="") for one, ink in zip(checkpoints, inks, strict=True)]
-    return Lines(shown=tuple(shown), scale=scale, told=told)
+    return Lines(shown=tuple(shown), scale=scale, told=told, when=when)
 
 
 def _matched(request: PlotRequest, runs: Sequence[Run], measurements: Sequence[str] | None) -> Lines:
@@ -114,4 +129,10 @@ def _matched(request: PlotRequest, runs: Sequence[Run], measurements: Sequence[s
         for place, run in enumerate(runs)
     ]
     told = (matched_words(runs, alignment), *(f"{one[:1].upper()}{one[1:]}." for one in alignment.notes))
-    return Lines(shown=tuple(shown), scale=None, told=told)
+    return Lines(
+        shown=tuple(shown),
+        scale=None,
+        told=told,
+        when=matched_title(runs, alignment),
+        only_near=not is_at_the_point(runs, alignment),
+    )

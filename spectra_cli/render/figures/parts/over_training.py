@@ -30,22 +30,20 @@ class Trajectories:
 
     Attributes:
         refs: (n,) the checkpoints; places: (n,) theirs in the series.
-        sites: at which there are any, by layer, in order.
+        sites: at which there are any, by layer, in order; others: that are not among them, since `most` were
+            taken.
         values: (statistic, site) -> (n,) values; None at a checkpoint that was not measured there.
     """
 
     refs: tuple[CheckpointRef, ...]
     places: tuple[int, ...]
     sites: tuple[Site, ...]
+    others: tuple[Site, ...]
     values: Mapping[tuple[str, str], Sequence[StatisticValue | None]]
 
     def of(self, name: str, site: Site) -> Sequence[StatisticValue | None]:
         """(n,) of one statistic at one site."""
         return self.values.get((name, site.address), [None] * len(self.refs))
-
-    def all_values(self) -> Iterator[StatisticValue]:
-        """Every value that there is, with or without a number."""
-        return (value for values in self.values.values() for value in values if value is not None)
 
 
 def statistics_of(request: PlotRequest, measurement: str) -> tuple[str, ...]:
@@ -84,18 +82,23 @@ def trajectories(
     places = request.places(run)
     values: dict[tuple[str, str], list[StatisticValue | None]] = {}
     sites: dict[str, Site] = {}
+    every: dict[str, Site] = {}
     refs = []
 
     def measured(
         checkpoint: CheckpointSpectra,
-    ) -> tuple[CheckpointRef, Mapping[str, Site], list[StatisticValue]]:
-        wanted = {one.site.address: one.site for one in request.spectra(checkpoint, measurement, most=most)}
-        return checkpoint.ref, wanted, list(_values(checkpoint, measurement, wanted, names))
+    ) -> tuple[CheckpointRef, Mapping[str, Site], Mapping[str, Site], list[StatisticValue]]:
+        held, wanted = (
+            {one.site.address: one.site for one in request.spectra(checkpoint, measurement, most=number)}
+            for number in (None, most)
+        )
+        return checkpoint.ref, held, wanted, list(_values(checkpoint, measurement, wanted, names))
 
     read = run.series.checkpoints(places, vectors=False, measurements=[measurement])
-    for number, (ref, wanted, found) in enumerate(behind(measured, read)):
+    for number, (ref, held, wanted, found) in enumerate(behind(measured, read)):
         refs.append(ref)
         sites |= wanted
+        every |= held
         for value in found:
             if value.site is None:
                 continue
@@ -107,7 +110,10 @@ def trajectories(
     ordered = sorted(
         sites.values(), key=lambda site: (site.component, -1 if site.layer is None else site.layer)
     )
-    return Trajectories(refs=tuple(refs), places=tuple(places), sites=tuple(ordered), values=values)
+    others = tuple(site for address, site in every.items() if address not in sites)
+    return Trajectories(
+        refs=tuple(refs), places=tuple(places), sites=tuple(ordered), others=others, values=values
+    )
 
 
 def _values(

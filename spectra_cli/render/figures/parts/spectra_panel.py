@@ -11,8 +11,9 @@ import numpy as np
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, StatisticValue, Status
 from spectra_cli.core.words.numbers import with_error
 from spectra_cli.core.words.places import place_words
-from spectra_cli.render.figures.figure import MUTED, Axis, Ink, Look, Panel, Series, Window, WindowKind
+from spectra_cli.render.figures.figure import MUTED, Axis, Look, Panel, Series, Window, WindowKind
 from spectra_cli.render.figures.parts.captions import withheld_words
+from spectra_cli.render.figures.parts.drawn_signs import has_fits
 from spectra_cli.render.figures.parts.lines import Lines, Shown
 from spectra_cli.statistics.jackknife import standard_errors, with_replicates
 from spectra_cli.statistics.registry import STATISTICS
@@ -25,14 +26,18 @@ class SpectraPanel:
 
     Attributes:
         panel: as drawn; place: one of the spectra, for what they have in common.
-        fits: label of a line -> its exponents; `drawn`: those that the panel has.
-        zeros: from which rank on all of them are numerically zero; empty where none is.
+        fits: of each line its exponents.
+        zeros: from which rank on lines are numerically zero; empty where none is.
+        all_zero, lacking: names of lines that are not drawn, since every eigenvalue is numerically zero, or
+            since there is no spectrum at this place.
     """
 
     panel: Panel
     place: Spectrum
     fits: Sequence[tuple[Shown, Sequence[StatisticValue]]]
     zeros: str
+    all_zero: tuple[str, ...]
+    lacking: tuple[str, ...]
 
 
 def panel_of(place: Spectrum, lines: Lines, statistics: Sequence[str] | None) -> SpectraPanel:
@@ -46,37 +51,57 @@ def panel_of(place: Spectrum, lines: Lines, statistics: Sequence[str] | None) ->
         if any(shown is one for one in lines.with_fits)
     ]
     spectra = [there for _, there in here]
+    seen = {id(one) for one, _ in here}
     panel = Panel(
         title=place_words(place.measurement, place.site),
         x=Axis(label="rank", log=True, low=1.0),
         y=Axis(label=f"eigenvalue, {_squared(place)}", log=True),
         series=(
             *(_line(shown, spectrum) for shown, spectrum in here),
-            *(_fitted(value, one.ink, place.values.size) for one, value in drawn if value.status.has_value),
+            *(_fitted(value, place.values.size) for _, value in drawn if value.status.has_value),
         ),
         windows=(
             *_windows([value for _, value in drawn], with_values=len(lines.with_fits) == 1),
             *_zeros(spectra),
         ),
     )
-    first, last = _first_zero(spectra)
     return SpectraPanel(
         panel=panel,
         place=place,
         fits=fits,
-        zeros=f"from rank {first} of {last} on" if first <= last else "",
+        zeros=_zero_words(spectra),
+        all_zero=tuple(one.name for one, there in here if _resolved(there) == 0),
+        lacking=tuple(one.name for one in lines.shown if id(one) not in seen),
     )
 
 
 def captions_of(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
     """What limits the reading of spectra, and of which lines exponents are drawn, with their values."""
     judged = [value for one in panels for _, values in one.fits for value in values]
+    shown = [
+        value
+        for one in panels
+        for whose, values in one.fits
+        if any(whose is each for each in lines.with_fits)
+        for value in values
+    ]
     zeros = [f"{_place(one)} {one.zeros}" for one in panels if one.zeros]
     return [
         *_sampling(judged, [one.place for one in panels]),
         *_exponent_words(panels, lines),
         *([f"Numerically zero, and not drawn: {'; '.join(zeros)}."] if zeros else []),
-        *withheld_words(judged),
+        *_lines_left_out(panels),
+        *withheld_words(shown),
+    ]
+
+
+def _lines_left_out(panels: Sequence[SpectraPanel]) -> list[str]:
+    """Which lines are in none of the panels' pictures, and why."""
+    zero = [f"{_place(one)} of {', '.join(one.all_zero)}" for one in panels if one.all_zero]
+    lacking = [f"{_place(one)} of {', '.join(one.lacking)}" for one in panels if one.lacking]
+    return [
+        *([f"No line, since every eigenvalue is numerically zero: {'; '.join(zero)}."] if zero else []),
+        *([f"No line, since nothing was measured there: {'; '.join(lacking)}."] if lacking else []),
     ]
 
 
@@ -86,8 +111,10 @@ def _place(one: SpectraPanel) -> str:
 
 def _exponent_words(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
     """Of which lines exponents are drawn, and what they are where the panels do not say it."""
+    dashes = has_fits([one.panel for one in panels])
     if len(lines.with_fits) == 1:
-        return [f"Dashed: exponents over their windows, of {lines.with_fits[0].checkpoint.ref.key}."]
+        whose = lines.with_fits[0].checkpoint.ref.key
+        return [f"Grey dashes: exponents over their windows, of {whose}."] if dashes else []
     told = [
         f"{_place(one)} {_window_words(value)} "
         + ", ".join(f"{shown.label} {_value_words(values[number])}" for shown, values in one.fits)
@@ -95,7 +122,8 @@ def _exponent_words(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
         for number, value in enumerate(one.fits[0][1] if one.fits else ())
         if all(len(values) > number for _, values in one.fits)
     ]
-    return [f"Dashed: exponents over their windows. {'; '.join(told)}."] if told else []
+    head = "Grey dashes: exponents over their windows" if dashes else "Exponents over their windows"
+    return [f"{head}: {'; '.join(told)}."] if told else []
 
 
 def _sampling(values: Sequence[StatisticValue], spectra: Sequence[Spectrum]) -> list[str]:
@@ -166,15 +194,15 @@ def _value_words(value: StatisticValue) -> str:
     return with_error(value.value, value.stderr) + "*" * (value.status is not Status.OK)
 
 
-def _fitted(value: StatisticValue, ink: Ink, rank: int) -> Series:
+def _fitted(value: StatisticValue, rank: int) -> Series:
     """The line of an exponent over its window, through the spectrum's mean logarithm there."""
     lo, hi = value.details["window_lo"], min(value.details["window_hi"], rank)
     ranks = np.geomspace(lo, hi, 32)
     return Series(
         x=ranks,
         y=np.exp(value.details["intercept"] - value.value * np.log(ranks)),
-        ink=MUTED if ink.shade is not None else ink,
-        look=Look.DASHED,
+        ink=MUTED,
+        look=Look.FIT,
     )
 
 
@@ -193,14 +221,28 @@ def _windows(fits: Sequence[StatisticValue], *, with_values: bool) -> Iterator[W
         )
 
 
-def _first_zero(spectra: Sequence[Spectrum]) -> tuple[int, int]:
-    """The first rank from which every one of them is numerically zero, and the last rank."""
-    resolved = [int((one.eigenvalues() > eigenvalue_threshold(one)).sum()) for one in spectra]
-    return max(resolved, default=0) + 1, max((one.values.size for one in spectra), default=0)
+def _resolved(spectrum: Spectrum) -> int:
+    """How many of its eigenvalues are above the numerical zero."""
+    return int((spectrum.eigenvalues() > eigenvalue_threshold(spectrum)).sum())
+
+
+def _zero_words(spectra: Sequence[Spectrum]) -> str:
+    """From which rank on lines that are drawn are numerically zero: of the shortest, and of all."""
+    drawn = [(count, one.values.size) for one in spectra if (count := _resolved(one)) > 0]
+    cut = [count for count, size in drawn if count < size]
+    if not cut:
+        return ""
+    last = max(size for _, size in drawn)
+    if len(cut) < len(drawn):
+        return f"from rank {min(cut) + 1} of {last} on at the earliest"
+    if min(cut) < max(cut):
+        return f"from rank {min(cut) + 1} of {last} on at the earliest, from {max(cut) + 1} on in every line"
+    return f"from rank {min(cut) + 1} of {last} on"
 
 
 def _zeros(spectra: Sequence[Spectrum]) -> Iterator[Window]:
     """Where nothing can be read for want of any value above the numerical zero."""
-    first, last = _first_zero(spectra)
+    first = max(map(_resolved, spectra), default=0) + 1
+    last = max((one.values.size for one in spectra), default=0)
     if first <= last:
         yield Window(low=first - 0.5, high=last + 0.5, label="", kind=WindowKind.UNREADABLE)
