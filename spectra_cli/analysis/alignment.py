@@ -227,12 +227,7 @@ def _among(known: np.ndarray[tuple[int], np.dtype[np.int64]], bracket: Bracket |
     """A bracket among the known places as one among all checkpoints."""
     if bracket is None:
         return None
-    return Bracket(
-        before=int(known[bracket.before]),
-        after=int(known[bracket.after]),
-        share=bracket.share,
-        gap=bracket.gap,
-    )
+    return replace(bracket, before=int(known[bracket.before]), after=int(known[bracket.after]))
 
 
 def _notes(lone: Sequence[str], number: int) -> tuple[str, ...]:

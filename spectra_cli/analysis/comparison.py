@@ -19,8 +19,7 @@ from spectra_cli.analysis.compare.differences import (
 )
 from spectra_cli.analysis.compare.findings import Counts, counts, strongest_first
 from spectra_cli.analysis.compare.notes import last_point_only, left_out_notes, point_notes
-from spectra_cli.analysis.compare.rotated import At, turned_between
-from spectra_cli.analysis.compare.rotations import SiteRotation
+from spectra_cli.analysis.compare.rotations import At, SiteRotation, turned_between
 from spectra_cli.analysis.compare.sentences import relative_notes, verdict_lines
 from spectra_cli.analysis.run import Axis, Loss, Run, notices_of
 from spectra_cli.analysis.taxonomy.classified import loss_stderr, taxonomies, why_no_taxonomy

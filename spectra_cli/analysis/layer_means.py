@@ -16,10 +16,9 @@ from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.core.words.names import did_you_mean
+from spectra_cli.statistics.exponents import WIDTH_OF_30_150
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import Statistic, estimate
-
-_WIDTH_OF_30_150 = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,7 +79,7 @@ def tail_statistic(name: str | None, widths: Sequence[int]) -> Statistic:
         UsageError: no statistic is called so.
     """
     if name in (None, "tail_exponent"):
-        wide = len(set(widths)) == 1 and widths[0] >= _WIDTH_OF_30_150
+        wide = len(set(widths)) == 1 and widths[0] >= WIDTH_OF_30_150
         return STATISTICS["tail_exponent_30_150" if wide else "tail_exponent_scaled"]
     if name not in STATISTICS:
         raise UsageError(

@@ -24,7 +24,10 @@ _DIFFERENCE = Fields(
     "floor=found.floor floor_is margin=found.margin degrees=found.degrees paired=found.paired "
     "p_value=found.p_value adjusted_p_value=found.adjusted verdict=standing interpolated reason"
 )
-_ROTATION = Fields("measurement site=site.address side rank overlap chance mean_degrees max_degrees reason")
+_ROTATION = Fields(
+    "measurement site=site.address side rank=turn.rank overlap=turn.overlap chance=turn.chance "
+    "mean_degrees=turn.mean_degrees max_degrees=turn.max_degrees reason"
+)
 COLUMNS = ("first_run", "second_run", *_DIFFERENCE.names)
 """Columns of the table of differences, and keys of a difference in the JSON document."""
 

@@ -37,7 +37,8 @@ _TAIL_POINTS = 20
 # Effective rows of activations per dimension: the fewest for a tail, and those that leave no bias.
 ROWS_FOR_A_TAIL, ROWS_WITHOUT_BIAS = 4, 16
 _FLAT = 0.7  # below this exponent the bias by finite samples needs four times as many of them
-_WIDTH_OF_30_150 = 600
+# From this width on ranks 30-150 are a tail.
+WIDTH_OF_30_150 = 600
 
 
 def scaled_window(width: int) -> tuple[int, int]:
@@ -226,7 +227,7 @@ def _too_wide(spectrum: Spectrum) -> Estimate | None:
 
 def _effective_samples_per_dimension(rows: FloatArray, spectrum: Spectrum) -> Estimate:
     width = spectrum.ambient_dim
-    lo, hi = (30, 150) if width >= _WIDTH_OF_30_150 else scaled_window(width)
+    lo, hi = (30, 150) if width >= WIDTH_OF_30_150 else scaled_window(width)
     details = {"window_lo": float(lo), "window_hi": float(hi)}
     if reason := _misfit(spectrum, lo, hi, tail=True):
         return unresolved(f"the tail exponent that it is read from is unresolved: {reason}", details)
@@ -243,7 +244,7 @@ def _effective_samples_per_dimension(rows: FloatArray, spectrum: Spectrum) -> Es
 
 def _shows_30_150(spectrum: Spectrum) -> bool:
     if spectrum.measurement == ACTIVATIONS:
-        return spectrum.ambient_dim >= _WIDTH_OF_30_150
+        return spectrum.ambient_dim >= WIDTH_OF_30_150
     return not _misfit(spectrum, 30, 150, tail=True)
 
 

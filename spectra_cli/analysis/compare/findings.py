@@ -108,7 +108,7 @@ def findings(differences: Sequence[SiteDifference]) -> list[list[Finding]]:
         for same in _grouped(group, lambda d: (d.statistic,)):
             here = [one for one in same if one.is_different and one.target == target]
             for run in _neighbours(here, _layers(same)):
-                one = _finding(run)
+                one = finding_of(run)
                 told.setdefault((one.measurement, one.component, one.layers), []).append(one)
     lists = [sorted(found, key=_strongest) for found in told.values()]
     return sorted(lists, key=lambda found: _strongest(found[0]))
@@ -140,7 +140,8 @@ def _neighbours(moved: Sequence[SiteDifference], measured: Sequence[int]) -> lis
     return [[one for _, one in run] for _, run in runs]
 
 
-def _finding(run: Sequence[SiteDifference]) -> Finding:
+def finding_of(run: Sequence[SiteDifference]) -> Finding:
+    """Differences in one number, at one point, of layers next to each other."""
     first = run[0]
     layers = {one.site.layer for one in run}
     return Finding(

@@ -13,7 +13,7 @@ from functools import cache
 
 from spectra_cli.core.measurements import GRADIENT_MATRIX, GRADIENTS
 from spectra_cli.core.types import Spectrum
-from spectra_cli.statistics.exponents import sample_scaled_window, scaled_window
+from spectra_cli.statistics.exponents import WIDTH_OF_30_150, sample_scaled_window, scaled_window
 from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE
 from spectra_cli.statistics.registry import DEFINITIONS, STATISTICS
 from spectra_cli.statistics.statistic import Definition, Statistic
@@ -26,7 +26,6 @@ HEAD_MOVEMENT = "head_movement"
 LOG_NOISE_SCALE = f"log_{GRADIENT_NOISE_SCALE.name}"
 FRACTIONAL = "_frac"
 HEAD_RANKS = 10
-_WIDE = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +116,7 @@ def tail_window(spectrum: Spectrum) -> tuple[int, int] | None:
     """Ranks of the tail in which two spectra are compared; None where it does not fit."""
     if spectrum.measurement in (GRADIENTS, GRADIENT_MATRIX):
         low, high = sample_scaled_window(spectrum.num_samples)
-    elif spectrum.values.size >= _WIDE:
+    elif spectrum.values.size >= WIDTH_OF_30_150:
         low, high = 30, 150
     else:
         low, high = scaled_window(spectrum.values.size)
@@ -127,7 +126,7 @@ def tail_window(spectrum: Spectrum) -> tuple[int, int] | None:
 
 def _is_the_tail(name: str, spectrum: Spectrum, *, same_width: bool) -> bool:
     """Whether a statistic is none of the two tails, or the one to compare."""
-    wide = same_width and spectrum.ambient_dim >= _WIDE
+    wide = same_width and spectrum.ambient_dim >= WIDTH_OF_30_150
     return {"tail_exponent_30_150": wide, "tail_exponent_scaled": not wide}.get(name, True)
 
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from spectra_cli.analysis.subspaces import cut_at, subspace_overlap
+from spectra_cli.analysis.alignment import Alignment
+from spectra_cli.analysis.compare.aligned.reading import nearest_to_last_point
+from spectra_cli.analysis.compare.differences import Choice
+from spectra_cli.analysis.run import Run
+from spectra_cli.analysis.subspaces import Rotation, cut_at, subspace_overlap
 from spectra_cli.core.types import CheckpointInfo, Site, Spectrum
 
 DIRECTIONS = 10
@@ -21,20 +25,14 @@ class SiteRotation:
 
     Attributes:
         side: `right` (inputs of a matrix, directions of activations) or `left` (outputs).
-        rank: k, directions compared.
-        overlap: O_k, mean squared cosine: 1 for the same subspace, `chance` for random ones.
-        mean_degrees, max_degrees: principal angles.
+        turn: how far the one is from the other.
         reason: why k is not 10, or why the cut behind it is arbitrary; empty otherwise.
     """
 
     measurement: str
     site: Site
     side: str
-    rank: int
-    overlap: float
-    chance: float
-    mean_degrees: float
-    max_degrees: float
+    turn: Rotation
     reason: str = ""
 
 
@@ -74,16 +72,55 @@ def rotations(first: Iterable[Spectrum], second: Iterable[Spectrum]) -> Iterator
             own, its = cuts
             if a is None or b is None or own is None or its is None or a.shape[1] != b.shape[1]:
                 continue
-            rank = min(own.rank, its.rank)
-            found = subspace_overlap(a, b, rank)
             yield SiteRotation(
                 measurement=spectrum.measurement,
                 site=spectrum.site,
                 side=side,
-                rank=rank,
-                overlap=found.overlap,
-                chance=found.chance,
-                mean_degrees=found.mean_degrees,
-                max_degrees=found.max_degrees,
+                turn=subspace_overlap(a, b, min(own.rank, its.rank)),
                 reason=own.reason or its.reason,
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """A checkpoint of a run, by name and by how far it is; None where it does not say."""
+
+    checkpoint: str
+    step: int | None
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turned:
+    """Rotations, or why there are none.
+
+    Attributes:
+        rotations: of leading subspaces; reason: why there are none, empty otherwise.
+        between: the checkpoints of A and of B that they are of; empty without rotations.
+    """
+
+    rotations: tuple[SiteRotation, ...] = ()
+    reason: str = ""
+    between: tuple[At, ...] = ()
+
+    def notes(self, names: tuple[str, str]) -> list[str]:
+        """Which checkpoints these are, since vectors are not interpolated."""
+        named = [f"{at.checkpoint} of {name}" for at, name in zip(self.between, names, strict=False)]
+        return [f"leading subspaces: of {' and '.join(named)}, nearest to the last point"] if named else []
+
+
+def turned_between(
+    runs: Sequence[Run], places: tuple[int, int], alignment: Alignment, choice: Choice
+) -> Turned:
+    """The rotations at the checkpoints of two runs that are nearest to the last point."""
+    first, second = (runs[place] for place in places)
+    kept = [run.series.provenance.setting_facts.num_vectors for run in (first, second)]
+    why = why_no_rotation(first.infos, second.infos, (kept[0], kept[1]))
+    if why:
+        return Turned(reason=why)
+    ends = [nearest_to_last_point(runs[place], place, alignment) for place in places]
+    found = rotations(ends[0].spectra, ends[1].spectra)
+    return Turned(
+        rotations=tuple(one for one in found if choice.wants(one.site, one.measurement)),
+        between=tuple(At(checkpoint=e.ref.key, step=e.ref.step, tokens=e.info.tokens_seen) for e in ends),
+    )

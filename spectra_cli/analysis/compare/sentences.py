@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from spectra_cli.analysis.compare.decisions import FALSE_DISCOVERY_RATE
 from spectra_cli.analysis.compare.differences import SiteDifference
-from spectra_cli.analysis.compare.findings import Counts, Finding, counts, findings
+from spectra_cli.analysis.compare.findings import Counts, Finding, counts, finding_of, findings
 from spectra_cli.analysis.compare.quantities import FRACTIONAL, described, is_distance, plain_name
 from spectra_cli.core.measurements import ACTIVATIONS, measurement_words
 from spectra_cli.core.words.numbers import target_words, with_error
@@ -197,16 +198,7 @@ def _exact_line(exact: Sequence[SiteDifference], other: str) -> str:
     largest = max(exact, key=lambda d: abs(d.found.delta) / d.found.margin)
     if largest.found.delta == 0.0:
         return f"{len(exact)} numbers without probe noise (weights) are identical"
-    finding = Finding(
-        measurement=largest.measurement,
-        component=largest.site.component,
-        layers=() if largest.site.layer is None else (largest.site.layer,),
-        statistic=largest.statistic,
-        target=largest.target,
-        delta=largest.found.delta,
-        stderr=math.nan,
-        strength=math.nan,
-    )
+    finding = replace(finding_of([largest]), stderr=math.nan)
     return (
         f"{len(exact)} numbers without probe noise (weights) have no floor to judge them by: only other "
         f"seeds would tell; largest: {where(finding)}: {_moved(finding, f' in {other}')}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from spectra_cli.extract.protocols import CheckpointHeader
+from spectra_cli.extract.protocols import TensorHeader
 
 META = torch.device("meta")
 
 
-def without_values(header: CheckpointHeader) -> dict[str, Tensor]:
-    """Every tensor of the header, on the meta device."""
-    return {n: torch.empty(t.shape, dtype=t.dtype, device=META) for n, t in header.tensors.items()}
+def without_values(headers: Mapping[str, TensorHeader]) -> dict[str, Tensor]:
+    """Each of these tensors, on the meta device."""
+    return {name: torch.empty(one.shape, dtype=one.dtype, device=META) for name, one in headers.items()}

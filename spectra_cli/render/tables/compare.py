@@ -200,16 +200,16 @@ def rotation_table(pair: ComparedPair) -> Iterator[Part]:
     if pair.no_rotation:
         yield line(f"rotation of leading subspaces: none shown: {pair.no_rotation}", style="dim")
         return
-    shown = sorted(pair.rotations, key=lambda one: one.overlap)[:MOST_ROWS]
+    shown = sorted(pair.rotations, key=lambda one: one.turn.overlap)[:MOST_ROWS]
     rows = [
         [
             place_words(one.measurement, one.site),
             one.side,
-            str(one.rank),
-            f"{one.overlap:.4f}",
-            f"{one.chance:.3f}",
-            f"{one.mean_degrees:.2f}°",
-            f"{one.max_degrees:.2f}°",
+            str(one.turn.rank),
+            f"{one.turn.overlap:.4f}",
+            f"{one.turn.chance:.3f}",
+            f"{one.turn.mean_degrees:.2f}°",
+            f"{one.turn.max_degrees:.2f}°",
             "*" if one.reason else "",
         ]
         for one in shown

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.analysis.compare.rotations import SiteRotation
 from spectra_cli.analysis.comparison import CompareRequest
 from spectra_cli.analysis.run import Axis
+from spectra_cli.analysis.subspaces import Rotation
 from spectra_cli.core.types import Site
 from spectra_cli.core.words.numbers import target_words
 from spectra_cli.render.tables.compare import (
@@ -116,11 +118,7 @@ def test_rotations_or_why_there_are_none(comparison, printed):
         measurement="weight",
         site=Site.parse("blocks.1.attn.o"),
         side="right",
-        rank=10,
-        overlap=0.75,
-        chance=0.1,
-        mean_degrees=30.0,
-        max_degrees=80.0,
+        turn=Rotation(angles=np.full(10, np.pi / 6), dimension=100),
         reason="only 10 vectors were kept",
     )
     text = printed(*rotation_table(replace(pair, no_rotation="", rotations=(one,))))

@@ -42,6 +42,7 @@ from spectra_cli.extract.checkpoints.series.run_folder import find_run, step_not
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE, read_trainer_state
 from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
 from spectra_cli.extract.checkpoints.tensors.wrappers import unwrapped
+from spectra_cli.extract.models.without_values import without_values
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader, WeightUpdate
 
 MARKER = "adapter"
@@ -194,12 +195,8 @@ class AdapterSource(FoundRun):
 
 def _update_shapes(found: _Read) -> dict[str, WeightUpdate]:
     bare = merged_headers(replace(found.placement, adapted=()), found.tensors, found.header.tensors)
-    tensors, base = _empty(found.tensors), _empty(bare)
+    tensors, base = without_values(found.tensors), without_values(bare)
     return {f"{m.module}.weight": update_of(m, tensors, base) for m in found.placement.adapted}
-
-
-def _empty(headers: Mapping[str, TensorHeader]) -> dict[str, Tensor]:
-    return {name: torch.empty(h.shape, dtype=h.dtype, device="meta") for name, h in headers.items()}
 
 
 def _weights(folder: Path) -> WeightFiles:

@@ -66,7 +66,7 @@ class CustomFamily:
             ModelError: it raised something; what it returned is no model that can be measured, or does not
                 hold the checkpoint's tensors, or holds others.
         """
-        given = without_values(header) if state is None else state
+        given = without_values(header.tensors) if state is None else state
         origins = Origins(given)
         found = described(self._call(header, given, origins), self.word)
         module = found.module

@@ -100,10 +100,7 @@ class TransformersFamily:
                 f"{self.name} passes over: it would be another model than the one trained"
             )
         module, notices = build_module(header, state, device=device)
-        recognised = self.model_types is not None
-        return _assemble(
-            module, self.find(module), header, family=self.name, recognised=recognised, notices=notices
-        )
+        return _assemble(module, self, header, notices)
 
 
 def sites_of_parts(
@@ -161,29 +158,18 @@ def _outside_notice(module: nn.Module, blocks: Sequence[nn.Module], head: nn.Mod
     return (f"linear maps outside the blocks, which are not measured: {', '.join(left)}",) if left else ()
 
 
-def _assemble(
-    module: Any,
-    sites: Sites,
-    header: CheckpointHeader,
-    *,
-    family: str,
-    recognised: bool,
-    notices: tuple[str, ...],
-) -> Model:
+def _assemble(module: Any, family: TransformersFamily, header: CheckpointHeader, notices: Notices) -> Model:
     """The measurable model: embeddings added, cut at the head, and checked if it has weights.
 
     Raises:
         ModelError: it cannot be measured.
     """
+    sites = family.find(module)
     paths = {part: path for path, part in module.named_modules()}
     embed_path, head_module = paths[module.get_input_embeddings()], module.get_output_embeddings()
     embed = take_apart(module, embed_path)
-    edges, edges_absent = embedding_views(
-        embed,
-        f"{embed_path}.weight",
-        head_module,
-        "lm_head.weight" if head_module is None else f"{paths[head_module]}.weight",
-    )
+    head_name = "lm_head.weight" if head_module is None else f"{paths[head_module]}.weight"
+    edges, edges_absent = embedding_views(embed, f"{embed_path}.weight", head_module, head_name)
     finding = f"config.json describes no {module.config.model_type} model that can be run"
     if is_trusted(header):
         trunk, head = (guarded(part, header.ref.uri, "its own code") for part in cut(module))
@@ -191,9 +177,9 @@ def _assemble(
         trunk, head = (in_library(part, header.ref.uri, finding) for part in cut(module))
     model = Model(
         module=module,
-        family=family,
+        family=family.name,
         architecture=type(module).__name__,
-        recognised=recognised,
+        recognised=family.model_types is not None,
         width=int(module.config.hidden_size),
         vocab_size=int(embed.weight.shape[0]),
         max_length=_max_length(module.config),

@@ -87,7 +87,7 @@ def build_module(
     with quiet_transformers(), own_code(header):
         config, notices = _read_config(header)
         module, attention, more = _skeleton(header, config)
-        given = without_values(header) if state is None else state
+        given = without_values(header.tensors) if state is None else state
         module, ignored = _load(header, type(module), module.config, given, attention=attention)
         if state is None:
             tie_by_values(module, header)
