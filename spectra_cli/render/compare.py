@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.render.fields import Fields
@@ -35,13 +36,9 @@ COLUMNS = ("first_run", "second_run", *_DIFFERENCE.names)
 def output(comparison: Comparison, *, lists_evidence: bool = False) -> Output:
     """A comparison, for every form; `lists_evidence`: of the taxonomy, in the tables."""
     of_pairs = dict.fromkeys(note for pair in comparison.pairs for note in pair.notes)
-    return Output(
-        tables=lambda: tables(comparison, lists_evidence=lists_evidence),
-        document=lambda: document(comparison),
-        columns=COLUMNS,
-        rows=lambda: rows(comparison),
-        notices=(*comparison.alignment.notes, *of_pairs),
-    )
+    shown = partial(tables, lists_evidence=lists_evidence)
+    notices = (*comparison.alignment.notes, *of_pairs)
+    return Output.of(comparison, shown, document, COLUMNS, rows, notices)
 
 
 def rows(comparison: Comparison) -> Iterator[dict[str, Any]]:

@@ -29,13 +29,7 @@ _MASKS = ("mask_lift_principal", "mask_lift_small", "mask_lift_principal_not_sma
 
 def output(found: DriftReport) -> Output:
     """The drift of an archive, for every form."""
-    return Output(
-        tables=lambda: tables(found),
-        document=lambda: document(found),
-        columns=COLUMNS,
-        rows=lambda: tidy_rows(found),
-        notices=found.notices,
-    )
+    return Output.of(found, tables, document, COLUMNS, tidy_rows, found.notices)
 
 
 def document(report: DriftReport) -> dict[str, Any]:

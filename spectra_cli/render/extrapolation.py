@@ -47,13 +47,7 @@ BELOW = "below it from its first checkpoint"
 
 def output(found: Extrapolation) -> Output:
     """The curve of one run, for every form."""
-    return Output(
-        tables=lambda: tables(found),
-        document=lambda: document(found),
-        columns=COLUMNS,
-        rows=lambda: rows(found),
-        notices=found.notices,
-    )
+    return Output.of(found, tables, document, COLUMNS, rows, found.notices)
 
 
 def tables(found: Extrapolation) -> Iterator[Part]:

@@ -32,13 +32,7 @@ COLUMNS = _ROW.names
 
 def output(found: Forecast) -> Output:
     """The forecast of several runs, for every form."""
-    return Output(
-        tables=lambda: tables(found),
-        document=lambda: document(found),
-        columns=COLUMNS,
-        rows=lambda: rows(found),
-        notices=found.notices,
-    )
+    return Output.of(found, tables, document, COLUMNS, rows, found.notices)
 
 
 def document(found: Forecast) -> dict[str, Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from spectra_cli.render.table import Part
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +29,22 @@ class Output:
     columns: Sequence[str]
     rows: Callable[[], Iterable[Mapping[str, Any]]]
     notices: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        found: Result,
+        tables: Callable[[Result], Iterable[Part]],
+        document: Callable[[Result], Mapping[str, Any]],
+        columns: Sequence[str],
+        rows: Callable[[Result], Iterable[Mapping[str, Any]]],
+        notices: Sequence[str],
+    ) -> Self:
+        """The output of a result, by functions of it."""
+        return cls(
+            tables=partial(tables, found),
+            document=partial(document, found),
+            columns=columns,
+            rows=partial(rows, found),
+            notices=notices,
+        )

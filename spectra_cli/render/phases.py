@@ -34,13 +34,7 @@ COLUMNS = ("segment", "phase", *_ENDS, *_CHANGES.names)
 
 def output(found: Phases) -> Output:
     """The phases of a run, for every form."""
-    return Output(
-        tables=lambda: tables(found),
-        document=lambda: document(found),
-        columns=COLUMNS,
-        rows=lambda: rows(found),
-        notices=found.warnings,
-    )
+    return Output.of(found, tables, document, COLUMNS, rows, found.warnings)
 
 
 def tables(found: Phases) -> Iterator[Part]:

@@ -25,14 +25,9 @@ _SKIPPED = Fields("measurement site=site.address status reason")
 
 def output(summary: ArchiveSummary) -> Output:
     """The statistics of an archive, for every form."""
-    told = notices([one.info for one in summary.series], summary.provenance.probe)
-    return Output(
-        tables=lambda: tables(summary),
-        document=lambda: document(summary),
-        columns=COLUMNS,
-        rows=lambda: rows(summary),
-        notices=(*(each.text for each in told), *summary.notices),
-    )
+    of_checkpoints = notices([one.info for one in summary.series], summary.provenance.probe)
+    told = (*(each.text for each in of_checkpoints), *summary.notices)
+    return Output.of(summary, tables, document, COLUMNS, rows, told)
 
 
 def document(summary: ArchiveSummary) -> dict[str, Any]:

@@ -24,13 +24,7 @@ COLUMNS = _RUN.names
 
 def output(found: Study) -> Output:
     """A study, for every form."""
-    return Output(
-        tables=lambda: tables(found),
-        document=lambda: document(found),
-        columns=COLUMNS,
-        rows=lambda: rows(found),
-        notices=found.notices,
-    )
+    return Output.of(found, tables, document, COLUMNS, rows, found.notices)
 
 
 def document(found: Study) -> dict[str, Any]:

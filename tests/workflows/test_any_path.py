@@ -18,8 +18,7 @@ from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import SpectraError
-from spectra_cli.core.scan_request import ScanRequest
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import ScanRequest, SeriesOptions
 from spectra_cli.workflows.compare import compare
 from spectra_cli.workflows.demo import demo
 from spectra_cli.workflows.drift import drift

@@ -14,8 +14,7 @@ from spectra_cli.analysis.drift.change import ChangeReading
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.archive.validate import validate
 from spectra_cli.core.errors import DataError, UsageError
-from spectra_cli.core.scan_request import ScanRequest
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import ScanRequest, SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.drift import drift

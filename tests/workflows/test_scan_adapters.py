@@ -13,8 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreT
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import DataError
-from spectra_cli.core.scan_request import ScanRequest
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import ScanRequest, SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.statistics.summarise import summarise
 from spectra_cli.workflows.scan import scan

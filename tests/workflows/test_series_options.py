@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, DataError, UsageError
 from spectra_cli.core.notices import NoticeKind, kind_of
-from spectra_cli.core.scan_request import ScanRequest
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import ScanRequest, SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.workflows.inspect import inspect

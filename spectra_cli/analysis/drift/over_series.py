@@ -14,6 +14,7 @@ from spectra_cli.core.series import MeasuredSeries
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointRef, Provenance
 from spectra_cli.core.unfinished import Unfinished
+from spectra_cli.core.words.names import listed
 
 FIRST, PREVIOUS = "first", "previous"
 DEFAULT_RANKS = (16, 64)
@@ -143,10 +144,11 @@ def _notices(
         name, digest = reference.checkpoint, reference.digest
         if digest == baseline.digest:
             continue
-        where = "" if len(of_reference) == 1 else f"{_listed(checkpoints)}: "
+        those = listed(checkpoints, 1, of=" checkpoint(s)")
+        where = "" if len(of_reference) == 1 else f"{those}: "
         if not digest:
             yield (
-                f"{_listed(checkpoints)}: the reference checkpoint {name} could not be read when the change "
+                f"{those}: the reference checkpoint {name} could not be read when the change "
                 "was to be measured: no readings. Scan again with --overwrite once it can be"
             )
         elif any(info.digest == digest for info in series.infos):
@@ -164,13 +166,3 @@ def _notices(
                 f"{where}the change was measured from {name}, which is not in this archive: no readings "
                 f"against {baseline.name}. Scan {name} too, or name it with --reference"
             )
-
-
-def _listed(checkpoints: Sequence[str]) -> str:
-    """The first of them, and how many more.
-
-    >>> _listed(["step1", "step2", "step3"])
-    'step1 and 2 more checkpoint(s)'
-    """
-    others = f" and {len(checkpoints) - 1} more checkpoint(s)" if len(checkpoints) > 1 else ""
-    return f"{checkpoints[0]}{others}"

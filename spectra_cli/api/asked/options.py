@@ -9,13 +9,12 @@ from typing import Any, TypedDict, TypeVar, cast
 from spectra_cli.api.asked.settings import measurements_asked, settings_asked
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
-from spectra_cli.core.scan_request import ScanRequest
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import ScanRequest, SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.words import lists
 from spectra_cli.core.words.names import did_you_mean
-from spectra_cli.core.words.sizes import memory_bytes
+from spectra_cli.core.words.numbers import memory_bytes
 
 _TABLES = ("model", "scan")
 ON_ERROR = ("fail", "skip")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option
-from spectra_cli.core.words.sizes import memory_bytes
+from spectra_cli.core.words.numbers import memory_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

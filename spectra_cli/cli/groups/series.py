@@ -10,7 +10,7 @@ from typing import Any
 from spectra_cli.api.asked.options import ON_ERROR, skips_errors
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 
 _SAID = re.compile(r"(?P<table>model|scan)\.(?P<name>[A-Za-z_][\w-]*)=(?P<value>.*)", re.DOTALL)

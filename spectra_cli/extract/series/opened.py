@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from spectra_cli.core.errors import CheckpointError, DataError, ModelError, UsageError
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection, select
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.registry import find_source

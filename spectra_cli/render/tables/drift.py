@@ -193,8 +193,7 @@ def _zeros(pair: CheckpointPair) -> Iterator[Line]:
     """Which weights have no direction to turn."""
     sites = [s.site.address.removeprefix("blocks.") for s in _weights(pair) if math.isnan(s.shift)]
     if sites:
-        more = f" and {len(sites) - 4} more (--json names them)" if len(sites) > 4 else ""
-        named = f"{', '.join(sites[:4])}{more}"
+        named = listed(sites, _MOST_NAMED, of=" (--json names them)")
         yield line(f"zero at {pair.before}, so without directions: {named}", style="dim")
 
 

@@ -27,6 +27,7 @@ from spectra_cli.core.types import (
     StatisticValue,
     Status,
 )
+from spectra_cli.core.words.names import listed
 from spectra_cli.core.words.numbers import count, loss, rate, with_error
 from spectra_cli.render.table import Column, Line, Part, Table, from_columns, key, line, number, sparks
 from spectra_cli.render.text.sparks import sparkline
@@ -372,6 +373,5 @@ def skipped_lines(skipped: Sequence[Skipped]) -> Iterator[Line]:
     for item in skipped:
         grouped.setdefault((item.measurement, item.reason), []).append(item.site.address)
     for (measurement, reason), sites in grouped.items():
-        more = f" and {len(sites) - _MOST_SITES} more (--json names them)" if len(sites) > _MOST_SITES else ""
-        named = ", ".join(sites[:_MOST_SITES])
-        yield line(f"not measured ({measurement}): {named}{more}: {reason}", style="yellow")
+        named = listed(sites, _MOST_SITES, of=" (--json names them)")
+        yield line(f"not measured ({measurement}): {named}: {reason}", style="yellow")

@@ -7,7 +7,7 @@ import pytest
 
 from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
 from spectra_cli.core.errors import UsageError
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import SeriesOptions
 
 
 def test_no_words_are_no_options():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectra_cli.core.words.numbers import count, loss, size, with_error
+from spectra_cli.core.errors import UsageError
+from spectra_cli.core.words.numbers import count, loss, memory_bytes, size, with_error
 
 values = st.floats(min_value=-1e12, max_value=1e12, allow_nan=False)
 errors = st.floats(min_value=0, max_value=1e9, allow_nan=False)
@@ -79,3 +81,30 @@ def test_a_size_is_within_half_a_unit(num_bytes):
 def test_a_loss_has_four_decimals(nats):
     assert is_rounded(loss(nats), nats)
     assert len(loss(nats).partition(".")[2]) == 4
+
+
+@given(st.integers(10**6, 2**40))
+def test_a_plain_number_is_bytes(number):
+    assert memory_bytes(str(number)) == number
+    assert memory_bytes(f"{number}B") == number
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("1KB", 1000),
+        ("1KiB", 1024),
+        ("2 MiB", 2 * 2**20),
+        ("3gib", 3 * 2**30),
+        ("1TB", 10**12),
+        ("0.5K", 500),
+    ],
+)
+def test_units_of_memory(words, expected):
+    assert memory_bytes(words) == expected
+
+
+@pytest.mark.parametrize("words", ["", "much", "-1GB", "8 GiB free", "1XB", "GiB", "8", "8B", "24", "999999"])
+def test_a_size_that_is_none_is_refused_with_an_example(words):
+    with pytest.raises(UsageError, match="8GiB"):
+        memory_bytes(words)

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spectra_cli.core.scan_request import Resources, ScanRequest
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import Resources, ScanRequest, SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.models.registry import find_family
 from spectra_cli.extract.series.opened import open_series

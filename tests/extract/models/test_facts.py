@@ -12,8 +12,7 @@ import torch
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.notices import NoticeKind, kind_of
-from spectra_cli.core.scan_request import ScanRequest
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import ScanRequest, SeriesOptions
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.models.facts import require_known
 from spectra_cli.extract.models.nanogpt.arguments import SETTINGS as NANOGPT

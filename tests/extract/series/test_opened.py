@@ -7,7 +7,7 @@ import json
 import pytest
 
 from spectra_cli.core.errors import CheckpointError, ModelError, UsageError
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.extract.series.opened import family_of, open_series
 

@@ -13,7 +13,7 @@ from spectra_cli.archive.content.layout import list_parts
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import ArchiveError
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.workflows.scan import ScanProgress, scan
 from spectra_cli.workflows.show import show

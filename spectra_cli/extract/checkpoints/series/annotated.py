@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.core.notices import NoticeKind, kind_of
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.series.run_file import RunFile, read_run_file

@@ -8,7 +8,7 @@ import pytest
 
 from spectra_cli.core.errors import CheckpointError, UsageError
 from spectra_cli.core.notices import tokens_unknown
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.series.annotated import annotated
 from spectra_cli.extract.protocols import CheckpointHeader

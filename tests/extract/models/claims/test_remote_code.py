@@ -10,7 +10,7 @@ import torch
 from transformers import dynamic_module_utils
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.core.series_options import SeriesOptions
+from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceFormat
 from spectra_cli.extract.models.claims.remote_code import TRUST, named_code
 from spectra_cli.extract.models.registry import find_family
