@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from spectra_cli.analysis.run import Axis
+from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
@@ -33,7 +33,8 @@ def plot(
     measure: str | None = None,
     statistic: lists.Words | None = None,
     align: str = "loss",
-    at: lists.Numbers | None = None,
+    loss: str | None = None,
+    at: float | None = None,
     style: str = "paper",
     width: float | None = None,
     overwrite: bool = False,
@@ -47,7 +48,8 @@ def plot(
         output: a picture to write: .png, .svg or .pdf by its suffix.
         step, layer, matrices, statistic: only these.
         measure: of what: `activations`, `gradients`, `uncentred-gradients`, `weights` or `updates`.
-        align: what to make equal between runs; at: where, instead of the last common point.
+        align: what to make equal between runs: `loss`, `step` or `tokens`; loss: which, as in `compare`; at:
+            where, instead of the last common point.
         style: `paper`, `slides` or `dark`; width: of the page, in inches.
         overwrite: replace what is there.
 
@@ -64,6 +66,7 @@ def plot(
         measure=measure,
         statistic=statistic,
         align=align,
+        loss=loss,
         at=at,
     )
     path = None if output is None else Path(output)
@@ -87,7 +90,8 @@ def request_of(
     measure: str | None,
     statistic: lists.Words | None,
     align: str,
-    at: lists.Numbers | None,
+    loss: str | None,
+    at: float | None,
 ) -> PlotRequest:
     """What is asked of a figure, in the words of `plot`.
 
@@ -106,7 +110,8 @@ def request_of(
         measurement=None if measure is None else ASKED[measure],
         statistics=lists.words(statistic),
         align=lists.one_of(Axis, align, "--align"),
-        at=lists.numbers(at, "--at"),
+        loss=None if loss is None else lists.one_of(Loss, loss, "--loss"),
+        at=at,
     )
 
 
@@ -118,19 +123,39 @@ class Plots:
 
     def __getattr__(self, figure: str) -> Callable[..., list[Artist]]:
         if figure not in FIGURES:
-            raise AttributeError(f"no figure is called {figure!r}; there are {', '.join(FIGURES)}")
+            raise AttributeError(f"no figure is called {figure!r}; there are {', '.join(self.__dir__())}")
+        if FIGURES[figure].alone is None:
+            raise AttributeError(f"{figure} is of several runs: spectra.plot({figure!r}, one, other)")
 
-        def draw(ax: Axes, *, panel: int = 0, style: str = "paper", **asked: Any) -> list[Artist]:
-            made = plot(figure, self._archive, **asked)
+        def draw(
+            ax: Axes,
+            *,
+            panel: int = 0,
+            step: lists.Integers | None = None,
+            layer: lists.Integers | None = None,
+            matrices: lists.Words | None = None,
+            measure: str | None = None,
+            statistic: lists.Words | None = None,
+            style: str = "paper",
+        ) -> list[Artist]:
+            made = plot(
+                figure,
+                self._archive,
+                step=step,
+                layer=layer,
+                matrices=matrices,
+                measure=measure,
+                statistic=statistic,
+            )
             if not 0 <= panel < len(made.panels):
                 raise UsageError(f"panel {panel}: {figure} has {len(made.panels)} panels here, from 0 on")
             return draw_into(ax, made.panels[panel], style=style)
 
         draw.__doc__ = (
-            f"{FIGURES[figure]}\n\nDraws one panel into `ax` and returns what was drawn; further words are "
+            f"{FIGURES[figure].shows}\n\nDraws one panel into `ax` and returns what was drawn; the words are "
             f"those of `spectra.plot`."
         )
         return draw
 
     def __dir__(self) -> list[str]:
-        return sorted(FIGURES)
+        return [name for name, kind in FIGURES.items() if kind.alone is not None]

@@ -28,6 +28,7 @@ def command(
     Two decoders, one trained with AdamW and one with Muon, in ordinary checkpoint folders to try the
     other commands on. The task is next-token prediction of modular arithmetic in bands.
     """
+    interrupts.continues()
     from spectra_cli.render import demo as rendering
     from spectra_cli.render.console import say
     from spectra_cli.render.progress import scan_progress

@@ -16,14 +16,13 @@ from types import FrameType
 from spectra_cli.core.process import shield
 
 _SAME_WISH_SECONDS = 1.0
-_WORDS = {
-    signal.SIGINT: "interrupted; run the same command again to continue where it stopped",
-    signal.SIGTERM: "ended by SIGTERM; run the same command again to continue where it stopped",
-}
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}
+_TO_GO_ON = "; run the same command again to continue where it stopped"
 
 # The first signal and when it came. A plain value: where the handler holds a lock, such as an Event's,
 # a second signal inside it would wait for that lock without end.
 _first: tuple[int, float] | None = None
+_continues = False
 
 
 def listen() -> None:
@@ -34,6 +33,12 @@ def listen() -> None:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_interrupt)
         sys.unraisablehook = _on_swallowed
+
+
+def continues() -> None:
+    """The command that runs goes on where it was interrupted when it is given again."""
+    global _continues
+    _continues = True
 
 
 def check() -> None:
@@ -58,7 +63,7 @@ def farewell() -> int:
     number = signal.Signals(signal.SIGINT if _first is None else _first[0])
     if sys.stderr.isatty():  # a live bar that was broken off may have hidden the cursor
         sys.stderr.write("\x1b[?25h")
-    sys.stderr.write(f"\nspectra: {_WORDS[number]}\n")
+    sys.stderr.write(f"\nspectra: {_WORDS[number]}{_TO_GO_ON if _continues else ''}\n")
     return 128 + number
 
 

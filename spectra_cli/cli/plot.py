@@ -59,7 +59,13 @@ def command(
         default="loss",
         offers=one_of(("loss", "step", "tokens")),
     ),
-    at: str | None = option("At this loss (step, tokens) instead of the last common one, such as 3.28."),
+    loss: str | None = option(
+        "Which loss: probe, validation or train. [default: the first that all runs have]",
+        offers=one_of(("probe", "validation", "train")),
+    ),
+    at: float | None = option(
+        "At this loss (step, tokens) instead of the last common one.", metavar="NUMBER"
+    ),
     style: str = option(f"{', '.join(STYLES)}.", default=next(iter(STYLES)), offers=one_of(STYLES)),
     width: float | None = option("Of the page, in inches. [default: of the style]", metavar="INCHES"),
     overwrite: bool = option("Replace what is there.", default=False),
@@ -94,6 +100,7 @@ def command(
         measure=measure,
         statistic=statistic,
         align=align,
+        loss=loss,
         at=at,
     )
     if output is None:

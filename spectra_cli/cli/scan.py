@@ -57,6 +57,7 @@ def command(
     The same tokens run through each checkpoint; activation, gradient and weight spectra of all layers
     come out of one pass. A scan that was stopped continues when the same command runs again.
     """
+    interrupts.continues()
     from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.render import scan as rendering
     from spectra_cli.render.console import say

@@ -33,9 +33,13 @@ def command(
     --statistic: that statistic at every site, over the series. CSV and JSON hold every value.
     """
     from spectra_cli.api.show import show
+    from spectra_cli.core.errors import UsageError
+    from spectra_cli.render.forms.registry import form_of
     from spectra_cli.render.show import output
 
     chosen = form.resolve()
+    if plot and not form_of(chosen).shows_tables:
+        raise UsageError(f"--plot draws, and --format {chosen} holds numbers alone; leave one of them out")
     shown = output(show(archive, step=step, layer=layer, statistic=statistic))
     if plot:
         from spectra_cli.render.plot import drawings

@@ -43,6 +43,7 @@ def command(
     Interrupted, it goes on where it was; finished, it prints its tables again. Decoders of three layers,
     on the task of `spectra demo`.
     """
+    interrupts.continues()
     from spectra_cli.render.progress import scan_progress
     from spectra_cli.render.study import output
     from spectra_cli.workflows.study import StudyRequest, run_study

@@ -15,7 +15,7 @@ from spectra_cli.render.drawing.characters import chart
 from spectra_cli.render.drawing.registry import drawn
 from spectra_cli.render.exports.whole_file import check_target, whole_file
 from spectra_cli.render.figures.figure import Panel, Scale
-from spectra_cli.render.figures.registry import FIGURES, figure_of
+from spectra_cli.render.figures.registry import FIGURES, FLAGS, figure_of, narrowed
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Drawing, Line, Part, Table, key, line, words
@@ -32,6 +32,7 @@ class Picture:
     Attributes:
         name: of the figure; title and caption: its words.
         content: the bytes of its file; empty where it could not be made.
+        unheeded: what was asked of the whole set and is not for this figure.
         reason: why not.
     """
 
@@ -40,6 +41,7 @@ class Picture:
     caption: str = ""
     content: bytes = b""
     reason: str = ""
+    unheeded: Sequence[str] = ()
 
 
 def check_name(name: str) -> None:
@@ -62,12 +64,13 @@ def pictures(request: PlotRequest, suffix: str, *, style: str, width: float | No
     request.opened()
     for name in FIGURES:
         try:
-            figure = figure_of(name, request)
+            own, unheeded = narrowed(name, request)
+            figure = figure_of(name, own)
         except (UsageError, DataError) as error:
             yield Picture(name=name, reason=str(error))
             continue
         content = drawn(figure, suffix, style=style, width=width)
-        yield Picture(name=name, title=figure.title, caption=figure.words, content=content)
+        yield Picture(name=name, title=figure.title, caption=figure.words, content=content, unheeded=unheeded)
 
 
 def write_set(found: Iterable[Picture], folder: Path, suffix: str, *, overwrite: bool) -> list[Picture]:
@@ -82,9 +85,12 @@ def write_set(found: Iterable[Picture], folder: Path, suffix: str, *, overwrite:
         check_target(path, "-o", overwrite=overwrite)
     made = []
     for one in found:
+        target = folder / f"{one.name}{suffix}"
         if one.content:
-            with whole_file(folder / f"{one.name}{suffix}", "-o", overwrite=overwrite) as stream:
+            with whole_file(target, "-o", overwrite=overwrite) as stream:
                 stream.write(one.content)
+        else:
+            target.unlink(missing_ok=True)  # of an earlier set, which this one replaces
         made.append(one)
     with whole_file(folder / INDEX, "-o", overwrite=overwrite) as stream:
         stream.write(index(made, suffix).encode())
@@ -95,10 +101,11 @@ def index(found: Iterable[Picture], suffix: str) -> str:
     """A page of all pictures, with their titles and captions, and of what could not be drawn."""
     parts = ["# Figures"]
     for one in found:
-        head = f"## {one.name}\n\n{FIGURES[one.name]}"
+        head = f"## {one.name}\n\n{FIGURES[one.name].shows}"
         if one.content:
             text = f"**{for_markdown(one.title)}**\n\n{for_markdown(one.caption)}"
-            parts.append(f"{head}\n\n![{one.name}]({one.name}{suffix})\n\n{text}")
+            unheeded = f"\n\nNot heeded here: {', '.join(one.unheeded)}." if one.unheeded else ""
+            parts.append(f"{head}\n\n![{one.name}]({one.name}{suffix})\n\n{text}{unheeded}")
         else:
             parts.append(f"{head}\n\nNot drawn: {for_markdown(one.reason)}")
     return "\n\n".join(parts) + "\n"
@@ -108,12 +115,14 @@ def said_of(made: Sequence[Picture], folder: Path) -> list[str]:
     """What was written, and what could not be drawn and why."""
     num = sum(bool(one.content) for one in made)
     told = [f"{folder / INDEX}: {num} of {len(made)} figures"]
+    without = {flag: [one.name for one in made if flag in one.unheeded] for flag in FLAGS.values()}
+    told += [f"{flag} is not heeded by {', '.join(names)}" for flag, names in without.items() if names]
     return told + [f"{one.name} is not drawn: {one.reason}" for one in made if not one.content]
 
 
 def listing() -> Output:
     """The figures that there are."""
-    rows = [{"figure": name, "shows": shows} for name, shows in FIGURES.items()]
+    rows = [{"figure": name, "shows": kind.shows} for name, kind in FIGURES.items()]
     table = Table(
         title="Figures",
         columns=(key("figure"), words("shows")),

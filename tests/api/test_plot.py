@@ -46,11 +46,20 @@ def test_a_run_draws_into_the_users_axes_and_returns_what_was_drawn(archive):
 
 def test_every_figure_is_a_method(archive):
     run = spectra.open(archive)
-    assert set(dir(run.plot)) == set(FIGURES)
+    assert set(dir(run.plot)) == {name for name, kind in FIGURES.items() if kind.alone is not None}
+    with pytest.raises(AttributeError, match="several runs"):
+        _ = run.plot.compare
     with pytest.raises(AttributeError, match="spectrum, trajectory"):
         _ = run.plot.spectrun
     with pytest.raises(UsageError, match="2 panels here"):
         run.plot.spectrum(ax=None, panel=2)
+
+
+def test_an_opened_run_stands_for_its_archive(archive):
+    opened, named = spectra.plot("layers", spectra.open(archive)), spectra.plot("layers", archive)
+    assert (opened.title, opened.caption) == (named.title, named.caption)
+    with pytest.raises(UsageError, match="same archive"):
+        spectra.plot("spectrum", spectra.open(archive), archive)
 
 
 @pytest.mark.parametrize(

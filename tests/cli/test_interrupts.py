@@ -117,8 +117,8 @@ def test_interrupted_at_any_moment_of_writing_nothing_is_traced_and_nothing_half
     ends = done.stdout.split("\n")[:-1]
     assert len(ends) == 40
     assert set(ends) == {"SIGTERM 143", "SIGINT 130"}
-    assert told.count("ended by SIGTERM; run the same command again") == 10
-    assert told.count("interrupted; run the same command again") == 30
+    assert told.count("spectra: ended by SIGTERM\n") == 10
+    assert told.count("spectra: interrupted\n") == 30
     assert {path.name for path in tmp_path.iterdir()} <= {"told", "a.spectra.h5"}
 
 
@@ -153,7 +153,7 @@ def test_a_signal_while_python_imports_ends_as_anywhere_else(number, module):
     )
     assert done.returncode == 128 + number
     assert "Traceback" not in done.stderr
-    assert done.stderr.endswith("run the same command again to continue where it stopped\n")
+    assert done.stderr == f"\nspectra: {'interrupted' if number == signal.SIGINT else 'ended by SIGTERM'}\n"
 
 
 def test_a_signal_inside_a_shield_waits_for_its_end_and_two_in_a_second_are_one(own_handler):

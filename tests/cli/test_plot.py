@@ -26,9 +26,26 @@ def test_the_set_has_an_index_of_every_figure(spectra, place):
         assert drawn != (f"{name} is not drawn: " in found.err)
     num = sum(1 for _ in (place / "figures").glob("*.svg"))
     assert found.err.startswith(f"figures/index.md: {num} of {len(FIGURES)} figures\n")
+    assert "not heeded" not in found.err + page
     again = spectra("plot", "--all", "run", "-o", "figures", "--format", "svg")
     assert (again.code, again.out) == (2, "")
     assert "--overwrite" in again.err
+    stale = place / "figures" / "forecast.svg"
+    stale.write_text("of several runs")
+    again = spectra("plot", "--all", "run", "-o", "figures", "--format", "svg", "--overwrite")
+    assert again.code == 0
+    assert not stale.exists()
+
+
+def test_a_set_says_which_figures_do_not_heed_what_is_asked(spectra, place):
+    found = spectra("plot", "--all", "run", "-o", "heeded", "--format", "svg", "--step", "0")
+    assert found.code == 0
+    drawn = {path.stem for path in (place / "heeded").glob("*.svg")}
+    left_out = [name for name, kind in FIGURES.items() if name in drawn and "steps" not in (kind.alone or ())]
+    assert left_out
+    assert f"\n--step is not heeded by {', '.join(left_out)}\n" in found.err
+    page = (place / "heeded" / "index.md").read_text()
+    assert page.count("Not heeded here: --step.") == len(left_out)
 
 
 def test_every_figure_is_listed(spectra):
@@ -51,6 +68,11 @@ WRONG = {
     "an unknown measurement": (("spectrum", "run", "-o", "a.png", "--measure", "heads"), "activations"),
     "a file that is there": (("spectrum", "run", "-o", "run.spectra.h5"), "run.spectra.h5"),
     "a layer that is not there": (("spectrum", "run", "-o", "a.png", "--layer", "9"), "0, 1"),
+    "what is not for it": (("trajectory", "run", "-o", "a.png", "--align", "step"), "takes no --align"),
+    "a statistic that is no exponent": (
+        ("spectrum", "run", "-o", "a.png", "--statistic", "rankme_cov"),
+        "decay exponents",
+    ),
     "the same run twice": (("spectrum", "run", "run", "-o", "a.png"), "same archive"),
 }
 

@@ -110,6 +110,7 @@ def test_a_plot_stands_on_a_terminal_of_80_columns_and_is_ascii_in_a_pipe(spectr
     assert drawn
     assert all(line.isascii() for line in drawn)
     assert "activations layer 1" in piped.out
-    assert json.loads(spectra("show", "run", "--plot", "--json").out) == json.loads(
-        spectra("show", "run", "--json").out
-    )
+    for form in ("json", "csv"):
+        refused = spectra("show", "run", "--plot", "--format", form)
+        assert (refused.code, refused.out) == (2, "")
+        assert "--plot draws" in refused.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from spectra_cli.analysis.run import PROBE_LOSS
 from spectra_cli.api.plot import Plots
@@ -55,6 +56,19 @@ class MeasuredRun(Shown):
         """Number of checkpoints."""
         return len(self.series)
 
+    def __fspath__(self) -> str:
+        """Its archive: an opened run may stand wherever the path of one may.
+
+        Raises:
+            UsageError: it is in memory alone.
+        """
+        if not self.series.path.is_file():
+            raise UsageError(
+                "this run is in memory alone, and this is done with archives; give the scan an output, and "
+                "take that"
+            )
+        return str(self.series.path)
+
     @property
     def notices(self) -> tuple[str, ...]:
         """What whoever reads its numbers has to know, in sentences."""
@@ -67,9 +81,7 @@ class MeasuredRun(Shown):
         Raises:
             UsageError: it is in memory alone.
         """
-        if not self.series.path.is_file():
-            raise UsageError("figures are drawn from archives; give the scan an output, and open that")
-        return Plots(self.series.path)
+        return Plots(Path(self))
 
     @cached_property
     def checkpoints(self) -> TidyTable:

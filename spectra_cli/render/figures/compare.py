@@ -10,7 +10,6 @@ from spectra_cli.analysis.compare.decisions import Verdict
 from spectra_cli.analysis.compare.differences import Choice, SiteDifference
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.analysis.comparison import ComparedPair, CompareRequest, Comparison
-from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, EXACT
 from spectra_cli.core.types import Spectrum
 from spectra_cli.core.words.numbers import target_words
@@ -38,16 +37,14 @@ def figure(request: PlotRequest) -> Figure:
     """The differences at the last matched point in units of the noise floor, with their verdicts.
 
     Raises:
-        SpectraError: fewer than two runs, or they cannot be compared.
+        SpectraError: they cannot be compared.
     """
-    if len(request.runs) < 2:
-        raise UsageError("this figure is of two runs or more: give their archives")
     found = compare(
         CompareRequest(
             runs=request.runs,
             axis=request.align,
             loss=request.loss,
-            at=request.at,
+            at=request.points,
             choice=Choice(
                 measurements=None if request.measurement is None else (request.measurement,),
                 statistics=request.statistics,

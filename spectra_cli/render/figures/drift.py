@@ -10,7 +10,6 @@ import numpy as np
 from spectra_cli.analysis.drift.change import ChangeReading
 from spectra_cli.analysis.drift.over_series import FIRST
 from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrift
-from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import FloatArray
 from spectra_cli.core.words.places import place_words
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
@@ -31,8 +30,6 @@ def figure(request: PlotRequest) -> Figure:
     Raises:
         SpectraError: the archive holds no series of weights.
     """
-    if len(request.runs) > 1:
-        raise UsageError("drift is of one run: give one archive")
     (run,) = request.opened()
     report = drift(request.runs[0], against=(FIRST,))
     pairs = report.against(FIRST)

@@ -10,7 +10,6 @@ import numpy as np
 from spectra_cli.analysis.forecast.over_runs import Forecast
 from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.forecast.rows import CENSORED, EXCLUDED, REACHED, RunRow
-from spectra_cli.core.errors import UsageError
 from spectra_cli.core.words.numbers import count
 from spectra_cli.render.figures.figure import MUTED, Axis, Figure, Ink, Look, Mark, Panel, Series, Symbol
 from spectra_cli.render.figures.parts.captions import probe_words
@@ -25,17 +24,15 @@ def figure(request: PlotRequest) -> Figure:
     """Early predictor against tokens to the target, and what left-out runs were predicted to need.
 
     Raises:
-        SpectraError: fewer than two runs, or no loss, positions or spectra to go by.
+        SpectraError: no loss, positions or spectra to go by.
     """
-    if len(request.runs) < 2:
-        raise UsageError("a forecast is of two runs or more: give their archives")
     found = forecast(
         ForecastRequest(
             archives=request.runs,
-            statistic=request.statistics[0] if request.statistics else None,
+            statistic=request.only("statistics", "--statistic"),
             layers=request.layers or "last-third",
             loss=request.loss,
-            target_loss=None if request.at is None else request.at[-1],
+            target_loss=request.at,
         )
     )
     families = list(dict.fromkeys(row.family for row in found.rows))

@@ -42,7 +42,7 @@ def figure(request: PlotRequest) -> Figure:
     lines = lines_of(request, runs, [ACTIVATIONS, GRADIENTS])
     place = _matrix(places_of(request, lines, GRADIENTS, most=None))
     wanted = [*_activations(lines, place.site.layer), place]
-    panels = [panel_of(one, lines, request.statistics) for one in wanted]
+    panels = [panel_of(one, lines, request.exponents()) for one in wanted]
     noise = [_noise(run, request, place.site) for run in runs]
     axis = axis_of(runs)
     over = [positions(run, request.places(run), axis) for run in runs]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from spectra_cli.analysis.phases.over_run import Phases
-from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.render.figures.figure import (
     Axis,
@@ -36,12 +35,13 @@ def figure(request: PlotRequest) -> Figure:
     Raises:
         SpectraError: the archive does not hold a trajectory.
     """
-    if len(request.runs) > 1:
-        raise UsageError("phases are of one run: give one archive")
-    layers = request.layers or (None,)
+    request.exponents()
     (run,) = request.opened()
-    alpha = request.statistics[0] if request.statistics else None
-    found = phases(request.runs[0], layer=layers[-1], alpha=alpha)
+    found = phases(
+        request.runs[0],
+        layer=request.only("layers", "--layer"),
+        alpha=request.only("statistics", "--statistic"),
+    )
     names = [segment.name for segment in found.segments]
     verdict = ", ".join(names) if found.has_structure else "no phase structure"
     windows = _windows(found)

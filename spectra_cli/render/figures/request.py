@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from spectra_cli.core.measurements import ACTIVATIONS, MEASUREMENTS
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.spacing import evenly
 from spectra_cli.core.types import CheckpointSpectra, Site, Spectrum
+from spectra_cli.core.words.names import did_you_mean
+from spectra_cli.statistics.registry import STATISTICS
+from spectra_cli.statistics.statistic import DECAY_EXPONENT
 from spectra_cli.workflows.runs import open_runs
 from spectra_cli.workflows.show import places_of_steps
 
@@ -27,7 +31,8 @@ class PlotRequest:
         steps: of the checkpoints of a single run.
         layers, matrices, measurement: places; matrices by component, measurement by its name in archives.
         statistics: by name.
-        align, loss, at: where several runs are matched, as in `compare`; of a forecast, the loss to reach.
+        align, loss, at: where several runs are matched, as in `compare`: by what, by which loss, and at which
+            number; of a forecast, the loss to reach.
     """
 
     runs: tuple[AnyPath, ...]
@@ -38,7 +43,7 @@ class PlotRequest:
     statistics: tuple[str, ...] | None = None
     align: Axis = Axis.LOSS
     loss: Loss | None = None
-    at: tuple[float, ...] | None = None
+    at: float | None = None
 
     def opened(self) -> tuple[Run, ...]:
         """The runs.
@@ -51,7 +56,38 @@ class PlotRequest:
 
     def matched(self, runs: Sequence[Run]) -> Alignment:
         """Where several runs are matched: the points of `compare`."""
-        return align(runs, self.align, loss=self.loss, at=self.at)
+        return align(runs, self.align, loss=self.loss, at=self.points)
+
+    @property
+    def points(self) -> tuple[float] | None:
+        """`at` as `compare` takes it."""
+        return None if self.at is None else (self.at,)
+
+    def exponents(self) -> tuple[str, ...] | None:
+        """The decay exponents that are asked for, by name.
+
+        Raises:
+            UsageError: a statistic is none.
+        """
+        known = [name for name, one in STATISTICS.items() if one.family is DECAY_EXPONENT]
+        for name in self.statistics or ():
+            if name not in known:
+                raise UsageError(
+                    f"--statistic {name}: this figure draws decay exponents alone"
+                    f"{did_you_mean(name, known)}. Known: {', '.join(known)}"
+                )
+        return self.statistics
+
+    def only(self, field: str, flag: str) -> Any:
+        """The one layer or statistic that is asked for; None if none is.
+
+        Raises:
+            UsageError: several are.
+        """
+        asked = getattr(self, field) or (None,)
+        if len(asked) > 1:
+            raise UsageError(f"{flag} {','.join(map(str, asked))}: this figure is of one; name it alone")
+        return asked[0]
 
     def places(self, run: Run) -> list[int]:
         """Which checkpoints of a run are meant, in order.

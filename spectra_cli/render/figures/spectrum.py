@@ -27,7 +27,7 @@ def figure(request: PlotRequest) -> Figure:
     if len(runs) > 1:
         title = f"Spectra of {words} of {' and '.join(run.name for run in runs)} {lines.when}"
     wanted = places_of(request, lines, measurement, most=_DEFAULT_PANELS)
-    panels = [panel_of(place, lines, request.statistics) for place in wanted[:_MOST_PANELS]]
+    panels = [panel_of(place, lines, request.exponents()) for place in wanted[:_MOST_PANELS]]
     left_out = len(wanted) - len(panels)
     return Figure(
         name="spectrum",

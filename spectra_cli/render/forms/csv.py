@@ -37,5 +37,7 @@ def _cell(value: object) -> object:
 
 
 FORM = Form(
-    write=lambda output, stream: stream.write(as_csv(output.rows(), output.columns)), holds_notices=False
+    write=lambda output, stream: stream.write(as_csv(output.rows(), output.columns)),
+    shows_tables=False,
+    holds_notices=False,
 )

@@ -14,4 +14,4 @@ def as_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-FORM = Form(write=lambda output, stream: stream.write(as_json(output.document())))
+FORM = Form(write=lambda output, stream: stream.write(as_json(output.document())), shows_tables=False)

@@ -17,10 +17,12 @@ class Form:
 
     Attributes:
         write: an output to a stream: stdout, or what stands for it; bytes go to its `buffer`.
+        shows_tables: False where it writes the document or the rows of an output, and so no drawings.
         holds_notices: False where the notices of an output have no place in it and are told beside it.
     """
 
     write: Callable[[Output, TextIO], object]
+    shows_tables: bool = True
     holds_notices: bool = True
 
 

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
-from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures.drift import figure
 from spectra_cli.render.figures.request import PlotRequest
 
@@ -12,8 +9,3 @@ def test_without_vectors_nothing_is_said_of_directions(full):
     assert found.title == "a: how far spectra moved since step0"
     assert [panel.title for panel in found.panels] == ["change of the spectrum"]
     assert "Turned" not in found.words
-
-
-def test_two_runs_are_refused(full):
-    with pytest.raises(UsageError, match="one run"):
-        figure(PlotRequest(runs=full))

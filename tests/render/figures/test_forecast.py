@@ -34,7 +34,7 @@ def test_a_run_that_did_not_get_there_is_marked_where_it_stopped(reaching):
     from spectra_cli.analysis.forecast.request import ForecastRequest
     from spectra_cli.workflows.forecast import forecast
 
-    request = PlotRequest(runs=reaching, statistics=("tail_exponent_scaled",), at=(3.4,))
+    request = PlotRequest(runs=reaching, statistics=("tail_exponent_scaled",), at=3.4)
     asked = ForecastRequest(archives=reaching, statistic="tail_exponent_scaled", target_loss=3.4)
     stopped = [row for row in forecast(asked).rows if row.outcome == "censored"]
     assert stopped
@@ -44,6 +44,6 @@ def test_a_run_that_did_not_get_there_is_marked_where_it_stopped(reaching):
     ]
 
 
-def test_one_run_is_refused(reaching):
-    with pytest.raises(UsageError, match="two runs"):
-        figure(PlotRequest(runs=reaching[:1]))
+def test_two_statistics_are_refused(reaching):
+    with pytest.raises(UsageError, match="this figure is of one"):
+        figure(PlotRequest(runs=reaching, statistics=("tail_exponent_scaled", "rankme_cov")))

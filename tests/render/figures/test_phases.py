@@ -42,6 +42,13 @@ def test_every_phase_that_is_drawn_is_explained(turning):
         assert f"{segment.name.capitalize()}: {MEANING[segment.name]}." in caption
 
 
-def test_two_runs_are_refused(turning):
-    with pytest.raises(UsageError, match="one run"):
-        figure(PlotRequest(runs=(turning, turning)))
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"layers": (0, 1)}, "--layer 0,1: this figure is of one"),
+        ({"statistics": ("rankme_cov",)}, "--statistic rankme_cov: this figure draws decay exponents"),
+    ],
+)
+def test_what_it_cannot_show_is_refused(turning, asked, said):
+    with pytest.raises(UsageError, match=said):
+        figure(PlotRequest(runs=(turning,), **asked))

@@ -63,7 +63,7 @@ def statistics_of(request: PlotRequest, measurement: str) -> tuple[str, ...]:
         if measurement not in of:
             raise UsageError(
                 f"--statistic {name} is of {', '.join(map(measurement_words, of))}, not of "
-                f"{measurement_words(measurement)}; --measure says of what a figure is"
+                f"{measurement_words(measurement)}"
             )
     return asked
 
