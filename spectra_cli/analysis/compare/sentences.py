@@ -72,15 +72,18 @@ def _elsewhere(told: Sequence[Finding], here: Sequence[SiteDifference], targets:
     others = [target for target in targets if target != told[0].target]
     if not others:
         return ""
-    likewise = sum(all(_moves_so(one, target, here) for one in told) for target in others)
+    shares = [min(_moved_so(one, target, here) for one in told) for target in others]
+    likewise = [share for share in shares if share >= 0.5]
+    so = "likewise" if min(likewise, default=1.0) == 1.0 else "likewise in half of the layers or more"
     if len(others) == 1:
-        return f", {'likewise' if likewise else 'not so'} at the other point"
-    if likewise == len(others):
-        return ", likewise at all other points"
-    return f", likewise at {likewise or 'none'} of the other {len(others)} points"
+        return f", {so if likewise else 'not so'} at the other point"
+    if len(likewise) == len(others):
+        return f", {so} at all other points"
+    return f", {so} at {len(likewise) or 'none'} of the other {len(others)} points"
 
 
-def _moves_so(one: Finding, target: float, here: Sequence[SiteDifference]) -> bool:
+def _moved_so(one: Finding, target: float, here: Sequence[SiteDifference]) -> float:
+    """The share of a finding's layers in which its number moved the same way at another point."""
     same = [
         d
         for d in here
@@ -89,7 +92,7 @@ def _moves_so(one: Finding, target: float, here: Sequence[SiteDifference]) -> bo
         and (d.site.layer in one.layers or not one.layers)
     ]
     moved = sum(d.is_different and (d.found.delta > 0) == (one.delta > 0) for d in same)
-    return 0 < len(same) <= 2 * moved
+    return moved / len(same) if same else 0.0
 
 
 def _says_more(one: Finding, beside: Sequence[Finding]) -> bool:

@@ -129,7 +129,9 @@ def test_what_holds_at_the_other_points_is_counted():
 
     # half of the layers or more, of those that are told
     assert "layers 0-2: " in sentence(2, 1, 0, 3)
-    assert sentence(2, 1, 0, 3).endswith("at loss 3.5000, likewise at 1 of the other 3 points")
+    assert sentence(2, 1, 0, 3).endswith(
+        "at loss 3.5000, likewise in half of the layers or more at 1 of the other 3 points"
+    )
     assert sentence(1, 0, 0, 3).endswith("likewise at none of the other 3 points")
     assert sentence(3, 3, 3).endswith("likewise at all other points")
     assert sentence(3, 3).endswith("at loss 4.5000, likewise at the other point")
