@@ -137,6 +137,7 @@ class Plots:
             measure: str | None = None,
             statistic: lists.Words | None = None,
             style: str = "paper",
+            key: bool = True,
         ) -> list[Artist]:
             made = plot(
                 figure,
@@ -149,11 +150,11 @@ class Plots:
             )
             if not 0 <= panel < len(made.panels):
                 raise UsageError(f"panel {panel}: {figure} has {len(made.panels)} panels here, from 0 on")
-            return draw_into(ax, made.panels[panel], style=style)
+            return draw_into(ax, made.panels[panel], scale=made.scale, style=style, with_key=key)
 
         draw.__doc__ = (
             f"{FIGURES[figure].shows}\n\nDraws one panel into `ax` and returns what was drawn; the words are "
-            f"those of `spectra.plot`."
+            f"those of `spectra.plot`. With `key`, a colour bar or a legend says what colours stand for."
         )
         return draw
 

@@ -5,6 +5,8 @@ import pytest
 
 import spectra_cli as spectra
 from spectra_cli.core.errors import UsageError
+from spectra_cli.render.drawing.registry import draw_into
+from spectra_cli.render.figures.figure import Axis, Ink, Panel, Series
 from spectra_cli.render.figures.registry import FIGURES
 from tests.builders.archives import write_planted_run
 
@@ -42,6 +44,25 @@ def test_a_run_draws_into_the_users_axes_and_returns_what_was_drawn(archive):
     np.testing.assert_array_equal(lines[0].get_ydata(), [row["value"] for row in wanted])
     assert (mine.get_xlabel(), other.get_xlabel()) == ("tokens", "")
     assert not other.lines
+
+
+def test_the_users_axes_get_a_key_unless_they_are_not_to_have_one(archive):
+    from matplotlib.figure import Figure
+
+    run = spectra.open(archive)
+    for figure, label in (("layers", "RankMe"), ("trajectory", "layer")):
+        page = Figure()
+        draw = getattr(run.plot, figure)
+        draw(ax=page.subplots(), statistic="rankme_cov", key=False)
+        assert len(page.axes) == 1
+        page = Figure()
+        draw(ax=page.subplots(), statistic="rankme_cov")
+        assert [ax.get_ylabel() for ax in page.axes[1:]] == [label]
+    ax = Figure().subplots()
+    line = Series(x=np.array([1.0, 2.0]), y=np.array([1.0, 2.0]), ink=Ink(), label="mine")
+    panel = Panel(title="", x=Axis(label="rank"), y=Axis(label="value"), series=(line,))
+    draw_into(ax, panel, scale=None, style="paper")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mine"]
 
 
 def test_every_figure_is_a_method(archive):

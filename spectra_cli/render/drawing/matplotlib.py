@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Page
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from spectra_cli.render.drawing.panels import MOST_ROWS, draw_panel, shades_of
-from spectra_cli.render.drawing.ticks import plain, power_of_ten
+from spectra_cli.render.drawing.keys import colour_bar
+from spectra_cli.render.drawing.panels import MOST_ROWS, draw_panel
 from spectra_cli.render.text.neutral import for_terminal
 
 if TYPE_CHECKING:
     from spectra_cli.render.drawing.style import Style
-    from spectra_cli.render.figures.figure import Figure, Panel, Scale
+    from spectra_cli.render.figures.figure import Figure, Panel
 
 # suffix -> what of the metadata the format has a place for
 FORMATS: Mapping[str, tuple[str, str]] = {
@@ -117,9 +114,9 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
         heading = _wrapped(page, panel.title, style.text + 0.5, room, weight="bold")
         ax.set_title("\n".join(heading), loc="left")
         if panel.cells is not None:
-            _bar(page, panel.cells.scale, style, [ax])
+            colour_bar(page, panel.cells.scale, style, [ax])
     if figure.scale is not None:
-        _bar(page, figure.scale, style, axes)
+        colour_bar(page, figure.scale, style, axes)
     _legend(page, axes, style, width, above=bottom / height)
     margin = _MARGIN / width
     heavy: dict[str, Any] = {"fontsize": style.text + 2, "weight": "bold"}
@@ -190,20 +187,6 @@ def _legend(page: Page, axes: Any, style: Style, width: float, *, above: float) 
         per_row = _per_row(list(found), style, width)
         place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, above)}
         page.legend(found.values(), found.keys(), ncols=per_row, borderaxespad=0.2, **place)
-
-
-def _bar(page: Page, scale: Scale, style: Style, axes: list[Any]) -> None:
-    """The bar that says what shades stand for."""
-    norm = (LogNorm if scale.log else Normalize)(scale.low, scale.high)
-    shades = ScalarMappable(norm=norm, cmap=shades_of(scale, style))
-    bar = page.colorbar(shades, ax=axes, aspect=30, pad=0.015)
-    bar.set_label(for_terminal(scale.label))
-    bar.outline.set_visible(False)
-    words = power_of_ten if scale.log and scale.high / scale.low >= 30 else plain
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda number, _: words(number)))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    if scale.whole:
-        bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
 def _wrapped(page: Page, text: str, size: float, width: float, *, weight: str = "normal") -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from spectra_cli.render.figures.figure import Figure, Panel
+    from spectra_cli.render.figures.figure import Figure, Panel, Scale
 
 # suffix -> module of this room, which is imported when it is to draw, and has `picture`
 DRAWN_BY: Mapping[str, str] = {".png": "matplotlib", ".svg": "matplotlib", ".pdf": "matplotlib"}
@@ -61,13 +61,21 @@ def drawn(figure: Figure, suffix: str, *, style: str, width: float | None = None
     return cast("bytes", renderer.picture(figure, _style(style), suffix, width=width))
 
 
-def draw_into(ax: Axes, panel: Panel, *, style: str) -> list[Artist]:
+def draw_into(
+    ax: Axes, panel: Panel, *, scale: Scale | None, style: str, with_key: bool = True
+) -> list[Artist]:
     """Draw a panel into axes of the caller's own; returns what was drawn of the data.
+
+    Args:
+        scale: of the shades of its figure; with_key: whether a bar or a legend says what colours stand for.
 
     Raises:
         UsageError: there is no such style, or matplotlib is not installed.
     """
-    return cast("list[Artist]", _imported("panels").draw_panel(panel, ax, _style(style)))
+    drawn = cast("list[Artist]", _imported("panels").draw_panel(panel, ax, _style(style)))
+    if with_key:
+        _imported("keys").draw_key(panel, scale, ax, _style(style))
+    return drawn
 
 
 def _style(name: str) -> Style:
