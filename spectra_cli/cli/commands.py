@@ -1,4 +1,4 @@
-"""Every command by its name and heading. A new one is a file of this room, a line here, and a test."""
+"""Every command by its name, heading and first sentence. One more is a file, a line here, and a test."""
 
 from __future__ import annotations
 
@@ -13,19 +13,32 @@ from spectra_cli.cli.groups.group import with_options
 from spectra_cli.cli.help import Command, write_sections
 
 _MEASURE, _READ, _TRY = "Measure checkpoints", "Read archives", "Try it out"
-_HEADINGS: Mapping[str, str] = {
-    "scan": _MEASURE,
-    "inspect": _MEASURE,
-    "show": _READ,
-    "compare": _READ,
-    "forecast": _READ,
-    "phases": _READ,
-    "drift": _READ,
-    "plot": _READ,
-    "export": _READ,
-    "validate": _READ,
-    "demo": _TRY,
-    "study": _TRY,
+# name -> its heading, and the first sentence of its help, for which `spectra --help` need not import it
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "scan": (_MEASURE, "Measure a series of checkpoints into an archive."),
+    "inspect": (_MEASURE, "Show what a scan would measure, and how."),
+    "show": (_READ, "Print the statistics of an archive, with standard errors."),
+    "compare": (_READ, "Compare runs at equal loss: where they differ inside, and whether beyond the noise."),
+    "forecast": (
+        _READ,
+        "Forecast the tokens that runs need to a loss from the spectrum of an early checkpoint.",
+    ),
+    "phases": (_READ, "Find warm-up, entropy-seeking and compression-seeking phases of a run."),
+    "drift": (
+        _READ,
+        "Tell whether training turned the principal directions of the weights, or kept off them.",
+    ),
+    "plot": (_READ, "Draw what archives hold: one figure, or with --all every figure and an index."),
+    "export": (
+        _READ,
+        "Write what archives hold for other programs: tables, one value a row, or the spectra themselves.",
+    ),
+    "validate": (_READ, "Check an archive against its format."),
+    "demo": (_TRY, "Train two tiny runs, scan and show them."),
+    "study": (
+        _TRY,
+        "Train a small family of runs, scan it, and print what a finding looks like at that scale.",
+    ),
 }
 
 
@@ -39,7 +52,7 @@ class Imported(Mapping[str, Any]):
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in _HEADINGS:
+        if name not in COMMANDS:
             raise KeyError(name)
         if name not in self._made:
             module = import_module(f"{__package__}.{name}")
@@ -50,10 +63,10 @@ class Imported(Mapping[str, Any]):
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_HEADINGS)
+        return iter(COMMANDS)
 
     def __len__(self) -> int:
-        return len(_HEADINGS)
+        return len(COMMANDS)
 
 
 class Commands(TyperGroup):
@@ -64,9 +77,8 @@ class Commands(TyperGroup):
         self.commands = Imported()  # type: ignore[assignment]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each command with the first sentence of its help."""
+        """Write each command with what it does."""
         sections: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            first = (command.help or "").partition("\n\n")[0].replace("\n", " ")
-            sections.setdefault(_HEADINGS[name], []).append((name, first))
+        for name, (heading, first) in COMMANDS.items():
+            sections.setdefault(heading, []).append((name, first))
         write_sections(formatter, sections)
