@@ -7,8 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.render.fields import Fields
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.tables.compare import tables
 from spectra_cli.render.tables.taxonomy import as_document as taxonomy_document
 from spectra_cli.render.tables.trend import as_document as trend_document

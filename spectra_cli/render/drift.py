@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_cli.analysis.drift.change import NO_LIFT
 from spectra_cli.core.words.numbers import finite
-from spectra_cli.render.fields import Fields, plain
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output, plain
 from spectra_cli.render.tables.drift import tables
 
 if TYPE_CHECKING:

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.words.numbers import count, finite
-from spectra_cli.render.fields import Fields
 from spectra_cli.render.forecast import SCHEMA
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.table import Part, Table, key, line, number
 from spectra_cli.render.tables.forecast import layers_words
 
 if TYPE_CHECKING:
-    from spectra_cli.analysis.forecast.back_test import BackTest
-    from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation
+    from spectra_cli.analysis.forecast.extrapolation import BackTest, CurveForecast, Extrapolation
     from spectra_cli.analysis.forecast.regression import Interval
 
 CAVEATS = (

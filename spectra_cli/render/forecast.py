@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.render.fields import Fields
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.tables.forecast import CAVEATS, tables
 
 if TYPE_CHECKING:

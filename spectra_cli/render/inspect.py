@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.render.fields import Fields
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.table import Part
 from spectra_cli.render.tables.inspect import findings, model, plan, series
 from spectra_cli.render.tables.show import skipped_lines

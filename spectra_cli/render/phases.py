@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.words.numbers import count, with_error
-from spectra_cli.render.fields import Fields
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.table import Part, Table, from_columns, line
 
 if TYPE_CHECKING:

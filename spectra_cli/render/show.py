@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.render.fields import Fields
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.tables.show import notices, tables
 from spectra_cli.render.tidy import COLUMNS, tidy_rows
 

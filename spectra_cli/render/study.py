@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.words.numbers import finite
 from spectra_cli.render import compare, forecast
-from spectra_cli.render.fields import Fields
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.tables import taxonomy, trend
 from spectra_cli.render.tables.study import by_name, tables
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.render.fields import Fields, plain
+from spectra_cli.render.output import Fields, plain
 
 if TYPE_CHECKING:
     from spectra_cli.core.types import Site

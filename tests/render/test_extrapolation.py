@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spectra_cli.analysis.forecast.back_test import BackTest
-from spectra_cli.analysis.forecast.extrapolation import CurveForecast, Extrapolation
+from spectra_cli.analysis.forecast.extrapolation import BackTest, CurveForecast, Extrapolation
 from spectra_cli.analysis.forecast.loss_curve import LossCurve
 from spectra_cli.analysis.forecast.regression import Interval
 from spectra_cli.render import extrapolation as rendering

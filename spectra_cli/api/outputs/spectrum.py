@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spectra_cli.core.types import SpectrumKind, StatisticValue
 from spectra_cli.core.words.numbers import with_error
 from spectra_cli.core.words.places import place_words
-from spectra_cli.render.fields import Fields
-from spectra_cli.render.output import Output
+from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.table import Part, Table, key, line, number, words
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import evaluate

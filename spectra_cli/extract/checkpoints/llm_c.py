@@ -27,8 +27,7 @@ from spectra_cli.extract.checkpoints.files.pages import Pages, Range
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of
 from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
-from spectra_cli.extract.checkpoints.series.found import FoundRun
-from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
+from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order, parse_step
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "llmc"

@@ -18,10 +18,8 @@ from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 from spectra_cli.extract.checkpoints.files.pickles import open_pickle
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of, tensor_bytes, tensors_of
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
-from spectra_cli.extract.checkpoints.series.found import FoundRun
-from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order
-from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
-from spectra_cli.extract.checkpoints.tensors.wrappers import unwrapped
+from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order
+from spectra_cli.extract.checkpoints.tensors.wrappers import require_gathered, unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "nanochat"

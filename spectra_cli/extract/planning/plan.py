@@ -26,8 +26,7 @@ from spectra_cli.extract.passes.losses import chunk_bytes
 from spectra_cli.extract.planning.activation_function import activation_bytes
 from spectra_cli.extract.planning.allocator import PART as ALLOCATOR
 from spectra_cli.extract.planning.allocator import allocator_bytes, bytes_to_ask
-from spectra_cli.extract.planning.attention_memory import attention_bytes
-from spectra_cli.extract.planning.scan_memory import scan_bytes
+from spectra_cli.extract.planning.mixing_memory import mixing_bytes
 from spectra_cli.extract.protocols import Model
 
 # On the CPU small batches, whose tensors stay in cache and in glibc's heap.
@@ -234,7 +233,7 @@ def _work(
         # under autocast linear maps see bfloat16, norms and residual stream float32
         each=_sequence_bytes(model, settings, 3 if settings.dtype == "bfloat16" else width, backward=backward)
         + held_each
-        + (_mixing_bytes(model, settings, width, backward=backward) if has_passes else 0)
+        + (mixing_bytes(model, settings, width, backward=backward) if has_passes else 0)
         + (activation_bytes(model, settings.sequence_length, width) if backward else 0)
         + (0 if model.loss is None else 3 * logits),
         gram=max((one.forming for one in memory), default=0),
@@ -312,13 +311,6 @@ def _sequence_bytes(model: Model, settings: ScanSettings, width: int, *, backwar
     kept = sum(features) if backward else 4 * max(features, default=model.width)
     rows = 3 * model.width * 8
     return int(length * (_ACTIVATION_FACTOR * kept * width + rows))
-
-
-def _mixing_bytes(model: Model, settings: ScanSettings, width: int, *, backward: bool) -> int:
-    """What mixing tokens takes for one sequence of a batch: states of scans, scores of attention."""
-    length, rounded = settings.sequence_length, settings.dtype == "bfloat16"
-    scans = scan_bytes(model.module, length, width, backward=backward)
-    return scans + attention_bytes(model, length, width, rounded=rounded, backward=backward)
 
 
 def _linear_features(model: Model) -> list[float]:

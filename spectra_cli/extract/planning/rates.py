@@ -32,7 +32,7 @@ from spectra_cli.extract.measurements.algebra.gram import (
 from spectra_cli.extract.passes.losses import chunk_bytes
 from spectra_cli.extract.passes.onednn_linear import float32_product, has_onednn
 from spectra_cli.extract.planning.activation_function import activation_of
-from spectra_cli.extract.planning.attention_memory import is_eager
+from spectra_cli.extract.planning.mixing_memory import is_eager
 from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import Model
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spectra_cli.core.types import Skipped
 from spectra_cli.render.exports.columns import OF_TRAINING, STATISTICS
 from spectra_cli.render.exports.target import FlatTable
-from spectra_cli.render.fields import plain
+from spectra_cli.render.output import plain
 from spectra_cli.render.tidy import OF_CHECKPOINT, OF_STATISTIC, fields_of, of_place, tidy_rows
 from spectra_cli.statistics.registry import STATISTICS as KNOWN
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.types import Site
 from spectra_cli.core.words.numbers import target_words, with_error
-from spectra_cli.render.fields import Fields
+from spectra_cli.render.output import Fields
 from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.measurements import measurement_words
 from spectra_cli.core.words.numbers import count
 from spectra_cli.core.words.places import place_words
-from spectra_cli.render.fields import Fields, plain
+from spectra_cli.render.output import Fields, plain
 from spectra_cli.render.table import Part, Table, key, line, number, words
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Memory of activation functions in closed form; one peak is measured in test_scan_memory."""
+"""Memory of activation functions in closed form; one peak is measured in test_mixing_memory."""
 
 from types import SimpleNamespace
 

@@ -23,8 +23,7 @@ from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.gguf.header import TOKENS, GgufHead, read_gguf_head
 from spectra_cli.extract.checkpoints.gguf.in_memory import gguf_in_memory
 from spectra_cli.extract.checkpoints.gguf.rope import is_rope_table, stored_rope
-from spectra_cli.extract.checkpoints.series.found import FoundRun
-from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
+from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order, parse_step
 from spectra_cli.extract.models.transformers.library_code import library_code, quiet_transformers
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 

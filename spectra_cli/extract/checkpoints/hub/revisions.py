@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from spectra_cli.extract.checkpoints.series.names import natural_key, parse_step
+from spectra_cli.extract.checkpoints.series.found import natural_key, parse_step
 
 _TOKENS = re.compile(r"(?<![a-z])tokens[-_]?(\d+(?:\.\d+)?)([KMBT])(?![0-9a-z])", re.IGNORECASE)
 _UNITS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}

@@ -34,7 +34,7 @@ from spectra_cli.extract.checkpoints.hub.cache import (
 )
 from spectra_cli.extract.checkpoints.hub.revisions import Revision, in_order_of_training
 from spectra_cli.extract.checkpoints.huggingface.source import HuggingFaceFormat, HuggingFaceSource
-from spectra_cli.extract.checkpoints.series.names import natural_key
+from spectra_cli.extract.checkpoints.series.found import natural_key
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "hub"

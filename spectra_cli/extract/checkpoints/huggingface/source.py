@@ -25,18 +25,16 @@ from spectra_cli.extract.checkpoints.files.weight_files import (
     read_headers,
 )
 from spectra_cli.extract.checkpoints.huggingface.float8 import dequantised, with_float8_dequantised
-from spectra_cli.extract.checkpoints.series.found import FoundRun
+from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, parse_step
 from spectra_cli.extract.checkpoints.series.incomplete import CONFIG, no_config
-from spectra_cli.extract.checkpoints.series.names import fingerprint, parse_step
 from spectra_cli.extract.checkpoints.series.run_folder import FINAL, find_run, step_notices, training_values
 from spectra_cli.extract.checkpoints.series.trainer_state import (
     TRAINER_STATE,
     TrainerState,
     read_trainer_state,
 )
-from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
 from spectra_cli.extract.checkpoints.tensors.lost_values import same_stored
-from spectra_cli.extract.checkpoints.tensors.wrappers import unwrapped
+from spectra_cli.extract.checkpoints.tensors.wrappers import require_gathered, unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "huggingface"

@@ -44,11 +44,9 @@ from spectra_cli.extract.checkpoints.nanogpt.training_arguments import (
     nanogpt_tokens_per_step,
     tokens_per_step,
 )
-from spectra_cli.extract.checkpoints.series.found import FoundRun
-from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, parse_step
-from spectra_cli.extract.checkpoints.tensors.gathered import require_gathered
+from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.tensors.lost_values import same_stored
-from spectra_cli.extract.checkpoints.tensors.wrappers import COMPILE_AND_DDP, unwrapped
+from spectra_cli.extract.checkpoints.tensors.wrappers import COMPILE_AND_DDP, require_gathered, unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "nanogpt"

@@ -12,7 +12,7 @@ from typing import Any
 from spectra_cli.core.bounded_text import read_bounded
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.words.names import did_you_mean
-from spectra_cli.extract.checkpoints.series.names import parse_step
+from spectra_cli.extract.checkpoints.series.found import parse_step
 
 RUN_FILE = "run.toml"
 _MOST_BYTES = 1 << 20

@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.training import TRAINING_VALUES
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.series.found import FoundRun
-from spectra_cli.extract.checkpoints.series.names import in_series_order, parse_step
+from spectra_cli.extract.checkpoints.series.found import FoundRun, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.trainer_state import (
     TRAINER_STATE,
     TrainerState,

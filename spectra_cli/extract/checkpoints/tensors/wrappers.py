@@ -1,11 +1,14 @@
-"""The names that training wrappers add to parameters, taken off again."""
+"""What training wrappers leave in a checkpoint: names, taken off again; pieces of one process, refused."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.words.names import listed
+from spectra_cli.extract.protocols import TensorHeader
 
 Stored = TypeVar("Stored")
 
@@ -79,3 +82,29 @@ def _split(name: str, leading: tuple[str, ...]) -> tuple[str, set[str]]:
         start += 1
     kept += [part for part in components[start:] if part not in _ANYWHERE]
     return ".".join(kept), set(components) - set(kept)
+
+
+# one parameter of FSDP that holds many, end to end
+_FLAT = re.compile(r"(^|\.)_?flat_param(_\d+)?$")
+_NUM_NAMED = 4
+
+
+def require_gathered(tensors: Mapping[str, TensorHeader], *, where: str) -> None:
+    """Nothing, if no tensor is a place left empty (ZeRO-3, FSDP) or a flattened piece (FSDP).
+
+    Raises:
+        CheckpointError: some are, with how to save whole ones.
+    """
+    empty = [name for name, header in tensors.items() if header.shape == (0,)]
+    flat = [name for name in tensors if _FLAT.search(name)]
+    if not empty and not flat:
+        return
+    what = "empty, of shape (0,)" if empty else "flattened pieces of parameters"
+    names = empty or flat
+    raise CheckpointError(
+        f"{where}: {len(names)} of {len(tensors)} tensors are {what}: {listed(names, _NUM_NAMED)}. "
+        "It was saved without gathering the weights of all processes (ZeRO-3 or FSDP). Save it again with "
+        "stage3_gather_16bit_weights_on_model_save (DeepSpeed) or a full state dict (FSDP: "
+        "fsdp_state_dict_type FULL_STATE_DICT), or convert the shards beside it: zero_to_fp32.py for "
+        "DeepSpeed, `accelerate merge-weights` for FSDP"
+    )

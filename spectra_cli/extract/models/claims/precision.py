@@ -1,7 +1,11 @@
-"""What a configuration says of how weights are stored, against how they are: the tensors decide."""
+"""What a configuration says against what is there: how weights are stored, and of which class they are.
+
+The tensors decide, and the model type does.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,3 +67,26 @@ def _plain_in_spite_of(header: CheckpointHeader, stated: Any, tensors: Mapping[s
 
 def _is_plain(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point and dtype.itemsize >= 2
+
+
+# what transformers writes behind the name of an architecture: LlamaModel, LlamaForCausalLM, GPT2LMHeadModel
+_PURPOSE = re.compile(r"(For[A-Z]\w*|LMHeadModel|LMHead|DoubleHeadsModel|PreTrainedModel|Model)$")
+
+
+def architecture_notices(header: CheckpointHeader, built: str) -> tuple[str, ...]:
+    """A notice where `architectures` names classes of another architecture alone; `model_type` counts.
+
+    Args:
+        header: of the checkpoint; built: name of the class that was built.
+    """
+    stated = header.config.get("architectures")
+    named = [str(name) for name in stated] if isinstance(stated, list) else []
+    if not named or header.config.get("auto_map") or _stem(built) in map(_stem, named):
+        return ()
+    said = ", ".join(named)
+    built_as = f"built as {built}, which the latter means"
+    return (f"config.json says architectures {said:.80}, and model_type {header.model_type}: {built_as}",)
+
+
+def _stem(name: str) -> str:
+    return _PURPOSE.sub("", name).lower()

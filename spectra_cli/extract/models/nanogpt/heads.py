@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.decoder.config import DecoderConfig
-from spectra_cli.extract.models.nanogpt.arguments import Stated
-from spectra_cli.extract.models.nanogpt.stated import unstated
+from spectra_cli.extract.models.nanogpt.arguments import Stated, unstated
 from spectra_cli.extract.models.nanogpt.structure import Seen
 
 _HEADS_BY_WIDTH = {768: 6, 1024: 16, 1280: 20, 1600: 25}

@@ -36,7 +36,15 @@ from typing import Literal, cast, get_args
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.decoder.config import FLOAT32_EPS, Activation, DecoderConfig
-from spectra_cli.extract.models.nanogpt.arguments import SCHEDULE, Stated, settled
+from spectra_cli.extract.models.nanogpt.arguments import (
+    SCHEDULE,
+    Stated,
+    flag,
+    number,
+    one_of,
+    settled,
+    unstated,
+)
 from spectra_cli.extract.models.nanogpt.facts import decoder_facts
 from spectra_cli.extract.models.nanogpt.heads import num_heads
 from spectra_cli.extract.models.nanogpt.reach import value_reach
@@ -48,7 +56,6 @@ from spectra_cli.extract.models.nanogpt.settings import (
     soft_cap_settings,
 )
 from spectra_cli.extract.models.nanogpt.sizes import size_notices
-from spectra_cli.extract.models.nanogpt.stated import flag, number, one_of, unstated
 from spectra_cli.extract.models.nanogpt.structure import Seen, check_stated, shown_by_tensors
 from spectra_cli.extract.models.nanogpt.variants import (
     VARIANTS,

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.decoder.config import DecoderConfig
 from spectra_cli.extract.models.decoder.values import default_reach
-from spectra_cli.extract.models.nanogpt.arguments import Stated
-from spectra_cli.extract.models.nanogpt.stated import count, unstated
+from spectra_cli.extract.models.nanogpt.arguments import Stated, count, unstated
 from spectra_cli.extract.models.nanogpt.structure import Seen
 
 _START = 0.5

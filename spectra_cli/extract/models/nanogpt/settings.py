@@ -12,8 +12,7 @@ from spectra_cli.core.errors import ModelError
 from spectra_cli.extract.models.decoder.head import SoftCapKind
 from spectra_cli.extract.models.decoder.masks import MASK_BLOCK, MaskRule
 from spectra_cli.extract.models.decoder.rope import Direction, RopeKind
-from spectra_cli.extract.models.nanogpt.arguments import Stated
-from spectra_cli.extract.models.nanogpt.stated import Arguments, count, number, one_of, unstated
+from spectra_cli.extract.models.nanogpt.arguments import Arguments, Stated, count, number, one_of, unstated
 from spectra_cli.extract.models.nanogpt.variants import MaskKind, Variant
 from spectra_cli.extract.models.nanogpt.windows import Window, window_at
 

@@ -13,8 +13,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.nanogpt.arguments import Stated
-from spectra_cli.extract.models.nanogpt.stated import unstated
+from spectra_cli.extract.models.nanogpt.arguments import Stated, unstated
 from spectra_cli.extract.models.nanogpt.windows import WindowSchedule
 
 MaskKind = Literal["causal", "token", "doc_token", "doc_token_block", "doc_block", "doc_block_long_short"]

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from spectra_cli.extract.models.nanogpt.stated import Arguments, number, unstated
+from spectra_cli.extract.models.nanogpt.arguments import Arguments, number, unstated
 
 _ROUNDED_TO = 64
 _BLOCK = 128

@@ -15,16 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.claims.architecture import architecture_notices
 from spectra_cli.extract.models.claims.ignored_tensors import (
     ignored_notice,
     ignored_on_purpose,
     may_be_missing,
 )
-from spectra_cli.extract.models.claims.numbers import require_numbers, require_rotation
-from spectra_cli.extract.models.claims.precision import QUANTIZATION, precision_claims
+from spectra_cli.extract.models.claims.precision import QUANTIZATION, architecture_notices, precision_claims
 from spectra_cli.extract.models.claims.remote_code import TRUST, is_trusted, named_code, own_class, own_code
-from spectra_cli.extract.models.claims.sizes import require_possible_buffers, require_possible_counts
+from spectra_cli.extract.models.claims.sizes import (
+    require_numbers,
+    require_possible_buffers,
+    require_possible_counts,
+    require_rotation,
+)
 from spectra_cli.extract.models.claims.tied_embeddings import advice_on_ties, apart_notices, tie_by_values
 from spectra_cli.extract.models.matching import require_floating, require_match
 from spectra_cli.extract.models.transformers.library_code import library_code, quiet_transformers

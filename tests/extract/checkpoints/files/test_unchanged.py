@@ -5,7 +5,7 @@ import pytest
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
-from spectra_cli.extract.checkpoints.series.names import fingerprint
+from spectra_cli.extract.checkpoints.series.found import fingerprint
 
 CHANGED = "it changed while it was being read"
 

@@ -1,12 +1,14 @@
 """What a configuration claims must be possible with the tensors that are there."""
 
 import dataclasses
+import math
 import time
 
 import pytest
 import torch
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.extract.models.claims.sizes import require_numbers, require_rotation
 from spectra_cli.extract.models.transformers.loading import build_module
 
 CPU = torch.device("cpu")
@@ -44,3 +46,60 @@ def test_tables_of_a_billion_positions_are_refused(write):
 
 def test_layers_that_are_no_count_are_left_alone(write):
     assert build(write("qwen2"), max_window_layers=1000) is not None
+
+
+WHERE = "a/b"
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.inf, math.nan, "8"])
+@pytest.mark.parametrize("name", ["rope_theta", "factor", "low_freq_factor"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_rotations_that_are_no_numbers(name, value, nested):
+    stated = {name: value}
+    with pytest.raises(ModelError, match=rf"a/b: {name} .*is .*; expected a finite number above 0"):
+        require_rotation(WHERE, {"full_attention": stated} if nested else stated)
+
+
+def test_one_factor_of_a_list_is_enough():
+    require_rotation(WHERE, {"short_factor": [1.0, 2.0], "attention_factor": None, "factor": 8})
+    with pytest.raises(ModelError, match=r"short_factor of its rotary positions is 0\.0"):
+        require_rotation(WHERE, {"short_factor": [1.0, 0.0]})
+
+
+@pytest.mark.parametrize("name", ["rms_norm_eps", "layer_norm_epsilon", "norm_eps", "layer_norm_eps", "eps"])
+@pytest.mark.parametrize("value", [-1e-5, math.nan, math.inf])
+def test_epsilons_that_are_no_epsilons(name, value):
+    with pytest.raises(ModelError, match=rf"{name} is .*; expected a finite number from 0 on"):
+        require_numbers(WHERE, {"text_config": {name: value}})
+    require_numbers(WHERE, {name: 0.0, "steps": -1})
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -30.0, math.inf, math.nan])
+@pytest.mark.parametrize(
+    "name", ["attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar"]
+)
+def test_numbers_that_scores_cannot_be_divided_by(name, value):
+    with pytest.raises(ModelError, match=rf"{name} is .*; expected a finite number above 0, or null"):
+        require_numbers(WHERE, {name: value})
+    require_numbers(WHERE, {name: None, "use_softcap": False})
+    require_numbers(WHERE, {name: 30.0})
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name", "value", "message"),
+    [
+        ("llama", "rms_norm_eps", -1.0, "rms_norm_eps is -1.0"),
+        ("gemma2", "attn_logit_softcapping", math.inf, "attn_logit_softcapping is inf"),
+        ("gemma2", "query_pre_attn_scalar", -1, "query_pre_attn_scalar is -1"),
+        ("gpt2", "layer_norm_epsilon", -1.0, "layer_norm_epsilon is -1.0"),
+        ("llama", "rope_parameters", {"rope_type": "linear", "factor": 0.0, "rope_theta": 1e4}, "factor of"),
+        ("llama", "rope_scaling", {"rope_type": "linear", "factor": 0.0}, "factor of"),
+    ],
+)
+def test_a_model_is_refused_by_the_name_of_the_number(write, model_type, name, value, message):
+    written = write(model_type)
+    config = written.header.config | {name: value}
+    if name == "rope_scaling":
+        config.pop("rope_parameters")
+    with pytest.raises(ModelError, match=message):
+        build_module(dataclasses.replace(written.header, config=config), None, device=torch.device("cpu"))

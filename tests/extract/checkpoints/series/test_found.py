@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.series.names import fingerprint, in_series_order, natural_key, parse_step
+from spectra_cli.extract.checkpoints.series.found import fingerprint, in_series_order, natural_key, parse_step
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.nanogpt.stated import count, flag, number, one_of, unstated
+from spectra_cli.extract.models.nanogpt.arguments import count, flag, number, one_of, unstated
 
 
 def test_what_is_stated_is_read():

@@ -9,7 +9,7 @@ from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import PRESETS, ScanSettings
 from spectra_cli.extract.planning.rates import Rates
 from spectra_cli.extract.planning.work import PARTS
-from spectra_cli.workflows.estimates.proposals import BOUNDS, propose
+from spectra_cli.workflows.estimates.outlook import BOUNDS, propose
 from spectra_cli.workflows.estimates.scan_estimate import ScanEstimate, seconds_by_part
 from spectra_cli.workflows.inspect import inspect
 
