@@ -24,8 +24,8 @@ from spectra_cli.archive.single_file import (
 )
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.series import Unfinished
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance
-from spectra_cli.core.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

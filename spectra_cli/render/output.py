@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from spectra_cli.core.unfinished import Unfinished
+from spectra_cli.core.series import Unfinished
 from spectra_cli.render.table import Part
 
 Result = TypeVar("Result")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spectra_cli.core.series import Unfinished
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance
-from spectra_cli.core.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,9 +15,9 @@ from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
 from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.scan_request import ScanRequest
+from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointRef, Provenance
-from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.identity.asked_run import run_asked
 from spectra_cli.workflows.identity.belonging import Belonging
 from spectra_cli.workflows.identity.earlier_scans import EarlierScans, found_in

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
-from spectra_cli.core.series import MeasuredSeries
+from spectra_cli.core.series import MeasuredSeries, Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import (
     CheckpointInfo,
@@ -18,7 +18,6 @@ from spectra_cli.core.types import (
     Skipped,
     StatisticValue,
 )
-from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.statistics.summarise import summarise
 from spectra_cli.workflows.identity.named_archive import open_named
 

@@ -11,8 +11,8 @@ from spectra_cli.archive.validate import Fault, Severity
 from spectra_cli.archive.validate import validate as validate_archive
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
-from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.workflows.identity.named_archive import check_is_of
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from spectra_cli.analysis.run import Run
+from spectra_cli.core.series import Unfinished
 from spectra_cli.core.types import (
     CheckpointInfo,
     CheckpointRef,
@@ -17,7 +18,6 @@ from spectra_cli.core.types import (
     FloatArray,
     Provenance,
 )
-from spectra_cli.core.unfinished import Unfinished
 from tests.builders import provenance as builders
 
 

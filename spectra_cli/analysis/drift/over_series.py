@@ -10,10 +10,9 @@ from spectra_cli.analysis.drift.pairs import CheckpointPair, compare, similarity
 from spectra_cli.analysis.drift.prepared import TRAJECTORY_RANK, Prepared, prepare
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.scan_facts import ReferenceFacts
-from spectra_cli.core.series import MeasuredSeries
+from spectra_cli.core.series import MeasuredSeries, Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointRef, Provenance
-from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.core.words.names import listed
 
 FIRST, PREVIOUS = "first", "previous"

@@ -22,9 +22,9 @@ from spectra_cli.analysis.forecast.rows import tokens_to_target
 from spectra_cli.analysis.layer_means import choose_sites, mean_over_layers, tail_statistic, width_of
 from spectra_cli.analysis.run import Axis, Loss, Run, common_axis, common_loss, notices_of
 from spectra_cli.core.errors import DataError
+from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import FloatArray
-from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.core.words.numbers import count
 
 

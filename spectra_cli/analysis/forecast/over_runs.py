@@ -25,8 +25,8 @@ from spectra_cli.analysis.forecast.rows import (
 from spectra_cli.analysis.layer_means import common_measurement, tail_statistic, width_of
 from spectra_cli.analysis.run import Axis, Loss, Run, common_axis, common_loss, notices_of
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
-from spectra_cli.core.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

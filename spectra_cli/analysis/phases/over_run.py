@@ -16,9 +16,9 @@ from spectra_cli.analysis.phases.segments import Path as Trajectory
 from spectra_cli.analysis.run import Axis, Run, common_axis, notices_of
 from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
+from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointSpectra, FloatArray
-from spectra_cli.core.unfinished import Unfinished
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import DECAY_EXPONENT, Statistic

@@ -1,4 +1,4 @@
-"""What a scan measures: its preset, its run file, and the settings that have an option of their own."""
+"""What a scan measures, and on which tokens: preset, run file, settings with options of their own, the probe."""
 
 from __future__ import annotations
 
@@ -75,3 +75,16 @@ class SettingsOptions(OptionGroup):
         if self.measurements is not None:
             given["measurements"] = measurements_asked(self.measurements)
         return settings_asked(preset=self.preset, config=self.config, said=said, given=given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOptions(OptionGroup):
+    """Which tokens run through every checkpoint, and how they are read."""
+
+    panel = "Probe"
+
+    probe: str = option(
+        "Tokens for every checkpoint: .bin, .npy, .pt, text; or synthetic.", default="", metavar="FILE"
+    )
+    tokenizer: str | None = option("For text probes: a tokenizer's folder or file.", metavar="PATH")
+    probe_format: str | None = option("Overrules the suffix: text, jsonl, bin-uint16, ...", metavar="NAME")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spectra_cli.extract.probes.numpy_arrays import NUMPY_ARRAY
 from spectra_cli.extract.probes.shards import HEADERLESS_UINT16, HEADERLESS_UINT32, SHARDS
 from spectra_cli.extract.probes.source import ProbeSource
 from spectra_cli.extract.probes.synthetic import SYNTHETIC
-from spectra_cli.extract.probes.tensors import PT_TENSOR, SAFETENSORS_TENSOR
+from spectra_cli.extract.probes.tensors import NUMPY_ARRAY, PT_TENSOR, SAFETENSORS_TENSOR
 from spectra_cli.extract.probes.text import JSONL, TEXT
 
 PROBES: Mapping[str, ProbeSource] = {

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from spectra_cli.core.errors import ProbeError
 from spectra_cli.extract.probes.load import load_probe
-from spectra_cli.extract.probes.numpy_arrays import read_npy
 from spectra_cli.extract.probes.shards import read_headerless
 from spectra_cli.extract.probes.source import ProbeRequest, TokenFile
+from spectra_cli.extract.probes.tensors import read_npy
 from spectra_cli.extract.probes.windows import choose_windows, cut_windows, gather_windows
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.models.claims.layers import layers_apart
+from spectra_cli.extract.models.claims.sizes import layers_apart
 
 PARAMETERS = "params.json"
 NOTICE = "Llama tensors of torchtitan read as transformers' Llama: renamed, the rows of q and k reordered"

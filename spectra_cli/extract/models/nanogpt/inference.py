@@ -46,7 +46,6 @@ from spectra_cli.extract.models.nanogpt.arguments import (
     unstated,
 )
 from spectra_cli.extract.models.nanogpt.facts import decoder_facts
-from spectra_cli.extract.models.nanogpt.heads import num_heads
 from spectra_cli.extract.models.nanogpt.reach import value_reach
 from spectra_cli.extract.models.nanogpt.settings import (
     attention_scale,
@@ -55,7 +54,7 @@ from spectra_cli.extract.models.nanogpt.settings import (
     rope_settings,
     soft_cap_settings,
 )
-from spectra_cli.extract.models.nanogpt.sizes import size_notices
+from spectra_cli.extract.models.nanogpt.sizes import num_heads, size_notices
 from spectra_cli.extract.models.nanogpt.structure import Seen, check_stated, shown_by_tensors
 from spectra_cli.extract.models.nanogpt.variants import (
     VARIANTS,

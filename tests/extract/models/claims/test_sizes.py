@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+import re
 import time
 
 import pytest
 import torch
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.models.claims.sizes import require_numbers, require_rotation
+from spectra_cli.extract.models.claims.sizes import layers_apart, require_numbers, require_rotation
 from spectra_cli.extract.models.transformers.loading import build_module
 
 CPU = torch.device("cpu")
@@ -103,3 +104,27 @@ def test_a_model_is_refused_by_the_name_of_the_number(write, model_type, name, v
         config.pop("rope_parameters")
     with pytest.raises(ModelError, match=message):
         build_module(dataclasses.replace(written.header, config=config), None, device=torch.device("cpu"))
+
+
+NAMES = ["wte", "h.0.a", "h.0.b", "h.1.a", "h.1.b", "h.2.a", "h.2.b"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        (3, ""),
+        (4, "2 missing: h.3.a, h.3.b"),
+        (1, "4 unexpected: h.1.a, h.1.b, h.2.a, h.2.b"),
+        (0, "6 unexpected: h.0.a, h.0.b, h.1.a, h.1.b, h.2.a, h.2.b"),
+    ],
+)
+def test_what_is_missing_or_too_much(stated, said):
+    assert layers_apart(NAMES, re.compile(r"(h\.)(\d+)(\..+)"), stated=stated) == said
+
+
+def test_nothing_loops_over_a_claim():
+    started = time.process_time()
+    said = layers_apart(NAMES, re.compile(r"(h\.)(\d+)(\..+)"), stated=10**15)
+    assert said.startswith("1999999999999994 missing: h.3.a, h.3.b, ")
+    assert said.endswith("h.12.b and 1999999999999974 more")
+    assert time.process_time() - started < 1
