@@ -1,4 +1,4 @@
-"""What a scan measures, and on which tokens: preset, run file, settings with options of their own, the probe."""
+"""What a scan measures, and on which tokens: preset, run file, options of single settings, the probe."""
 
 from __future__ import annotations
 

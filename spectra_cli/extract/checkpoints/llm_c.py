@@ -27,7 +27,7 @@ from spectra_cli.extract.checkpoints.files.pages import Pages, Range
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of
 from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
-from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order, parse_step
+from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, found_files, parse_step
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _FORMAT = "llmc"
@@ -50,11 +50,7 @@ class LlmcFormat:
         given = Path(os.path.abspath(path))
         files = sorted(given.glob("*.bin")) if given.is_dir() else [given]
         files = [file for file in files if file.suffix == ".bin" and _is_model(file)]
-        if not files:
-            return None
-        run = given.name if given.is_dir() else given.parent.name
-        refs = (CheckpointRef(run=run, step=_step(file), uri=str(file), format=_FORMAT) for file in files)
-        return LlmcSource(run=run, checkpoints=in_series_order(refs))
+        return found_files(LlmcSource, files, format_name=_FORMAT, step_of=_step)
 
 
 def _is_model(file: Path) -> bool:

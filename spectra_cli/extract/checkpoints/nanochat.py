@@ -18,7 +18,7 @@ from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 from spectra_cli.extract.checkpoints.files.pickles import open_pickle
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of, tensor_bytes, tensors_of
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
-from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order
+from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, found_files
 from spectra_cli.extract.checkpoints.tensors.wrappers import require_gathered, unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -39,14 +39,12 @@ class NanochatFormat:
         """The checkpoints that `path` is or holds, None if no meta file stands beside any of them."""
         given = Path(os.path.abspath(path))
         files = nanochat_files(given) if given.is_dir() else [given] if is_nanochat(given) else []
-        if not files:
-            return None
-        run = files[0].parent.name
-        refs = [
-            CheckpointRef(run=run, step=int(_MODEL.fullmatch(file.name)[1]), uri=str(file), format=_FORMAT)  # type: ignore[index]
-            for file in files
-        ]
-        return NanochatSource(run=run, checkpoints=in_series_order(refs))
+        return found_files(NanochatSource, files, format_name=_FORMAT, step_of=_step)
+
+
+def _step(file: Path) -> int | None:
+    numbered = _MODEL.fullmatch(file.name)
+    return int(numbered[1]) if numbered else None
 
 
 def nanochat_files(folder: Path) -> list[Path]:

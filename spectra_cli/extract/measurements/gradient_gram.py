@@ -10,7 +10,7 @@ See docs/explanation/estimators.md; McCandlish et al., arXiv 1812.06162, appendi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Self
 
@@ -39,6 +39,7 @@ from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,
     Blocks,
+    Counts,
     GradientMeasurement,
     Measured,
     Subject,
@@ -59,12 +60,7 @@ class GradientGram:
         self._blocks = blocks
 
     def observe(
-        self,
-        view: MatrixView,
-        inputs: Tensor,
-        delta: Tensor,
-        batch: Batch,
-        counts: Sequence[int] | None = None,
+        self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch, counts: Counts = None
     ) -> None:
         """Hand one call to the matrix's store; see `GradientObserver`."""
         self._stores[view].add(batch.start, inputs, delta, counts)

@@ -18,6 +18,8 @@ from spectra_cli.extract.measurements.reference import Reference
 from spectra_cli.extract.measurements.scope import GradientMember, Memory, Planned, Scope, Views, Work
 from spectra_cli.extract.protocols import MatrixView, Probe
 
+# Tokens of each sequence that an expert sees, of those routed to it; None of what sees all.
+Counts = Sequence[int] | None
 # Sequences with NaN or infinity that a number may leave out, and still be called that number.
 MAX_DROPPED_SHARE = 0.01
 
@@ -138,12 +140,7 @@ class GradientObserver(Protocol):
     views: tuple[MatrixView, ...]
 
     def observe(
-        self,
-        view: MatrixView,
-        inputs: Tensor,
-        delta: Tensor,
-        batch: Batch,
-        counts: Sequence[int] | None = None,
+        self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch, counts: Counts = None
     ) -> None:
         """Reduce one call of the matrix's module.
 

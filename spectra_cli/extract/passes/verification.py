@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -22,7 +21,7 @@ from spectra_cli.core.measurements import GRADIENT
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.measurements.gradient_store import DenseGradients
-from spectra_cli.extract.measurements.measurement import Batch
+from spectra_cli.extract.measurements.measurement import Batch, Counts
 from spectra_cli.extract.passes.losses import model_losses
 from spectra_cli.extract.passes.taps import Clock, tapped_gradients
 from spectra_cli.extract.protocols import MatrixView, Model, Probe
@@ -62,12 +61,7 @@ class _FewGradients:
         self.dtypes: dict[MatrixView, torch.dtype] = {}
 
     def observe(
-        self,
-        view: MatrixView,
-        inputs: Tensor,
-        delta: Tensor,
-        batch: Batch,
-        counts: Sequence[int] | None = None,
+        self, view: MatrixView, inputs: Tensor, delta: Tensor, batch: Batch, counts: Counts = None
     ) -> None:
         self.dtypes[view] = delta.dtype
         self.stores[view].add(batch.start, inputs, delta, counts)

@@ -72,7 +72,7 @@ class AdapterFormat:
             path,
             format_name=_FORMAT,
             is_child=_is_child,
-            has_a_part=_has_an_adapter,
+            has_a_part=lambda child: has_adapter_file(child) or is_checkpoint_of_adapters(child),
             is_checkpoint=has_adapter_file,
         )
         if found is None:
@@ -296,7 +296,3 @@ def _notices(found: _Read) -> tuple[str, ...]:
 
 def _is_child(folder: Path) -> bool:
     return parse_step(folder.name) is not None or has_adapter_file(folder)
-
-
-def _has_an_adapter(folder: Path) -> bool:
-    return has_adapter_file(folder) or is_checkpoint_of_adapters(folder)

@@ -23,7 +23,7 @@ from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.gguf.header import TOKENS, GgufHead, read_gguf_head
 from spectra_cli.extract.checkpoints.gguf.in_memory import gguf_in_memory
 from spectra_cli.extract.checkpoints.gguf.rope import is_rope_table, stored_rope
-from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order, parse_step
+from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, found_files, parse_step
 from spectra_cli.extract.models.transformers.library_code import library_code, quiet_transformers
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
@@ -47,14 +47,7 @@ class GgufFormat:
         given = Path(os.path.abspath(path))
         files = sorted(given.glob("*.gguf")) if given.is_dir() else [given]
         files = [file for file in files if file.suffix == ".gguf" and file.is_file()]
-        if not files:
-            return None
-        run = given.name if given.is_dir() else given.parent.name
-        refs = (
-            CheckpointRef(run=run, step=parse_step(file.stem), uri=str(file), format=_FORMAT)
-            for file in files
-        )
-        return GgufSource(run=run, checkpoints=in_series_order(refs))
+        return found_files(GgufSource, files, format_name=_FORMAT, step_of=lambda file: parse_step(file.stem))
 
 
 @dataclass(kw_only=True, slots=True)

@@ -56,7 +56,7 @@ class HuggingFaceFormat:
             path,
             format_name=_FORMAT,
             is_child=_is_child,
-            has_a_part=_has_config_or_weights,
+            has_a_part=lambda child: (child / CONFIG).is_file() or has_weights(child),
             is_checkpoint=_has_config_and_weights,
         )
 
@@ -170,7 +170,3 @@ def _has_config_and_weights(folder: Path) -> bool:
     # accelerate leaves checkpoints without one
     by_run = parse_step(folder.name) is not None and not os.path.lexists(config)
     return has_weights(folder) and (config.is_file() or (by_run and (folder.parent / CONFIG).is_file()))
-
-
-def _has_config_or_weights(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() or has_weights(folder)

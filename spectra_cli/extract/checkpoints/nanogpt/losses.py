@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 
 from spectra_cli.extract.checkpoints.nanogpt.payload import Payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredLosses:
-    """The validation loss of the step, in nats per token, and what was left out."""
-
-    eval_loss: float | None
-    notices: tuple[str, ...]
-
-
-def stored_losses(payload: Payload, *, names: Iterable[str], target_reached: bool) -> StoredLosses:
-    """The loss that `payload` stores, kept only where it can be that of its step.
+def stored_loss(
+    payload: Payload, *, names: Iterable[str], target_reached: bool
+) -> tuple[float | None, tuple[str, ...]]:
+    """The validation loss that `payload` stores, kept only where it can be that of its step.
 
     The trainers of families C, D, E and F store the validation of an *earlier* step in their
     periodic files; B stores one only when it was measured for that file; A stores the last one,
@@ -32,29 +25,27 @@ def stored_losses(payload: Payload, *, names: Iterable[str], target_reached: boo
         names: its tensors: `attn.mix` tells F from B, which have the same top-level keys.
         target_reached: the file was written by an early stop.
 
+    Returns:
+        The loss in nats per token, and notices of what was left out.
+
     Source: specification of the family, section 3.4.
     """
     best = _number(payload.content.get("best_val_loss"))
     if best is not None:
-        return StoredLosses(
-            eval_loss=None,
-            notices=(f"best_val_loss {best:.6g} is the best so far, not the loss of this step: left out",),
-        )
+        return None, (f"best_val_loss {best:.6g} is the best so far, not the loss of this step: left out",)
     stored = payload.content.get("val_loss")
     if stored is None:
-        return StoredLosses(eval_loss=None, notices=())
+        return None, ()
     loss = _number(stored)
     if loss is None:
-        return StoredLosses(eval_loss=None, notices=(f"val_loss is {stored!r}: left out",))
+        return None, (f"val_loss is {stored!r}: left out",)
     is_family_b = payload.file_family == "B/F" and not any(name.endswith("attn.mix") for name in names)
     own = target_reached or payload.content.get("target_reached") is True or states_own_step(payload)
     if own or is_family_b:
-        return StoredLosses(eval_loss=loss, notices=())
+        return loss, ()
     if payload.file_family == "A":
-        notice = "val_loss is the last validation at or before this step"
-        return StoredLosses(eval_loss=loss, notices=(notice,))
-    notice = f"val_loss {loss:.6g} may be of an earlier step, as such trainers store it: left out"
-    return StoredLosses(eval_loss=None, notices=(notice,))
+        return loss, ("val_loss is the last validation at or before this step",)
+    return None, (f"val_loss {loss:.6g} may be of an earlier step, as such trainers store it: left out",)
 
 
 def states_own_step(payload: Payload) -> bool:

@@ -29,7 +29,7 @@ from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of, tensor_bytes
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files, require_meta
-from spectra_cli.extract.checkpoints.nanogpt.losses import states_own_step, stored_losses
+from spectra_cli.extract.checkpoints.nanogpt.losses import states_own_step, stored_loss
 from spectra_cli.extract.checkpoints.nanogpt.payload import (
     ENDING,
     Payload,
@@ -150,7 +150,7 @@ class NanoGPTSource(FoundRun):
             require_meta(file, state)
         batch = _tokens_per_step(file, payload, arguments)
         tokens, token_notices = _tokens(ref, payload, batch)
-        losses = stored_losses(payload, names=state, target_reached=ref.label.startswith("target"))
+        loss, loss_notices = stored_loss(payload, names=state, target_reached=ref.label.startswith("target"))
         rate = stored_learning_rate(payload)
         sources = {
             "config": _relative(arguments.file, file),
@@ -158,7 +158,7 @@ class NanoGPTSource(FoundRun):
             "tokens_seen": f"{batch.origin}: step x {batch.rule}" if batch and tokens is not None else "",
             "batch_size_tokens": f"{batch.origin}: {batch.rule}" if batch else "",
             "learning_rate": f"{file.name}: optimizer" if rate is not None else "",
-            "eval_loss": file.name if losses.eval_loss is not None else "",
+            "eval_loss": file.name if loss is not None else "",
         }
         beside = dict.fromkeys((file, *arguments.files))
         return CheckpointHeader(
@@ -168,7 +168,7 @@ class NanoGPTSource(FoundRun):
             fingerprint=fingerprint(file.parent, list(beside)),
             num_bytes=tensor_bytes(state),
             tokens_seen=tokens,
-            eval_loss=losses.eval_loss,
+            eval_loss=loss,
             learning_rate=rate,
             batch_size_tokens=batch.tokens if batch else None,
             stated_step=payload.step,
@@ -182,7 +182,7 @@ class NanoGPTSource(FoundRun):
                 *_argument_notices(payload, arguments),
                 *arguments.notices,
                 *token_notices,
-                *losses.notices,
+                *loss_notices,
             ),
         )
 

@@ -6,9 +6,10 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.unchanged import state_as_read
@@ -18,6 +19,30 @@ _STEP_WORDS = tuple(
     re.compile(rf"(?<![a-z])(?:{words})[-_]?(\d{{1,18}})(?![0-9a-z]|\.\d)", re.IGNORECASE)
     for words in ("global_?step|step|iter", "checkpoint|ckpt")
 )
+
+
+@dataclass(kw_only=True, slots=True)
+class FoundRun:
+    """What the source of every format begins with: one run and its checkpoints.
+
+    Attributes:
+        run: name of the folder that was given.
+        checkpoints: in order of their steps, those without one in natural order.
+        format: as in the registry of formats.
+        notices: about the series as a whole; every header repeats them.
+    """
+
+    run: str
+    checkpoints: tuple[CheckpointRef, ...]
+    format: str
+    notices: tuple[str, ...] = ()
+
+    def refs(self) -> Sequence[CheckpointRef]:
+        """The checkpoints, ordered by step."""
+        return self.checkpoints
+
+
+Run = TypeVar("Run", bound=FoundRun)
 
 
 def parse_step(name: str) -> int | None:
@@ -63,6 +88,17 @@ def in_series_order(refs: Iterable[CheckpointRef]) -> tuple[CheckpointRef, ...]:
     )
 
 
+def found_files(
+    source: type[Run], files: Sequence[Path], *, format_name: str, step_of: Callable[[Path], int | None]
+) -> Run | None:
+    """The run whose checkpoints are files of one folder, None if there are none."""
+    if not files:
+        return None
+    run = files[0].parent.name
+    refs = (CheckpointRef(run=run, step=step_of(one), uri=str(one), format=format_name) for one in files)
+    return source(run=run, checkpoints=in_series_order(refs), format=format_name)
+
+
 def fingerprint(folder: Path, files: Iterable[Path]) -> str:
     """Cheap identity of a checkpoint: sha256 over relative names, sizes and modification times, of the files
     as they were when they were opened.
@@ -75,24 +111,3 @@ def fingerprint(folder: Path, files: Iterable[Path]) -> str:
         state = state_as_read(file)
         digest.update(f"{name}\0{state.size}\0{state.modified_ns}\n".encode())
     return digest.hexdigest()
-
-
-@dataclass(kw_only=True, slots=True)
-class FoundRun:
-    """What the source of every format begins with: one run and its checkpoints.
-
-    Attributes:
-        run: name of the folder that was given.
-        checkpoints: in order of their steps, those without one in natural order.
-        format: as in the registry of formats.
-        notices: about the series as a whole; every header repeats them.
-    """
-
-    run: str
-    checkpoints: tuple[CheckpointRef, ...]
-    format: str
-    notices: tuple[str, ...] = ()
-
-    def refs(self) -> Sequence[CheckpointRef]:
-        """The checkpoints, ordered by step."""
-        return self.checkpoints

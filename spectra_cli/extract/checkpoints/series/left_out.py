@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from spectra_cli.core.words.names import listed
+from spectra_cli.extract.checkpoints.series.run_folder import is_staged
 from spectra_cli.extract.protocols import CheckpointSource
 
 _NUM_NAMED = 8
@@ -39,7 +40,7 @@ def left_out(path: str, source: CheckpointSource) -> tuple[str, ...]:
     folders = [
         child
         for child in sorted(folder.iterdir())
-        if child.is_dir() and os.access(child, os.R_OK | os.X_OK) and not _is_staged(child)
+        if child.is_dir() and os.access(child, os.R_OK | os.X_OK) and not is_staged(child)
         if child not in taken | searched and any(_weight_files(child))
     ]
     kind = f"{source.format} checkpoints"
@@ -56,10 +57,6 @@ def _weight_files(folder: Path) -> Iterator[Path]:
     for file in sorted(folder.iterdir()):
         if _WEIGHTS.fullmatch(file.name) and not _STATE.fullmatch(file.name) and file.is_file():
             yield file
-
-
-def _is_staged(folder: Path) -> bool:
-    return folder.name.startswith(("tmp", ".")) or folder.suffix == ".tmp"
 
 
 def _notice(what: str, names: Collection[str]) -> Iterator[str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.training import TRAINING_VALUES
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.series.found import FoundRun, in_series_order, parse_step
+from spectra_cli.extract.checkpoints.series.found import Run, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.trainer_state import (
     TRAINER_STATE,
     TrainerState,
@@ -24,7 +24,6 @@ from spectra_cli.extract.checkpoints.series.trainer_state import (
 FINAL = "final"
 
 IsFolder = Callable[[Path], bool]
-Run = TypeVar("Run", bound=FoundRun)
 
 
 def find_run(
@@ -48,7 +47,7 @@ def find_run(
     if not folder.is_dir():
         return None
     below = sorted(child for child in folder.iterdir() if child.is_dir())
-    staged = [child for child in below if child.name.startswith(("tmp", ".")) or child.suffix == ".tmp"]
+    staged = [child for child in below if is_staged(child)]
     children = [child for child in below if child not in staged and is_child(child)]
     # A child without any of the files is damaged among others, but alone it is not of this format.
     if not any(has_a_part(child) for child in children):
@@ -63,6 +62,11 @@ def find_run(
     unfinished = [child.name for child in staged if children and parse_step(child.name) is not None]
     notices = (f"unfinished folders are not read: {', '.join(unfinished)}",) if unfinished else ()
     return source(run=folder.name, checkpoints=in_series_order(refs), format=format_name, notices=notices)
+
+
+def is_staged(folder: Path) -> bool:
+    """Whether its name is that of a folder that a trainer still fills."""
+    return folder.name.startswith(("tmp", ".")) or folder.suffix == ".tmp"
 
 
 def _ref(folder: Path, *, run: str, format_name: str, label: str = "") -> CheckpointRef:
