@@ -30,8 +30,7 @@ def command(
     """
     interrupts.continues()
     from spectra_cli.render import demo as rendering
-    from spectra_cli.render.console import say
-    from spectra_cli.render.progress import scan_progress
+    from spectra_cli.render.console import say, scan_progress
     from spectra_cli.workflows.demo import RECIPES, demo
     from spectra_cli.workflows.scan import ScanProgress
     from spectra_cli.workflows.show import show

@@ -44,7 +44,7 @@ def command(
     on the task of `spectra demo`.
     """
     interrupts.continues()
-    from spectra_cli.render.progress import scan_progress
+    from spectra_cli.render.console import scan_progress
     from spectra_cli.render.study import output
     from spectra_cli.workflows.study import StudyRequest, run_study
     from spectra_cli.workflows.study_family import FamilyProgress

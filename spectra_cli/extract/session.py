@@ -29,8 +29,11 @@ from spectra_cli.core.types import (
 from spectra_cli.extract.above_uniform import above_uniform
 from spectra_cli.extract.arena import Arena
 from spectra_cli.extract.checkpoints.files.unchanged import Reading, one_reading
-from spectra_cli.extract.checkpoints.tensors.lost_values import non_finite, require_some_values
-from spectra_cli.extract.checkpoints.tensors.stored_precision import precision_notices
+from spectra_cli.extract.checkpoints.tensors.stored_values import (
+    non_finite,
+    precision_notices,
+    require_some_values,
+)
 from spectra_cli.extract.device import choose_device, device_name
 from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.engine import measure

@@ -39,7 +39,7 @@ def reporting(progress: Listener | None, *, quiet: bool) -> Iterator[Callable[[S
         UsageError: neither a function nor a bar.
     """
     if progress is None:
-        from spectra_cli.render.progress import scan_progress
+        from spectra_cli.render.console import scan_progress
 
         with scan_progress(quiet=quiet) as report:
             yield lambda now: report(now.ref.key, now.number, now.count, now.activity, now.done, now.total)

@@ -23,9 +23,8 @@ from spectra_cli.core.bounded_text import too_large
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.notices import tokens_unknown
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.files.pages import Pages, Range
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of
-from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
+from spectra_cli.extract.checkpoints.files.stored_file import Pages, Range, StoredFile
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, found_files, parse_step
 from spectra_cli.extract.protocols import CheckpointHeader

@@ -10,7 +10,7 @@ from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.training import TRAINING_VALUES, TrainingMetadata
 from spectra_cli.core.types import CheckpointRef
-from spectra_cli.extract.checkpoints.tensors.stored_precision import precision_notices
+from spectra_cli.extract.checkpoints.tensors.stored_values import precision_notices
 from spectra_cli.extract.models.facts import facts_of, sources_of
 from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import CheckpointHeader, Model

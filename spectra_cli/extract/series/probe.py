@@ -16,7 +16,7 @@ from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.paper_compat import as_in_the_paper
 from spectra_cli.extract.probes.source import IN_MEMORY, ProbeRequest, ids_of
 from spectra_cli.extract.protocols import Probe
-from spectra_cli.extract.series.fitted_settings import fitted_to_model, fitted_to_probe, needs_tokens
+from spectra_cli.extract.series.fit import fitted_to_model, fitted_to_probe, needs_tokens
 from spectra_cli.extract.series.opened import Series
 
 

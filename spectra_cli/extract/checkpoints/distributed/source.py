@@ -29,7 +29,7 @@ from spectra_cli.extract.checkpoints.files.weight_files import has_weights
 from spectra_cli.extract.checkpoints.nanogpt.payload import ENDING, value_weights
 from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order, parse_step
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE, read_trainer_state
-from spectra_cli.extract.checkpoints.tensors.lost_values import same_stored
+from spectra_cli.extract.checkpoints.tensors.stored_values import same_stored
 from spectra_cli.extract.protocols import CheckpointHeader, TensorHeader
 
 _FORMAT = "distributed"

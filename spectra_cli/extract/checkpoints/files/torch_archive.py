@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.files.pages import Pages, Range
 from spectra_cli.extract.checkpoints.files.pickle_opcodes import check_pickle
-from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
+from spectra_cli.extract.checkpoints.files.stored_file import Pages, Range, StoredFile
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _MOST_RECORD_BYTES = 1 << 28

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spectra_cli.extract.checkpoints.files.pages import Pages, Range
-from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
+from spectra_cli.extract.checkpoints.files.stored_file import Pages, Range, StoredFile
 from spectra_cli.extract.checkpoints.gguf.header import GgufHead
 from spectra_cli.extract.checkpoints.gguf.rope import is_rope_table
 

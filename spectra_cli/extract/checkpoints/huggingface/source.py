@@ -33,7 +33,7 @@ from spectra_cli.extract.checkpoints.series.trainer_state import (
     TrainerState,
     read_trainer_state,
 )
-from spectra_cli.extract.checkpoints.tensors.lost_values import same_stored
+from spectra_cli.extract.checkpoints.tensors.stored_values import same_stored
 from spectra_cli.extract.checkpoints.tensors.wrappers import require_gathered, unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 

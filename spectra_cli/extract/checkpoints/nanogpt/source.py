@@ -45,7 +45,7 @@ from spectra_cli.extract.checkpoints.nanogpt.training_arguments import (
     tokens_per_step,
 )
 from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order, parse_step
-from spectra_cli.extract.checkpoints.tensors.lost_values import same_stored
+from spectra_cli.extract.checkpoints.tensors.stored_values import same_stored
 from spectra_cli.extract.checkpoints.tensors.wrappers import COMPILE_AND_DDP, require_gathered, unwrapped
 from spectra_cli.extract.protocols import CheckpointHeader
 

@@ -1,17 +1,22 @@
-"""Weights that lost their values: all zero (saved before they were filled, or a file that lost its content),
-NaN or infinite.
+"""The values of stored weights: in half precision, or lost.
+
+Lost are those that are all zero (saved before they were filled, or a file that lost its content), NaN or
+infinite.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.words.names import listed
 from spectra_cli.extract.digest import chunks, same_content
+from spectra_cli.extract.protocols import TensorHeader
 
 _NUM_NAMED = 3
 
@@ -81,3 +86,28 @@ def _count_in(chunk: Tensor) -> int:
         chunk = chunk.float()
     # a sum may also overflow: only the count decides
     return 0 if math.isfinite(chunk.sum().item()) else int((~chunk.isfinite()).sum())
+
+
+_HALF = (torch.bfloat16, torch.float16)
+
+
+def precision_notices(tensors: Mapping[str, TensorHeader], *, compute_dtype: str) -> tuple[str, ...]:
+    """One notice where tensors are stored in bfloat16 or float16; none elsewhere.
+
+    Args:
+        tensors: as stored.
+        compute_dtype: of the passes: `ScanSettings.dtype`.
+
+    >>> bf16 = TensorHeader(shape=(2, 2), dtype=torch.bfloat16)
+    >>> precision_notices({"w": bf16}, compute_dtype="float32")
+    ('weights stored in bfloat16 (1 of 1 tensors), held in float32, passes in float32',)
+    """
+    counts = Counter(header.dtype for header in tensors.values() if header.dtype in _HALF)
+    if not counts:
+        return ()
+    total = len(tensors)
+    kinds = " and ".join(
+        f"{str(dtype).removeprefix('torch.')} ({number} of {total} tensors)"
+        for dtype, number in counts.items()
+    )
+    return (f"weights stored in {kinds}, held in float32, passes in {compute_dtype}",)

@@ -7,7 +7,12 @@ from spectra_cli.core.errors import SpectraError
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract import digest
-from spectra_cli.extract.checkpoints.tensors.lost_values import non_finite, require_some_values
+from spectra_cli.extract.checkpoints.tensors.stored_values import (
+    non_finite,
+    precision_notices,
+    require_some_values,
+)
+from spectra_cli.extract.protocols import TensorHeader
 from spectra_cli.workflows.inspect import inspect
 from spectra_cli.workflows.scan import scan
 from tests.extract.writers.huggingface import CONFIGS, random_model
@@ -80,3 +85,19 @@ def test_many_tensors_are_counted_and_integers_left_alone():
         non_finite({"ids": torch.arange(4), "mask": torch.ones(2, dtype=torch.bool), "e": torch.empty(0)})
         == ""
     )
+
+
+def _headers(*dtypes):
+    return {str(i): TensorHeader(shape=(2,), dtype=dtype) for i, dtype in enumerate(dtypes)}
+
+
+def test_half_precision_is_counted_with_the_dtype_of_the_passes():
+    found = precision_notices(
+        _headers(torch.float16, torch.bfloat16, torch.float16, torch.float32), compute_dtype="bfloat16"
+    )
+    kinds = "float16 (2 of 4 tensors) and bfloat16 (1 of 4 tensors)"
+    assert found == (f"weights stored in {kinds}, held in float32, passes in bfloat16",)
+
+
+def test_full_precision_needs_no_notice():
+    assert precision_notices(_headers(torch.float32, torch.float64), compute_dtype="float32") == ()
