@@ -167,7 +167,10 @@ class Session:
             if not damage:
                 raise
             raise ModelError(f"{error}; {damage}") from error
-        notices = ((damage,) if damage else ()) + _said_of_halvings(halvings, plan)
+        notices: tuple[str, ...] = (damage,) if damage else ()
+        if halvings:
+            said = f"the batch was halved {halvings} times, to {plan.batch_size} sequences"
+            notices += (f"out of memory: {said}",)
         notices += precision_notices(header.tensors, compute_dtype=self._settings.dtype)
         # random tokens and untrained weights are above it by their nature
         if not self._probe.info.synthetic and ref.step != 0:
@@ -320,12 +323,6 @@ def versions() -> dict[str, str]:
     """What the numbers were made with."""
     found = {"spectra": version("llm-spectra"), "numerics": NUMERICS_VERSION}
     return found | {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
-
-
-def _said_of_halvings(halvings: int, plan: ScanPlan) -> tuple[str, ...]:
-    if not halvings:
-        return ()
-    return (f"out of memory: the batch was halved {halvings} times, to {plan.batch_size} sequences",)
 
 
 def _info(header: CheckpointHeader, model: Model, digest: str, notices: tuple[str, ...]) -> CheckpointInfo:

@@ -112,14 +112,11 @@ def how_repeated(first: Archive, second: Archive, *, measured_alike: bool = True
     if first.path.resolve() == second.path.resolve():
         return f"are the same archive, {first.path}"
     entries = [archive.entries for archive in (first, second)]
-    if _one_in_the_other(*([entry.row.content_digest for entry in one] for one in entries)):
+    contents = [{entry.row.content_digest for entry in one} for one in entries]
+    if contents[0] <= contents[1] or contents[1] <= contents[0]:
         return f"are copies of the same archive, {first.path} and {second.path}"
     tensors = [[entry.row.info.digest for entry in one] for one in entries]
     alike = not measured_alike or not scan_differences(first.provenance, second.provenance)
     if alike and all(map(all, tensors)) and set(tensors[0]) == set(tensors[1]):
         return f"are two scans of the same {len(set(tensors[0]))} checkpoint(s), tensor for tensor"
     return ""
-
-
-def _one_in_the_other(first: Sequence[str], second: Sequence[str]) -> bool:
-    return set(first) <= set(second) or set(second) <= set(first)

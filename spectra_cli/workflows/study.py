@@ -184,7 +184,7 @@ def _as_it_came_out(run: FamilyRun, path: Path) -> StudyRun:
 def _early_tail(archives: Sequence[Path], scale: Scale) -> Forecast:
     return forecast(
         ForecastRequest(
-            archives=_names(archives),
+            archives=tuple(archives),
             early_tokens=scale.early_sequences * scale.base.task.sequence_length,
             target_loss=scale.target_loss,
             loss=Loss.PROBE,
@@ -193,9 +193,5 @@ def _early_tail(archives: Sequence[Path], scale: Scale) -> Forecast:
 
 
 def _compared(archives: Sequence[Path], replicates: Sequence[Path] = ()) -> Comparison:
-    request = CompareRequest(runs=_names(archives), loss=Loss.PROBE, replicates=_names(replicates))
+    request = CompareRequest(runs=tuple(archives), loss=Loss.PROBE, replicates=tuple(replicates))
     return compare(request)
-
-
-def _names(archives: Sequence[Path]) -> tuple[str, ...]:
-    return tuple(str(path) for path in archives)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.layer_means import LayerMean, choose_sites, mean_over_layers, width_of
 from spectra_cli.analysis.phases.segments import FEWEST_CHECKPOINTS, Segment, find_phases
 from spectra_cli.analysis.phases.segments import Path as Trajectory
@@ -184,7 +183,7 @@ def phases_of(opened: Run, *, layer: int | None = None, alpha: str | None = None
     )
     segments = find_phases(
         [point.position for point in points],
-        Trajectory.of([_logarithm(rank) for _, rank, _ in usable]),
+        Trajectory.of([replace(rank, per_row=np.log(rank.per_row)) for _, rank, _ in usable]),
         Trajectory.of([found for *_, found in usable]),
         warmup_until=_warmup_until(run, positions),
     )
@@ -211,7 +210,8 @@ def _exponents(
 ) -> tuple[Statistic, list[LayerMean], list[str]]:
     """The decay exponent at every checkpoint, and what is to be said about its choice."""
     if name is not None:
-        exponents = [n for n, s in STATISTICS.items() if _is_decay_exponent(s)]
+        decay = (s for s in STATISTICS.values() if s.family is DECAY_EXPONENT)
+        exponents = [s.name for s in decay if ACTIVATIONS in s.measurements]
         if name not in exponents:
             meant, known = did_you_mean(name, exponents), ", ".join(exponents)
             raise UsageError(
@@ -229,20 +229,12 @@ def _exponents(
     return chosen, found, [f"{'; '.join(told)}: alpha is {candidate}"] if told else []
 
 
-def _is_decay_exponent(statistic: Statistic) -> bool:
-    return statistic.family is DECAY_EXPONENT and ACTIVATIONS in statistic.measurements
-
-
 def _means(
     checkpoints: Sequence[CheckpointSpectra], statistic: Statistic, layers: str | tuple[int, ...]
 ) -> list[LayerMean]:
     """The statistic at every checkpoint, of the same activations."""
     chosen = choose_sites(checkpoints, statistic, layers, measurement=ACTIVATIONS)
     return [mean_over_layers(checkpoint, statistic, chosen) for checkpoint in checkpoints]
-
-
-def _logarithm(found: Estimated) -> Estimated:
-    return Estimated(per_row=np.log(found.per_row), block_sizes=found.block_sizes)
 
 
 def _warmup_until(run: Run, positions: FloatArray) -> float | None:

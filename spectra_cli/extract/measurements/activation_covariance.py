@@ -160,12 +160,9 @@ class ActivationCovariance:
             zero_threshold=threshold,
             block_profile=_block_profile(sums.blocks, kept, total.mean.cpu().numpy(), vectors.numpy()),
             block_sizes=tuple(round(count) for count in sums.blocks.count.tolist()),
-            vectors=self._leading(vectors),
+            vectors=Vectors(right=vectors[:, : self._num_vectors].T.numpy()) if self._num_vectors else None,
         )
         return Measured(spectra=(spectrum,), scalars=self._scalars(site, sums.blocks, dropped))
-
-    def _leading(self, vectors: Tensor) -> Vectors | None:
-        return Vectors(right=vectors[:, : self._num_vectors].T.numpy()) if self._num_vectors else None
 
     def _scalars(self, site: Site, blocks: BlockSums, dropped: int) -> tuple[Scalar, ...]:
         counts, means, traces, first_sums, first_squares = (

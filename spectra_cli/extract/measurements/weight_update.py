@@ -8,7 +8,6 @@ Shape suffixes: O fan_out, I fan_in, r rank.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,30 +75,24 @@ class UpdateSpectra:
         updates = self.model.updates
         measured = Measured()
         for number, view in enumerate(self.views, start=1):
-            update = None if view.expert is not None else _update_of(view, self.model)
+            own = (update for name, update in updates.items() if _is(view, name))
+            update = None if view.expert is not None else next(own, None)
             if update is None:
                 reason = _NOT_ADAPTED if updates else _NO_ADAPTER
                 measured += Measured(skipped=(_skipped(view.site, Status.NOT_APPLICABLE, reason),))
             else:
                 measured += _measure(view, update)
             heard(number, len(self.views))
-        return measured + Measured(skipped=tuple(_without_matrix(self.model)))
-
-
-def _update_of(view: MatrixView, model: Model) -> WeightUpdate | None:
-    return next((update for name, update in model.updates.items() if _is(view, name)), None)
+        without = (n for n in updates if not any(_is(view, n) for view in self.model.matrices))
+        sites = (Site(layer=None, component=name, name=name) for name in without)
+        skipped = tuple(_skipped(site, Status.NOT_APPLICABLE, _NO_MATRIX) for site in sites)
+        return measured + Measured(skipped=skipped)
 
 
 def _is(view: MatrixView, name: str) -> bool:
     """Whether `name` is the view's parameter; a model or an adapter may lack the first part of paths."""
     own = (view.site.name, *view.aliases)
     return any(name == other or name.endswith(f".{other}") or other.endswith(f".{name}") for other in own)
-
-
-def _without_matrix(model: Model) -> Iterator[Skipped]:
-    for name in model.updates:
-        if not any(_is(view, name) for view in model.matrices):
-            yield _skipped(Site(layer=None, component=name, name=name), Status.NOT_APPLICABLE, _NO_MATRIX)
 
 
 def _measure(view: MatrixView, update: WeightUpdate) -> Measured:

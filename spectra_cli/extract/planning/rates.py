@@ -134,7 +134,8 @@ class _Sample:
         heads = max(1, min(8, int(_OPERATIONS / (4 * operations))))
         shape = (1, heads, length, _HEAD_WIDTH)
         query, key, value = (self._of(*shape) for _ in range(3))
-        attend = _eager if is_eager(self._model) else _fused
+        fused = partial(nn.functional.scaled_dot_product_attention, is_causal=True)
+        attend = _eager if is_eager(self._model) else fused
         forward, both = self._with_backward(attend, query, key, value)
         return {
             "attention": forward / (heads * operations),
@@ -146,10 +147,12 @@ class _Sample:
         width, vocabulary = self._model.width, self._model.vocab_size
         tokens = max(1, min(self._tokens, _VALUES // width))
         stream, scale = self._of(tokens, width).to(self._between), self._of(width).to(self._between)
-        found = self._value("norms", partial(_norm, _has_layer_norm(self._model), scale), stream)
+        fused = any(isinstance(module, nn.LayerNorm) for module in self._model.module.modules())
+        found = self._value("norms", partial(_norm, fused, scale), stream)
         features = max((v.shape[0] for v in self._maps if v.site.component == "mlp.up"), default=4 * width)
         hidden = self._of(max(1, min(self._tokens, _VALUES // features)), features).to(self._between)
-        found |= self._value("activations", partial(_activated, activation_of(self._model)), hidden)
+        activated = activation_of(self._model)
+        found |= self._value("activations", lambda values: activated(values) * values, hidden)
         chunk = min(self._tokens, max(1, chunk_bytes(self._device) // (4 * vocabulary)))
         logits = self._of(max(1, min(chunk, _VALUES // vocabulary)), vocabulary)
         picked = torch.zeros(len(logits), 1, dtype=torch.int64, device=self._device)
@@ -209,14 +212,6 @@ class _Sample:
         return self._timed(partial(function, *inputs)), self._timed(both)
 
 
-def _activated(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    return function(values) * values
-
-
-def _has_layer_norm(model: Model) -> bool:
-    return any(isinstance(module, nn.LayerNorm) for module in model.module.modules())
-
-
 def _norm(fused: bool, scale: Tensor, values: Tensor) -> Tensor:  # noqa: FBT001
     """A norm, its residual sum, and what turns queries and keys: about one such pass."""
     if fused:
@@ -224,10 +219,6 @@ def _norm(fused: bool, scale: Tensor, values: Tensor) -> Tensor:  # noqa: FBT001
     wide = values * torch.rsqrt(values.square().mean(-1, keepdim=True) + 1e-6)
     turned = torch.cat((-wide[..., 1::2], wide[..., ::2]), -1)
     return wide * scale + turned * scale + values
-
-
-def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
 def _eager(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

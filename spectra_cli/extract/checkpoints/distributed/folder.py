@@ -19,8 +19,7 @@ def distributed_payload(folder: Path) -> Path | None:
     if folder.name.startswith("optimizer"):
         return None
     below = sorted(folder.glob(f"{FSDP_PREFIX}*/"))
-    return next((place for place in (folder, *below) if _has_shards(place)), None)
-
-
-def _has_shards(folder: Path) -> bool:
-    return (folder / METADATA).is_file() or any(folder.glob(f"*{SHARD_SUFFIX}"))
+    for place in (folder, *below):
+        if (place / METADATA).is_file() or any(place.glob(f"*{SHARD_SUFFIX}")):
+            return place
+    return None

@@ -38,15 +38,12 @@ def _spectra(file: Path) -> str:
 
 def no_config(folder: Path) -> str:
     """What to say of weights that no configuration describes."""
-    by = ", as accelerate's save_state leaves them" if _is_of_accelerate(folder) else ""
+    is_of_accelerate = any((folder / name).is_file() for name in _OF_ACCELERATE)
+    by = ", as accelerate's save_state leaves them" if is_of_accelerate else ""
     return (
         f"{folder}: weights without {CONFIG}{by}, and nothing else says what model they are of. Put the "
         f"model's {CONFIG} there (model.config.save_pretrained writes it)"
     )
-
-
-def _is_of_accelerate(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _OF_ACCELERATE)
 
 
 def _hugging_face(folder: Path) -> str:

@@ -47,7 +47,8 @@ def _plain_in_spite_of(header: CheckpointHeader, stated: Any, tensors: Mapping[s
     """What to say of a quantisation that the tensors show nothing of."""
     where = header.ref.uri
     method = str(stated.get("quant_method", "unnamed") if isinstance(stated, Mapping) else "unnamed")
-    quantised = {name: t.dtype for name, t in tensors.items() if not _is_plain(t.dtype)}
+    dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
+    quantised = {name: t for name, t in dtypes.items() if not (t.is_floating_point and t.itemsize >= 2)}
     if quantised:
         found = [f"{name} ({str(t).removeprefix('torch.')})" for name, t in quantised.items()]
         raise ModelError(
@@ -63,10 +64,6 @@ def _plain_in_spite_of(header: CheckpointHeader, stated: Any, tensors: Mapping[s
         f"config.json has a quantization_config ({method}), and all {len(tensors)} tensors are plain "
         "floating-point numbers: read as they are stored"
     )
-
-
-def _is_plain(dtype: torch.dtype) -> bool:
-    return dtype.is_floating_point and dtype.itemsize >= 2
 
 
 # what transformers writes behind the name of an architecture: LlamaModel, LlamaForCausalLM, GPT2LMHeadModel
