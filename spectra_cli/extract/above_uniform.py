@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from spectra_cli.core.types import Scalar
-from spectra_cli.statistics.jackknife import scalar_standard_error
 
 # Standard errors beyond ln V from which on the loss is called above it.
 _ERRORS = 3.0
@@ -31,11 +30,17 @@ def above_uniform(scalars: Iterable[Scalar], *, vocab_size: int) -> str:
     uniform = math.log(vocab_size)
     if found is None or not math.isfinite(found.value):
         return ""
-    error = np.nan_to_num(scalar_standard_error(found))  # 0 without blocks
-    if found.value - _ERRORS * error <= uniform:
+    if found.value - _ERRORS * _standard_error(found) <= uniform:
         return ""
     return (
         f"probe loss {found.value:.2f} is above that of uniform guesses, ln {vocab_size} = {uniform:.2f}: "
         "the tokens are not those the model was trained on (another tokenizer, or ids of another "
         "vocabulary), or it is damaged or untrained"
     )
+
+
+def _standard_error(loss: Scalar) -> float:
+    """Of the delete-one-block jackknife; 0 without blocks."""
+    without = np.asarray(loss.delete_one_block)
+    number = without.size
+    return float(np.sqrt((number - 1) * without.var())) if number > 1 else 0.0

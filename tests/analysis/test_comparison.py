@@ -12,17 +12,53 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.compare.decisions import Verdict
-from spectra_cli.analysis.compare.differences import Choice
-from spectra_cli.analysis.comparison import CompareRequest
+from spectra_cli.analysis.compare.differences import Choice, SiteLeftOut
+from spectra_cli.analysis.comparison import CompareRequest, last_point_only, left_out_notes
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import ArchiveError, DataError, UsageError
-from spectra_cli.core.types import Scalar
+from spectra_cli.core.types import Scalar, Site
 from spectra_cli.workflows.compare import compare
 from tests.builders.checkpoints import checkpoint
 from tests.builders.provenance import provenance
 from tests.builders.spectra import spectrum_of_rows, weight
+
+NAMES = ("a", "b")
+
+
+def left(number, *, of_second=True, measurement="weight", reason="why"):
+    return [
+        SiteLeftOut(
+            of_second=of_second,
+            measurement=measurement,
+            site=Site.parse(f"blocks.{i}.attn.o"),
+            reason=reason,
+        )
+        for i in range(number)
+    ]
+
+
+def test_places_that_were_left_out_for_one_reason_are_one_note():
+    # at two points
+    found = [*left(2), *left(2), *left(8, of_second=False), *left(1, reason="other")]
+    six = ", ".join(f"{i}.attn.o" for i in range(6))
+    assert left_out_notes(found, NAMES) == [
+        "not compared: weight of b at 0.attn.o, 1.attn.o: why",
+        f"not compared: weight of a at {six} and 2 more places: why",
+        "not compared: weight of b at 0.attn.o: other",
+    ]
+    assert left_out_notes([], NAMES) == []
+
+
+def test_weights_at_the_last_point_alone():
+    choice = Choice(measurements=("activation_covariance", "weight", "weight_update"))
+    (note,) = last_point_only(choice, 5, at_every_point=False)
+    assert note.startswith("weight and weight_update: compared at the last point alone")
+    assert last_point_only(choice, 1, at_every_point=False) == []
+    assert last_point_only(choice, 5, at_every_point=True) == []
+    assert last_point_only(Choice(measurements=("gradient_covariance",)), 5, at_every_point=False) == []
+
 
 B, N, D = 16, 1024, 64
 LOSS_NOISE = 0.04

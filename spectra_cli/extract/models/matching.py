@@ -1,17 +1,23 @@
-"""The tensors of a file against those of a model: the same names and shapes, or an error with the list."""
+"""The tensors of a file against those of a model: the same names and shapes, or an error with the list.
+
+A header describes them as well: names, shapes and dtypes, no values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
 import torch
+from torch import Tensor
 
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.core.words.names import listed
+from spectra_cli.extract.protocols import TensorHeader
 
 Shape = tuple[int, ...]
 
+META = torch.device("meta")
 _NUM_LISTED = 20
 
 
@@ -87,3 +93,8 @@ def require_floating(ref: CheckpointRef, dtypes: Mapping[str, torch.dtype]) -> N
             f"{listed(strange, _NUM_LISTED)}. They are quantised, or damaged: save them in float32, "
             "float16 or bfloat16"
         )
+
+
+def without_values(headers: Mapping[str, TensorHeader]) -> dict[str, Tensor]:
+    """Each of these tensors, on the meta device."""
+    return {name: torch.empty(one.shape, dtype=one.dtype, device=META) for name, one in headers.items()}

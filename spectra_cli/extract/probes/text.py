@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,10 @@ def join_documents(documents: list[str], tokenizer: LocalTokenizer) -> TokenArra
     return np.array(pieces, dtype=np.int64)
 
 
-def _read(wanted: SourceInput, *, json_lines: bool) -> SourceTokens:
-    read_documents = read_jsonl_documents if json_lines else read_text_document
-    documents = [read_documents(path) for path in wanted.paths]
+def read_documents(wanted: SourceInput, *, json_lines: bool) -> SourceTokens:
+    """Every text file as one stream; every JSON Lines file as one stream of its documents."""
+    read = read_jsonl_documents if json_lines else read_text_document
+    documents = [read(path) for path in wanted.paths]
     path = find_tokenizer(
         named=wanted.request.tokenizer,
         checkpoint_folder=wanted.checkpoint_folder,
@@ -118,23 +120,13 @@ def _said_of_another(
     return (Notice(NoticeKind.FOREIGN_TOKENIZER, said),)
 
 
-def read_text(wanted: SourceInput) -> SourceTokens:
-    """Every text file as one stream."""
-    return _read(wanted, json_lines=False)
-
-
-def read_jsonl(wanted: SourceInput) -> SourceTokens:
-    """Every JSON Lines file as one stream of its documents."""
-    return _read(wanted, json_lines=True)
-
-
 TEXT = ProbeSource(
     summary="UTF-8 text, with the checkpoint's own tokenizer or --tokenizer",
     suffixes=(".txt", ".md"),
-    read=read_text,
+    read=partial(read_documents, json_lines=False),
 )
 JSONL = ProbeSource(
     summary="JSON Lines with a field `text`, one document a line, with a tokenizer as for text",
     suffixes=(".jsonl",),
-    read=read_jsonl,
+    read=partial(read_documents, json_lines=True),
 )

@@ -7,7 +7,7 @@ from spectra_cli.core.errors import CheckpointError, ProbeError
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.extract.checkpoints.gguf import metadata as gguf_metadata
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
-from spectra_cli.extract.probes.text import read_text
+from spectra_cli.extract.probes.text import TEXT
 from spectra_cli.extract.probes.tokenizer import find_tokenizer, load_tokenizer
 from tests.extract.writers.gguf import add_tokenizer, make_llama, write_llama
 
@@ -94,7 +94,7 @@ def test_another_tokenizer_than_its_own_is_a_notice(tmp_path, tokenizer_folder, 
     (tmp_path / "a.txt").write_text("the cat sat")
     request = ProbeRequest(source="", num_sequences=1, sequence_length=2, tokenizer=str(tokenizer_folder))
     wanted = SourceInput(request=request, paths=(tmp_path / "a.txt",), vocab_size=300, checkpoint_folder=path)
-    (said,) = read_text(wanted).notices
+    (said,) = TEXT.read(wanted).notices
     assert kind_of(said) is NoticeKind.FOREIGN_TOKENIZER
     written(path, reference)
-    assert read_text(wanted).notices == ()
+    assert TEXT.read(wanted).notices == ()

@@ -6,7 +6,7 @@ import pytest
 from spectra_cli.core.errors import ProbeError
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
-from spectra_cli.extract.probes.text import read_jsonl, read_jsonl_documents, read_text
+from spectra_cli.extract.probes.text import JSONL, TEXT, read_jsonl_documents
 from spectra_cli.extract.probes.tokenizer import load_tokenizer
 
 
@@ -21,7 +21,7 @@ def encode(folder, text):
 
 def test_a_text_is_one_stream(tmp_path, tokenizer_folder):
     (tmp_path / "a.txt").write_text("the cat\nsat", encoding="utf-8")
-    found = read_text(wanted(tmp_path / "a.txt", folder=tokenizer_folder))
+    found = TEXT.read(wanted(tmp_path / "a.txt", folder=tokenizer_folder))
     assert [file.ids.tolist() for file in found.files] == [encode(tokenizer_folder, "the cat\nsat")]
     assert found.tokenizer == str(tokenizer_folder)
     assert found.notices == ()
@@ -30,7 +30,7 @@ def test_a_text_is_one_stream(tmp_path, tokenizer_folder):
 def test_jsonl_documents_are_joined_by_the_end_of_text(tmp_path, tokenizer_folder):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "the cat"}\n\n{"id": 1, "text": "the dög"}\r\n{"text": ""}\n', encoding="utf-8")
-    found = read_jsonl(wanted(path, tokenizer=str(tokenizer_folder)))
+    found = JSONL.read(wanted(path, tokenizer=str(tokenizer_folder)))
     end = load_tokenizer(tokenizer_folder).end_of_text
     first, second = encode(tokenizer_folder, "the cat"), encode(tokenizer_folder, "the dög")
     assert found.files[0].ids.tolist() == [*first, end, *second, end]
@@ -39,7 +39,7 @@ def test_jsonl_documents_are_joined_by_the_end_of_text(tmp_path, tokenizer_folde
 def test_documents_without_an_end_of_text_are_announced(tmp_path, tokenizer_without_end):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "the cat"}\n{"text": "sat"}\n')
-    found = read_jsonl(wanted(path, folder=tokenizer_without_end))
+    found = JSONL.read(wanted(path, folder=tokenizer_without_end))
     words = [encode(tokenizer_without_end, text) for text in ("the cat", "sat")]
     assert found.files[0].ids.tolist() == words[0] + words[1]
     assert "no end-of-text token" in found.notices[0]
@@ -64,7 +64,7 @@ def test_a_bad_line_is_named(tmp_path, line, message):
 def test_text_that_is_not_utf8_is_refused(tmp_path, tokenizer_folder):
     (tmp_path / "a.txt").write_bytes(b"ab\xff")
     with pytest.raises(ProbeError, match=r"not UTF-8 text: .* at byte 2"):
-        read_text(wanted(tmp_path / "a.txt", folder=tokenizer_folder))
+        TEXT.read(wanted(tmp_path / "a.txt", folder=tokenizer_folder))
 
 
 def another_tokenizer(folder, tokenizer_folder):
@@ -82,12 +82,12 @@ def test_a_tokenizer_other_than_the_checkpoints_is_announced(tmp_path, tokenizer
     path = tmp_path / "a.txt"
     path.write_text("t a t", encoding="utf-8")
     other = another_tokenizer(tmp_path / "other", tokenizer_folder)
-    (notice,) = read_text(wanted(path, folder=tokenizer_folder, tokenizer=str(other))).notices
+    (notice,) = TEXT.read(wanted(path, folder=tokenizer_folder, tokenizer=str(other))).notices
     assert kind_of(notice) is NoticeKind.FOREIGN_TOKENIZER
     assert str(other) in notice
     assert str(tokenizer_folder) in notice
     bare = str(other / "tokenizer.json")
-    (notice,) = read_text(wanted(path, folder=tokenizer_folder, tokenizer=bare)).notices
+    (notice,) = TEXT.read(wanted(path, folder=tokenizer_folder, tokenizer=bare)).notices
     assert kind_of(notice) is NoticeKind.FOREIGN_TOKENIZER
 
 
@@ -97,7 +97,7 @@ def test_a_tokenizer_other_than_the_runs_is_announced(tmp_path, tokenizer_folder
     checkpoint.mkdir(parents=True)
     shutil.copy(tokenizer_folder / "tokenizer.json", checkpoint.parent)
     other = another_tokenizer(tmp_path / "other", tokenizer_folder)
-    (notice,) = read_text(wanted(path, folder=checkpoint, tokenizer=str(other))).notices
+    (notice,) = TEXT.read(wanted(path, folder=checkpoint, tokenizer=str(other))).notices
     assert f"is not the checkpoint's own tokenizer, {checkpoint.parent} " in notice
 
 
@@ -108,7 +108,7 @@ def test_the_checkpoints_own_tokenizer_is_known_by_its_content(tmp_path, tokeniz
     rules = json.loads((tokenizer_folder / "tokenizer.json").read_text(encoding="utf-8"))
     (tmp_path / "copy" / "tokenizer.json").write_text(json.dumps(rules, indent=3), encoding="utf-8")
     for same in (tmp_path / "copy", tmp_path / "copy" / "tokenizer.json"):
-        assert read_text(wanted(path, folder=tokenizer_folder, tokenizer=str(same))).notices == ()
+        assert TEXT.read(wanted(path, folder=tokenizer_folder, tokenizer=str(same))).notices == ()
     copy, own = load_tokenizer(tmp_path / "copy" / "tokenizer.json"), load_tokenizer(tokenizer_folder)
     assert copy.digest == load_tokenizer(tokenizer_folder / "tokenizer.json").digest
     assert own.digest == load_tokenizer(tmp_path / "copy").digest
@@ -119,5 +119,5 @@ def test_an_own_tokenizer_that_cannot_be_read_is_announced(tmp_path, tokenizer_f
     path.write_text("the cat", encoding="utf-8")
     own.mkdir()
     (own / "tokenizer.json").write_text("{")
-    (notice,) = read_text(wanted(path, folder=own, tokenizer=str(tokenizer_folder))).notices
+    (notice,) = TEXT.read(wanted(path, folder=own, tokenizer=str(tokenizer_folder))).notices
     assert "cannot be read" in notice

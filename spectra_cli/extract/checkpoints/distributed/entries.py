@@ -28,16 +28,9 @@ _NOT_MODEL = (
 _MODEL_KEYS = ("model", "module", "state_dict", "model_state_dict")
 # containers that some save inside the names themselves
 _PREFIXES = ("app", "state", "model")
-_TOKENS_SEEN = "train_state.ntokens_seen"
+# where torchtitan keeps its count of tokens
+TOKENS_SEEN = "train_state.ntokens_seen"
 _WHOLE = (torch.int64, torch.int32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenCount:
-    """Where torchtitan keeps its count of tokens."""
-
-    key: str
-    stored: ShardedTensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +45,7 @@ class ModelEntries:
 
     tensors: Mapping[str, ShardedTensor]
     keys: Mapping[str, str]
-    tokens_seen: TokenCount | None
+    tokens_seen: ShardedTensor | None
     notices: tuple[str, ...]
 
 
@@ -72,12 +65,12 @@ def model_entries(entries: StoredEntries, folder: Path) -> ModelEntries:
     left = Counter(entries.paths[key][0] for key in entries.paths.keys() - set(keys.values()))
     counts = ", ".join(f"{number} of {name}" for name, number in sorted(left.items())[:8])
     more = f" and of {len(left) - 8} more" if len(left) > 8 else ""
-    tokens = entries.tensors.get(_TOKENS_SEEN)
+    tokens = entries.tensors.get(TOKENS_SEEN)
     counted = tokens is not None and tokens.shape == () and tokens.dtype in _WHOLE
     return ModelEntries(
         tensors={name: entries.tensors[key] for name, key in keys.items()},
         keys=keys,
-        tokens_seen=TokenCount(key=_TOKENS_SEEN, stored=tokens) if tokens and counted else None,
+        tokens_seen=tokens if counted else None,
         notices=(
             *((f"the model is what was saved as {'.'.join(chosen)}",) if chosen else ()),
             *removed,

@@ -19,9 +19,9 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.training import TRAINING_VALUES
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.distributed.config import SavedConfig, describe
-from spectra_cli.extract.checkpoints.distributed.entries import ModelEntries, TokenCount, model_entries
+from spectra_cli.extract.checkpoints.distributed.entries import TOKENS_SEEN, ModelEntries, model_entries
 from spectra_cli.extract.checkpoints.distributed.folder import FSDP_PREFIX, distributed_payload
-from spectra_cli.extract.checkpoints.distributed.metadata import METADATA, read_metadata
+from spectra_cli.extract.checkpoints.distributed.metadata import METADATA, ShardedTensor, read_metadata
 from spectra_cli.extract.checkpoints.distributed.tensors import check_shards, read_tensor
 from spectra_cli.extract.checkpoints.distributed.torchtitan import with_halves_rotated
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
@@ -89,7 +89,7 @@ class DistributedSource(FoundRun):
             UnsafePickleError: metadata that need types outside the allow-list.
         """
         folder, payload, model, described = self._read(ref)
-        counted = [model.tokens_seen.stored] if model.tokens_seen else []
+        counted = (model.tokens_seen,) if model.tokens_seen else ()
         shards = check_shards(payload, [*model.tensors.values(), *counted])
         tensors = {
             name: TensorHeader(shape=model.tensors[own].shape, dtype=model.tensors[own].dtype)
@@ -100,7 +100,7 @@ class DistributedSource(FoundRun):
         sources = {name: TRAINER_STATE for name, value in values.items() if value is not None}
         if model.tokens_seen is not None:
             values["tokens_seen"] = _count(payload, model.tokens_seen)
-            sources["tokens_seen"] = model.tokens_seen.key
+            sources["tokens_seen"] = TOKENS_SEEN
         if described.files:
             sources["config"] = described.source
         beside = [folder / TRAINER_STATE] if state else []
@@ -162,10 +162,10 @@ def _same_values(payload: Path, model: ModelEntries, described: SavedConfig, one
     return same_stored(state, one, other, where=str(payload))
 
 
-def _count(payload: Path, tokens: TokenCount) -> int:
-    count = int(read_tensor(payload, tokens.key, tokens.stored).item())
+def _count(payload: Path, stored: ShardedTensor) -> int:
+    count = int(read_tensor(payload, TOKENS_SEEN, stored).item())
     if count < 0:
         raise CheckpointError(
-            f"{payload}: {tokens.key} is {count}; expected a number of tokens; save it again"
+            f"{payload}: {TOKENS_SEEN} is {count}; expected a number of tokens; save it again"
         )
     return count

@@ -1,4 +1,4 @@
-"""A pickled payload seen as a state dict: its tensors, their headers, their bytes; headers as tensors."""
+"""A pickled payload seen as a state dict: its tensors, their headers, their bytes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.extract.protocols import TensorHeader
-
-META = torch.device("meta")
 
 
 def tensors_of(payload: object, path: Path) -> dict[str, Tensor]:
@@ -61,8 +59,3 @@ def header_of(tensor: Tensor) -> TensorHeader:
 def tensor_bytes(state: Mapping[str, Tensor]) -> int:
     """Bytes of tensor data, tied tensors once."""
     return sum({(tensor.data_ptr(), tensor.nbytes): tensor.nbytes for tensor in state.values()}.values())
-
-
-def without_values(headers: Mapping[str, TensorHeader]) -> dict[str, Tensor]:
-    """Each of these tensors, on the meta device."""
-    return {name: torch.empty(one.shape, dtype=one.dtype, device=META) for name, one in headers.items()}

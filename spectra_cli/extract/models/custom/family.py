@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError, UsageError
 from spectra_cli.core.words.names import listed
-from spectra_cli.extract.checkpoints.files.state_dicts import META, without_values
 from spectra_cli.extract.models.custom.description import described, measurable
 from spectra_cli.extract.models.custom.halves import logits_of
 from spectra_cli.extract.models.custom.own_loss import check_loss
+from spectra_cli.extract.models.matching import META, without_values
 from spectra_cli.extract.models.origins import Origins
 from spectra_cli.extract.models.transformers.causal_lm import check, check_blocks, check_causal
 from spectra_cli.extract.models.users_code import guarded, told, users_code

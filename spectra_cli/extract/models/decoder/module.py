@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spectra_cli.extract.models.decoder.attention import attend
 from spectra_cli.extract.models.decoder.config import Activation, DecoderConfig
 from spectra_cli.extract.models.decoder.head import Fp8Linear, fp8_logits, soft_cap
-from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, attend, mask_bytes
+from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, mask_bytes
 from spectra_cli.extract.models.decoder.rope import RopeTables, rope_tables, rotate
 from spectra_cli.extract.models.decoder.values import (
     SparseValueEmbeddings,

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, embedding_views, in_canonical_order
+from spectra_cli.extract.models.decoder.attention import attend
 from spectra_cli.extract.models.decoder.config import FLOAT32_EPS
-from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, attend, mask_bytes
+from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, mask_bytes
 from spectra_cli.extract.models.decoder.module import MLP, RMSNorm
 from spectra_cli.extract.models.matching import compare_shapes, require_floating
 from spectra_cli.extract.models.nanochat.config import (

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from spectra_cli.core.errors import ModelError
-from spectra_cli.extract.checkpoints.files.state_dicts import META, without_values
 from spectra_cli.extract.models.claims.ignored_tensors import (
     ignored_notice,
     ignored_on_purpose,
@@ -30,7 +29,7 @@ from spectra_cli.extract.models.claims.sizes import (
     require_rotation,
 )
 from spectra_cli.extract.models.claims.tied_embeddings import advice_on_ties, apart_notices, tie_by_values
-from spectra_cli.extract.models.matching import require_floating, require_match
+from spectra_cli.extract.models.matching import META, require_floating, require_match, without_values
 from spectra_cli.extract.models.transformers.library_code import library_code, quiet_transformers
 from spectra_cli.extract.protocols import CheckpointHeader
 

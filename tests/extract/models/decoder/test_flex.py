@@ -12,10 +12,11 @@ import torch
 from torch._higher_order_ops.flex_attention import math_attention
 from torch.nn.attention.flex_attention import create_mask, flex_attention
 
+from spectra_cli.extract.models.decoder import attention as decoder_attention
 from spectra_cli.extract.models.decoder import flex as decoder_flex
-from spectra_cli.extract.models.decoder import masks as decoder_masks
+from spectra_cli.extract.models.decoder.attention import FLEX, MASKED, attend
 from spectra_cli.extract.models.decoder.flex import attend_flex, blocks_of, mask_mod, objection, trial
-from spectra_cli.extract.models.decoder.masks import FLEX, MASKED, Mask, MaskRule, attend, attend_masked
+from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, attend_masked
 
 CPU = torch.device("cpu")
 LENGTH, END = 160, 3
@@ -106,7 +107,7 @@ def test_what_ran_is_noted_with_what_spoke_against_the_other(tokens, monkeypatch
     q, k, v, _ = queries_keys_values(torch.float32)
     monkeypatch.setattr(decoder_flex, "attend_flex", lambda q, k, v, blocks, scale: "taken")
     for why_not, kernels in ((None, {FLEX: ""}), ("no compiler", {MASKED: "no compiler"})):
-        monkeypatch.setattr(decoder_masks, "_why_not_flex", lambda *_, why=why_not, **__: why)
+        monkeypatch.setattr(decoder_attention, "_why_not_flex", lambda *_, why=why_not, **__: why)
         mask = Mask(RULES[-1], tokens)
         found = attend(q, k, v, mask, scale=0.2)
         assert isinstance(found, str) is (why_not is None)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectra_cli.extract.models.decoder import masks as decoder_masks
-from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, attend, mask_bytes
+from spectra_cli.extract.models.decoder.attention import attend
+from spectra_cli.extract.models.decoder.masks import Mask, MaskRule, mask_bytes
 
 RULES = [
     MaskRule(),
