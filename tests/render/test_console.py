@@ -192,13 +192,12 @@ def test_a_stage_has_a_name_and_no_empty_bar(monkeypatch):
     assert "░" not in screen.getvalue()
 
 
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch, capsys):
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     screen = on_a_terminal(monkeypatch)
     with scan_progress(quiet=False) as report:
         report("step0", 1, 1, "reading", 0, 1)
-    assert screen.getvalue() == ""
-    assert capsys.readouterr().err == "step0 (1/1)\n"
+    assert screen.getvalue() == "step0 (1/1)\n"
 
 
 @pytest.mark.parametrize("room", [20, 59, 79, 99, 159])
