@@ -38,7 +38,7 @@ def command(
         offers=one_of(("probe", "validation", "train")),
     ),
     points: int = option("Number of aligned points.", default=5),
-    at: str | None = option("The points themselves, such as 3.5,3.28 or 1000,2000."),
+    at: str | None = option("The points themselves, such as 3.5,3.28 or 1000,2000.", metavar="POINTS"),
     layer: str | None = option("Only these layers, such as 0,3,6-9."),
     measure: str | None = option(
         "Only these: activations, gradients, weights, updates, uncentred-gradients.", offers=some_of(ASKED)
@@ -46,11 +46,17 @@ def command(
     statistic: str | None = option(
         "Only these statistics and distances, such as rankme_cov.", offers=some_of(statistics)
     ),
-    baseline: str | None = option("The run that the others are compared with. [default: the first]"),
+    baseline: str | None = option(
+        "The run that the others are compared with. [default: the first]", metavar="RUN"
+    ),
     taxonomy: bool = option("List the evidence of learning-side or execution-side.", default=False),
-    replicates: str | None = option("Runs among them that are other seeds of the baseline's recipe."),
+    replicates: str | None = option(
+        "Runs among them that are other seeds of the baseline's recipe.", metavar="RUNS"
+    ),
     throughput_ratio: float | None = option("Tokens a second of RUN_B over RUN_A, if measured."),
-    allow: str | None = option("What may have been measured differently, such as probe,dtype."),
+    allow: str | None = option(
+        "What may have been measured differently, such as probe,dtype.", metavar="NAMES"
+    ),
     form: OutputOptions,
 ) -> None:
     """Compare runs at equal loss: where they differ inside, and whether beyond the noise.

@@ -18,7 +18,11 @@ EPILOG = examples(
 def command(
     *,
     output: Path = option(
-        "Folder for checkpoints and archives.", "--output", "-o", default=Path("spectra-demo")
+        "Folder for checkpoints and archives.",
+        "--output",
+        "-o",
+        default=Path("spectra-demo"),
+        metavar="FOLDER",
     ),
     quiet: options.QuietOption = False,
     form: OutputOptions,

@@ -41,7 +41,7 @@ def command(
         "Runs are compared within: architecture, num_parameters, a fact of run.toml, or none.",
         default="architecture",
     ),
-    new: list[str] | None = option("An archive to forecast only; may be repeated."),
+    new: list[str] | None = option("An archive to forecast only; may be repeated.", metavar="ARCHIVE"),
     level: float = option("Of the prediction intervals.", default=0.8),
     allow_different_scans: bool = option("Take runs that were not measured alike.", default=False),
     form: OutputOptions,

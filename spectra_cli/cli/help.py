@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import cleandoc
 from textwrap import wrap
 from typing import Any
 
@@ -21,13 +22,30 @@ def examples(*lines: str) -> str:
 class Command(TyperCommand):
     """One command: what is its own first, what it shares with others under their headings, help last."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`[OPTIONS]`, then the arguments: in brackets where they may be left out."""
+        pieces = ["[OPTIONS]"]
+        for argument in self.get_params(ctx):
+            if argument.param_type_name == "argument":
+                several = "" if argument.nargs == 1 else "..."
+                pieces.append(argument.metavar if argument.required else f"[{argument.metavar}]{several}")
+        return pieces
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Write what the command does, no name broken at a hyphen."""
+        for paragraph in cleandoc(self.help or "").split("\n\n"):
+            lines = wrap(paragraph, formatter.width - 2, break_on_hyphens=False, break_long_words=False)
+            formatter.write("".join(f"\n  {line}" for line in lines) + "\n")
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options, a section a group."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is None:
                 continue
-            own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            own = "Options"
+            if parameter.param_type_name == "argument":
+                own, record = "Arguments", (parameter.metavar, record[1])
             panel = getattr(parameter, "rich_help_panel", None) or own
             if parameter.name == "help":
                 panel = list(sections)[-1]

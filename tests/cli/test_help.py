@@ -35,6 +35,20 @@ def test_no_word_is_cut(name, width):
     assert all(len(line) <= width for line in text.partition("Examples:")[0].splitlines())
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_values_are_named_in_the_words_of_the_field(name):
+    text = help_of(name, width=100)
+    arguments = [p for p in COMMANDS[name].params if p.param_type_name == "argument"]
+    pieces = [f"[{p.metavar}]..." if not p.required else p.metavar for p in arguments]
+    assert text.splitlines()[0] == " ".join(["Usage: spectra", name, "[OPTIONS]", *pieces])
+    assert not re.search("[<>{}]", text.partition("Examples:")[0].replace("[x>=1]", "").replace("x>=1", ""))
+
+
+def test_no_name_is_broken_at_a_hyphen():
+    for width in range(60, 101):
+        assert "early-tail" in help_of("study", width=width).partition("Arguments:")[0]
+
+
 def test_the_list_of_commands_has_their_whole_sentences():
     text = " ".join(help_of().split())
     for name, command in COMMANDS.items():

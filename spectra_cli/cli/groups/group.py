@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import Field, field, fields
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
 
@@ -58,7 +58,7 @@ def option(
         help: its line in the help.
         flags: by default the name, as in `--batch-size`.
         default: what stands where the user gives nothing.
-        metavar: what the help calls its value.
+        metavar: what the help calls its value; by default N, X, or the option's name.
         offers: what the shell completes it with.
         least: the smallest number that is taken.
     """
@@ -104,7 +104,21 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(name: str, kind: Any, stated: Field[Any], panel: str | None) -> inspect.Parameter:
     flags = stated.metadata["flags"] or (f"--{name.replace('_', '-')}",)
-    shown = typer.Option(*flags, rich_help_panel=panel, **stated.metadata["said"])
+    said = dict(stated.metadata["said"])
+    if kind is not bool:
+        said["metavar"] = said["metavar"] or _value_name(name, kind)
+    shown = typer.Option(*flags, rich_help_panel=panel, **said)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=stated.default, annotation=Annotated[kind, shown]
     )
+
+
+def _value_name(name: str, kind: Any) -> str:
+    """What the help calls a value: whole numbers N, other numbers X, all else as its option.
+
+    >>> _value_name("points", int | None), _value_name("level", float), _value_name("layer", str | None)
+    ('N', 'X', 'LAYER')
+    """
+    numbers = {int: "N", float: "X"}
+    kinds = {kind, *get_args(kind)}
+    return next((word for number, word in numbers.items() if number in kinds), name.strip("_").upper())
