@@ -27,8 +27,8 @@ class Command(TyperCommand):
         pieces = ["[OPTIONS]"]
         for argument in self.get_params(ctx):
             if argument.param_type_name == "argument":
-                several = "" if argument.nargs == 1 else "..."
-                pieces.append(argument.metavar if argument.required else f"[{argument.metavar}]{several}")
+                name, several = str(argument.metavar), "" if argument.nargs == 1 else "..."
+                pieces.append(name if argument.required else f"[{name}]{several}")
         return pieces
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
@@ -45,7 +45,7 @@ class Command(TyperCommand):
                 continue
             own = "Options"
             if parameter.param_type_name == "argument":
-                own, record = "Arguments", (parameter.metavar, record[1])
+                own, record = "Arguments", (str(parameter.metavar), record[1])
             panel = getattr(parameter, "rich_help_panel", None) or own
             if parameter.name == "help":
                 panel = list(sections)[-1]

@@ -18,7 +18,10 @@ GPT2_MAGIC, LLAMA3_MAGIC = 20240520, 20240801
 HEADER_BYTES = 256 * 4
 # magic -> (the one known version, the element types it may have)
 _LAYOUTS = {GPT2_MAGIC: (1, ("<u2", "<u4")), LLAMA3_MAGIC: (7, ("<u4",))}
-_HEADERLESS_HINT = "if it holds bare token ids, ask for the probe format bin-uint16 or bin-uint32"
+_HEADERLESS_HINT = (
+    "if it holds bare token ids, as train.bin and val.bin of nanoGPT do, say --probe-format bin-uint16 or "
+    "bin-uint32"
+)
 
 
 def _read_header(path: Path) -> tuple[int, int, int]:
@@ -71,7 +74,7 @@ def read_headerless(path: Path, element_type: str) -> TokenArray:
         raise ProbeError(f"{path} has {num_bytes} bytes, expected one or more ids of {itemsize} bytes each")
     if _read_header(path)[0] in _LAYOUTS:
         raise ProbeError(
-            f"{path} has a shard's header, which would be read as tokens; ask for the probe format bin"
+            f"{path} has a shard's header, which would be read as tokens; say --probe-format bin"
         )
     return np.memmap(path, dtype=element_type, mode="r")
 

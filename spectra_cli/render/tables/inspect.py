@@ -81,16 +81,19 @@ def findings(document: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _model_facts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
-    """What the model's numbers depend on, one line for each thing that says so; all values of a series."""
+    """What the model's numbers depend on, one line for all that say the same; all values of a series."""
     said: dict[str, dict[str, dict[str, None]]] = {}
     for row in rows:
         for name, text in row["facts"].items():
             if name.startswith(MODEL_FACT):
                 facts = said.setdefault(row["sources"][name], {})
                 facts.setdefault(name.removeprefix(MODEL_FACT), {})[text] = None
+    sources: dict[str, list[str]] = {}
     for source, facts in said.items():
         told = ", ".join(_fact(name, " then ".join(values)) for name, values in facts.items())
-        yield line(f"model: {told}: by {source}")
+        sources.setdefault(told, []).append(source)
+    for told, alike in sources.items():
+        yield line(f"model: {told}: by {listed(alike, 2)}")
 
 
 def _fact(name: str, values: str) -> str:

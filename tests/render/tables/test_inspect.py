@@ -99,6 +99,25 @@ def test_a_source_for_each_of_many_checkpoints_is_cut(printed):
     assert line == "tokens_seen from ckpt_0.pt, ckpt_1.pt and 7 more"
 
 
+def test_what_many_checkpoints_say_of_the_model_is_one_line_for_each_value(printed):
+    rows = [
+        CHECKPOINT
+        | {
+            "facts": {"model.heads": "4", "model.variant": f"variant {n // 8}", "model.tied": "true"},
+            "sources": {"model.heads": f"ckpt_{n}.pt", "model.variant": f"{n}", "model.tied": "its tensors"},
+            "notices": [],
+        }
+        for n in range(9)
+    ]
+    lines = printed(*findings({"checkpoints": rows, "series_notices": []})).splitlines()
+    assert [line for line in lines if line.startswith("model:")] == [
+        "model: heads 4: by ckpt_0.pt, ckpt_1.pt and 7 more",
+        "model: variant 0: by 0, 1 and 6 more",
+        "model: tied true: by its tensors",
+        "model: variant 1: by 8",
+    ]
+
+
 def test_a_plan_that_does_not_exist_says_why(printed):
     assert "no plan: needs 3 GiB" in printed(
         *plan(PLAN | {"plan": PLAN["plan"] | {"problem": "needs 3 GiB"}})
