@@ -28,6 +28,7 @@ __all__ = [
     "compare",
     "document",
     "drift",
+    "export",
     "forecast",
     "inspect",
     "open",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from spectra_cli.api.callback import callback
     from spectra_cli.api.compare import compare
     from spectra_cli.api.drift import drift
+    from spectra_cli.api.export import export
     from spectra_cli.api.forecast import forecast
     from spectra_cli.api.inspect import inspect
     from spectra_cli.api.phases import phases
@@ -71,6 +73,7 @@ else:
         "compare": "api.compare",
         "document": "api.shown",
         "drift": "api.drift",
+        "export": "api.export",
         "forecast": "api.forecast",
         "inspect": "api.inspect",
         "open": "api.values.run",

@@ -22,6 +22,7 @@ HOMES = {
     "compare": "spectra_cli.api.compare",
     "document": "spectra_cli.api.shown",
     "drift": "spectra_cli.api.drift",
+    "export": "spectra_cli.api.export",
     "forecast": "spectra_cli.api.forecast",
     "inspect": "spectra_cli.api.inspect",
     "open": "spectra_cli.api.values.run",
