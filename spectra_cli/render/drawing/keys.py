@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from spectra_cli.render.drawing.panels import shades_of
-from spectra_cli.render.drawing.ticks import plain, power_of_ten
+from spectra_cli.render.drawing.tick_places import place_ticks
 from spectra_cli.render.text.neutral import for_terminal
 
 if TYPE_CHECKING:
@@ -26,11 +25,8 @@ def colour_bar(page: Any, scale: Scale, style: Style, axes: list[Any]) -> None:
     bar = page.colorbar(shades, ax=axes, aspect=30, pad=0.015)
     bar.set_label(for_terminal(scale.label))
     bar.outline.set_visible(False)
-    words = power_of_ten if scale.log and scale.high / scale.low >= 30 else plain
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda number, _: words(number)))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    if scale.whole:
-        bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    only = scale.low if scale.low == scale.high else None
+    place_ticks(bar.ax.yaxis, (scale.low, scale.high), log=scale.log, whole=scale.whole, only=only)
 
 
 def draw_key(panel: Panel, scale: Scale | None, ax: Axes, style: Style) -> None:
@@ -39,7 +35,7 @@ def draw_key(panel: Panel, scale: Scale | None, ax: Axes, style: Style) -> None:
     Args:
         scale: of the figure that the panel is of.
     """
-    of_cells = None if panel.cells is None else panel.cells.scale
+    of_cells = panel.cells.scale if panel.cells is not None and panel.has_numbers else None
     of_lines = scale if any(one.ink.shade is not None for one in panel.series) else None
     if shown := of_cells or of_lines:
         colour_bar(ax.figure, shown, style, [ax])

@@ -15,10 +15,14 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from spectra_cli.render.drawing.keys import colour_bar
+from spectra_cli.render.drawing.labels import settle_labels
 from spectra_cli.render.drawing.panels import MOST_ROWS, draw_panel
+from spectra_cli.render.drawing.wrapping import inches, refit_words, wrapped
 from spectra_cli.render.text.neutral import for_terminal
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from spectra_cli.render.drawing.style import Style
     from spectra_cli.render.figures.figure import Figure, Panel
 
@@ -29,8 +33,10 @@ FORMATS: Mapping[str, tuple[str, str]] = {
     ".pdf": ("Title", "Subject"),
 }
 _DPI = 200
+_HANDLE = 4 / 72  # of a legend: what stands beside the words, in inches a point of text
 _SPACING = 1.35  # lines of text, in units of their size
 _MARGIN = 0.05  # inches
+_LINES = 1.2  # what matplotlib is told of lines of text
 _BESIDE_PANEL = 0.075  # what stands left of a panel, or right of it, in inches a point of text
 _PANEL_WIDTH = 0.3  # at least, in inches a point of text: narrower pages have fewer columns
 
@@ -86,70 +92,107 @@ def _settings(style: Style) -> Any:
 
 def _page(figure: Figure, style: Style, width: float) -> Page:
     columns = max(1, min(figure.columns, int(width / (_PANEL_WIDTH * style.text))))
-    rows = _rows(figure.panels, columns)
-    heights = [max(_height(panel, style) for panel in row) for row in rows]
+    groups = _groups(figure.panels, columns)
     page = Page(figsize=(width, 1.0), dpi=_DPI)
-    title = _wrapped(page, figure.title, style.text + 2, width, weight="bold")
-    caption = _wrapped(page, figure.words, style.text, width)
-    legend = _num_legend_rows(figure, style, width)
-    of_line = style.text * _SPACING / 72
-    top = len(title) * (style.text + 2) * _SPACING / 72 + 2 * _MARGIN
-    bottom = len(caption) * of_line + 3 * _MARGIN
-    below = bottom + legend * of_line * 1.3 + _MARGIN
-    height = top + below + sum(heights)
+    title = _paragraph(page, figure.title, style.text + 2, width, va="top", weight="bold")
+    caption = _paragraph(page, figure.words, style.text, width, va="bottom", color=style.muted)
+    legend = _Legend(page, figure, style, width)
+    top = _height_of(title, page) + 3 * _MARGIN
+    bottom = _height_of(caption, page) + 3 * _MARGIN
+    below = bottom + legend.height + _MARGIN
+    height = top + below + sum(_height_of_group(group, style) for group in groups)
     page.set_size_inches(width, height)
+    title.set_position((_MARGIN / width, 1 - _MARGIN / height))
+    caption.set_position((_MARGIN / width, _MARGIN / height))
     layout = ConstrainedLayoutEngine(rect=(0, below / height, 1, 1 - (top + below) / height))
     page.set_layout_engine(layout)
-    grid = page.add_gridspec(len(rows), columns, height_ratios=heights)
-    axes = [
-        page.add_subplot(grid[number, :] if panel.wide else grid[number, place])
-        for number, row in enumerate(rows)
-        for place, panel in enumerate(row)
-    ]
+    axes = _axes(page, groups, columns, style)
     for panel, ax in zip(figure.panels, axes, strict=True):
         draw_panel(panel, ax, style)
+        for words in ax.texts:
+            words.set_in_layout(False)  # they are moved into the panel when its place is known
         room = width / (1 if panel.wide else columns) - _BESIDE_PANEL * style.text * (
             1 + (panel.cells is not None)
         )
-        heading = _wrapped(page, panel.title, style.text + 0.5, room, weight="bold")
+        heading = wrapped(page, panel.title, room, size=style.text + 0.5, weight="bold")
         ax.set_title("\n".join(heading), loc="left")
-        if panel.cells is not None:
+        if panel.cells is not None and panel.has_numbers:
             colour_bar(page, panel.cells.scale, style, [ax])
     if figure.scale is not None:
         colour_bar(page, figure.scale, style, axes)
-    _legend(page, axes, style, width, above=bottom / height)
-    margin = _MARGIN / width
-    heavy: dict[str, Any] = {"fontsize": style.text + 2, "weight": "bold"}
-    page.text(margin, 1 - _MARGIN / height, "\n".join(title), va="top", linespacing=1.2, **heavy)
-    page.text(margin, _MARGIN / height, "\n".join(caption), va="bottom", linespacing=1.2, color=style.muted)
+    legend.draw(axes, above=bottom / height)
     for text in page.findobj(Text):
         text.set_parse_math(False)
-    _settle(page, layout)
+    layout.execute(page)
+    if refit_words(page, {ax: panel.title for panel, ax in zip(figure.panels, axes, strict=True)}):
+        layout.execute(page)
+    _settle(page)
+    settle_labels(page)
     return page
 
 
-def _settle(page: Page, layout: ConstrainedLayoutEngine) -> None:
-    """Lays the page out, once, and keeps the places to a thousandth of a pixel.
+def _paragraph(page: Page, text: str, size: float, width: float, **look: Any) -> Text:
+    """Words as wide as the page; their place is given when its height is known."""
+    lines = wrapped(page, text, width - 2 * _MARGIN, size=size, weight=look.get("weight", "normal"))
+    return page.text(0, 0, "\n".join(lines), fontsize=size, linespacing=_LINES, **look)
+
+
+def _height_of(text: Text, page: Page) -> float:
+    """Inches."""
+    canvas: Any = FigureCanvasAgg(page)
+    return float(text.get_window_extent(canvas.get_renderer()).height) / page.dpi
+
+
+def _axes(page: Page, groups: Sequence[Sequence[Sequence[Panel]]], columns: int, style: Style) -> list[Axes]:
+    """Of every panel; groups share no margins: long names beside one panel narrow no other."""
+    outer = page.add_gridspec(len(groups), 1, height_ratios=[_height_of_group(one, style) for one in groups])
+    axes: list[Axes] = []
+    for place, rows in enumerate(groups):
+        across = 1 if rows[0][0].wide else columns
+        grid: Any = outer[place].subgridspec(
+            len(rows), across, height_ratios=[_height_of_row(row, style) for row in rows]
+        )
+        axes += [
+            page.add_subplot(grid[number, column])
+            for number, row in enumerate(rows)
+            for column, _ in enumerate(row)
+        ]
+    return axes
+
+
+def _settle(page: Page) -> None:
+    """Keeps the places of a page that is laid out, to a thousandth of a pixel.
 
     The last digits of the layout's solver differ from page to page, and so would the names that SVG makes of
     them.
     """
-    layout.execute(page)
     page.set_layout_engine(None)
     for ax in page.axes:
         places = np.round(ax.get_position(original=True).extents, 6)
         ax.set_position(Bbox.from_extents(*places))
 
 
-def _rows(panels: Sequence[Panel], columns: int) -> list[list[Panel]]:
-    """The panels row by row; a wide one has a row of its own."""
-    rows: list[list[Panel]] = []
+def _groups(panels: Sequence[Panel], columns: int) -> list[list[list[Panel]]]:
+    """The panels row by row, in groups: a wide one has a row and a group of its own."""
+    groups: list[list[list[Panel]]] = []
     for panel in panels:
-        if rows and not panel.wide and not rows[-1][0].wide and len(rows[-1]) < columns:
-            rows[-1].append(panel)
+        if panel.wide or not groups or groups[-1][0][0].wide:
+            groups.append([[panel]])
+        elif len(groups[-1][-1]) < columns:
+            groups[-1][-1].append(panel)
         else:
-            rows.append([panel])
-    return rows
+            groups[-1].append([panel])
+    return groups
+
+
+def _height_of_group(rows: Sequence[Sequence[Panel]], style: Style) -> float:
+    """Inches."""
+    return sum(_height_of_row(row, style) for row in rows)
+
+
+def _height_of_row(row: Sequence[Panel], style: Style) -> float:
+    """Inches."""
+    return max(_height(panel, style) for panel in row)
 
 
 def _height(panel: Panel, style: Style) -> float:
@@ -160,48 +203,36 @@ def _height(panel: Panel, style: Style) -> float:
     return max(style.panel_height, lines * style.text * _SPACING / 72)
 
 
+class _Legend:
+    """One legend for all panels, above the caption: what stands in several is named once."""
+
+    def __init__(self, page: Page, figure: Figure, style: Style, width: float) -> None:
+        room = width - 2 * _MARGIN - _HANDLE * style.text
+        self._page = page
+        self._names = {
+            label: wrapped(page, label, room, size=style.text) for label in map(for_terminal, _labels(figure))
+        }
+        every = [line for lines in self._names.values() for line in lines]
+        longest = max((inches(page, line, size=style.text) for line in every), default=0.0)
+        self._columns = max(1, min(len(self._names), int(width / (longest + _HANDLE * style.text))))
+        rows = -(-len(self._names) // self._columns)
+        lines = rows * max(map(len, self._names.values()), default=0)
+        self.height = lines * style.text * _SPACING * 1.3 / 72  # inches
+
+    def draw(self, axes: Sequence[Axes], *, above: float) -> None:
+        """Draw it over a height of the page."""
+        found: dict[str, Any] = {}
+        for ax in axes:
+            handles, labels = ax.get_legend_handles_labels()
+            for handle, label in zip(handles, labels, strict=True):
+                found.setdefault(label, handle)
+        if found:
+            names = ["\n".join(self._names[label]) for label in found]
+            place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, above)}
+            self._page.legend(found.values(), names, ncols=self._columns, borderaxespad=0.2, **place)
+
+
 def _labels(figure: Figure) -> list[str]:
     bars = [one.label for panel in figure.panels for one in panel.bars]
     series = [one.label for panel in figure.panels for one in panel.series]
     return [label for label in dict.fromkeys(bars + series) if label]
-
-
-def _per_row(labels: list[str], style: Style, width: float) -> int:
-    longest = max(map(len, labels), default=0) * style.text * 0.55 / 72 + 4 * style.text / 72
-    return max(1, min(len(labels), int(width / longest)))
-
-
-def _num_legend_rows(figure: Figure, style: Style, width: float) -> int:
-    labels = _labels(figure)
-    return -(-len(labels) // _per_row(labels, style, width)) if labels else 0
-
-
-def _legend(page: Page, axes: Any, style: Style, width: float, *, above: float) -> None:
-    """One legend for all panels, above the caption: what stands in several is named once."""
-    found: dict[str, Any] = {}
-    for ax in axes:
-        handles, labels = ax.get_legend_handles_labels()
-        for handle, label in zip(handles, labels, strict=True):
-            found.setdefault(label, handle)
-    if found:
-        per_row = _per_row(list(found), style, width)
-        place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, above)}
-        page.legend(found.values(), found.keys(), ncols=per_row, borderaxespad=0.2, **place)
-
-
-def _wrapped(page: Page, text: str, size: float, width: float, *, weight: str = "normal") -> list[str]:
-    """The lines of a paragraph, as wide as the page: measured, not guessed."""
-    canvas: Any = FigureCanvasAgg(page)
-    renderer = canvas.get_renderer()
-    room = (width - 2 * _MARGIN) * page.dpi
-    probe = Text(0, 0, "", fontsize=size, weight=weight, figure=page)
-    lines: list[str] = []
-    for word in for_terminal(text).split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        probe.set_text(longer)
-        probe.set_parse_math(False)
-        if lines and probe.get_window_extent(renderer).width <= room:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines

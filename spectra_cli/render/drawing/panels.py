@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from spectra_cli.render.drawing.labels import OF_A_HATCHED_WINDOW, OF_A_POINT, OF_A_WINDOW
 from spectra_cli.render.drawing.style import DASHES, SYMBOLS
-from spectra_cli.render.drawing.ticks import plain, power_of_ten
+from spectra_cli.render.drawing.tick_places import place_ticks
 from spectra_cli.render.figures.figure import Ink, Look, Symbol, WindowKind
 from spectra_cli.render.text.neutral import for_terminal
 
 if TYPE_CHECKING:
+    from spectra_cli.core.types import FloatArray
     from spectra_cli.render.drawing.style import Style
     from spectra_cli.render.figures.figure import Axis as FigureAxis
     from spectra_cli.render.figures.figure import Bars, Cells, Mark, Panel, Rule, Scale, Series, Window
 
-_SHORTEST_LOG = 1.3  # decades below which an axis is given numbers between its powers
+# of the axis: a hatch in a narrower stretch is nothing but dots, and a shade a stray line
+_NARROWEST_HATCH, _NARROWEST_SHADE = 0.1, 0.02
 _MOST_NAMES = 24  # of rows that stand beside cells
 MOST_ROWS = 60  # the same where the panel is as high as they need
 _SHORT_NAME = 6  # letters; longer names of columns stand upright
@@ -51,8 +52,10 @@ def draw_panel(panel: Panel, ax: Axes, style: Style) -> list[Artist]:
     """
     ax.set_title(for_terminal(panel.title), loc="left")
     drawn: list[Artist] = []
+    spans = []
     for window in panel.windows:
         drawn += _window(window, ax, style)
+        spans.append(drawn[-2])
     if panel.cells is not None:
         drawn += _cells(panel.cells, ax, style, wide=panel.wide)
     else:
@@ -70,8 +73,16 @@ def draw_panel(panel: Panel, ax: Axes, style: Style) -> list[Artist]:
     if panel.cells is None:
         # only now, when the data have made room for themselves
         ax.set(xlim=(panel.x.low, panel.x.high), ylim=(panel.y.low, panel.y.high))
-        _ticks(panel.x, ax.xaxis, ax.get_xlim())
-        _ticks(panel.y, ax.yaxis, ax.get_ylim())
+        place_ticks(ax.xaxis, ax.get_xlim(), log=panel.x.log, only=_only_place(panel))
+        if panel.has_numbers:
+            place_ticks(ax.yaxis, ax.get_ylim(), log=panel.y.log)
+        else:
+            ax.set_yticks([], minor=False)
+            ax.set_yticks([], minor=True)
+        for window, span in zip(panel.windows, spans, strict=True):
+            share = _share_of_axis(window, ax)
+            if window.kind is WindowKind.UNREADABLE and share < _NARROWEST_HATCH:
+                span.set(hatch=None, facecolor=style.muted, alpha=0.25, visible=share > _NARROWEST_SHADE)
     if panel.is_empty:
         drawn.append(_words(ax, 0.5, 0.5, "no value", style, ha="center", transform=ax.transAxes))
     return drawn
@@ -81,17 +92,22 @@ def _scale(axis: FigureAxis) -> str:
     return "log" if axis.log else "linear"
 
 
-def _ticks(axis: FigureAxis, of: Any, ends: tuple[float, float]) -> None:
-    if axis.log and math.log10(max(ends) / min(ends)) >= _SHORTEST_LOG:
-        of.set_major_formatter(FuncFormatter(lambda number, _: power_of_ten(number)))
-        of.set_minor_formatter(NullFormatter())
-        return
-    if axis.log:
-        of.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
-        of.set_minor_formatter(NullFormatter())
-    else:
-        of.set_major_locator(MaxNLocator(nbins=5))
-    of.set_major_formatter(FuncFormatter(lambda number, _: plain(number)))
+def _only_place(panel: Panel) -> float | None:
+    """The one place along the horizontal axis at which anything stands; None where there are several."""
+    across: list[FloatArray] = [
+        *(one.x for one in panel.series),
+        np.array([mark.x for mark in panel.marks]),
+        *(one.edges for one in panel.bars),
+    ]
+    places: FloatArray = np.unique(np.concatenate(across))
+    places = places[np.isfinite(places)]
+    return float(places[0]) if places.size == 1 else None
+
+
+def _share_of_axis(window: Window, ax: Axes) -> float:
+    corners = [(end, ax.get_ylim()[0]) for end in (window.low, window.high)]
+    low, high = ax.transAxes.inverted().transform(ax.transData.transform(corners))[:, 0]
+    return float(min(high, 1.0) - max(low, 0.0))
 
 
 def _words(ax: Axes, x: float, y: float, text: str, style: Style, **settings: Any) -> Artist:
@@ -107,7 +123,7 @@ def _window(window: Window, ax: Axes, style: Style) -> list[Artist]:
     if unreadable:
         look = {"facecolor": "none", "edgecolor": style.muted, "hatch": "////", "alpha": 0.45, "linewidth": 0}
     span = ax.axvspan(window.low, window.high, zorder=0, **look)
-    # inside the window, and where it is narrow, on over its right end; where no line is to be expected
+    # inside the window, and where it is narrow, on over its right end; a page moves it to where it is free
     at_the_top = window.kind is WindowKind.PHASE
     text = _words(
         ax,
@@ -118,7 +134,11 @@ def _window(window: Window, ax: Axes, style: Style) -> list[Artist]:
         va="top" if at_the_top else "bottom",
         transform=ax.get_xaxis_transform(),
         clip_on=True,
-        bbox={"facecolor": style.ground, "alpha": 0.75, "linewidth": 0, "pad": 0.5} if unreadable else None,
+        zorder=5,
+        label=OF_A_HATCHED_WINDOW if unreadable else OF_A_WINDOW,
+        bbox={"facecolor": ax.get_facecolor(), "alpha": 0.75, "linewidth": 0, "pad": 0.5}
+        if window.label
+        else None,
     )
     return [span, text]
 
@@ -217,18 +237,23 @@ def _series(series: Series, ax: Axes, style: Style) -> list[Artist]:
                 ax.fill_between(series.x, series.low, series.high, color=colour, alpha=0.22, linewidth=0)
             )
     for x, y, name in zip(series.x, series.y, series.names, strict=False):
-        drawn.append(
-            ax.annotate(
-                for_terminal(name),
-                (x, y),
-                xytext=(style.text * 0.5, style.text * 0.3),
-                textcoords="offset points",
-                color=style.ink,
-                fontsize=style.text,
-                annotation_clip=True,
-            )
-        )
+        drawn.append(_name(name, x, y, ax, style))
     return drawn
+
+
+def _name(name: str, x: float, y: float, ax: Axes, style: Style) -> Artist:
+    """Words beside a point."""
+    return ax.annotate(
+        for_terminal(name),
+        (x, y),
+        xytext=(style.text * 0.5, style.text * 0.3),
+        textcoords="offset points",
+        color=style.ink,
+        fontsize=style.text,
+        annotation_clip=True,
+        parse_math=False,
+        label=OF_A_POINT,
+    )
 
 
 def _rule(rule: Rule, ax: Axes, style: Style, *, after: bool) -> list[Artist]:
@@ -265,6 +290,8 @@ def _mark(mark: Mark, ax: Axes, style: Style) -> list[Artist]:
     if mark.low is not None and mark.high is not None:
         bar: dict[str, Any] = {"color": colour, "linewidth": 1.4 * style.line, "zorder": 4}
         drawn += ax.plot([mark.low, mark.high], [y, y], **bar, **at_the_end)
-    if mark.text:
+    if mark.text and mark.y is not None:
+        drawn.append(_name(mark.text, mark.x, mark.y, ax, style))
+    elif mark.text:
         drawn.append(_words(ax, mark.x, y, f" {mark.text}", style, va="bottom", clip_on=True, **at_the_end))
     return drawn

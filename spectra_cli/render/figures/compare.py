@@ -67,7 +67,7 @@ def figure(request: PlotRequest) -> Figure:
         title=f"{names}: what differs inside {at}",
         panels=(*matrices, *(one.panel for one in spectra)),
         columns=2,
-        errors=error_words([one.panel for one in spectra], found.runs[0], drawn),
+        errors=error_words([one.panel for one in spectra], found.runs, drawn),
         caption=(
             *(line for pair in found.pairs for line in _sentences(pair)),
             *_legend(matrices),
@@ -75,7 +75,7 @@ def figure(request: PlotRequest) -> Figure:
             *(["Weights are measured exactly: no noise floor, not in the matrix."] if exact else []),
             *([_BETWEEN] if lines.only_near and spectra else []),
             *(lines.told if spectra else ()),
-            measured_words(found.runs[0], drawn),
+            measured_words(found.runs, drawn),
             *captions_of(spectra, lines),
             *([f"{left_out} more pairs are not shown."] if left_out else []),
             *archive_words(found.runs),

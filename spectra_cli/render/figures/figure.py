@@ -247,10 +247,16 @@ class Panel:
     wide: bool = False
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether a number stands in it, and not reasons alone."""
+        heights = any(np.isfinite(one.y).any() for one in self.series)
+        cells = self.cells is not None and bool(np.isfinite(self.cells.values).any())
+        return bool(heights or self.bars or cells or any(mark.y is not None for mark in self.marks))
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing measured stands in it."""
-        numbers = any(np.isfinite(one.y).any() for one in self.series)
-        return not (numbers or self.bars or self.cells is not None or self.marks)
+        return not (self.has_numbers or self.cells is not None or self.marks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

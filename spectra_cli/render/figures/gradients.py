@@ -70,10 +70,10 @@ def figure(request: PlotRequest) -> Figure:
         panels=drawn,
         columns=3,
         scale=lines.scale,
-        errors=error_words(drawn, runs[0], GRADIENTS),
+        errors=error_words(drawn, runs, GRADIENTS),
         caption=(
             *lines.told,
-            measured_words(runs[0], GRADIENTS),
+            measured_words(runs, GRADIENTS),
             *captions_of(panels, lines),
             *([] if noise_panel.is_empty else [_NOISE_SCALE]),
             *cross_words(drawn),

@@ -79,7 +79,7 @@ def figure(request: PlotRequest) -> Figure:
         panels=tuple(panels),
         columns=min(_MOST_COLUMNS, max(2, len(runs)), len(panels)),
         caption=(
-            measured_words(runs[0], measurement),
+            measured_words(runs, measurement),
             *(["Shades of a statistic mean the same in all its panels."] if shared else []),
             *(["Hatched: no value."] if has_hatched_cells(panels) else []),
             *withheld_words(value for one in maps for value in one.values()),

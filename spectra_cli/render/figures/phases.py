@@ -71,9 +71,9 @@ def figure(request: PlotRequest) -> Figure:
         name="phases",
         title=f"{found.name}: {verdict}",
         panels=panels,
-        errors=error_words(panels, run, ACTIVATIONS),
+        errors=error_words(panels, [run], ACTIVATIONS),
         caption=(
-            measured_words(run, ACTIVATIONS),
+            measured_words([run], ACTIVATIONS),
             *(f"{name[:1].upper()}{name[1:]}: {MEANING[name]}." for name in dict.fromkeys(names)),
             *(["Diamonds: turning points, with the stretch in which each lies (95 %)."] if marks else []),
             *(f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in found.warnings),

@@ -35,10 +35,10 @@ def figure(request: PlotRequest) -> Figure:
         panels=tuple(one.panel for one in panels),
         columns=min(3, len(panels)),
         scale=lines.scale,
-        errors=error_words([one.panel for one in panels], runs[0], measurement),
+        errors=error_words([one.panel for one in panels], runs, measurement),
         caption=(
             *lines.told,
-            measured_words(runs[0], measurement),
+            measured_words(runs, measurement),
             *captions_of(panels, lines),
             *([f"{left_out} more places are not shown: --layer, --matrices."] if left_out else []),
             *archive_words(runs),

@@ -70,9 +70,9 @@ def figure(request: PlotRequest) -> Figure:
         panels=tuple(drawn),
         columns=min(3, len(panels)),
         scale=scale,
-        errors=error_words(drawn, runs[0], measurement),
+        errors=error_words(drawn, runs, measurement),
         caption=(
-            measured_words(runs[0], measurement),
+            measured_words(runs, measurement),
             *cross_words(drawn),
             *withheld_words(value for one in panels for value in one.values),
             *left_out_words(left_out),

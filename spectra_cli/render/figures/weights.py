@@ -58,19 +58,18 @@ def figure(request: PlotRequest) -> Figure:
         judged += found
         panels.append(_histogram(place, here, found, several=len(runs) > 1))
     ranks, ranked, over, x = _stable_ranks(request, runs, [place.site.address for place in wanted])
-    where = f" {lines.when}" if len(runs) > 1 else ""
+    names = " and ".join(run.name for run in runs) + (f" {lines.when}" if len(runs) > 1 else "")
     drawn = (*panels, *ranks)
     return Figure(
         name="weights",
-        title=f"{' and '.join(run.name for run in runs)}: singular values of weights{where} against a random "
-        "bulk",
+        title=f"{names}: singular values of weights against a random bulk",
         panels=drawn,
         columns=min(3, len(panels) + len(ranks)),
         caption=(
             *(lines.told if len(runs) > 1 else ()),
             *_legend(panels, last),
             *_bulk_words(judged, last.shown),
-            measured_words(runs[0], WEIGHTS),
+            measured_words(runs, WEIGHTS),
             *cross_words(drawn),
             *withheld_words((*judged, *(one for line in ranked for one in line.values if one is not None))),
             *off_axis_words(over, x),

@@ -112,6 +112,16 @@ def test_what_is_not_shown_is_counted_as_panels_and_not_as_values(tmp_path):
     assert "13 more panels are not shown" in " ".join(several.caption)
 
 
+def test_runs_of_different_probes_are_each_said_on_which(planted, full):
+    found = trajectory.figure(PlotRequest(runs=(planted[0], full[1])))
+    assert "a: probe: 256 sequences of 1024 tokens of val.bin. b: probe: 128 sequences of 32" in " ".join(
+        found.caption
+    )
+    assert "8 or 16 blocks" in found.errors
+    alike = trajectory.figure(PlotRequest(runs=planted))
+    assert "Probe: 256 sequences of 1024 tokens of val.bin." in alike.caption
+
+
 def test_one_checkpoint_is_no_training(planted):
     for module in (trajectory, layers):
         alone = module.figure(PlotRequest(runs=planted[:1], steps=(range(200, 201),)))

@@ -25,11 +25,16 @@ def blocks_of(run: Run, measurement: str) -> int:
     return 0
 
 
-def measured_words(run: Run, measurement: str) -> str:
-    """On what spectra were measured."""
+def measured_words(runs: Sequence[Run], measurement: str) -> str:
+    """On what spectra were measured: of each run by name, where they are not alike."""
     if measurement in EXACT:
         return "Measured exactly, on parameters alone: no probe, and no noise of one."
-    return probe_words(run.series.provenance)
+    told = [probe_words(run.series.provenance) for run in runs]
+    if len(set(told)) == 1:
+        return told[0]
+    return " ".join(
+        f"{run.name}: {words[:1].lower()}{words[1:]}" for run, words in zip(runs, told, strict=True)
+    )
 
 
 def probe_words(provenance: Provenance) -> str:
@@ -40,18 +45,18 @@ def probe_words(provenance: Provenance) -> str:
     return f"Probe: {probe.num_sequences} sequences of {probe.sequence_length} tokens of {made}."
 
 
-def error_words(panels: Sequence[Panel], run: Run, measurement: str) -> str:
+def error_words(panels: Sequence[Panel], runs: Sequence[Run], measurement: str) -> str:
     """What the bands and bars that are drawn are; empty for what is measured exactly."""
     if measurement in EXACT:
         return ""
-    num_blocks = blocks_of(run, measurement)
-    if num_blocks < 2:
+    blocks = sorted({num for run in runs if (num := blocks_of(run, measurement)) > 1})
+    if not blocks:
         return "No standard errors: the probe was not dealt into blocks."
     drawn = ["bands"] * has_bands(panels) + ["bars"] * has_bars(panels)
     if not drawn:
         return ""
-    words = " and ".join(drawn).capitalize()
-    return f"{words}: one standard error, by a jackknife over {num_blocks} blocks of the probe."
+    words, many = " and ".join(drawn).capitalize(), " or ".join(map(str, blocks))
+    return f"{words}: one standard error, by a jackknife over {many} blocks of the probe."
 
 
 def is_at_the_point(runs: Sequence[Run], alignment: Alignment) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spectra_cli.core.measurements import measurement_words
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, StatisticValue, Status
 from spectra_cli.core.words.numbers import with_error
 from spectra_cli.core.words.places import place_words
@@ -133,8 +134,12 @@ def _sampling(values: Sequence[StatisticValue], spectra: Sequence[Spectrum]) -> 
         low, high = min(ratios), max(ratios)
         span = f"{low:.3g}" if math.isclose(low, high, rel_tol=0.01) else f"{low:.3g} to {high:.3g}"
         return [f"n_eff/d: {span}; below 16 a tail is marked *, below 4 withheld."]
-    samples = sorted({one.num_samples for one in spectra if one.block_sizes})
-    return [f"{', '.join(map(str, samples))} samples."] if samples else []
+    samples = {
+        f"{one.num_samples} samples of {measurement_words(one.measurement)}": None
+        for one in spectra
+        if one.block_sizes
+    }
+    return [f"{', '.join(samples)}."] if samples else []
 
 
 def _fits(spectrum: Spectrum, asked: Sequence[str] | None) -> Iterator[StatisticValue]:
