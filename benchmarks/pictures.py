@@ -22,7 +22,7 @@ def main() -> None:
         )
         for name in FIGURES:
             target = archive.with_suffix(f".{name}.png")
-            used = usage_of(["plot", name, str(archive), "--measure", "activations", "-o", str(target)])
+            used = usage_of(["plot", name, str(archive), "-o", str(target)])
             print(f"{name}: {used}", flush=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectra_cli.analysis.run import Axis, Loss
+from spectra_cli.analysis.run import Axis, Loss, Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
@@ -82,7 +82,7 @@ def plot(
 
 
 def request_of(
-    archives: Sequence[AnyPath],
+    archives: Sequence[AnyPath | Run],
     *,
     step: lists.Integers | None,
     layer: lists.Integers | None,
@@ -118,8 +118,8 @@ def request_of(
 class Plots:
     """The figures of one run, each drawn into axes of the user's own: `run.plot.spectrum(ax=ax)`."""
 
-    def __init__(self, archive: Path) -> None:
-        self._archive = archive
+    def __init__(self, run: AnyPath | Run) -> None:
+        self._run = run
 
     def __getattr__(self, figure: str) -> Callable[..., list[Artist]]:
         if figure not in FIGURES:
@@ -139,15 +139,18 @@ class Plots:
             style: str = "paper",
             key: bool = True,
         ) -> list[Artist]:
-            made = plot(
-                figure,
-                self._archive,
+            request = request_of(
+                [self._run],
                 step=step,
                 layer=layer,
                 matrices=matrices,
                 measure=measure,
                 statistic=statistic,
+                align="loss",
+                loss=None,
+                at=None,
             )
+            made = figure_of(figure, request)
             if not 0 <= panel < len(made.panels):
                 raise UsageError(f"panel {panel}: {figure} has {len(made.panels)} panels here, from 0 on")
             return draw_into(ax, made.panels[panel], scale=made.scale, style=style, with_key=key)

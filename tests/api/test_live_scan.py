@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure as Page
 
+from spectra_cli.api.compare import compare
 from spectra_cli.api.scan import scan
 from spectra_cli.api.values.run import open as open_run
 from spectra_cli.core.errors import ArchiveError, ModelError, ProbeError, UsageError
@@ -50,6 +52,21 @@ def test_it_is_the_scan_of_the_saved_checkpoint(name, numbers_of):
     assert live.series.provenance.settings == saved.series.provenance.settings
     assert live.series.provenance.probe.digest == saved.series.provenance.probe.digest
     assert live.table(statistics="rankme_cov")["value"] == saved.table(statistics="rankme_cov")["value"]
+    for figure in ("spectrum", "layers", "gradients", "weights"):
+        mine, other = (Page().subplots() for _ in range(2))
+        getattr(live.plot, figure)(ax=mine)
+        getattr(saved.plot, figure)(ax=other)
+        assert _drawn(mine) == _drawn(other)
+    with pytest.raises(UsageError, match="in memory alone"):
+        compare(live, "run")
+
+
+def _drawn(ax):
+    """What stands in axes: titles, and the numbers of lines and meshes."""
+    lines = [np.asarray(line.get_xydata()).tobytes() for line in ax.lines]
+    meshes = [mesh.get_array().tobytes() for mesh in ax.collections if mesh.get_array() is not None]
+    assert lines or meshes
+    return ax.get_title(loc="left"), lines, meshes
 
 
 @dataclass

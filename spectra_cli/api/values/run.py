@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-from spectra_cli.analysis.run import PROBE_LOSS
+from spectra_cli.analysis.run import PROBE_LOSS, Run
 from spectra_cli.api.plot import Plots
 from spectra_cli.api.values.spectrum import MeasuredSpectrum
 from spectra_cli.api.values.tidy_table import TidyTable
@@ -64,8 +63,8 @@ class MeasuredRun(Shown):
         """
         if not self.series.path.is_file():
             raise UsageError(
-                "this run is in memory alone, and this is done with archives; give the scan an output, and "
-                "take that"
+                "this run is in memory alone, and this is done with archives: give the scan an output. Its "
+                "own figures are drawn by run.plot"
             )
         return str(self.series.path)
 
@@ -76,12 +75,9 @@ class MeasuredRun(Shown):
 
     @property
     def plot(self) -> Plots:
-        """Its figures, drawn into the user's own axes: `run.plot.spectrum(ax=ax, layer=3)`.
-
-        Raises:
-            UsageError: it is in memory alone.
-        """
-        return Plots(Path(self))
+        """Its figures, drawn into the user's own axes: `run.plot.spectrum(ax=ax, layer=3)`."""
+        path = self.series.path
+        return Plots(path if path.is_file() else Run(name=self.series.refs[0].run, series=self.series))
 
     @cached_property
     def checkpoints(self) -> TidyTable:

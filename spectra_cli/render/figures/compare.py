@@ -41,7 +41,7 @@ def figure(request: PlotRequest) -> Figure:
     """
     found = compare(
         CompareRequest(
-            runs=request.runs,
+            runs=request.archives,
             axis=request.align,
             loss=request.loss,
             at=request.points,

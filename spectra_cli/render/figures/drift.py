@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from spectra_cli.analysis.drift.change import ChangeReading
-from spectra_cli.analysis.drift.over_series import FIRST
+from spectra_cli.analysis.drift.over_series import FIRST, drift_of
 from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrift
 from spectra_cli.core.types import FloatArray
 from spectra_cli.core.words.places import place_words
@@ -16,7 +16,6 @@ from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
 from spectra_cli.render.figures.layers import NOT_MEASURED, scale_of
 from spectra_cli.render.figures.parts.drawn_signs import signs_in
 from spectra_cli.render.figures.request import PlotRequest
-from spectra_cli.workflows.drift import drift
 
 SIGNS = {ChangeReading.ON: "+", ChangeReading.OFF: "-"}
 _TURNED = (
@@ -31,7 +30,7 @@ def figure(request: PlotRequest) -> Figure:
         SpectraError: the archive holds no series of weights.
     """
     (run,) = request.opened()
-    report = drift(request.runs[0], against=(FIRST,))
+    report = drift_of(run.series, against=(FIRST,))
     pairs = report.against(FIRST)
     rows = list(dict.fromkeys(_row(one) for pair in pairs for one in pair.sites if _wanted(one, request)))
     panels = []

@@ -28,7 +28,7 @@ def figure(request: PlotRequest) -> Figure:
     """
     found = forecast(
         ForecastRequest(
-            archives=request.runs,
+            archives=request.archives,
             statistic=request.only("statistics", "--statistic"),
             layers=request.layers or "last-third",
             loss=request.loss,

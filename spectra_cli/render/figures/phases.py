@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spectra_cli.analysis.phases.over_run import Phases
+from spectra_cli.analysis.phases.over_run import Phases, phases_of
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.render.figures.figure import (
     Axis,
@@ -24,7 +24,6 @@ from spectra_cli.render.figures.parts.captions import error_words, measured_word
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.render.phases import MEANING
 from spectra_cli.statistics.registry import DEFINITIONS
-from spectra_cli.workflows.phases import phases
 
 _INKS = {"warmup": 4, "entropy-seeking": 5, "compression-seeking": 1, "discordant": 2, "flat": 3}
 
@@ -37,8 +36,8 @@ def figure(request: PlotRequest) -> Figure:
     """
     request.exponents()
     (run,) = request.opened()
-    found = phases(
-        request.runs[0],
+    found = phases_of(
+        run,
         layer=request.only("layers", "--layer"),
         alpha=request.only("statistics", "--statistic"),
     )

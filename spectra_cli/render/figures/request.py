@@ -27,7 +27,7 @@ class PlotRequest:
     """What a figure is to be of; None for what the figure takes by itself.
 
     Attributes:
-        runs: archives, or folders that were scanned.
+        runs: archives, or folders that were scanned; or a single run that is in memory alone.
         steps: of the checkpoints of a single run.
         layers, matrices, measurement: places; matrices by component, measurement by its name in archives.
         statistics: by name.
@@ -35,7 +35,7 @@ class PlotRequest:
             number; of a forecast, the loss to reach.
     """
 
-    runs: tuple[AnyPath, ...]
+    runs: tuple[AnyPath | Run, ...]
     steps: tuple[range, ...] | None = None
     layers: tuple[int, ...] | None = None
     matrices: tuple[str, ...] | None = None
@@ -52,7 +52,12 @@ class PlotRequest:
             ArchiveError: one is not there, or damaged.
             UsageError: two of them are the same.
         """
-        return open_runs(self.runs)
+        return tuple(one for one in self.runs if isinstance(one, Run)) or open_runs(self.archives)
+
+    @property
+    def archives(self) -> tuple[AnyPath, ...]:
+        """The runs by their archives."""
+        return tuple(one for one in self.runs if not isinstance(one, Run))
 
     def matched(self, runs: Sequence[Run]) -> Alignment:
         """Where several runs are matched: the points of `compare`."""
