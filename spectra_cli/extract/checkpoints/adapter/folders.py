@@ -14,8 +14,7 @@ from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.adapter.config import ADAPTER_CONFIG
 from spectra_cli.extract.checkpoints.distributed.folder import distributed_payload
 from spectra_cli.extract.checkpoints.files.weight_files import has_weights
-from spectra_cli.extract.checkpoints.series.found import parse_step
-from spectra_cli.extract.checkpoints.series.run_folder import FINAL, training_step
+from spectra_cli.extract.checkpoints.series.found import FINAL, parse_step, training_step
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE
 
 # In the order in which PEFT looks for them.

@@ -36,8 +36,15 @@ from spectra_cli.extract.checkpoints.adapter.merge import merge, merged_headers,
 from spectra_cli.extract.checkpoints.adapter.placement import MOST_NAMED, Placement, is_embedding, place
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.files.weight_files import WeightFiles, open_tensors, read_headers
-from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, in_series_order, parse_step
-from spectra_cli.extract.checkpoints.series.run_folder import find_run, step_notices, training_values
+from spectra_cli.extract.checkpoints.series.found import (
+    FoundRun,
+    find_run,
+    fingerprint,
+    in_series_order,
+    parse_step,
+    step_notices,
+    training_values,
+)
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE, read_trainer_state
 from spectra_cli.extract.checkpoints.tensors.wrappers import require_gathered, unwrapped
 from spectra_cli.extract.models.matching import without_values

@@ -25,9 +25,16 @@ from spectra_cli.extract.checkpoints.files.weight_files import (
     read_headers,
 )
 from spectra_cli.extract.checkpoints.huggingface.float8 import dequantised, with_float8_dequantised
-from spectra_cli.extract.checkpoints.series.found import FoundRun, fingerprint, parse_step
+from spectra_cli.extract.checkpoints.series.found import (
+    FINAL,
+    FoundRun,
+    find_run,
+    fingerprint,
+    parse_step,
+    step_notices,
+    training_values,
+)
 from spectra_cli.extract.checkpoints.series.incomplete import CONFIG, no_config
-from spectra_cli.extract.checkpoints.series.run_folder import FINAL, find_run, step_notices, training_values
 from spectra_cli.extract.checkpoints.series.trainer_state import (
     TRAINER_STATE,
     TrainerState,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from spectra_cli.core.words.names import listed
-from spectra_cli.extract.checkpoints.series.run_folder import is_staged
+from spectra_cli.extract.checkpoints.series.found import is_staged
 from spectra_cli.extract.protocols import CheckpointSource
 
 _NUM_NAMED = 8

@@ -14,7 +14,7 @@ from spectra_cli.extract.models.canonical import absent_components, in_canonical
 from spectra_cli.extract.models.custom.halves import Halves, halves_of
 from spectra_cli.extract.models.custom.own_loss import UsersLoss, own_loss, stream_under
 from spectra_cli.extract.models.transformers.generic import find_blocks, norm_after, views_of_blocks
-from spectra_cli.extract.models.transformers.packed_experts import replace_experts
+from spectra_cli.extract.models.transformers.mixture import replace_experts
 from spectra_cli.extract.protocols import MatrixView, Model
 
 _NUM_SHOWN = 8

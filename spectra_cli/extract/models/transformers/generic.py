@@ -18,8 +18,7 @@ from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components
 from spectra_cli.extract.models.transformers.layout import Sites, TransformersFamily
-from spectra_cli.extract.models.transformers.mixture import mixture_views
-from spectra_cli.extract.models.transformers.packed_experts import replace_experts
+from spectra_cli.extract.models.transformers.mixture import mixture_views, replace_experts
 from spectra_cli.extract.protocols import MatrixView
 
 _ATTENTION = {

@@ -7,8 +7,7 @@ from typing import Any
 from spectra_cli.extract.models.canonical import absent_components
 from spectra_cli.extract.models.transformers.generic import linear_views
 from spectra_cli.extract.models.transformers.layout import Sites, TransformersFamily
-from spectra_cli.extract.models.transformers.mixture import mixture_views
-from spectra_cli.extract.models.transformers.packed_experts import replace_experts
+from spectra_cli.extract.models.transformers.mixture import mixture_views, replace_experts
 
 _BLOCKS, _FINAL_NORM = "model.layers", "model.norm"
 _ROUTED = "the MLP is a mixture of experts: its matrices are experts.0.gate and so on"
