@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from spectra_cli.analysis.alignment import Alignment, align
 from spectra_cli.analysis.batch_size.over_runs import BatchSizeTrend, batch_size_trend
-from spectra_cli.analysis.compare.aligned.points import Point
-from spectra_cli.analysis.compare.aligned.reading import points_of
+from spectra_cli.analysis.compare.aligned.points import Point, points_of
 from spectra_cli.analysis.compare.comparable import Comparable, comparable
 from spectra_cli.analysis.compare.differences import (
     Choice,

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spectra_cli.archive.content.layout import list_parts, parts_folder
-from spectra_cli.archive.content.statement import Statement, statement_from
+from spectra_cli.archive.content.provenance import Statement, statement_from
 from spectra_cli.archive.file.atomic import runs_here, write_text
 from spectra_cli.core.errors import ArchiveError
 

@@ -10,8 +10,13 @@ import numpy as np
 
 from spectra_cli.archive.claims import read_claims
 from spectra_cli.archive.content.layout import checkpoint_order, identity, list_parts
-from spectra_cli.archive.content.provenance import scan_differences
-from spectra_cli.archive.content.statement import NOTHING_SAID, Statement, check_one_run, together
+from spectra_cli.archive.content.provenance import (
+    NOTHING_SAID,
+    Statement,
+    check_one_run,
+    scan_differences,
+    together,
+)
 from spectra_cli.archive.file.file_access import walk_unsealed
 from spectra_cli.archive.origin import covers, origins_of, run_folders
 from spectra_cli.archive.single_file import (

@@ -23,9 +23,13 @@ from spectra_cli.archive.content.layout import (
     parse_version,
 )
 from spectra_cli.archive.content.measurement_group import read_spectra
-from spectra_cli.archive.content.provenance import provenance_fields, read_provenance
+from spectra_cli.archive.content.provenance import (
+    Statement,
+    provenance_fields,
+    read_provenance,
+    read_statement,
+)
 from spectra_cli.archive.content.scalars_group import model_scalar, read_scalars
-from spectra_cli.archive.content.statement import Statement, read_statement
 from spectra_cli.archive.content.vectors import read_digests
 from spectra_cli.archive.file.file_access import has_seal, opened
 from spectra_cli.archive.file.guard import damaged

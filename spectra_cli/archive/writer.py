@@ -28,9 +28,14 @@ from spectra_cli.archive.content.measurement_group import (
     write_spectra,
 )
 from spectra_cli.archive.content.netcdf import text_attribute
-from spectra_cli.archive.content.provenance import scan_differences, write_provenance
+from spectra_cli.archive.content.provenance import (
+    NOTHING_SAID,
+    Statement,
+    scan_differences,
+    write_provenance,
+    write_statement,
+)
 from spectra_cli.archive.content.scalars_group import Placed, scalar_groups, write_scalars
-from spectra_cli.archive.content.statement import NOTHING_SAID, Statement, write_statement
 from spectra_cli.archive.file.atomic import remove_stale_temporaries, replacing
 from spectra_cli.archive.reader import file_signature, open_archive
 from spectra_cli.archive.single_file import table_digest

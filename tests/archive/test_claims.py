@@ -11,7 +11,7 @@ import pytest
 
 from spectra_cli.archive.claims import Asked, announced, read_claims
 from spectra_cli.archive.content.layout import parts_folder
-from spectra_cli.archive.content.statement import Statement
+from spectra_cli.archive.content.provenance import Statement
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import consolidate, write_part
 from spectra_cli.core.errors import ArchiveError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spectra_cli.archive.content.statement import Statement
+from spectra_cli.archive.content.provenance import Statement
 from spectra_cli.archive.origin import run_folders
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.validate import Severity, validate

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spectra_cli.archive.content.statement import Statement
+from spectra_cli.archive.content.provenance import Statement
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 

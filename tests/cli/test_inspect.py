@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from spectra_cli.extract.planning.cost import PARTS
 from spectra_cli.extract.planning.rates import Rates
-from spectra_cli.extract.planning.work import PARTS
 
 SMALL = ("--sequences", "8", "--gradient-sequences", "8", "-T", "8")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spectra_cli.analysis.alignment import Alignment
-from spectra_cli.analysis.compare.aligned.reading import nearest_to_last_point
+from spectra_cli.analysis.compare.aligned.points import nearest_to_last_point
 from spectra_cli.analysis.compare.differences import Choice
 from spectra_cli.analysis.run import Run
 from spectra_cli.analysis.subspaces import Rotation, cut_at, subspace_overlap

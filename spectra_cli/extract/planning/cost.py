@@ -2,7 +2,11 @@
 
 A multiply-add counts as two operations; norms, activations and softmax are left out (they are O(D) a
 token where the rest is O(D^2)), and so are recurrences and expert matrices that are not among the
-model's matrices. Shapes: D width, V vocabulary, T tokens a sequence.
+model's matrices.
+
+A scan's time is estimated from all that it does for one checkpoint, in amounts of each kind of work: matrix
+products in these operations, all that is bound by memory in values that it passes over, eigendecompositions
+in n^3 and n^2. Shapes: D width, V vocabulary, T tokens a sequence, n gradient sequences.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from dataclasses import dataclass
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.measurements.registry import measurements_of
 from spectra_cli.extract.measurements.scope import Planned, Scope, Work
+from spectra_cli.extract.planning.activation_function import hidden_features
 from spectra_cli.extract.planning.plan import ScanPlan
 from spectra_cli.extract.protocols import MatrixView, Model
 
@@ -22,6 +27,41 @@ _STAGES = (("attn.q", "attn.k", "attn.v"), ("attn.o",), ("mlp.gate", "mlp.up"), 
 # Backward of attention: five products to the forward's two.
 _ATTENTION_BACKWARD = 2.5
 EIGEN = 9.0
+# Kind of work -> the part of a scan that it is told as.
+PARTS: Mapping[str, str] = {
+    "bytes": "reading",
+    "models": "reading",
+    "maps": "linear_maps",
+    "attention": "attention",
+    "attention_backward": "attention",
+    "norms": "norms_and_activations",
+    "norms_backward": "norms_and_activations",
+    "activations": "norms_and_activations",
+    "activations_backward": "norms_and_activations",
+    "head": "head_and_loss",
+    "logits": "head_and_loss",
+    "logits_backward": "head_and_loss",
+    "calls": "calls",
+    "gradients": "gradients",
+    "gram": "gram_matrices",
+    "gram_of_factors": "gram_matrices",
+    "covariance": "covariances",
+    "profiles": "error_bars",
+    "eigen_cubes": "eigenvalues",
+    "eigen_squares": "eigenvalues",
+    "weight_products": "weights",
+    "weight_cubes": "weights",
+    "weight_squares": "weights",
+    "drift_values": "drift",
+    "vector_cubes": "weights",
+}
+# Skeletons' worth of work, whatever the size: a model is made once, and its short passes cost about what the
+# skeleton's own do.
+_BUILDS = 1.0
+# Norms and residual sums of a block, one before attention and one before the MLP.
+_NORMS = 2
+# Calls of a block's forward pass, views included, and of forward and backward.
+_CALLS, _CALLS_BACKWARD = 60, 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,3 +203,43 @@ def _bytes_of_passes(model: Model, settings: ScanSettings, plan: ScanPlan) -> fl
 def _reached(views: Iterable[MatrixView]) -> float:
     """Multiply-adds a token, experts by the share of tokens that they get."""
     return float(sum(view.share * view.shape[0] * view.shape[1] for view in views))
+
+
+def scan_work(model: Model, settings: ScanSettings, plan: ScanPlan, *, num_bytes: int) -> dict[str, float]:
+    """Kind -> amount of one checkpoint.
+
+    Args:
+        model: loaded or a skeleton on the meta device; only shapes are read.
+        settings, plan: what is measured, and how.
+        num_bytes: of the checkpoint's tensors.
+    """
+    cost = scan_cost(model, settings, plan)
+    work = defaultdict(float, {"bytes": float(num_bytes), "models": _BUILDS})
+    work |= _of_passes(model, plan, cost)
+    for works in works_of(model, settings, plan).values():
+        for one in works:
+            work[one.kind] += one.amount / one.at_once
+    return {kind: amount for kind, amount in work.items() if amount}
+
+
+def _of_passes(model: Model, plan: ScanPlan, cost: ScanCost) -> dict[str, float]:
+    trained = sum(plan.num_gradient_sequences for step in plan.passes if step.members)
+    alone = sum(step.num_sequences for step in plan.passes) - trained
+    batches = -(-trained // plan.batch_size), -(-alone // plan.batch_size)
+    features = plan.length * hidden_features(model)
+    values = plan.length * _NORMS * model.width * len(model.blocks)
+    logits = plan.length * model.vocab_size
+    in_attention = sum(cost.attention.values())
+    return {
+        "maps": cost.passes["forward"] + cost.passes["backward"] - in_attention,
+        "attention": cost.attention["forward"],
+        "attention_backward": cost.attention["backward"],
+        "norms": float(alone * values),
+        "norms_backward": float(trained * values),
+        "activations": alone * features,
+        "activations_backward": trained * features,
+        "head": cost.passes["head"],
+        "logits": float(alone * logits),
+        "logits_backward": float(trained * logits),
+        "calls": float(len(model.blocks) * (_CALLS_BACKWARD * batches[0] + _CALLS * batches[1])),
+    }

@@ -21,6 +21,19 @@ from spectra_cli.extract.protocols import Model
 # scans take twice the processor time.
 _HOLES = 2.5
 _SCORES_KEPT, _SCORES_BACKWARD, _SCORES_FORWARD = 1, 4, 4
+# In units of all states of a batch (B T I S), as measured on 1 and 4 layers of transformers' Mamba: a layer
+# keeps decays, inputs and states for backward, whose own temporaries are those of one layer.
+_SELECTIVE_KEPT, _SELECTIVE_BACKWARD = 4, 14
+# Likewise of B T H (chunk + state + head) on Mamba-2: pair-wise decays and products inside each chunk.
+_CHUNKED_KEPT, _CHUNKED_BACKWARD = 9, 7
+# Likewise of B T A (A channels) on RWKV: twelve in its loop over tokens (key and bonus, states, maxima,
+# exponentials, numerator, denominator), six around it (tokens before, gates); backward spreads each step's
+# gradient over all tokens of keys, values and outputs.
+_LOOP_KEPT, _LOOP_BACKWARD = 18, 6
+# Temporaries of a forward pass alone.
+_FORWARD = 5
+# Of layers that state none: what transformers' gated delta rules take.
+_CHUNK = 64
 
 
 def mixing_bytes(model: Model, settings: ScanSettings, width: int, *, backward: bool) -> int:
@@ -53,21 +66,6 @@ def attention_bytes(model: Model, length: int, width: int, *, rounded: bool, bac
         return int(_HOLES * _SCORES_FORWARD * scores * width)
     kept = width + 2 if rounded else width
     return int(_HOLES * scores * (_SCORES_KEPT * len(model.blocks) * kept + _SCORES_BACKWARD * width))
-
-
-# In units of all states of a batch (B T I S), as measured on 1 and 4 layers of transformers' Mamba: a layer
-# keeps decays, inputs and states for backward, whose own temporaries are those of one layer.
-_SELECTIVE_KEPT, _SELECTIVE_BACKWARD = 4, 14
-# Likewise of B T H (chunk + state + head) on Mamba-2: pair-wise decays and products inside each chunk.
-_CHUNKED_KEPT, _CHUNKED_BACKWARD = 9, 7
-# Likewise of B T A (A channels) on RWKV: twelve in its loop over tokens (key and bonus, states, maxima,
-# exponentials, numerator, denominator), six around it (tokens before, gates); backward spreads each step's
-# gradient over all tokens of keys, values and outputs.
-_LOOP_KEPT, _LOOP_BACKWARD = 18, 6
-# Temporaries of a forward pass alone.
-_FORWARD = 5
-# Of layers that state none: what transformers' gated delta rules take.
-_CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spectra_cli.core.errors import ProbeError
-from spectra_cli.extract.checkpoints.gguf.metadata import read_tokenizer_metadata
+from spectra_cli.extract.checkpoints.gguf.header import read_tokenizer_metadata
 
 # names of llama.cpp for how a text is cut before it is merged, where transformers knows none
 _AS_GPT2 = frozenset(("gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "exaone4"))

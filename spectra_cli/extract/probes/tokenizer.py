@@ -12,7 +12,7 @@ from typing import Any
 
 from spectra_cli.core.bounded_text import too_large
 from spectra_cli.core.errors import ProbeError, SpectraError
-from spectra_cli.extract.checkpoints.gguf.metadata import brings_tokenizer
+from spectra_cli.extract.checkpoints.gguf.header import brings_tokenizer
 from spectra_cli.extract.checkpoints.series.found import parse_step
 from spectra_cli.extract.probes.gguf_tokenizer import read_gguf_tokenizer
 

@@ -15,7 +15,7 @@ from spectra_cli.core.errors import CheckpointError, SpectraError
 from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.core.words.names import listed
-from spectra_cli.extract.checkpoints.gguf.metadata import tokenizer_digest
+from spectra_cli.extract.checkpoints.gguf.header import tokenizer_digest
 from spectra_cli.extract.checkpoints.series.found import parse_step
 from spectra_cli.extract.probes.tokenizer import MOST_BYTES, run_folders
 from spectra_cli.extract.protocols import CheckpointHeader

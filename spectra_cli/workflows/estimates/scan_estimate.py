@@ -66,7 +66,7 @@ def seconds_by_part(
     planned: Planned, settings: ScanSettings, plan: ScanPlan, rates: Rates
 ) -> dict[str, float]:
     """Part -> seconds of one checkpoint of the series with these settings, the longest first."""
-    from spectra_cli.extract.planning.work import PARTS, scan_work
+    from spectra_cli.extract.planning.cost import PARTS, scan_work
 
     series = planned.series
     work = scan_work(series.skeleton, settings, plan, num_bytes=series.first.num_bytes)

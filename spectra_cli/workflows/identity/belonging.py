@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spectra_cli.archive.claims import Asked, announced
 from spectra_cli.archive.content.layout import identity, list_parts
-from spectra_cli.archive.content.statement import Statement
+from spectra_cli.archive.content.provenance import Statement
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.workflows.identity.asked_run import RunAsked

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.archive.content.layout import checkpoint_order, identity
-from spectra_cli.archive.content.statement import Statement
+from spectra_cli.archive.content.provenance import Statement
 from spectra_cli.archive.origin import lies_in, same_place
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.types import CheckpointRef

@@ -6,7 +6,7 @@ import pytest
 
 from spectra_cli.analysis.alignment import align
 from spectra_cli.analysis.batch_size.over_runs import batch_size_trend
-from spectra_cli.analysis.compare.aligned.reading import points_of
+from spectra_cli.analysis.compare.aligned.points import points_of
 from spectra_cli.analysis.compare.differences import decided, differences_at
 from spectra_cli.analysis.run import Axis
 from spectra_cli.workflows.runs import open_runs

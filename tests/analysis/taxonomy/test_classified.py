@@ -10,8 +10,7 @@ import pytest
 
 from spectra_cli.analysis.alignment import align
 from spectra_cli.analysis.brackets import Bracket
-from spectra_cli.analysis.compare.aligned.points import Point
-from spectra_cli.analysis.compare.aligned.reading import points_of
+from spectra_cli.analysis.compare.aligned.points import Point, points_of
 from spectra_cli.analysis.compare.differences import Choice, decided, differences_at
 from spectra_cli.analysis.run import Axis
 from spectra_cli.analysis.taxonomy.classified import loss_stderr, taxonomies, why_no_taxonomy

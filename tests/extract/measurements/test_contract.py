@@ -31,7 +31,7 @@ from spectra_cli.extract.measurements.scope import Planned, Scope
 from spectra_cli.extract.numerics import numerics
 from spectra_cli.extract.passes.losses import model_losses
 from spectra_cli.extract.passes.taps import Clock, tapped_blocks, tapped_gradients
-from spectra_cli.extract.planning.work import PARTS
+from spectra_cli.extract.planning.cost import PARTS
 from spectra_cli.extract.protocols import WeightUpdate
 from tests.builders.held import held_bytes
 

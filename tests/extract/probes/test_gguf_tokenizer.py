@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from spectra_cli.core.errors import CheckpointError, ProbeError
 from spectra_cli.core.notices import NoticeKind, kind_of
-from spectra_cli.extract.checkpoints.gguf import metadata as gguf_metadata
+from spectra_cli.extract.checkpoints.gguf import header as gguf_header
 from spectra_cli.extract.probes.source import ProbeRequest, SourceInput
 from spectra_cli.extract.probes.text import TEXT
 from spectra_cli.extract.probes.tokenizer import find_tokenizer, load_tokenizer
@@ -82,7 +82,7 @@ def test_the_size_of_the_weights_does_not_matter_and_that_of_the_vocabulary_does
     path = written(tmp_path / "m.gguf", reference)
     monkeypatch.setattr("spectra_cli.extract.probes.tokenizer.MOST_BYTES", 1000)
     assert ids(load_tokenizer(path))
-    monkeypatch.setattr(gguf_metadata, "MOST_BYTES", 1000)
+    monkeypatch.setattr(gguf_header, "MOST_BYTES", 1000)
     with pytest.raises(CheckpointError, match=r"m\.gguf: its tokenizer"):
         load_tokenizer(path)
 

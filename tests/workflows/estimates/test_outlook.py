@@ -7,8 +7,8 @@ import pytest
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.core.settings import PRESETS, ScanSettings
+from spectra_cli.extract.planning.cost import PARTS
 from spectra_cli.extract.planning.rates import Rates
-from spectra_cli.extract.planning.work import PARTS
 from spectra_cli.workflows.estimates.outlook import BOUNDS, propose
 from spectra_cli.workflows.estimates.scan_estimate import ScanEstimate, seconds_by_part
 from spectra_cli.workflows.inspect import inspect

@@ -1,4 +1,4 @@
-"""A run at an aligned point, and numbers there, interpolated between two checkpoints.
+"""A run at an aligned point, and numbers there, interpolated between two checkpoints, each read once.
 
 Everything comes with its delete-one-block values, so that a difference of two points has the standard
 error of a single one. Where the runs are aligned on a loss that was measured on the same probe, that loss
@@ -10,13 +10,16 @@ checkpoint, not the distance to the nearer one: that is the slope, which interpo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
+from spectra_cli.analysis.alignment import Alignment
 from spectra_cli.analysis.brackets import Bracket
 from spectra_cli.analysis.estimates import Estimated
+from spectra_cli.analysis.run import PROBE_LOSS, Loss, Run
 from spectra_cli.core.measurements import GRADIENTS
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Scalar, Site
 from spectra_cli.statistics.noise_scale import NOISE, SIGNAL, noise_scale_rows
@@ -157,3 +160,63 @@ def _signals(checkpoint: CheckpointSpectra) -> dict[Site, tuple[Scalar, Scalar]]
         if scalar.name in (SIGNAL, NOISE) and scalar.site is not None:
             found.setdefault(scalar.site, {})[scalar.name] = scalar
     return {site: (both[SIGNAL], both[NOISE]) for site, both in found.items() if len(both) == 2}
+
+
+def points_of(runs: Sequence[Run], alignment: Alignment) -> Iterator[list[Point]]:
+    """Every run at each point in turn; a checkpoint is read once, and dropped after its last point."""
+    reading = [_reading(run, place, alignment) for place, run in enumerate(runs)]
+    for aligned in alignment.points:
+        yield [
+            _point(run, place.bracket, aligned.target, alignment, next(at))
+            for run, place, at in zip(runs, aligned.places, reading, strict=True)
+        ]
+
+
+_Around = tuple[CheckpointSpectra, CheckpointSpectra, CheckpointSpectra | None]
+
+
+def _reading(run: Run, place: int, alignment: Alignment) -> Iterator[_Around]:
+    """The checkpoints around each point of one run, and the third one of each that has one."""
+    brackets = [point.places[place].bracket for point in alignment.points]
+    needed = [[i for i in (b.before, b.after, b.third) if i is not None] for b in brackets]
+    last_use = {index: i for i, indices in enumerate(needed) for index in indices}
+    checkpoints = run.checkpoints(dict.fromkeys(chain(*needed)))
+    held: dict[int, CheckpointSpectra] = {}
+    for i, indices in enumerate(needed):
+        for index in dict.fromkeys(indices):
+            if index not in held:
+                held[index] = next(checkpoints)
+        before, after, *third = (held[index] for index in indices)
+        yield before, after, third[0] if third else None
+        held = {index: checkpoint for index, checkpoint in held.items() if last_use[index] > i}
+
+
+def _point(run: Run, bracket: Bracket, target: float, alignment: Alignment, around: _Around) -> Point:
+    before, after, third = around
+    if alignment.loss is not Loss.PROBE or before is after:
+        return Point(before=before, after=after, third=third, bracket=bracket)
+    early, late = (_probe_loss(checkpoint) for checkpoint in (before, after))
+    losses = run.losses(Loss.PROBE)
+    noise, sizes = np.empty(0), early.block_sizes if early is not None else ()
+    if early is not None and late is not None and sizes and sizes == late.block_sizes:
+        without = bracket.between(early.delete_one_block, late.delete_one_block)
+        noise = np.array([0.0, *(without - target)])
+    return Point(
+        before=before,
+        after=after,
+        third=third,
+        bracket=bracket,
+        loss_step=float(losses[bracket.after] - losses[bracket.before]),
+        loss_noise=noise,
+        loss_sizes=sizes,
+    )
+
+
+def _probe_loss(checkpoint: CheckpointSpectra) -> Scalar | None:
+    return next((one for one in checkpoint.scalars if one.name == PROBE_LOSS and one.site is None), None)
+
+
+def nearest_to_last_point(run: Run, place: int, alignment: Alignment) -> CheckpointSpectra:
+    """The checkpoint of a run that is nearest to the last point, with its vectors."""
+    bracket = alignment.points[-1].places[place].bracket
+    return run.series.checkpoint(bracket.nearer)

@@ -19,6 +19,7 @@ from spectra_cli.extract.digest import chunks, same_content
 from spectra_cli.extract.protocols import TensorHeader
 
 _NUM_NAMED = 3
+_HALF = (torch.bfloat16, torch.float16)
 
 
 def require_some_values(state: Mapping[str, Tensor], *, where: str) -> None:
@@ -86,9 +87,6 @@ def _count_in(chunk: Tensor) -> int:
         chunk = chunk.float()
     # a sum may also overflow: only the count decides
     return 0 if math.isfinite(chunk.sum().item()) else int((~chunk.isfinite()).sum())
-
-
-_HALF = (torch.bfloat16, torch.float16)
 
 
 def precision_notices(tensors: Mapping[str, TensorHeader], *, compute_dtype: str) -> tuple[str, ...]:

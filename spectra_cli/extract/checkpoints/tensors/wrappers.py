@@ -25,6 +25,9 @@ _ANYWHERE = (
 _ANCHORS = ("base_model", "model")
 # what torch.optim.swa_utils.AveragedModel keeps beside its `module`: how many models were averaged
 _COUNT = "n_averaged"
+# one parameter of FSDP that holds many, end to end
+_FLAT = re.compile(r"(^|\.)_?flat_param(_\d+)?$")
+_NUM_NAMED = 4
 
 
 def unwrapped(
@@ -82,11 +85,6 @@ def _split(name: str, leading: tuple[str, ...]) -> tuple[str, set[str]]:
         start += 1
     kept += [part for part in components[start:] if part not in _ANYWHERE]
     return ".".join(kept), set(components) - set(kept)
-
-
-# one parameter of FSDP that holds many, end to end
-_FLAT = re.compile(r"(^|\.)_?flat_param(_\d+)?$")
-_NUM_NAMED = 4
 
 
 def require_gathered(tensors: Mapping[str, TensorHeader], *, where: str) -> None:

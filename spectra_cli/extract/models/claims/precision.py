@@ -20,6 +20,8 @@ _DTYPES = {str(t).removeprefix("torch."): t for t in (torch.float32, torch.float
 # methods under which plain weights are rounded in each forward pass, as they were in training
 _IN_EACH_PASS = ("bitnet",)
 _NUM_NAMED = 4
+# what transformers writes behind the name of an architecture: LlamaModel, LlamaForCausalLM, GPT2LMHeadModel
+_PURPOSE = re.compile(r"(For[A-Z]\w*|LMHeadModel|LMHead|DoubleHeadsModel|PreTrainedModel|Model)$")
 
 
 def precision_claims(header: CheckpointHeader, *, unread: frozenset[str] = frozenset()) -> tuple[str, ...]:
@@ -64,10 +66,6 @@ def _plain_in_spite_of(header: CheckpointHeader, stated: Any, tensors: Mapping[s
         f"config.json has a quantization_config ({method}), and all {len(tensors)} tensors are plain "
         "floating-point numbers: read as they are stored"
     )
-
-
-# what transformers writes behind the name of an architecture: LlamaModel, LlamaForCausalLM, GPT2LMHeadModel
-_PURPOSE = re.compile(r"(For[A-Z]\w*|LMHeadModel|LMHead|DoubleHeadsModel|PreTrainedModel|Model)$")
 
 
 def architecture_notices(header: CheckpointHeader, built: str) -> tuple[str, ...]:

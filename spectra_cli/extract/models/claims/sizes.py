@@ -22,6 +22,12 @@ _LAYERS = re.compile(r"(n|num|num_hidden|num_decoder|num_encoder|decoder|encoder
 _PARTS = re.compile(r"\w*(experts|blocks|heads?)")
 # causal masks and rotary tables, which no file needs to hold
 _MOST_COMPUTED_BYTES = 1 << 30
+# under their many names: rms_norm_eps, layer_norm_epsilon, norm_eps
+_EPSILON = re.compile(r"(\w+_)?eps(ilon)?")
+# what scores are divided by: before a tanh (attn_logit_softcapping), or its root (query_pre_attn_scalar)
+_DIVISOR = re.compile(r"(\w+_)?(softcap|softcapping|soft_cap|pre_attn_scalar)")
+# frequencies or positions are divided by them, one number or one a frequency
+_FACTOR = re.compile(r"((low|high)_freq_|long_|short_)?factor")
 
 
 def require_possible_counts(header: CheckpointHeader, stated: Mapping[str, Any]) -> None:
@@ -70,14 +76,6 @@ def require_possible_buffers(header: CheckpointHeader, module: nn.Module) -> Non
             f"no file holds, such as {name}, beside {in_gib(header.loaded_bytes)} of weights: its number of "
             "positions is not that of these weights"
         )
-
-
-# under their many names: rms_norm_eps, layer_norm_epsilon, norm_eps
-_EPSILON = re.compile(r"(\w+_)?eps(ilon)?")
-# what scores are divided by: before a tanh (attn_logit_softcapping), or its root (query_pre_attn_scalar)
-_DIVISOR = re.compile(r"(\w+_)?(softcap|softcapping|soft_cap|pre_attn_scalar)")
-# frequencies or positions are divided by them, one number or one a frequency
-_FACTOR = re.compile(r"((low|high)_freq_|long_|short_)?factor")
 
 
 def require_rotation(where: str, stated: object) -> None:
