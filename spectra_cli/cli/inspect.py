@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.cli import options
 from spectra_cli.cli.groups.output import OutputOptions, emit
-from spectra_cli.cli.groups.resources import ResourceOptions
 from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
-from spectra_cli.cli.groups.settings import ProbeOptions, SettingsOptions
+from spectra_cli.cli.groups.settings import ProbeOptions, ResourceOptions, SettingsOptions
 from spectra_cli.cli.help import examples
 
 if TYPE_CHECKING:

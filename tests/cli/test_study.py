@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from spectra_cli.extract.demo import families
-from spectra_cli.extract.demo.settings import DemoSettings
-from spectra_cli.extract.demo.task import BandedTask
+from spectra_cli.extract.demo.settings import BandedTask, DemoSettings
 from spectra_cli.render.forms import terminal
 from spectra_cli.render.forms.registry import FORMS, Form
 from tests.builders.every_form import nothing_is_lost

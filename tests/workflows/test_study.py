@@ -13,8 +13,7 @@ from spectra_cli.analysis.batch_size.signature import SIGNATURE
 from spectra_cli.analysis.taxonomy.labels import Confidence
 from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.demo import families
-from spectra_cli.extract.demo.settings import DemoSettings
-from spectra_cli.extract.demo.task import BandedTask
+from spectra_cli.extract.demo.settings import BandedTask, DemoSettings
 from spectra_cli.workflows import study as workflow
 from spectra_cli.workflows.study import STUDIES, Study, StudyRequest, run_study
 

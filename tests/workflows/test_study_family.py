@@ -14,8 +14,7 @@ from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.settings import resolve_settings
 from spectra_cli.extract.demo.families import FamilyRun
-from spectra_cli.extract.demo.settings import DemoSettings
-from spectra_cli.extract.demo.task import BandedTask
+from spectra_cli.extract.demo.settings import BandedTask, DemoSettings
 from spectra_cli.workflows.study_family import RECORD, archive_of, train_and_scan
 
 TRAINING = DemoSettings(

@@ -1,4 +1,8 @@
-"""What a scan measures, and on which tokens: preset, run file, options of single settings, the probe."""
+"""What a scan measures, on which tokens, and what it may use.
+
+Preset and run file, options of single settings, the probe; device, memory and batch size, which change the
+numbers by rounding only.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from spectra_cli.api.asked.settings import measurements_asked, settings_asked
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option, some_of
 from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.settings import CHOICES, PRESETS, ScanSettings
+from spectra_cli.core.words.numbers import memory_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +93,26 @@ class ProbeOptions(OptionGroup):
     )
     tokenizer: str | None = option("For text probes: a tokenizer's folder or file.", metavar="PATH")
     probe_format: str | None = option("Overrules the suffix: text, jsonl, bin-uint16, ...", metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceOptions(OptionGroup):
+    """Where a scan runs, and what it may take there."""
+
+    panel = "Resources"
+
+    device: str = option(
+        "auto, cpu, cuda or cuda:N.",
+        default="auto",
+        metavar="DEVICE",
+        offers=one_of(("auto", "cpu", "cuda")),
+    )
+    memory: str | None = option("Budget such as 8GiB; 70 % of the device's by default.", metavar="SIZE")
+    batch_size: int | None = option(
+        "Sequences a batch; by itself if unset.", "--batch-size", "-b", least=1, metavar="N"
+    )
+
+    def resolve(self) -> dict[str, Any]:
+        """The values of `Resources`, by name."""
+        budget = None if self.memory is None else memory_bytes(self.memory)
+        return {"device": self.device, "memory_bytes": budget, "batch_size": self.batch_size}

@@ -24,8 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.demo.optimizers import Muon
-from spectra_cli.extract.demo.settings import DemoSettings
-from spectra_cli.extract.demo.task import draw_splits
+from spectra_cli.extract.demo.settings import DemoSettings, draw_splits
 from spectra_cli.extract.models.decoder.config import FLOAT32_EPS, DecoderConfig
 from spectra_cli.extract.models.decoder.module import Decoder
 

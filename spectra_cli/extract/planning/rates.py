@@ -52,7 +52,7 @@ _SHORT_PASSES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """Seconds that one unit of each kind of work takes (kinds and units: see `work.scan_work`)."""
+    """Seconds that one unit of each kind of work takes (kinds and units: see `cost.scan_work`)."""
 
     seconds: Mapping[str, float]
 
@@ -284,8 +284,7 @@ def _cubes_and_squares(solve: Callable[[Any], Any]) -> tuple[float, float]:
         rows = generator.standard_normal((size, size))
         with threadpool_limits(limits=1):
             taken.append(_timed(partial(solve, rows @ rows.T)))
-    cubes = (taken[1] / _LARGE**2 - taken[0] / _SMALL**2) / (_LARGE - _SMALL)
-    cubes = max(cubes, 0.0)
+    cubes = max((taken[1] / _LARGE**2 - taken[0] / _SMALL**2) / (_LARGE - _SMALL), 0.0)
     return cubes, max(taken[0] - cubes * _SMALL**3, 0.0) / _SMALL**2
 
 

@@ -127,7 +127,11 @@ def load_tokenizer(path: Path) -> LocalTokenizer:
     try:
         if is_gguf:
             return _from_gguf(path)
-        return _from_folder(path) if path.is_dir() else _from_json(path)
+        if path.is_dir():
+            return _from_folder(path)
+        from tokenizers import Tokenizer
+
+        return _local(path, Tokenizer.from_file(str(path)))
     except SpectraError:
         raise
     except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
@@ -170,12 +174,6 @@ def _from_folder(path: Path) -> LocalTokenizer:
         end_of_text=end_of_text,
         digest=_digest(rules, tokenizer.get_vocab()),
     )
-
-
-def _from_json(path: Path) -> LocalTokenizer:
-    from tokenizers import Tokenizer
-
-    return _local(path, Tokenizer.from_file(str(path)))
 
 
 def _from_gguf(path: Path) -> LocalTokenizer:

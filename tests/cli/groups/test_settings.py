@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from spectra_cli.cli.groups.settings import SettingsOptions
+from spectra_cli.cli.groups.settings import ResourceOptions, SettingsOptions
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.settings import PRESETS, ScanSettings, resolve_settings
 
@@ -118,3 +118,8 @@ def test_unknown_measurements_are_refused_with_the_known_ones(words):
 def test_a_setting_that_set_says_wrongly_is_refused_by_that_name():
     with pytest.raises(UsageError, match=r"^--set: pool is 'lest'; expected one of token, last, mean"):
         SettingsOptions().resolve({"pool": "lest"})
+
+
+def test_nothing_said_is_no_budget():
+    assert ResourceOptions().resolve() == {"device": "auto", "memory_bytes": None, "batch_size": None}
+    assert ResourceOptions(memory="1KiB").resolve()["memory_bytes"] == 1024

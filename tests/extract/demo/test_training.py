@@ -8,8 +8,7 @@ import torch
 from spectra_cli.core.errors import UsageError
 from spectra_cli.extract.checkpoints.files.pickles import load_pickle
 from spectra_cli.extract.checkpoints.nanogpt.source import NanoGPTFormat
-from spectra_cli.extract.demo.settings import DemoSettings
-from spectra_cli.extract.demo.task import BandedTask
+from spectra_cli.extract.demo.settings import BandedTask, DemoSettings
 from spectra_cli.extract.demo.training import RECIPES, is_trained, train_run
 from spectra_cli.extract.models.nanogpt.family import NANOGPT
 from spectra_cli.extract.probes.load import load_probe

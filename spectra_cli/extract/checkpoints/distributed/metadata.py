@@ -18,8 +18,7 @@ import torch
 
 from spectra_cli.core.errors import CheckpointError, UnsafePickleError
 from spectra_cli.extract.checkpoints.files.pickle_opcodes import HostilePickle, check_pickle
-from spectra_cli.extract.checkpoints.files.stated_shape import is_possible
-from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
+from spectra_cli.extract.checkpoints.files.stored_file import StoredFile, is_possible
 
 METADATA = ".metadata"
 _MOST_BYTES = 1 << 28

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from spectra_cli.core.bounded_text import parse_json
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.files.stated_shape import is_possible
-from spectra_cli.extract.checkpoints.files.stored_file import Pages, Range, StoredFile
+from spectra_cli.extract.checkpoints.files.stored_file import Pages, Range, StoredFile, is_possible
 from spectra_cli.extract.protocols import TensorHeader
 
 # The limit of the reference implementation.

@@ -9,12 +9,13 @@ takes no memory.
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import os
 import stat
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _PIECE = 1 << 30  # one read gives at most 2 GiB
 _CACHED_PIECE = 1 << 20
 # smaller ones come from the heap: a mapping takes whole pages
 _LEAST_MAPPED = 1 << 16
+MAX_DIMENSIONS = 64  # of PyTorch's operations
 
 
 class StoredFile:
@@ -219,3 +221,17 @@ def _room(length: int) -> Tensor:
     if hasattr(mmap, "MADV_HUGEPAGE"):
         pages.madvise(mmap.MADV_HUGEPAGE)  # a fault for each 4 KiB would take longer than to read it
     return torch.frombuffer(pages, dtype=torch.uint8)
+
+
+def is_possible(shape: Sequence[object]) -> bool:
+    """Whether a tensor can have a shape as a file states it: at most 64 whole numbers, strides that 64 bits
+    hold; to be asked before anything is multiplied or made of it.
+
+    >>> [is_possible(shape) for shape in ((), (0, 3), (-1,), (2.0,), (0, 2**62, 2), (1,) * 65)]
+    [True, True, False, False, False, False]
+    """
+    sizes = [size for size in shape[: MAX_DIMENSIONS + 1] if type(size) is int and 0 <= size < 2**63]
+    if len(sizes) != len(shape) or len(shape) > MAX_DIMENSIONS:
+        return False
+    # also where a size is 0: strides are products of the others
+    return math.prod(max(size, 1) for size in sizes) < 2**63

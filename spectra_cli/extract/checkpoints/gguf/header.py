@@ -19,8 +19,7 @@ from typing import Any
 
 from spectra_cli.core.bounded_text import too_large
 from spectra_cli.core.errors import CheckpointError
-from spectra_cli.extract.checkpoints.files.stated_shape import is_possible
-from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
+from spectra_cli.extract.checkpoints.files.stored_file import StoredFile, is_possible
 
 MAGIC = b"GGUF"
 STRING, ARRAY = 8, 9

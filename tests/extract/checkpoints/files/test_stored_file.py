@@ -1,6 +1,6 @@
 import pytest
 
-from spectra_cli.extract.checkpoints.files.stated_shape import is_possible
+from spectra_cli.extract.checkpoints.files.stored_file import is_possible
 
 
 def test_what_tensors_have():

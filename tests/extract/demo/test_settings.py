@@ -3,7 +3,7 @@ from math import isqrt
 import numpy as np
 import pytest
 
-from spectra_cli.extract.demo.task import BandedTask, draw_splits
+from spectra_cli.extract.demo.settings import BandedTask, draw_splits
 
 TASK = BandedTask()
 
