@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.measurements.algebra.covariance_sums import ShiftedSums
+from spectra_cli.extract.measurements.algebra.gram import ShiftedSums
 from spectra_cli.extract.measurements.gradient_store import DenseGradients
 from spectra_cli.statistics.rank_decay import rank_decay_exponent
 

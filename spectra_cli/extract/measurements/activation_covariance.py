@@ -27,8 +27,8 @@ from spectra_cli.core.types import (
 )
 from spectra_cli.extract.device import wait_for
 from spectra_cli.extract.measurements.algebra.cores import Heard, each_on_a_core, nobody, num_workers
-from spectra_cli.extract.measurements.algebra.eigen import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.algebra.gram import gram_operations, packed_quadratic_forms
+from spectra_cli.extract.measurements.algebra.singular import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.measurement import (
     MAX_DROPPED_SHARE,
     Batch,

@@ -24,8 +24,8 @@ from spectra_cli.core.measurements import GRADIENTS as CENTRED
 from spectra_cli.core.settings import ScanSettings
 from spectra_cli.core.types import FloatArray, Scalar, Site, Skipped, Spectrum, SpectrumKind, Status
 from spectra_cli.extract.measurements.algebra.cores import Heard, each_on_a_core, nobody, num_workers
-from spectra_cli.extract.measurements.algebra.eigen import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.algebra.gram import gram_operations
+from spectra_cli.extract.measurements.algebra.singular import eigenvalue_zero_threshold, symmetric_eigen
 from spectra_cli.extract.measurements.gradient_store import (
     GRAM_CHUNK_BYTES,
     DenseGradients,

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.extract.device import host_zeros
-from spectra_cli.extract.measurements.algebra.covariance_sums import ShiftedSums
-from spectra_cli.extract.measurements.algebra.gram import packed_size
+from spectra_cli.extract.measurements.algebra.gram import ShiftedSums, packed_size
 
 # A packed triangle of float64 takes what a full float32 square does; beyond this width, half of that.
 _WIDEST_FLOAT64_BLOCK = 1024

@@ -22,8 +22,8 @@ from spectra_cli.core.settings import ScanSettings
 from spectra_cli.extract.device import wait_for
 from spectra_cli.extract.measurements.activation_covariance import normalise_rms
 from spectra_cli.extract.measurements.algebra.cores import LARGEST_APART
-from spectra_cli.extract.measurements.algebra.covariance_sums import ShiftedSums
 from spectra_cli.extract.measurements.algebra.gram import (
+    ShiftedSums,
     add_gram_,
     gram_on_one_core,
     packed_quadratic_forms,

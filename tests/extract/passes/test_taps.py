@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spectra_cli.core.errors import ModelError
 from spectra_cli.core.types import Site
 from spectra_cli.extract.arena import Arena
-from spectra_cli.extract.measurements.algebra.covariance_sums import ShiftedSums
+from spectra_cli.extract.measurements.algebra.gram import ShiftedSums
 from spectra_cli.extract.measurements.gradient_store import DenseGradients, FactoredGradients
 from spectra_cli.extract.measurements.measurement import Batch
 from spectra_cli.extract.passes.losses import CHUNK_BYTES, sequence_losses

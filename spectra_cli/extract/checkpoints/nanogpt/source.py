@@ -29,12 +29,13 @@ from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.files.state_dicts import header_of, tensor_bytes
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.nanochat import is_nanochat, nanochat_files, require_meta
-from spectra_cli.extract.checkpoints.nanogpt.losses import states_own_step, stored_loss
 from spectra_cli.extract.checkpoints.nanogpt.payload import (
     ENDING,
     Payload,
     read_payload,
+    states_own_step,
     stored_learning_rate,
+    stored_loss,
     value_weights,
 )
 from spectra_cli.extract.checkpoints.nanogpt.training_arguments import (
