@@ -58,7 +58,7 @@ def chart(panel: Panel, scale: Scale | None, *, width: int, height: int, plain: 
         line((panel.title, "bold"), (f"   {label_y}", "dim")),
         *rows,
         line(f"{' ' * (margin - 1)}{corner}{rule * canvas.columns}", style="dim"),
-        line(_x_names(panel.x, ends_x, margin, canvas.columns), style="dim"),
+        line(_x_names(panel, ends_x, margin, canvas.columns), style="dim"),
         line(f"{' ' * margin}{label_x}", style="dim"),
         *legend,
     ]
@@ -179,10 +179,14 @@ def _ticks(axis: Axis, ends: tuple[float, float], most: int) -> list[tuple[str, 
     return [(_ascii(plain_tick(n * step)), _share(axis, ends, n * step)) for n in range(first, last + 1)]
 
 
-def _x_names(axis: Axis, ends: tuple[float, float], margin: int, columns: int) -> str:
+def _x_names(panel: Panel, ends: tuple[float, float], margin: int, columns: int) -> str:
+    axis, only = panel.x, panel.only_place
+    ticks = _ticks(axis, ends, 8)
+    if only is not None:
+        ticks = [(_ascii(plain_tick(only)), _share(axis, ends, only))]
     cells = [" "] * (margin + columns + 8)
     free = 0
-    for text, share in _ticks(axis, ends, 8):
+    for text, share in ticks:
         start = margin + round(share * (columns - 1)) - len(text) // 2
         if start >= free and start + len(text) <= margin + columns:
             cells[start : start + len(text)] = text

@@ -16,7 +16,6 @@ from spectra_cli.render.figures.figure import Ink, Look, Symbol, WindowKind
 from spectra_cli.render.text.neutral import for_terminal
 
 if TYPE_CHECKING:
-    from spectra_cli.core.types import FloatArray
     from spectra_cli.render.drawing.style import Style
     from spectra_cli.render.figures.figure import Axis as FigureAxis
     from spectra_cli.render.figures.figure import Bars, Cells, Mark, Panel, Rule, Scale, Series, Window
@@ -73,7 +72,7 @@ def draw_panel(panel: Panel, ax: Axes, style: Style) -> list[Artist]:
     if panel.cells is None:
         # only now, when the data have made room for themselves
         ax.set(xlim=(panel.x.low, panel.x.high), ylim=(panel.y.low, panel.y.high))
-        place_ticks(ax.xaxis, ax.get_xlim(), log=panel.x.log, only=_only_place(panel))
+        place_ticks(ax.xaxis, ax.get_xlim(), log=panel.x.log, only=panel.only_place)
         if panel.has_numbers:
             place_ticks(ax.yaxis, ax.get_ylim(), log=panel.y.log)
         else:
@@ -90,18 +89,6 @@ def draw_panel(panel: Panel, ax: Axes, style: Style) -> list[Artist]:
 
 def _scale(axis: FigureAxis) -> str:
     return "log" if axis.log else "linear"
-
-
-def _only_place(panel: Panel) -> float | None:
-    """The one place along the horizontal axis at which anything stands; None where there are several."""
-    across: list[FloatArray] = [
-        *(one.x for one in panel.series),
-        np.array([mark.x for mark in panel.marks]),
-        *(one.edges for one in panel.bars),
-    ]
-    places: FloatArray = np.unique(np.concatenate(across))
-    places = places[np.isfinite(places)]
-    return float(places[0]) if places.size == 1 else None
 
 
 def _share_of_axis(window: Window, ax: Axes) -> float:

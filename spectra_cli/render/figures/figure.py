@@ -254,6 +254,15 @@ class Panel:
         return bool(heights or self.bars or cells or any(mark.y is not None for mark in self.marks))
 
     @property
+    def only_place(self) -> float | None:
+        """The one place along the horizontal axis at which anything stands; None where there are several."""
+        marks = np.array([mark.x for mark in self.marks])
+        every = [*(one.x for one in self.series), marks, *(one.edges for one in self.bars)]
+        places = np.unique(np.concatenate(every))
+        places = places[np.isfinite(places)]
+        return float(places[0]) if places.size == 1 else None
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing measured stands in it."""
         return not (self.has_numbers or self.cells is not None or self.marks)

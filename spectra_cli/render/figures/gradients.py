@@ -75,7 +75,7 @@ def figure(request: PlotRequest) -> Figure:
             *lines.told,
             measured_words(runs, GRADIENTS),
             *captions_of(panels, lines),
-            *([] if noise_panel.is_empty else [_NOISE_SCALE]),
+            *([_NOISE_SCALE] if noise_panel.has_numbers else []),
             *cross_words(drawn),
             *withheld_words(value for one in trajectories for value in one.values if value is not None),
             *off_axis_words(over, x),

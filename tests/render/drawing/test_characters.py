@@ -89,6 +89,15 @@ def test_lines_are_told_apart_by_letter_and_by_colour():
     assert len(styles & {"bright_blue", "yellow", "magenta"}) == 3
 
 
+@pytest.mark.parametrize(("place", "word"), [(0.0, "0"), (614_400.0, "614.4k")])
+def test_one_checkpoint_has_one_tick(place, word):
+    alone = Series(x=np.array([place]), y=np.array([2.0]), ink=Ink(), look=Look.BOTH)
+    panel = Panel(title="t", x=Axis(label="tokens"), y=Axis(label="y"), series=[alone])
+    rows = rows_of(panel, plain=True)
+    (below,) = [number for number, row in enumerate(rows) if "+---" in row]
+    assert rows[below + 1].split() == [word]
+
+
 def test_what_cannot_be_read_is_hatched():
     window = Window(low=100, high=1000, label="withheld", kind=WindowKind.UNREADABLE)
     for plain, mark in ((True, "/"), (False, "░")):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure as Page
 
+from spectra_cli.render.drawing.panels import draw_panel
+from spectra_cli.render.drawing.style import STYLES
 from spectra_cli.render.drawing.tick_places import place_ticks
+from spectra_cli.render.figures.figure import Axis, Ink, Look, Panel, Series
 
 
 def numbers(ends, **settings):
@@ -46,6 +50,15 @@ def test_any_other_range_too(ends):
 
 def test_whole_numbers_alone_where_there_are_no_others():
     assert list(numbers((0.0, 3.0), log=False, whole=True)) == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_a_panel_of_one_checkpoint_has_one_tick():
+    ax = Page().add_subplot()
+    alone = Series(x=np.zeros(1), y=np.ones(1), ink=Ink(), look=Look.BOTH)
+    draw_panel(
+        Panel(title="t", x=Axis(label="tokens"), y=Axis(label="y"), series=[alone]), ax, STYLES["paper"]
+    )
+    assert list(ax.get_xticks()) == [0.0]
 
 
 def test_a_single_place_has_the_only_tick():

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from spectra_cli.archive.reader import open_archive
+from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures.gradients import figure
 from spectra_cli.render.figures.request import PlotRequest
+from tests.builders.checkpoints import checkpoint
+from tests.builders.spectra import spectrum
+from tests.render.figures.conftest import SITE
 
 
 def test_both_spectra_of_the_layer_and_the_noise_scale(full):
@@ -30,6 +34,20 @@ def test_only_what_is_drawn_is_explained(full):
     assert found.errors.startswith("Bands: one standard error")
     assert "×" not in found.words
     assert "The noise scale is in sequences" in found.words
+
+
+def test_without_any_gradient_nothing_of_them_is_explained(tmp_path):
+    zero = checkpoint(
+        [spectrum(np.zeros(32), "gradient_covariance", SITE), spectrum(np.arange(64, 0, -1.0))], step=0
+    )
+    write_archive(tmp_path / "a.spectra.h5", [zero])
+    found = figure(PlotRequest(runs=(tmp_path / "a.spectra.h5",)))
+    assert found.title == "a: activations and gradients of layer 0 at step0, and the noise of gradients"
+    assert "The noise scale" not in found.words
+    assert (
+        "No line, since every eigenvalue is numerically zero: gradients layer 0 attn.o of step0."
+        in found.words
+    )
 
 
 def test_several_runs_have_a_line_each(full):
