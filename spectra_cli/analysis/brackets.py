@@ -178,8 +178,8 @@ def _no_common_loss(
     after = ", without the start that they share," if any(left_out) else ""
     highest = min(run[0] for run in known)
     shared = (
-        f"; with it they share {worst_end:.4f} to {highest:.4f}: --at {worst_end:.4f} compares them there, "
-        "between their start and what follows"
+        f"; with it they share {worst_end:.4f} to {highest:.4f}: --at {_number_inside(worst_end, highest)} "
+        "compares them there, between their start and what follows"
         if highest >= worst_end
         else ""
     )
@@ -187,6 +187,15 @@ def _no_common_loss(
         f"the runs have no loss in common: they span{after} {spans}, {worst_end - min(starts):.4f} nats apart"
         f"{shared}; scan more checkpoints, or align by --align step or tokens"
     )
+
+
+def _number_inside(lowest: float, highest: float) -> str:
+    """The shortest number, of four decimals or more, that lies between; rounded to nearest it might not."""
+    for decimals in range(4, 17):
+        number = f"{math.ceil(lowest * 10**decimals) / 10**decimals:.{decimals}f}"
+        if lowest <= float(number) <= highest:
+            return number
+    return repr(float(lowest))
 
 
 def position_targets(runs: Sequence[Sequence[float]], number: int = 5) -> FloatArray:

@@ -1,5 +1,7 @@
 """Matching at equal loss against the closed forms."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,16 @@ def test_the_first_checkpoint_is_left_out_only_where_it_is_a_start_that_the_runs
     with pytest.raises(DataError) as apart:
         loss_targets([[3.0, 2.0], [5.0, 4.0]])
     assert "--at" not in str(apart.value)
+
+
+@pytest.mark.parametrize("end", [2.97082, 2.82, 2.949999999, 2.95])
+def test_the_loss_that_is_proposed_is_one_that_all_runs_have_stood_at(end):
+    runs = [[2.95, 2.6, 2.11], [3.0, 2.96, end] if end < 2.96 else [2.98, 2.975, end]]
+    runs[0][0] = max(runs[0][0], end)
+    with pytest.raises(DataError) as told:
+        loss_targets(runs, untrained=[True, True])
+    proposed = float(re.search(r"--at ([\d.]+)", str(told.value))[1])
+    assert all(at_loss(run, proposed) is not None for run in runs)
 
 
 def test_a_spike_does_not_raise_the_targets():

@@ -87,7 +87,8 @@ def test_the_training_is_the_same_to_the_last_bit_and_its_checkpoints_are_what_w
 
     live = open_run("runs/a")
     assert live.checkpoints["step"] == [0, 2, 4, 6]
-    assert live.checkpoints["tokens_seen"] == [None, 2 * 64, 4 * 64, 6 * 64]
+    assert live.checkpoints["tokens_seen"] == [0, 2 * 64, 4 * 64, 6 * 64]
+    assert not any(live.checkpoints["notices"])
     assert open_archive("a.spectra.h5").parts == ()
     saved = open_run(
         scan("runs/a", probe="probe.npy", output="saved.spectra.h5", quiet=True, **SMALL).archive
@@ -99,6 +100,14 @@ def test_the_training_is_the_same_to_the_last_bit_and_its_checkpoints_are_what_w
         )
         assert mine["spectra"] == other["spectra"]
         assert mine["scalars"] == other["scalars"]
+
+
+def test_a_trainer_that_counts_no_tokens_is_said_so():
+    options = {"tokens": TOKENS, "measure": "weights", **SMALL}
+    train(callback(1, **options), steps=1, include_num_input_tokens_seen="no")
+    live = open_run("runs/a")
+    assert live.checkpoints["tokens_seen"] == [None, None]
+    assert all("include_num_input_tokens_seen" in told for told in live.checkpoints["notices"])
 
 
 def test_another_training_does_not_get_into_its_archive():

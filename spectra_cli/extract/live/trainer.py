@@ -83,13 +83,14 @@ def _moment(args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
     module, folder = kwargs.get("model"), args.output_dir
     if module is None or folder is None:
         raise UsageError("the trainer gave its callback no model, or has no output_dir; expected both")
-    return Moment(module=module, step=state.global_step, folder=Path(folder), training=_training(state))
+    return Moment(module=module, step=state.global_step, folder=Path(folder), training=_training(args, state))
 
 
-def _training(state: TrainerState) -> TrainingMetadata:
+def _training(args: TrainingArguments, state: TrainerState) -> TrainingMetadata:
     """As a checkpoint saved at this step would have it; the loss of the step is logged only after it."""
     seen, step = state.num_input_tokens_seen, state.global_step
-    if not seen:
+    counts = args.include_num_input_tokens_seen not in (False, "no")
+    if not counts or (step > 0 and not seen):
         why = "the trainer counts none (TrainingArguments.include_num_input_tokens_seen)"
         return TrainingMetadata(notices=(tokens_unknown(why),))
     whole = step > 0 and seen % step == 0
