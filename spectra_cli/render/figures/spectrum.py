@@ -40,7 +40,11 @@ def figure(request: PlotRequest) -> Figure:
             *lines.told,
             measured_words(runs, measurement),
             *captions_of(panels, lines),
-            *([f"{left_out} more places are not shown: --layer, --matrices."] if left_out else []),
+            *(
+                [f"{left_out} more places are not shown: name a layer or matrix to see it."]
+                if left_out
+                else []
+            ),
             *archive_words(runs),
         ),
     )

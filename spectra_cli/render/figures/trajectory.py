@@ -87,7 +87,7 @@ def left_out_words(number: int) -> list[str]:
     if not number:
         return []
     many = "1 more panel is" if number == 1 else f"{number} more panels are"
-    return [f"{many} not shown: --statistic, --layer and --matrices choose."]
+    return [f"{many} not shown: name a statistic, layer or matrix to see it."]
 
 
 def positions(run: Run, places: Sequence[int], axis: RunAxis) -> FloatArray:

@@ -90,7 +90,7 @@ def places_of(request: PlotRequest, lines: Lines, measurement: str, *, most: int
     )
     raise DataError(
         f"no {measurement_words(measurement)} were measured of the checkpoints that would be drawn ({held}); "
-        "choose others with --step or --at"
+        "choose other checkpoints"
     )
 
 
