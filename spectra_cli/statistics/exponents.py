@@ -248,11 +248,11 @@ def _shows_30_150(spectrum: Spectrum) -> bool:
     return not _misfit(spectrum, 30, 150, tail=True)
 
 
-HEAD_EXPONENT_1_10 = Statistic(
+_exponent = partial(Statistic, family=DECAY_EXPONENT)
+HEAD_EXPONENT_1_10 = _exponent(
     name="head_exponent_1_10",
     title="head exponent, ranks 1-10",
     short="α head\n1-10",
-    family=DECAY_EXPONENT,
     phrase="head",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 1-10; doubling the first alone adds 0.22.",
     source="Spectral Lens (arXiv 2605.05683)",
@@ -260,11 +260,10 @@ HEAD_EXPONENT_1_10 = Statistic(
     function=partial(_fits, over=_ranks(1, 10)),
     compared=(ACTIVATIONS, *_GRADIENT_SPECTRA),
 )
-HEAD_EXPONENT_2_10 = Statistic(
+HEAD_EXPONENT_2_10 = _exponent(
     name="head_exponent_2_10",
     title="head exponent, ranks 2-10",
     short="α head\n2-10",
-    family=DECAY_EXPONENT,
     phrase="head without its first direction",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 2-10: the head without its first direction.",
     source="docs/explanation/estimators.md, exponents",
@@ -272,11 +271,10 @@ HEAD_EXPONENT_2_10 = Statistic(
     function=partial(_fits, over=_ranks(2, 10)),
     compared=(ACTIVATIONS, *_GRADIENT_SPECTRA),
 )
-TAIL_EXPONENT_30_150 = Statistic(
+TAIL_EXPONENT_30_150 = _exponent(
     name="tail_exponent_30_150",
     title="tail exponent, ranks 30-150",
     short="α tail\n30-150",
-    family=DECAY_EXPONENT,
     phrase="tail",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150, the paper's on language models.",
     source="Spectral Lens (arXiv 2605.05683)",
@@ -285,11 +283,10 @@ TAIL_EXPONENT_30_150 = Statistic(
     by_default=_shows_30_150,
     compared=(ACTIVATIONS,),
 )
-TAIL_EXPONENT_50_200 = Statistic(
+TAIL_EXPONENT_50_200 = _exponent(
     name="tail_exponent_50_200",
     title="tail exponent, ranks 50-200",
     short="α tail\n50-200",
-    family=DECAY_EXPONENT,
     phrase="tail",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 50-200, the paper's on its toy task.",
     source="Spectral Lens (arXiv 2605.05683)",
@@ -297,11 +294,10 @@ TAIL_EXPONENT_50_200 = Statistic(
     function=partial(_tails, over=_ranks(50, 200)),
     by_default=never,
 )
-TAIL_EXPONENT_SCALED = Statistic(
+TAIL_EXPONENT_SCALED = _exponent(
     name="tail_exponent_scaled",
     title="tail exponent, scaled by width",
     short="α tail\nscaled",
-    family=DECAY_EXPONENT,
     phrase="tail",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 30-150 of width 768, scaled to this width.",
     source="docs/explanation/estimators.md, exponents",
@@ -310,11 +306,10 @@ TAIL_EXPONENT_SCALED = Statistic(
     compared=(ACTIVATIONS,),
     scaled_by_width=True,
 )
-TAIL_EXPONENT_SAMPLE_SCALED = Statistic(
+TAIL_EXPONENT_SAMPLE_SCALED = _exponent(
     name="tail_exponent_sample_scaled",
     title="tail exponent, scaled by samples",
     short="α tail\nscaled n",
-    family=DECAY_EXPONENT,
     phrase="tail",
     summary="Exponent a of eigenvalues ~ rank^-a over ranks 0.06 n to 0.3 n of n gradient samples.",
     source="docs/explanation/estimators.md, exponents",

@@ -16,8 +16,8 @@ from spectra_cli.core.errors import SpectraError, UsageError
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.training import TrainingMetadata
 from spectra_cli.core.types import CheckpointRef, CheckpointSpectra
-from spectra_cli.workflows.identity.asked_run import RunAsked
 from spectra_cli.workflows.identity.belonging import Belonging
+from spectra_cli.workflows.identity.same_run import RunAsked
 from spectra_cli.workflows.scan import ScanProgress, check_output, remove, reusable
 
 if TYPE_CHECKING:

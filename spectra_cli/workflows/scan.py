@@ -18,9 +18,9 @@ from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointRef, Provenance
-from spectra_cli.workflows.identity.asked_run import run_asked
 from spectra_cli.workflows.identity.belonging import Belonging
 from spectra_cli.workflows.identity.earlier_scans import EarlierScans, found_in
+from spectra_cli.workflows.identity.same_run import run_asked
 from spectra_cli.workflows.inspect import not_measured
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from spectra_cli.archive.content.layout import identity, list_parts
 from spectra_cli.archive.content.provenance import Statement
 from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import ArchiveError
-from spectra_cli.workflows.identity.asked_run import RunAsked
 from spectra_cli.workflows.identity.named_archive import of_words
-from spectra_cli.workflows.identity.same_run import Judgement, judge_archive, judge_statement
+from spectra_cli.workflows.identity.same_run import Judgement, RunAsked, judge_archive, judge_statement
 
 
 class Belonging:

@@ -16,7 +16,7 @@ from spectra_cli.archive.reader import Archive, open_archive
 from spectra_cli.core.errors import ArchiveError, SpectraError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words.names import listed
-from spectra_cli.workflows.identity.same_run import judge_archive
+from spectra_cli.workflows.identity.same_run import judge_archive, run_asked
 
 _NUM_NAMED = 3
 
@@ -69,7 +69,6 @@ def of_words(archive: Archive) -> str:
 
 def _why_of_others(archive: Archive, given: str) -> str:
     from spectra_cli.extract.checkpoints.registry import find_source
-    from spectra_cli.workflows.identity.asked_run import run_asked
 
     if not os.path.exists(given):
         return "there is nothing at that path to know a moved run by"

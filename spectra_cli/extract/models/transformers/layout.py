@@ -20,9 +20,13 @@ from spectra_cli.extract.models.canonical import (
 from spectra_cli.extract.models.claims.remote_code import is_trusted, own_code
 from spectra_cli.extract.models.transformers.causal_lm import check, cut
 from spectra_cli.extract.models.transformers.dry_run import run_without_values
-from spectra_cli.extract.models.transformers.library_code import in_library, library_code
+from spectra_cli.extract.models.transformers.library_code import (
+    in_library,
+    library_code,
+    reference_kernels,
+    reference_notice,
+)
 from spectra_cli.extract.models.transformers.loading import Notices, build_module
-from spectra_cli.extract.models.transformers.reference_kernels import reference_kernels, reference_notice
 from spectra_cli.extract.models.transformers.scaled_embedding import take_apart
 from spectra_cli.extract.models.users_code import guarded
 from spectra_cli.extract.protocols import CheckpointHeader, MatrixView, Model
