@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ _BETWEEN = tuple((height, "center") for height in (0.17, 0.83, 0.29, 0.71, 0.42,
 _SIDES = (("left", "bottom"), ("right", "bottom"), ("left", "top"), ("right", "top"))
 # so many lines are as bad as other words in the same place, or as a name outside of its panel by its height
 _OTHER_WORDS = 1000
+_CLEAR = 1.15  # of the size of a name: what is kept free around it
 _WIDEST = 0.9  # of a panel: longer names beside points are broken
 
 
@@ -41,6 +43,23 @@ def settle_labels(page: Page) -> None:
                 taken.append(_settle_window(text, ax, taken, renderer))
             elif text.get_label() == OF_A_POINT and isinstance(text, Annotation):
                 taken.append(_settle_name(text, page, ax, taken, renderer))
+
+
+def thin_names(page: Page, ax: Axes) -> None:
+    """Leave of the names beside and below cells the first, the last, and as many as stand clear between."""
+    canvas: Any = FigureCanvasAgg(page)
+    renderer = canvas.get_renderer()
+    for axis in (ax.xaxis, ax.yaxis):
+        names, places = [one.get_text() for one in axis.get_ticklabels()], axis.get_ticklocs()
+        boxes = [one.get_window_extent(renderer).expanded(_CLEAR, _CLEAR) for one in axis.get_ticklabels()]
+        for number in range(len(names), 1, -1):
+            left = np.unique(np.linspace(0, len(names) - 1, number).round().astype(int))
+            if not any(boxes[one].overlaps(boxes[other]) for one, other in pairwise(left)):
+                break
+        else:
+            continue
+        if left.size < len(names):
+            axis.set_ticks([places[one] for one in left], [names[one] for one in left])
 
 
 def _settle_window(text: Text, ax: Axes, taken: Sequence[Bbox], renderer: Any) -> Bbox:

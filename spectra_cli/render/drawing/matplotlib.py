@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from spectra_cli.render.drawing.keys import colour_bar
-from spectra_cli.render.drawing.labels import settle_labels
+from spectra_cli.render.drawing.labels import settle_labels, thin_names
 from spectra_cli.render.drawing.panels import MOST_ROWS, draw_panel
 from spectra_cli.render.drawing.wrapping import inches, refit_words, wrapped
 from spectra_cli.render.text.neutral import for_terminal
@@ -38,6 +38,7 @@ _SPACING = 1.35  # lines of text, in units of their size
 _MARGIN = 0.05  # inches
 _LINES = 1.2  # what matplotlib is told of lines of text
 _BESIDE_PANEL = 0.075  # what stands left of a panel, or right of it, in inches a point of text
+_ABOVE_AND_BELOW_PANEL = 0.085  # its title, ticks and label, in the same unit
 _PANEL_WIDTH = 0.3  # at least, in inches a point of text: narrower pages have fewer columns
 
 
@@ -80,6 +81,7 @@ def _settings(style: Style) -> Any:
         "hatch.linewidth": 0.4,
         "axes.spines.top": False,
         "axes.spines.right": False,
+        "text.parse_math": False,
         "svg.fonttype": "none",
         "svg.hashsalt": "spectra",
         "pdf.fonttype": 42,
@@ -116,17 +118,20 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
         )
         heading = wrapped(page, panel.title, room, size=style.text + 0.5, weight="bold")
         ax.set_title("\n".join(heading), loc="left")
+        height = _height(panel, style) - _ABOVE_AND_BELOW_PANEL * style.text
+        ax.set_ylabel("\n".join(wrapped(page, panel.y.label, height, size=style.text)))
         if panel.cells is not None and panel.has_numbers:
             colour_bar(page, panel.cells.scale, style, [ax])
     if figure.scale is not None:
         colour_bar(page, figure.scale, style, axes)
     legend.draw(axes, above=bottom / height)
-    for text in page.findobj(Text):
-        text.set_parse_math(False)
     layout.execute(page)
-    if refit_words(page, {ax: panel.title for panel, ax in zip(figure.panels, axes, strict=True)}):
+    if refit_words(page, dict(zip(axes, figure.panels, strict=True))):
         layout.execute(page)
     _settle(page)
+    for panel, ax in zip(figure.panels, axes, strict=True):
+        if panel.cells is not None:
+            thin_names(page, ax)
     settle_labels(page)
     return page
 

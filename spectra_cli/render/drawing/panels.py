@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 # of the axis: a hatch in a narrower stretch is nothing but dots, and a shade a stray line
 _NARROWEST_HATCH, _NARROWEST_SHADE = 0.1, 0.02
+_BAND, _FEW = (
+    0.22,
+    6,
+)  # how dense a band of errors is, beside so many others at most: of more, lines are to be seen
 _MOST_NAMES = 24  # of rows that stand beside cells
 MOST_ROWS = 60  # the same where the panel is as high as they need
 _SHORT_NAME = 6  # letters; longer names of columns stand upright
@@ -61,8 +65,9 @@ def draw_panel(panel: Panel, ax: Axes, style: Style) -> list[Artist]:
         ax.set(xscale=_scale(panel.x), yscale=_scale(panel.y))
     for bars in panel.bars:
         drawn.append(_bars(bars, ax, style))
+    with_errors = sum(one.low is not None for one in panel.series)
     for series in panel.series:
-        drawn += _series(series, ax, style)
+        drawn += _series(series, ax, style, shade=_BAND / max(1.0, with_errors / _FEW))
     for number, rule in enumerate(panel.rules):
         drawn += _rule(rule, ax, style, after=number % 2 == 1)
     for mark in panel.marks:
@@ -183,7 +188,7 @@ def _bars(bars: Bars, ax: Axes, style: Style) -> Artist:
     )
 
 
-def _series(series: Series, ax: Axes, style: Style) -> list[Artist]:
+def _series(series: Series, ax: Axes, style: Style, *, shade: float) -> list[Artist]:
     colour = colour_of(series.ink, style)
     place = series.ink.category % len(SYMBOLS)
     categorical = series.ink.shade is None and not series.ink.muted
@@ -221,7 +226,7 @@ def _series(series: Series, ax: Axes, style: Style) -> list[Artist]:
             drawn += bars.lines[2]
         else:
             drawn.append(
-                ax.fill_between(series.x, series.low, series.high, color=colour, alpha=0.22, linewidth=0)
+                ax.fill_between(series.x, series.low, series.high, color=colour, alpha=shade, linewidth=0)
             )
     for x, y, name in zip(series.x, series.y, series.names, strict=False):
         drawn.append(_name(name, x, y, ax, style))

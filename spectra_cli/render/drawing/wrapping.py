@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Page
 from matplotlib.text import Text
 
+from spectra_cli.render.figures.figure import Panel
 from spectra_cli.render.text.neutral import for_terminal
 
 _CLEAR = 0.1  # inches beside a title, and by which a label may be longer than its axis
@@ -39,11 +40,11 @@ def inches(page: Page, text: str, *, size: float, weight: str = "normal") -> flo
     return _Ruler(page, size, weight).inches(for_terminal(text))
 
 
-def refit_words(page: Page, titles: Mapping[Axes, str]) -> bool:
+def refit_words(page: Page, panels: Mapping[Axes, Panel]) -> bool:
     """Wrap titles and labels that reach beyond their axes, once it is known how large these are.
 
     Args:
-        titles: of panels, in one line.
+        panels: what is drawn in which axes, with their words in one line; bars of shades are not among them.
 
     Returns:
         Whether there were any: the page is then to be laid out again.
@@ -78,10 +79,20 @@ def refit_words(page: Page, titles: Mapping[Axes, str]) -> bool:
         for text, length, room in rooms:
             if text.get_text() and length > room:
                 size, weight = float(text.get_fontsize()), str(text.get_fontweight())
-                words = titles[ax] if text is title else text.get_text()
+                words = _whole(text, ax, panels)
                 text.set_text("\n".join(wrapped(page, words, room / page.dpi, size=size, weight=weight)))
                 refitted = True
     return refitted
+
+
+def _whole(text: Text, ax: Axes, panels: Mapping[Axes, Panel]) -> str:
+    """The words of a title or a label before they were wrapped."""
+    if ax not in panels:
+        return text.get_text()
+    panel = panels[ax]
+    if text is ax.yaxis.label:
+        return panel.y.label
+    return panel.x.label if text is ax.xaxis.label else panel.title
 
 
 class _Ruler:

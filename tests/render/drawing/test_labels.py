@@ -9,15 +9,23 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Page
 
-from spectra_cli.render.drawing.labels import OF_A_HATCHED_WINDOW, OF_A_POINT, OF_A_WINDOW, settle_labels
+from spectra_cli.render.drawing.labels import (
+    OF_A_HATCHED_WINDOW,
+    OF_A_POINT,
+    OF_A_WINDOW,
+    settle_labels,
+    thin_names,
+)
 from spectra_cli.render.drawing.panels import draw_panel
 from spectra_cli.render.drawing.style import STYLES
 from spectra_cli.render.figures.figure import (
     Axis,
+    Cells,
     Ink,
     Look,
     Mark,
     Panel,
+    Scale,
     Series,
     Symbol,
     Window,
@@ -101,6 +109,31 @@ def test_where_lines_are_everywhere_words_have_a_ground_of_their_own():
     )
     (text,) = words(ax, OF_A_WINDOW)
     assert text.get_bbox_patch() is not None
+
+
+@pytest.mark.parametrize("size", [(3.3, 2.0), (6.75, 8.0), (1.2, 1.0)])
+def test_names_of_cells_stand_clear_with_both_ends(size):
+    rows, columns = tuple(map(str, range(48))), tuple(f"{step}k" for step in range(200))
+    cells = Cells(
+        rows=rows,
+        columns=columns,
+        values=np.ones((48, 200)),
+        reasons=np.full((48, 200), ""),
+        scale=Scale(label="", low=0.0, high=1.0),
+    )
+    page = Page(figsize=size, dpi=200)
+    ax = page.add_axes((0.15, 0.2, 0.8, 0.7))
+    draw_panel(
+        Panel(title="t", x=Axis(label="step"), y=Axis(label="layer"), cells=cells), ax, STYLES["paper"]
+    )
+    thin_names(page, ax)
+    renderer = FigureCanvasAgg(page).get_renderer()
+    for axis, names in ((ax.xaxis, columns), (ax.yaxis, rows)):
+        shown = [one.get_text() for one in axis.get_ticklabels()]
+        assert (shown[0], shown[-1]) == (names[0], names[-1])
+        assert [names[round(place)] for place in axis.get_ticklocs()] == shown
+        boxes = [one.get_window_extent(renderer) for one in axis.get_ticklabels()]
+        assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
 def test_names_of_points_are_whole_and_inside():

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure as Page
 
 from spectra_cli.render.drawing.wrapping import inches, refit_words, wrapped
+from spectra_cli.render.figures.figure import Axis, Panel
 
 LONG = "trainer-gpt2-medium-lr3e-4-warmup2000-cosine-seed1337-rerun-after-the-crash_final.v2"
 SENTENCE = f"The checkpoints nearest to equal loss: {LONG} at step300, muon{'n' * 90} at step100."
@@ -36,10 +37,16 @@ def test_a_letter_stands_in_a_line_however_narrow_it_is(page):
 
 def test_titles_and_labels_end_where_their_axes_or_the_page_do(page):
     left, right = page.add_axes((0.2, 0.3, 0.25, 0.4)), page.add_axes((0.7, 0.3, 0.25, 0.4))
-    left.set(xlabel="a label that is longer than its axis is", ylabel="another one that is far too long")
+    left.set(xlabel="a label that is longer than its axis is", ylabel="another one\nthat is far too long")
     for ax in (left, right):
         ax.set_title(LONG, loc="left", fontsize=7)
-    assert refit_words(page, {left: LONG, right: LONG})
+    panel = Panel(
+        title=LONG,
+        x=Axis(label="a label that is longer than its axis is"),
+        y=Axis(label="another one that is far too long"),
+    )
+    plain = Panel(title=LONG, x=Axis(label=""), y=Axis(label=""))
+    assert refit_words(page, {left: panel, right: plain})
     renderer = page.canvas.get_renderer()
     for ax, end in ((left, right.get_window_extent(renderer).x0), (right, page.bbox.x1)):
         assert ax._left_title.get_window_extent(renderer).x1 <= end
@@ -47,7 +54,7 @@ def test_titles_and_labels_end_where_their_axes_or_the_page_do(page):
     slack = 0.11 * page.dpi
     assert left.xaxis.label.get_window_extent(renderer).width <= left.bbox.width + slack
     assert left.yaxis.label.get_window_extent(renderer).height <= left.bbox.height + slack
-    assert not refit_words(page, {left: LONG, right: LONG})
+    assert not refit_words(page, {left: panel, right: plain})
 
 
 def test_what_has_room_is_left_as_it_is(page):
@@ -55,4 +62,4 @@ def test_what_has_room_is_left_as_it_is(page):
     ax.plot(np.arange(3.0))
     ax.set(xlabel="rank", ylabel="value")
     ax.set_title("t", loc="left")
-    assert not refit_words(page, {ax: "t"})
+    assert not refit_words(page, {ax: Panel(title="t", x=Axis(label="rank"), y=Axis(label="value"))})
