@@ -118,8 +118,8 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
         )
         heading = wrapped(page, panel.title, room, size=style.text + 0.5, weight="bold")
         ax.set_title("\n".join(heading), loc="left")
-        height = _height(panel, style) - _ABOVE_AND_BELOW_PANEL * style.text
-        ax.set_ylabel("\n".join(wrapped(page, panel.y.label, height, size=style.text)))
+        beside = _height(panel, style) - _ABOVE_AND_BELOW_PANEL * style.text
+        ax.set_ylabel("\n".join(wrapped(page, panel.y.label, beside, size=style.text)))
         if panel.cells is not None and panel.has_numbers:
             colour_bar(page, panel.cells.scale, style, [ax])
     if figure.scale is not None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Page
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
@@ -109,6 +112,35 @@ def test_the_last_digits_of_the_layout_change_no_byte(monkeypatch):
 
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", nudged)
     assert drawn(everything(), ".svg", style="paper") == first
+
+
+@pytest.mark.parametrize("width", [3.3, 6.75])
+@pytest.mark.parametrize(
+    "name", ["a run", "a-run-with-a-name-that-is-far-longer-than-any-line-of-this-page" * 2]
+)
+def test_title_panels_legend_and_caption_stand_one_below_the_other(monkeypatch, name, width):
+    pages = []
+    saved = Page.savefig
+
+    def kept(page, *given, **more):
+        pages.append(page)
+        saved(page, *given, **more)
+
+    monkeypatch.setattr(Page, "savefig", kept)
+    figure = everything(name)
+    drawn(replace(figure, panels=figure.panels[:1]), ".png", style="paper", width=width)
+    (page,) = pages
+    renderer = FigureCanvasAgg(page).get_renderer()
+    title, caption = (text.get_window_extent(renderer) for text in page.texts)
+    legend = page.legends[0].get_window_extent(renderer)
+    panels = [ax.get_tightbbox(renderer) for ax in page.axes]
+    assert title.y1 <= page.bbox.y1
+    assert max(box.y1 for box in panels) <= title.y0
+    assert legend.y1 <= min(box.y0 for box in panels)
+    assert caption.y1 <= legend.y0
+    assert caption.y0 >= 0
+    for box in (title, caption, legend):
+        assert 0 <= box.x0 < box.x1 <= page.bbox.x1
 
 
 def texts_of(svg: str) -> list[str]:
