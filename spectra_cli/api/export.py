@@ -20,7 +20,7 @@ from spectra_cli.workflows.export import ExportedRun, Selection, choose
 Stdout = Callable[[], AbstractContextManager[TextIO]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ExportResult:
     """What an export wrote.
 
@@ -35,6 +35,10 @@ class ExportResult:
     said: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """A line a sentence, as the command prints them."""
+        return "\n".join((*self.said, *self.left_out, *self.notices))
 
 
 def export(

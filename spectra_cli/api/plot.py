@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectra_cli.analysis.run import Axis, Loss, Run
+from spectra_cli.api.drawn_figure import DrawnFigure, with_drawing
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words import lists
 from spectra_cli.render.drawing.registry import draw_into, drawn, suffix_of
 from spectra_cli.render.exports.whole_file import check_target, whole_file
-from spectra_cli.render.figures.figure import Figure
 from spectra_cli.render.figures.registry import FIGURES, figure_of
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.render.plot import check_name
@@ -38,8 +38,10 @@ def plot(
     style: str = "paper",
     width: float | None = None,
     overwrite: bool = False,
-) -> Figure:
+) -> DrawnFigure:
     """A figure of one or more archives: its panels, numbers and words; drawn where there is an output.
+
+    A notebook shows the picture (where matplotlib is installed), and `print` its title and caption.
 
     Args:
         figure: `spectrum`, `trajectory`, `layers`, `gradients`, `weights`, `compare`, `phases`, `drift` or
@@ -73,7 +75,7 @@ def plot(
     suffix = "" if path is None else suffix_of(path, None)
     if path is not None:
         check_target(path, "-o", overwrite=overwrite)
-    made = figure_of(figure, request)
+    made = with_drawing(figure_of(figure, request), style=style, width=width)
     if path is not None:
         content = drawn(made, suffix, style=style, width=width)
         with whole_file(path, "-o", overwrite=overwrite) as stream:

@@ -25,6 +25,7 @@ def test_the_rows_are_those_of_the_run(archive, tmp_path):
     assert [row["value"] for row in rows] == [row["value"] for row in wanted]
     assert done.files == (target,)
     assert done.said == (f"{target}: {len(rows)} rows of 1 run, 1 checkpoint",)
+    assert str(done) == done.said[0]
     with pytest.raises(UsageError, match="exists"):
         spectra.export(archive, output=target)
 

@@ -41,12 +41,14 @@ def test_it_is_kept_without_outputs():
 
 
 def test_results_are_html_of_our_own_and_text(shown):
-    run, table, frame, spectrum, share, comparison, numbers, now = shown
+    run, table, frame, figure, spectrum, share, comparison, numbers, now = shown
     for result in (run, table, spectrum, comparison, now):
         assert result.keys() >= {"text/plain", "text/html"}
         assert html_texts(result["text/html"])  # which fails on markup that is not our own
     assert "slow.spectra.h5: 3 checkpoints" in run["text/plain"]
     assert "rankme_cov" in table["text/plain"]
+    assert figure.keys() == {"text/plain", "image/png"}
+    assert figure["text/plain"].startswith("slow and fast: activations over training")
     assert "gradients layer 1 mlp.down, step 40" in spectrum["text/plain"]
     assert "fast against slow" in comparison["text/plain"]
     assert "weights layer 0 attn.q, step 40" in now["text/plain"]

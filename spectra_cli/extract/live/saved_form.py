@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import ModelError, UsageError
 from spectra_cli.extract.checkpoints.tensors.wrappers import unwrapped
 
 _NANOGPT = ("n_layer", "n_head", "n_embd")
@@ -40,8 +40,14 @@ def saved_form(module: nn.Module) -> SavedForm:
     """The module as its own training stack would save it.
 
     Raises:
+        UsageError: it is no module.
         ModelError: a kind of module that is not known, one with adapters, or one that holds shards.
     """
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"model= is of type {type(module).__name__}; expected a torch.nn.Module, or the name of a "
+            "builder, package.module:function"
+        )
     from transformers import PreTrainedModel
 
     model = _inner(module)

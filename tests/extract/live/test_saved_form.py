@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import ModelError, UsageError
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.digest import state_digest
 from spectra_cli.extract.live.saved_form import saved_form
@@ -91,6 +91,8 @@ def test_a_nanogpt_says_its_arguments():
 def test_what_it_cannot_read_is_refused():
     with pytest.raises(ModelError, match=r"torch\.nn\.modules\.linear\.Linear is no model that a live scan"):
         saved_form(nn.Linear(2, 2))
+    with pytest.raises(UsageError, match=r"model= is of type OrderedDict; expected a torch\.nn\.Module"):
+        saved_form(nn.Linear(2, 2).state_dict())
     with pytest.raises(ModelError, match="is a shard, or not in memory"):
         saved_form(random_model(config_of("gpt2")).to("meta"))
     adapted = random_model(config_of("gpt2"))
