@@ -33,7 +33,7 @@ def demo(
 ) -> tuple[DemoRun, ...]:
     """Train and scan `folder/adamw` and `folder/muon`; archives lie beside them.
 
-    The same seed gives the same checkpoints and spectra.
+    The same seed gives the same checkpoints and spectra. What an earlier call finished is kept.
 
     Args:
         folder: made if needed.
@@ -43,7 +43,7 @@ def demo(
     Raises:
         UsageError: `folder` holds something that is not a demo.
     """
-    from spectra_cli.extract.demo.training import PROBE_NAME, train_run
+    from spectra_cli.extract.demo.training import PROBE_NAME, is_trained, train_run
 
     folder = Path(folder)
     _check_folder(folder, PROBE_NAME)
@@ -54,15 +54,18 @@ def demo(
         def report(done: int, total: int, recipe: str = recipe) -> None:
             training(recipe, done, total)
 
-        run = train_run(folder / recipe, recipe=recipe, progress=report)
+        run = folder / recipe
+        trained = is_trained(run, recipe=recipe)
+        if not trained:
+            train_run(run, recipe=recipe, progress=report)
         request = ScanRequest(
-            checkpoints=str(run.folder),
+            checkpoints=str(run),
             settings=resolve_settings("default", SETTINGS),
-            probe=str(run.folder / PROBE_NAME),
+            probe=str(run / PROBE_NAME),
             output=folder / f"{recipe}.spectra.h5",
-            overwrite=True,
+            overwrite=not trained,
         )
-        runs.append(DemoRun(name=recipe, folder=run.folder, scan=scan(request, scanning)))
+        runs.append(DemoRun(name=recipe, folder=run, scan=scan(request, scanning)))
     return tuple(runs)
 
 

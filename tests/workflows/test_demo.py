@@ -79,13 +79,31 @@ def test_both_runs_start_alike_see_the_same_probe_and_part_ways(finished, number
     assert first["spectra"] == other["spectra"]
 
 
-def test_running_it_again_gives_the_same_numbers(finished, tmp_path, numbers_of):
-    copied = shutil.copytree(finished.folder, tmp_path / "demo")
-    again = run(copied)
+def test_interrupted_it_goes_on_where_it_was_and_gives_the_same_numbers(finished, tmp_path, numbers_of):
+    folder = tmp_path / "demo"
+    trained: list[tuple[str, int, int]] = []
+
+    def stops_in_the_second_scan(now):
+        if (now.ref.run, now.ref.step) == ("muon", SAVED[1]):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo(folder, training=lambda *_: None, scanning=stops_in_the_second_scan)
+    again = demo(folder, training=lambda *now: trained.append(now), scanning=lambda _: None)
+    assert trained == []
+    assert [[ref.step for ref in one.scan.measured] for one in again] == [[], list(SAVED[1:])]
     for before, after in zip(finished.runs, again, strict=True):
         pair = zip(open_archive(before.scan.archive), open_archive(after.scan.archive), strict=True)
         assert all(numbers_of(one)["spectra"] == numbers_of(other)["spectra"] for one, other in pair)
-    assert all(len(one.scan.measured) == len(SAVED) for one in again)
+
+
+def test_a_run_whose_training_was_cut_off_is_trained_and_scanned_anew(finished, tmp_path, numbers_of):
+    copied = shutil.copytree(finished.folder, tmp_path / "demo")
+    (copied / "adamw" / f"checkpoint_step{SAVED[-1]:06d}.pt").unlink()
+    adamw, muon = run(copied)
+    assert ([ref.step for ref in adamw.scan.measured], muon.scan.measured) == (list(SAVED), ())
+    pair = zip(open_archive(finished.runs[0].scan.archive), open_archive(adamw.scan.archive), strict=True)
+    assert all(numbers_of(one)["spectra"] == numbers_of(other)["spectra"] for one, other in pair)
 
 
 def test_progress_tells_of_training_and_scanning(finished):

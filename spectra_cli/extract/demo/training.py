@@ -127,8 +127,9 @@ def train_run(
     return TrainedRun(folder=folder, probe=folder / PROBE_NAME, validation_losses=losses)
 
 
-def is_trained(folder: Path, *, recipe: str, settings: DemoSettings) -> bool:
+def is_trained(folder: Path, *, recipe: str, settings: DemoSettings | None = None) -> bool:
     """Whether `folder` holds this very run, trained to its end: its arguments and all its checkpoints."""
+    settings = settings or DemoSettings()
     arguments = folder / "args.json"
     if not arguments.is_file() or json.loads(arguments.read_text()) != _arguments(recipe, settings):
         return False

@@ -16,7 +16,7 @@ from spectra_cli.core.notices import gathered
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.core.words.names import listed
 from spectra_cli.extract.checkpoints.gguf.header import tokenizer_digest
-from spectra_cli.extract.checkpoints.series.found import parse_step
+from spectra_cli.extract.checkpoints.series.found import is_own, parse_step
 from spectra_cli.extract.probes.tokenizer import MOST_BYTES, run_folders
 from spectra_cli.extract.protocols import CheckpointHeader
 from spectra_cli.extract.series.opened import Series
@@ -58,6 +58,7 @@ def series_notices(headers: Headers) -> tuple[str, ...]:
 def _notices(readable: Sequence[CheckpointHeader]) -> tuple[str, ...]:
     return (
         *(notice for header in readable for notice in _step_oddities(header)),
+        *_without_step([header.ref for header in readable]),
         *_shared_files([header.ref for header in readable]),
         *(notice for before, after in pairwise(readable) for notice in _changes(before, after)),
         *_tokenizer_changes([header.ref for header in readable]),
@@ -66,16 +67,26 @@ def _notices(readable: Sequence[CheckpointHeader]) -> tuple[str, ...]:
 
 def _step_oddities(header: CheckpointHeader) -> Iterator[str]:
     ref, stated = header.ref, header.stated_step
-    if ref.label == "final" and ref.step is None:
+    if is_own(ref) and ref.step is None:
         yield (
             f"{ref.key}: the run folder's own weights, and no file says their step; where they are those "
             "of another checkpoint, its numbers are taken over"
         )
     named = parse_step(Path(ref.uri).name.removesuffix(".pt"))
     # The weights of a run folder itself: its name is that of the run.
-    if stated is None or named is None or named == stated or ref.label == "final":
+    if stated is None or named is None or named == stated or is_own(ref):
         return
     yield f"{ref.key}: {Path(ref.uri).name} is named after step {named} and says step {stated} inside"
+
+
+def _without_step(refs: Sequence[CheckpointRef]) -> Iterator[str]:
+    """Which folders or files the rows without a step are; the run folder's own weights have their notice."""
+    unknown = [Path(ref.uri).name for ref in refs if ref.step is None and not is_own(ref)]
+    if unknown and len(refs) > 1:
+        said = (
+            "neither its name nor a file in it says" if len(unknown) == 1 else "neither names nor files say"
+        )
+        yield f"no step is known of {listed(unknown, 3)}: {said} it"
 
 
 def _shared_files(refs: Sequence[CheckpointRef]) -> Iterator[str]:

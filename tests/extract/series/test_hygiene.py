@@ -49,6 +49,30 @@ def test_a_healthy_series_has_none(run):
     assert notices(run) == ()
 
 
+def test_rows_without_a_step_say_what_they_are(run):
+    shutil.copytree(run / "checkpoint-10", run / "final")
+    assert notices(run) == ("no step is known of final: neither its name nor a file in it says it",)
+    for name in ("best", "first", "other"):
+        shutil.copytree(run / "checkpoint-10", run / name)
+    assert notices(run) == (
+        "no step is known of best, final, first and 1 more: neither names nor files say it",
+    )
+
+
+def test_a_folder_called_final_is_not_the_run_folder_itself(run):
+    shutil.copytree(run / "checkpoint-20", run / "final")
+    (run / "final" / "trainer_state.json").write_text(json.dumps({"global_step": 20}))
+    headers = read_headers(open_series(str(run)))
+    assert [ref.key for ref in headers] == ["step10", "step20-checkpoint-20", "step20-final"]
+    said = [notice for header in headers.values() for notice in header.notices]
+    assert not [notice for notice in (*said, *notices(run)) if "run folder" in notice]
+
+
+def test_one_checkpoint_alone_needs_no_step(run):
+    assert notices(run / "checkpoint-10") == ()
+    assert notices((run / "checkpoint-10").rename(run.parent / "alone")) == ()
+
+
 def test_a_half_written_checkpoint(run):
     file = run / "checkpoint-20" / "model.safetensors"
     os.truncate(file, file.stat().st_size // 2)

@@ -14,7 +14,7 @@ from spectra_cli.core.types import CheckpointRef
 from spectra_cli.extract.checkpoints.adapter.config import ADAPTER_CONFIG
 from spectra_cli.extract.checkpoints.distributed.folder import distributed_payload
 from spectra_cli.extract.checkpoints.files.weight_files import has_weights
-from spectra_cli.extract.checkpoints.series.found import FINAL, parse_step, training_step
+from spectra_cli.extract.checkpoints.series.found import is_own, parse_step, training_step
 from spectra_cli.extract.checkpoints.series.trainer_state import TRAINER_STATE
 
 # In the order in which PEFT looks for them.
@@ -59,7 +59,7 @@ def home_of(adapter: Path) -> Path:
 def _inside_checkpoint(ref: CheckpointRef) -> tuple[Path, ...]:
     """Adapters inside a checkpoint; those inside a run's own folder are its children already."""
     folder = Path(ref.uri)
-    return adapters_inside(folder) if parse_step(folder.name) is not None and ref.label != FINAL else ()
+    return adapters_inside(folder) if parse_step(folder.name) is not None and not is_own(ref) else ()
 
 
 def every_adapter(refs: Iterable[CheckpointRef]) -> tuple[tuple[CheckpointRef, ...], tuple[str, ...]]:

@@ -26,10 +26,10 @@ from spectra_cli.extract.checkpoints.files.weight_files import (
 )
 from spectra_cli.extract.checkpoints.huggingface.float8 import dequantised, with_float8_dequantised
 from spectra_cli.extract.checkpoints.series.found import (
-    FINAL,
     FoundRun,
     find_run,
     fingerprint,
+    is_own,
     parse_step,
     step_notices,
     training_values,
@@ -127,13 +127,13 @@ class HuggingFaceSource(FoundRun):
 
     def _step_notices(self, ref: CheckpointRef, state: TrainerState | None) -> tuple[str, ...]:
         notices = list(step_notices(ref, state))
-        if ref.label == FINAL and ref.step is not None:
+        if is_own(ref) and ref.step is not None:
             twins = [r for r in self.checkpoints if r.step == ref.step and r.uri != ref.uri]
             notices.extend(
                 f"the run folder's own weights are of step {ref.step}, as are those of {Path(twin.uri).name}"
                 for twin in twins
             )
-        if ref.label == FINAL and state and parse_step(state.best_checkpoint) not in (None, state.step):
+        if is_own(ref) and state and parse_step(state.best_checkpoint) not in (None, state.step):
             notices.append(
                 f"the best checkpoint is {state.best_checkpoint}: under load_best_model_at_end the run "
                 f"folder's own weights, and not those of step {state.step}, are the best ones"

@@ -168,6 +168,11 @@ def find_run(
     return source(run=folder.name, checkpoints=in_series_order(refs), format=format_name, notices=notices)
 
 
+def is_own(ref: CheckpointRef) -> bool:
+    """Whether these are the run folder's own weights, not those of a folder in it that is called so."""
+    return ref.label == FINAL and Path(ref.uri).name == ref.run
+
+
 def is_staged(folder: Path) -> bool:
     """Whether its name is that of a folder that a trainer still fills."""
     return folder.name.startswith(("tmp", ".")) or folder.suffix == ".tmp"
@@ -211,7 +216,7 @@ def step_notices(ref: CheckpointRef, state: TrainerState | None) -> tuple[str, .
     if state is None:
         return ()
     named = parse_step(Path(ref.uri).name)
-    if named is None or ref.label == FINAL or named == state.step:
+    if named is None or is_own(ref) or named == state.step:
         return state.notices
     contradiction = (
         f"the folder's name says step {named}, its {TRAINER_STATE} step {state.step}: the name is "
