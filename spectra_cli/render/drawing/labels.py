@@ -46,10 +46,16 @@ def settle_labels(page: Page) -> None:
 
 
 def thin_names(page: Page, ax: Axes) -> None:
-    """Leave of the names beside and below cells the first, the last, and as many as stand clear between."""
+    """Leave of the names beside and below cells the first, the last, and as many as stand clear between.
+
+    Only of layers, steps or checkpoints, which the axis is then labelled by: one follows from its neighbours.
+    Without a label each name is of its own, and all of them stay.
+    """
     canvas: Any = FigureCanvasAgg(page)
     renderer = canvas.get_renderer()
     for axis in (ax.xaxis, ax.yaxis):
+        if not axis.get_label_text():
+            continue
         names, places = [one.get_text() for one in axis.get_ticklabels()], axis.get_ticklocs()
         boxes = [one.get_window_extent(renderer).expanded(_CLEAR, _CLEAR) for one in axis.get_ticklabels()]
         for number in range(len(names), 1, -1):

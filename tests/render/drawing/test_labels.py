@@ -136,6 +136,23 @@ def test_names_of_cells_stand_clear_with_both_ends(size):
         assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
+def test_names_that_follow_from_no_other_all_stay():
+    names = tuple(f"statistic {number}" for number in range(14))
+    cells = Cells(
+        rows=names,
+        columns=names,
+        values=np.ones((14, 14)),
+        reasons=np.full((14, 14), ""),
+        scale=Scale(label="", low=0.0, high=1.0),
+    )
+    page = Page(figsize=(2.0, 1.0), dpi=200)
+    ax = page.add_axes((0.15, 0.2, 0.8, 0.7))
+    draw_panel(Panel(title="t", x=Axis(label=""), y=Axis(label=""), cells=cells), ax, STYLES["paper"])
+    thin_names(page, ax)
+    for axis in (ax.xaxis, ax.yaxis):
+        assert tuple(one.get_text() for one in axis.get_ticklabels()) == names
+
+
 def test_names_of_points_are_whole_and_inside():
     x, y = np.array([0.0, 0.5, 1.0, 1.0]), np.array([0.0, 0.5, 1.0, 0.98])
     names = ("corner", "middle", LONG, "beside it")
