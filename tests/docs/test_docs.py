@@ -305,7 +305,8 @@ def test_the_snippets_for_a_training_run(tmp_path, monkeypatch):
     probe = np.random.default_rng(0).integers(0, VOCAB, (64, 17))
     names: dict[str, Any] = {"model": module, "probe": probe, "Trainer": Trainer, "dataset": []}
     names["ax"] = Figure().subplots()
-    names |= {"arguments": SimpleNamespace(output_dir="runs/a"), "train_one_step": lambda model: None}
+    arguments = SimpleNamespace(output_dir="runs/a", include_num_input_tokens_seen="no")
+    names |= {"arguments": arguments, "train_one_step": lambda model: None}
     for snippet in _blocks(DOCS / "how-to" / "scan-while-training.md", "python"):
         exec(snippet, names)  # noqa: S102 - the page's own code
     assert names["scans"].listener.run.checkpoints["step"] == [0, 500]
