@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spectra_cli.cli import options
 from spectra_cli.cli.groups.group import option, some_of, statistics
-from spectra_cli.cli.groups.output import OutputOptions, emit
+from spectra_cli.cli.groups.output import OutputOptions, emit, shows_tables
 from spectra_cli.cli.help import examples
 
 EPILOG = examples(
@@ -34,11 +34,10 @@ def command(
     """
     from spectra_cli.api.show import show
     from spectra_cli.core.errors import UsageError
-    from spectra_cli.render.forms.registry import form_of
     from spectra_cli.render.show import output
 
     chosen = form.resolve()
-    if plot and not form_of(chosen).shows_tables:
+    if plot and not shows_tables(chosen):
         raise UsageError(f"--plot draws, and --format {chosen} holds numbers alone; leave one of them out")
     shown = output(show(archive, step=step, layer=layer, statistic=statistic))
     if plot:

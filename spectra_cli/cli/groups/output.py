@@ -69,6 +69,13 @@ def emit(output: Output, form: str) -> None:
         say(*output.notices)
 
 
+def shows_tables(form: str) -> bool:
+    """Whether a form, as `emit` takes it, shows tables, and not numbers alone."""
+    from spectra_cli.render.forms.registry import form_of
+
+    return form_of(form).shows_tables
+
+
 @contextmanager
 def on_stdout() -> Iterator[TextIO]:
     """Stdout, all of which is out when the block ends.
