@@ -83,7 +83,7 @@ def _series(count: str) -> dict[str, Any]:
         folder.mkdir()
         model_bytes = write_series(folder, num_checkpoints=int(count))
         _warm_up(Path(name))
-        return _peak_of(lambda: scan_series(folder, Path(name) / "a.spectra.h5")) | {
+        return peak_of(lambda: scan_series(folder, Path(name) / "a.spectra.h5")) | {
             "model_bytes": model_bytes
         }
 
@@ -99,7 +99,7 @@ def _budget(memory_bytes: str) -> dict[str, Any]:
         _warm_up(Path(name))
         output = Path(name) / "a.spectra.h5"
         try:
-            return _peak_of(lambda: scan_series(folder, output, memory_bytes=int(memory_bytes)))
+            return peak_of(lambda: scan_series(folder, output, memory_bytes=int(memory_bytes)))
         except BudgetError as error:
             return {"refused": str(error), "smallest_bytes": smallest_that_works(str(error))}
 
@@ -114,13 +114,21 @@ def _gradients(family: str, name: str, chunk: str, num_sequences: str) -> dict[s
     )
     run = rivals_gradients.CONTENDERS[name]
     run(small, 2)
-    return _peak_of(lambda: run(work, int(chunk)))
+    return peak_of(lambda: run(work, int(chunk)))
+
+
+def _estimate(family: str, cell: str, folder: str) -> dict[str, Any]:
+    """A scan of a small model's run, beside what was planned for it."""
+    from benchmarks import memory_estimates
+
+    return memory_estimates.estimate_and_peak(family, cell, Path(folder))
 
 
 CASES: dict[str, Callable[..., dict[str, Any]]] = {
     "series": _series,
     "budget": _budget,
     "gradients": _gradients,
+    "estimate": _estimate,
 }
 
 
@@ -143,7 +151,7 @@ def _warm_up(folder: Path) -> None:
     scan_series(folder / "warm", folder / "warm.spectra.h5")
 
 
-def _peak_of(work: Callable[[], object]) -> dict[str, Any]:
+def peak_of(work: Callable[[], object]) -> dict[str, Any]:
     before = _status_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     work()

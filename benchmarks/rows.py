@@ -18,7 +18,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import bare, estimates, memory, naive, ours, rivals_gradients, rivals_weights, startup
+from benchmarks import (
+    bare,
+    estimates,
+    memory,
+    memory_estimates,
+    naive,
+    ours,
+    rivals_gradients,
+    rivals_weights,
+    startup,
+)
 from benchmarks.archives import write_archive
 from benchmarks.contender import Contender
 from benchmarks.figures import Figure
@@ -278,6 +288,30 @@ def memory_of_budgets(options: Options) -> list[Figure]:
     return figures
 
 
+def memory_of_estimates(options: Options) -> list[Figure]:
+    """Memory that a plan states over the peak of its scan, both above the process's own."""
+    figures = []
+    for family in memory_estimates.FAMILIES:
+        with tempfile.TemporaryDirectory() as folder:
+            memory_estimates.write_run(family, Path(folder))
+            for cell in memory_estimates.CELLS:
+                reports = [
+                    memory.peak_bytes("estimate", family, cell, folder, threads=1)
+                    for _ in range(min(options.rounds, 3))
+                ]
+                ratio = Spread.of([found["estimated_bytes"] / found["peak_bytes"] for found in reports])
+                peak = max(found["peak_bytes"] for found in reports)
+                figures.append(
+                    Figure(
+                        name=f"memory estimate / peak, {family}, {cell}",
+                        measured=ratio,
+                        must=1.0,
+                        note=f"of {peak / memory.MIB:.0f} MiB at most",
+                    )
+                )
+    return figures
+
+
 def start_up(options: Options) -> list[Figure]:
     """CPU seconds of commands that should start at once."""
     with tempfile.TemporaryDirectory() as name:
@@ -359,6 +393,7 @@ ROWS: dict[str, Callable[[Options], list[Figure]]] = {
     "weight-rivals": weight_rivals,
     "memory-series": memory_of_series,
     "memory-budget": memory_of_budgets,
+    "memory-estimates": memory_of_estimates,
     "startup": start_up,
     "compare": comparisons,
     "estimates": estimates_of_time,

@@ -109,7 +109,7 @@ def test_selective_scans_keep_every_state_of_every_layer():
     assert four - one >= 3 * 3 * states
     assert scan_bytes(nn.Sequential(_Layer(4, 64, 16)), 128, 4, backward=True) == one
     assert scan_bytes(nn.Sequential(_Layer(256, 16)), 128, 8, backward=True) == 2 * one
-    assert 4 * states <= scan_bytes(nn.Sequential(_Layer(256, 16)), 128, 4, backward=False) < one
+    assert 8 * states <= scan_bytes(nn.Sequential(_Layer(256, 16)), 128, 4, backward=False) < one
 
 
 def test_scans_in_chunks_fill_up_the_last_one():
