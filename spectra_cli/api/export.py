@@ -12,9 +12,9 @@ from typing import BinaryIO, TextIO
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words import lists
-from spectra_cli.render.export import log, notices_of, write
 from spectra_cli.render.exports.registry import file_target, tracker, word_of
 from spectra_cli.render.exports.whole_file import check_target, whole_file
+from spectra_cli.render.outputs.export import log, notices_of, write
 from spectra_cli.workflows.export import ExportedRun, Selection, choose
 
 Stdout = Callable[[], AbstractContextManager[TextIO]]

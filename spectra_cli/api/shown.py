@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 # result -> the module whose `output` makes it an Output; imported when one is shown
 OUTPUTS: Mapping[str, str] = {
-    "spectra_cli.analysis.comparison.Comparison": "spectra_cli.render.compare",
-    "spectra_cli.analysis.drift.over_series.DriftReport": "spectra_cli.render.drift",
-    "spectra_cli.analysis.forecast.extrapolation.Extrapolation": "spectra_cli.render.extrapolation",
-    "spectra_cli.analysis.forecast.over_runs.Forecast": "spectra_cli.render.forecast",
-    "spectra_cli.analysis.phases.over_run.Phases": "spectra_cli.render.phases",
+    "spectra_cli.analysis.comparison.Comparison": "spectra_cli.render.outputs.compare",
+    "spectra_cli.analysis.drift.over_series.DriftReport": "spectra_cli.render.outputs.drift",
+    "spectra_cli.analysis.forecast.extrapolation.Extrapolation": "spectra_cli.render.outputs.extrapolation",
+    "spectra_cli.analysis.forecast.over_runs.Forecast": "spectra_cli.render.outputs.forecast",
+    "spectra_cli.analysis.phases.over_run.Phases": "spectra_cli.render.outputs.phases",
     "spectra_cli.api.values.run.MeasuredRun": "spectra_cli.api.outputs.run",
     "spectra_cli.api.values.spectrum.MeasuredSpectrum": "spectra_cli.api.outputs.spectrum",
     "spectra_cli.api.values.tidy_table.TidyTable": "spectra_cli.api.outputs.tidy_table",
-    "spectra_cli.workflows.estimates.outlook.Outlook": "spectra_cli.render.inspect",
+    "spectra_cli.workflows.estimates.outlook.Outlook": "spectra_cli.render.outputs.inspect",
     "spectra_cli.workflows.scan.ScanResult": "spectra_cli.api.outputs.scan",
-    "spectra_cli.workflows.show.ArchiveSummary": "spectra_cli.render.show",
-    "spectra_cli.workflows.validate.Validation": "spectra_cli.render.validate",
+    "spectra_cli.workflows.show.ArchiveSummary": "spectra_cli.render.outputs.show",
+    "spectra_cli.workflows.validate.Validation": "spectra_cli.render.outputs.validate",
 }
 
 

@@ -11,7 +11,7 @@ import typer
 
 from spectra_cli import __version__
 from spectra_cli.cli import interrupts
-from spectra_cli.cli.commands import Commands
+from spectra_cli.cli.commands.registry import Commands
 from spectra_cli.cli.help import CONTEXT
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.render.text.neutral import for_terminal

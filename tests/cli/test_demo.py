@@ -6,8 +6,8 @@ import pytest
 
 from spectra_cli.extract.demo import training
 from spectra_cli.extract.demo.settings import DemoSettings
-from spectra_cli.render.demo import output
 from spectra_cli.render.forms.registry import FORMS
+from spectra_cli.render.outputs.demo import output
 from spectra_cli.workflows import demo as workflow
 from spectra_cli.workflows.show import show
 from tests.builders.every_form import nothing_is_lost

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spectra_cli.render import scan as rendering
 from spectra_cli.render.output import Output
+from spectra_cli.render.outputs import scan as rendering
 from spectra_cli.render.table import Part, line
 from spectra_cli.render.tables.show import tables
 from spectra_cli.workflows.scan import ScanResult

@@ -18,7 +18,7 @@ from spectra_cli.core.types import CheckpointSpectra
 from spectra_cli.core.words import lists
 from spectra_cli.core.words.names import did_you_mean, listed
 from spectra_cli.core.words.numbers import finite
-from spectra_cli.render import show as of_statistics
+from spectra_cli.render.outputs import show as of_statistics
 from spectra_cli.render.tidy import COLUMNS
 from spectra_cli.workflows.identity.named_archive import open_named
 from spectra_cli.workflows.show import summary_of_series

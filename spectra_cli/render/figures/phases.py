@@ -22,7 +22,7 @@ from spectra_cli.render.figures.figure import (
 )
 from spectra_cli.render.figures.parts.captions import error_words, measured_words
 from spectra_cli.render.figures.request import PlotRequest
-from spectra_cli.render.phases import MEANING
+from spectra_cli.render.outputs.phases import MEANING
 from spectra_cli.statistics.registry import DEFINITIONS
 
 _INKS = {"warmup": 4, "entropy-seeking": 5, "compression-seeking": 1, "discordant": 2, "flat": 3}

@@ -6,7 +6,7 @@ import pytest
 from spectra_cli.api.values.run import open as open_run
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import ArchiveError, UsageError
-from spectra_cli.render.show import rows as shown_rows
+from spectra_cli.render.outputs.show import rows as shown_rows
 from spectra_cli.workflows.show import show
 
 

@@ -12,9 +12,9 @@ from spectra_cli.archive.reader import open_archive
 from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.types import SpectrumKind
-from spectra_cli.render import export
 from spectra_cli.render.exports.columns import OF_SERIES, OF_SPECTRUM
 from spectra_cli.render.exports.registry import FILES, file_target
+from spectra_cli.render.outputs import export
 from spectra_cli.statistics.jackknife import standard_errors_of_values
 from spectra_cli.workflows.export import Selection, choose
 from tests.builders.checkpoints import checkpoint

@@ -9,9 +9,9 @@ import pytest
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.types import SpectrumKind
-from spectra_cli.render import export
 from spectra_cli.render.exports.columns import SPECTRA, STATISTICS
 from spectra_cli.render.exports.registry import FILES, file_target
+from spectra_cli.render.outputs import export
 from spectra_cli.render.text.neutral import for_csv
 from spectra_cli.statistics.jackknife import with_replicates
 from spectra_cli.statistics.summarise import summarise

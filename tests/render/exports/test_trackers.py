@@ -14,8 +14,8 @@ import pytest
 
 from spectra_cli.archive.reader import open_archive
 from spectra_cli.core.errors import UsageError
-from spectra_cli.render import export
 from spectra_cli.render.exports.registry import TRACKERS, tracker
+from spectra_cli.render.outputs import export
 from spectra_cli.render.text.neutral import for_markdown
 from spectra_cli.statistics.summarise import summarise
 from spectra_cli.workflows.export import Selection, choose

@@ -6,7 +6,7 @@ import pytest
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures.phases import figure
 from spectra_cli.render.figures.request import PlotRequest
-from spectra_cli.render.phases import MEANING
+from spectra_cli.render.outputs.phases import MEANING
 from spectra_cli.workflows.phases import phases
 from tests.builders.archives import write_planted_run
 

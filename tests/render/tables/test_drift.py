@@ -13,7 +13,7 @@ from spectra_cli.analysis.drift.over_series import DriftReport
 from spectra_cli.analysis.drift.pairs import Change, CheckpointPair, RankDrift, SiteDrift
 from spectra_cli.analysis.subspaces import Cut, Rotation
 from spectra_cli.core.types import CheckpointRef, ProbeInfo, Provenance, Site
-from spectra_cli.render.drift import COLUMNS, tidy_rows
+from spectra_cli.render.outputs.drift import COLUMNS, tidy_rows
 from spectra_cli.render.tables.drift import heading, kinds_table, matrices_table, series_table, verdicts
 
 

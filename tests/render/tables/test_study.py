@@ -17,7 +17,7 @@ from spectra_cli.analysis.comparison import Comparison
 from spectra_cli.analysis.estimates import Estimated
 from spectra_cli.analysis.run import Axis, Loss
 from spectra_cli.core.types import Site
-from spectra_cli.render.study import document
+from spectra_cli.render.outputs.study import document
 from spectra_cli.render.tables.study import tables
 from spectra_cli.workflows.study import Study, StudyRun
 

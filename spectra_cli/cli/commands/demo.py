@@ -33,8 +33,8 @@ def command(
     other commands on. The task is next-token prediction of modular arithmetic in bands.
     """
     interrupts.continues()
-    from spectra_cli.render import demo as rendering
     from spectra_cli.render.console import say, scan_progress
+    from spectra_cli.render.outputs import demo as rendering
     from spectra_cli.workflows.demo import RECIPES, demo
     from spectra_cli.workflows.scan import ScanProgress
     from spectra_cli.workflows.show import show

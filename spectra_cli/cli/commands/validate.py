@@ -23,7 +23,7 @@ def command(archive: options.ArchiveArgument, *, form: OutputOptions) -> None:
     format; warnings alone leave 0.
     """
     from spectra_cli.api.validate import validate
-    from spectra_cli.render.validate import output
+    from spectra_cli.render.outputs.validate import output
 
     chosen = form.resolve()
     found = validate(archive)

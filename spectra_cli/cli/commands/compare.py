@@ -65,7 +65,7 @@ def command(
     noise floor of the probe; verdicts are corrected for the number of differences looked at.
     """
     from spectra_cli.api.compare import compare
-    from spectra_cli.render.compare import output
+    from spectra_cli.render.outputs.compare import output
 
     chosen = form.resolve()
     comparison = compare(

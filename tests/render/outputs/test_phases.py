@@ -4,8 +4,8 @@ from pathlib import Path
 
 from spectra_cli.analysis.phases.over_run import PhasePoint, Phases
 from spectra_cli.analysis.phases.segments import Segment
-from spectra_cli.render import phases as rendering
 from spectra_cli.render.forms.json import as_json
+from spectra_cli.render.outputs import phases as rendering
 
 
 def segment(first, last, name):

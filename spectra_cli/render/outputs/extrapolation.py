@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.words.numbers import count, finite
-from spectra_cli.render.forecast import SCHEMA
 from spectra_cli.render.output import Fields, Output
+from spectra_cli.render.outputs.forecast import SCHEMA
 from spectra_cli.render.table import Part, Table, key, line, number
 from spectra_cli.render.tables.forecast import layers_words
 

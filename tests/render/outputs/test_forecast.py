@@ -11,8 +11,8 @@ import pytest
 from spectra_cli.analysis.forecast.evidence import Prediction, RunTable, weigh
 from spectra_cli.analysis.forecast.over_runs import Forecast
 from spectra_cli.analysis.forecast.rows import RunRow
-from spectra_cli.render import forecast as rendering
 from spectra_cli.render.forms.json import as_json
+from spectra_cli.render.outputs import forecast as rendering
 from spectra_cli.render.tables.forecast import tables
 
 

@@ -45,7 +45,7 @@ def command(
     """
     interrupts.continues()
     from spectra_cli.render.console import scan_progress
-    from spectra_cli.render.study import output
+    from spectra_cli.render.outputs.study import output
     from spectra_cli.workflows.study import StudyRequest, run_study
     from spectra_cli.workflows.study_family import FamilyProgress
 

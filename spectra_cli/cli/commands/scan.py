@@ -57,8 +57,8 @@ def command(
     """
     interrupts.continues()
     from spectra_cli.core.scan_request import ScanRequest
-    from spectra_cli.render import scan as rendering
     from spectra_cli.render.console import say, scan_progress
+    from spectra_cli.render.outputs import scan as rendering
     from spectra_cli.render.tables.show import tables
     from spectra_cli.workflows.scan import ScanProgress, scan
     from spectra_cli.workflows.show import show

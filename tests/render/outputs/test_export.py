@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from spectra_cli.render.export import Exported
+from spectra_cli.render.outputs.export import Exported
 
 SAID = [
     ({"num": 1, "num_runs": 1, "num_checkpoints": 1}, "a.csv: 1 row of 1 run, 1 checkpoint"),

@@ -54,8 +54,8 @@ def command(
     """
     from spectra_cli.analysis.forecast.over_runs import Forecast
     from spectra_cli.api.forecast import forecast
-    from spectra_cli.render import extrapolation as of_one_run
-    from spectra_cli.render import forecast as of_several
+    from spectra_cli.render.outputs import extrapolation as of_one_run
+    from spectra_cli.render.outputs import forecast as of_several
 
     chosen = form.resolve()
     found = forecast(

@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 
 from spectra_cli.analysis.comparison import CompareRequest
-from spectra_cli.render.compare import COLUMNS, SCHEMA, document, rows
 from spectra_cli.render.forms.csv import as_csv
 from spectra_cli.render.forms.json import as_json
+from spectra_cli.render.outputs.compare import COLUMNS, SCHEMA, document, rows
 from spectra_cli.workflows.compare import compare
 
 

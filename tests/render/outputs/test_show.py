@@ -7,7 +7,7 @@ import json
 from spectra_cli.core.types import Status
 from spectra_cli.render.forms.csv import as_csv
 from spectra_cli.render.forms.json import as_json
-from spectra_cli.render.show import SCHEMA, document, rows
+from spectra_cli.render.outputs.show import SCHEMA, document, rows
 from spectra_cli.render.tidy import COLUMNS, tidy_rows
 
 # Pinned: scripts read these names. A new column goes at the end, and is news in the changelog.

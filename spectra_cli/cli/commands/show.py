@@ -34,7 +34,7 @@ def command(
     """
     from spectra_cli.api.show import show
     from spectra_cli.core.errors import UsageError
-    from spectra_cli.render.show import output
+    from spectra_cli.render.outputs.show import output
 
     chosen = form.resolve()
     if plot and not shows_tables(chosen):

@@ -9,9 +9,9 @@ import pytest
 from spectra_cli.analysis.forecast.extrapolation import BackTest, CurveForecast, Extrapolation
 from spectra_cli.analysis.forecast.loss_curve import LossCurve
 from spectra_cli.analysis.forecast.regression import Interval
-from spectra_cli.render import extrapolation as rendering
 from spectra_cli.render.forms.json import as_json
 from spectra_cli.render.forms.registry import FORMS
+from spectra_cli.render.outputs import extrapolation as rendering
 from tests.builders.every_form import nothing_is_lost
 
 NEVER = Interval(value=math.inf, low=3e9, high=math.inf)

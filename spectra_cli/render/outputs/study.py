@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spectra_cli.core.words.numbers import finite
-from spectra_cli.render import compare, forecast
 from spectra_cli.render.output import Fields, Output
+from spectra_cli.render.outputs import compare, forecast
 from spectra_cli.render.tables import taxonomy, trend
 from spectra_cli.render.tables.study import by_name, tables
 

@@ -36,7 +36,7 @@ def command(
     probe tell against a scan is refused as the scan would, with its exit code.
     """
     from spectra_cli.core.scan_request import ScanRequest
-    from spectra_cli.render.inspect import output
+    from spectra_cli.render.outputs.inspect import output
     from spectra_cli.workflows.estimates.outlook import outlook
     from spectra_cli.workflows.inspect import inspect
 

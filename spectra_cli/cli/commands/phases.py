@@ -30,7 +30,7 @@ def command(
     standard error. That there are none is an answer.
     """
     from spectra_cli.api.phases import phases
-    from spectra_cli.render.phases import output
+    from spectra_cli.render.outputs.phases import output
 
     chosen = form.resolve()
     emit(output(phases(archive, layer=layer, alpha=alpha)), chosen)

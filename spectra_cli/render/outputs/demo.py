@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from spectra_cli.render import show
 from spectra_cli.render.output import Output
+from spectra_cli.render.outputs import show
 from spectra_cli.render.table import Part, line
 from spectra_cli.render.tables.show import tables as tables_of_archive
 from spectra_cli.render.tidy import COLUMNS

@@ -31,7 +31,7 @@ def command(
     the shift can be told.
     """
     from spectra_cli.api.drift import drift
-    from spectra_cli.render.drift import output
+    from spectra_cli.render.outputs.drift import output
 
     chosen = form.resolve()
     emit(output(drift(archive, against=against, ranks=ranks)), chosen)
