@@ -138,7 +138,7 @@ def _matrix(found: Comparison, pair: ComparedPair, target: float) -> Panel:
     end = float(min(_LARGEST, max(2.0, known.max(initial=0.0))))
     first, second = (found.runs[place].name for place in (pair.first, pair.second))
     return Panel(
-        title=f"{second} less {first}",
+        title=f"{second} minus {first}",
         wide=True,
         x=Axis(label=""),
         y=Axis(label=""),

@@ -10,6 +10,7 @@ import numpy as np
 from spectra_cli.analysis.forecast.over_runs import Forecast
 from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.forecast.rows import CENSORED, EXCLUDED, REACHED, RunRow
+from spectra_cli.core.errors import DataError
 from spectra_cli.core.words.numbers import count
 from spectra_cli.render.figures.figure import MUTED, Axis, Figure, Ink, Look, Mark, Panel, Series, Symbol
 from spectra_cli.render.figures.parts.captions import probe_words
@@ -24,7 +25,7 @@ def figure(request: PlotRequest) -> Figure:
     """Early predictor against tokens to the target, and what left-out runs were predicted to need.
 
     Raises:
-        SpectraError: no loss, positions or spectra to go by.
+        SpectraError: no loss, positions or spectra to go by, in any run.
     """
     found = forecast(
         ForecastRequest(
@@ -36,14 +37,18 @@ def figure(request: PlotRequest) -> Figure:
         )
     )
     families = list(dict.fromkeys(row.family for row in found.rows))
+    against = _against(found, families)
+    if not against.series and not against.marks:
+        why = " ".join(_rows_words(found.rows))
+        raise DataError(f"none of these runs can be drawn. {why}")
     left_out = _left_out(found, families)
     runs = request.opened()
     return Figure(
         name="forecast",
         title=f"{found.unit[:1].upper()}{found.unit[1:]} to {found.loss} loss {found.target:.4f} "
         f"from the early {_predictor(found)}",
-        panels=(_against(found, families), *([left_out] if left_out is not None else [])),
-        columns=2,
+        panels=(against, *([left_out] if left_out is not None else [])),
+        columns=1 if left_out is None else 2,
         caption=(
             *_evidence_words(found),
             f"Early: the last checkpoint within the first {count(round(found.early))} {found.early_unit}.",

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from spectra_cli.analysis.forecast.regression import leave_one_out
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.render.figures.figure import Look
 from spectra_cli.render.figures.forecast import figure
 from spectra_cli.render.figures.request import PlotRequest
+from tests.builders.archives import write_planted_run
 
 
 def test_points_are_the_runs_and_left_out_predictions_those_of_the_regression(reaching):
@@ -47,3 +48,14 @@ def test_a_run_that_did_not_get_there_is_marked_where_it_stopped(reaching):
 def test_two_statistics_are_refused(reaching):
     with pytest.raises(UsageError, match="this figure is of one"):
         figure(PlotRequest(runs=reaching, statistics=("tail_exponent_scaled", "rankme_cov")))
+
+
+def test_runs_of_which_none_has_the_number_are_refused_with_their_reasons(tmp_path):
+    runs = tuple(
+        write_planted_run(
+            tmp_path / f"{name}.spectra.h5", steps=[0, 10, 20], losses=[4.0, 3.0, 2.0], width=32, seed=seed
+        )
+        for seed, name in enumerate("ab")
+    )
+    with pytest.raises(DataError, match=r"none of these runs can be drawn\. Left out: a \(.*; b \("):
+        figure(PlotRequest(runs=runs, statistics=("tail_exponent_scaled",)))
