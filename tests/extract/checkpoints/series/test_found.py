@@ -184,7 +184,9 @@ def test_what_the_trainer_says(make):
 )
 def test_a_name_that_contradicts_it(make, name, label, said):
     folder = make(name, global_step=4, num_input_tokens_seen=8)
-    ref = CheckpointRef(run="run", step=4, uri=str(folder), format="made-up", label=label)
+    # a run folder's own weights: the run is called as the folder is
+    run = name if label == "final" else "run"
+    ref = CheckpointRef(run=run, step=4, uri=str(folder), format="made-up", label=label)
     found = step_notices(ref, read_trainer_state(folder))
     assert len(found) == said
     assert all("name says step 5, its trainer_state.json step 4" in notice for notice in found)
