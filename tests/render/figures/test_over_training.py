@@ -10,6 +10,7 @@ from spectra_cli.archive.writer import write_archive
 from spectra_cli.core.errors import UsageError
 from spectra_cli.render.figures import layers, trajectory
 from spectra_cli.render.figures.figure import Symbol
+from spectra_cli.render.figures.parts import over_training
 from spectra_cli.render.figures.parts.over_training import trajectories
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.statistics.summarise import summarise
@@ -200,3 +201,12 @@ def test_a_statistic_of_something_else_is_refused(planted):
         trajectory.figure(PlotRequest(runs=planted[:1], statistics=("condition",)))
     with pytest.raises(UsageError, match="gradient_noise_scale is of gradients"):
         layers.figure(PlotRequest(runs=planted[:1], statistics=("gradient_noise_scale",)))
+
+
+def test_parts_of_any_size_give_the_same_numbers(planted, monkeypatch):
+    request = PlotRequest(runs=planted[:1])
+    whole = layers.figure(request)
+    monkeypatch.setattr(over_training, "_MOST_NUMBERS", 1)
+    for one, other in zip(layers.figure(request).panels, whole.panels, strict=True):
+        np.testing.assert_array_equal(one.cells.values, other.cells.values)
+        np.testing.assert_array_equal(one.cells.reasons, other.cells.reasons)

@@ -21,6 +21,7 @@ _DEFAULTS: Mapping[str, tuple[str, ...]] = {
     ACTIVATIONS: ("rankme_cov", "head_exponent_1_10", "tail_exponent_scaled"),
     GRADIENTS: ("rankme_cov", "head_exponent_1_10", GRADIENT_NOISE_SCALE.name),
 }
+_MOST_NUMBERS = 2**16  # at a time
 _OTHERS = ("stable_rank", "rankme_sv", "spectral_norm")
 
 
@@ -129,8 +130,15 @@ def _values(
         if one.site.address in wanted:
             has_profile = one.block_profile is not None
             alike.setdefault((one.values.size, one.block_sizes, has_profile), []).append(one)
-    for spectra in alike.values():
+    for spectra in (part for group in alike.values() for part in _in_cache(group)):
         stack = stack_with_replicates(spectra)
         for statistic in (STATISTICS[name] for name in names if name in STATISTICS):
             if measurement in statistic.measurements:
                 yield from evaluate_alike(statistic, spectra, stack, step=step)
+
+
+def _in_cache(spectra: Sequence[Spectrum]) -> Iterator[Sequence[Spectrum]]:
+    """Spectra in parts whose rows stay in the cache: arrays of many MiB cost their pages anew each time."""
+    size = (1 + len(spectra[0].block_sizes)) * spectra[0].values.size
+    several = max(1, _MOST_NUMBERS // size)
+    return (spectra[start : start + several] for start in range(0, len(spectra), several))
