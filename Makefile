@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 DEMO := spectra-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint test bench same-numbers docs check clean
+.PHONY: help setup demo format lint test bench same-numbers docs site check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -14,7 +14,7 @@ help:  ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "spectra needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $(STAMP)
 
 setup: $(STAMP)  ## make the virtual environment with pinned dependencies
@@ -46,7 +46,10 @@ same-numbers: $(STAMP)  ## whether the working tree measures bit for bit what th
 docs: $(STAMP)  ## write the generated pages again (CLI reference, README pictures)
 	$(BIN)/python docs/generate.py
 
+site: $(STAMP)  ## build the documentation into site/, to be opened as site/index.html
+	$(BIN)/python -m docs.site site
+
 check: lint test  ## what CI runs
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DEMO) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
