@@ -16,6 +16,7 @@ from spectra_cli.core.errors import DataError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.core.words.names import did_you_mean
+from spectra_cli.core.words.places import site_words
 from spectra_cli.statistics.exponents import WIDTH_OF_30_150
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import Statistic, estimate
@@ -48,7 +49,7 @@ def layer_mean(spectra: Sequence[Spectrum], statistic: Statistic) -> LayerMean:
     status, reason = Status.OK, ""
     for spectrum in spectra:
         found = estimate(statistic, spectrum)
-        told = f"{spectrum.site.address}: {found.reason}"
+        told = f"{site_words(spectrum.site)}: {found.reason}"
         if not found.status.has_value:
             return LayerMean(estimated=None, layers=layers, status=found.status, reason=told)
         if found.status is not Status.OK and status is Status.OK:

@@ -44,7 +44,7 @@ class Distance:
 
 DISTANCES = {
     JENSEN_SHANNON: Distance(short="JS", phrase="Jensen-Shannon divergence", margin=1.3e-3),
-    RANK_WASSERSTEIN: Distance(short="rank W1", phrase="rank W1 distance", margin=0.015),
+    RANK_WASSERSTEIN: Distance(short="rank W1", phrase="Wasserstein distance over ranks", margin=0.015),
     HEAD_LOG_DISTANCE: Distance(short="LSD head", phrase="log-spectral distance of the head", margin=0.05),
     TAIL_LOG_DISTANCE: Distance(short="LSD tail", phrase="log-spectral distance of the tail", margin=0.05),
     HEAD_MOVEMENT: Distance(short="head movement", phrase="head movement", margin=0.05),

@@ -224,9 +224,9 @@ def _exponents(
         if sum(mean.estimated is not None for mean in found) > len(found) / 2:
             break
         missing = next(mean for mean in found if mean.estimated is None)
-        told.append(f"no {candidate} ({missing.reason})")
+        told.append(f"no {STATISTICS[candidate].title} ({candidate}; {missing.reason})")
     chosen = STATISTICS[candidate]
-    return chosen, found, [f"{'; '.join(told)}: alpha is {candidate}"] if told else []
+    return chosen, found, [f"{'; '.join(told)}: alpha is the {chosen.title} ({candidate})"] if told else []
 
 
 def _means(

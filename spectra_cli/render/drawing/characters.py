@@ -196,18 +196,19 @@ def _x_names(panel: Panel, ends: tuple[float, float], margin: int, columns: int)
 
 def _legend(panel: Panel, scale: Scale | None, *, plain: bool) -> list[Line]:
     """What the letters or colours are."""
-    labelled = [one for one in panel.series if one.label]
-    if labelled:
-        pieces: list[tuple[str, str]] = []
-        for one in labelled:
-            pieces += [(f"{_letter(one.ink) if plain else '━━'} ", _style(one.ink)), (f"{one.label}   ", "")]
-        return [line("  ", *pieces)]
-    if scale is None or not any(one.ink.shade is not None for one in panel.series):
-        return []
+    labelled = {one.label: one.ink for one in panel.series if one.label}
+    pieces: list[tuple[str, str]] = []
+    for label, ink in labelled.items():
+        pieces += [(f"{_letter(ink) if plain else '━━'} ", _style(ink)), (f"{label}   ", "")]
+    named = [line("  ", *pieces)] if pieces else []
+    if scale is None or not panel.has_shades:
+        return named
     ends = [_ascii(plain_tick(end)) for end in (scale.low, scale.high)]
     if plain:
-        return [line(f"  {scale.label}: 0 is {ends[0]}, 9 is {ends[1]}")]
-    return [line(f"  {scale.label} {ends[0]} ", *(("━━", style) for style in _SHADE_STYLES), f" {ends[1]}")]
+        by = " by its logarithm" if scale.log else ""
+        return [line(f"  digits: {scale.label}{by}, 0 at {ends[0]} to 9 at {ends[1]}"), *named]
+    bar = [("━━", style) for style in _SHADE_STYLES]
+    return [line(f"  {scale.label} {ends[0]} ", *bar, f" {ends[1]}"), *named]
 
 
 def _window_words(panel: Panel, width: int, *, plain: bool) -> list[Line]:

@@ -23,7 +23,7 @@ def colour_bar(page: Any, scale: Scale, style: Style, axes: list[Any]) -> None:
     norm = (LogNorm if scale.log else Normalize)(scale.low, scale.high)
     shades = ScalarMappable(norm=norm, cmap=shades_of(scale, style))
     bar = page.colorbar(shades, ax=axes, aspect=30, pad=0.015)
-    bar.set_label(for_terminal(scale.label))
+    bar.set_label(for_terminal(scale.label), parse_math=False)
     bar.outline.set_visible(False)
     only = scale.low if scale.low == scale.high else None
     place_ticks(bar.ax.yaxis, (scale.low, scale.high), log=scale.log, whole=scale.whole, only=only)
@@ -36,8 +36,9 @@ def draw_key(panel: Panel, scale: Scale | None, ax: Axes, style: Style) -> None:
         scale: of the figure that the panel is of.
     """
     of_cells = panel.cells.scale if panel.cells is not None and panel.has_numbers else None
-    of_lines = scale if any(one.ink.shade is not None for one in panel.series) else None
+    of_lines = scale if panel.has_shades else None
     if shown := of_cells or of_lines:
         colour_bar(ax.figure, shown, style, [ax])
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False)
+        for words in ax.legend(frameon=False).get_texts():
+            words.set_parse_math(False)

@@ -123,7 +123,8 @@ def _page(figure: Figure, style: Style, width: float) -> Page:
         if panel.cells is not None and panel.has_numbers:
             colour_bar(page, panel.cells.scale, style, [ax])
     if figure.scale is not None:
-        colour_bar(page, figure.scale, style, axes)
+        shaded = [ax for panel, ax in zip(figure.panels, axes, strict=True) if panel.has_shades]
+        colour_bar(page, figure.scale, style, shaded or axes)
     legend.draw(axes, above=bottom / height)
     layout.execute(page)
     if refit_words(page, dict(zip(axes, figure.panels, strict=True))):

@@ -53,7 +53,7 @@ def draw_panel(panel: Panel, ax: Axes, style: Style) -> list[Artist]:
     Returns:
         What was drawn of the data, in order.
     """
-    ax.set_title(for_terminal(panel.title), loc="left")
+    ax.set_title(for_terminal(panel.title), loc="left", parse_math=False)
     drawn: list[Artist] = []
     spans = []
     for window in panel.windows:
@@ -72,8 +72,8 @@ def draw_panel(panel: Panel, ax: Axes, style: Style) -> list[Artist]:
         drawn += _rule(rule, ax, style, after=number % 2 == 1)
     for mark in panel.marks:
         drawn += _mark(mark, ax, style)
-    ax.set_xlabel(for_terminal(panel.x.label))
-    ax.set_ylabel(for_terminal(panel.y.label))
+    ax.set_xlabel(for_terminal(panel.x.label), parse_math=False)
+    ax.set_ylabel(for_terminal(panel.y.label), parse_math=False)
     if panel.cells is None:
         # only now, when the data have made room for themselves
         ax.set(xlim=(panel.x.low, panel.x.high), ylim=(panel.y.low, panel.y.high))
@@ -174,7 +174,7 @@ def _is_light(colour: Any) -> bool:
 def _names(axis: Any, names: tuple[str, ...], *, most: int) -> None:
     """Names at the middle of cells: all, or the first, the last and some evenly between."""
     places = np.unique(np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int))
-    axis.set_ticks(places, [for_terminal(names[place]) for place in places])
+    axis.set_ticks(places, [for_terminal(names[place]) for place in places], parse_math=False)
 
 
 def _bars(bars: Bars, ax: Axes, style: Style) -> Artist:

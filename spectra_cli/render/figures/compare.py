@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spectra_cli.analysis.compare.decisions import Verdict
+from spectra_cli.analysis.compare.decisions import FALSE_DISCOVERY_RATE, Verdict
 from spectra_cli.analysis.compare.differences import Choice, SiteDifference
-from spectra_cli.analysis.compare.quantities import statistic_words
+from spectra_cli.analysis.compare.quantities import described, statistic_words
 from spectra_cli.analysis.comparison import ComparedPair, CompareRequest, Comparison
 from spectra_cli.core.measurements import ACTIVATIONS, EXACT
 from spectra_cli.core.types import Spectrum
@@ -25,10 +25,14 @@ from spectra_cli.workflows.compare import compare
 _MOST_PAIRS = 4
 _STRONGEST = 2
 _LARGEST = 10.0  # noise floors at the end of the scale, at most
-_MOST_SENTENCES = 3
-_BETWEEN = (
-    "The matrix is of the matched point itself, interpolated between checkpoints; spectra and their "
-    "exponents are of the checkpoints nearest to it."
+_BETWEEN = "The matrix is interpolated to the point itself."
+_SHADES = (
+    "Shade: the difference over its noise floor, which is what two probes of this size may show: of a number "
+    "one standard error"
+)
+_DIFFERENT = (
+    f"●: different, at least the floor and, by the error on this probe, beyond chance among all numbers "
+    f"(false discovery rate {100 * FALSE_DISCOVERY_RATE:.0f} %)"
 )
 SIGNS = {Verdict.DIFFERENT: "●", Verdict.EQUAL: "=", Verdict.INCONCLUSIVE: ""}
 
@@ -70,13 +74,13 @@ def figure(request: PlotRequest) -> Figure:
         errors=error_words([one.panel for one in spectra], found.runs, drawn),
         caption=(
             *(line for pair in found.pairs for line in _sentences(pair)),
+            *_shade_words(found),
             *_legend(matrices),
-            *_floor_words(found),
-            *(["Weights are measured exactly: no noise floor, not in the matrix."] if exact else []),
+            *(["Weights have no noise, and so no place in the matrix."] if exact else []),
+            *(_whose_words(lines.told) if spectra else []),
             *([_BETWEEN] if lines.only_near and spectra else []),
-            *(lines.told if spectra else ()),
             measured_words(found.runs, drawn),
-            *captions_of(spectra, lines),
+            *captions_of(spectra, lines, with_values=False),
             *([f"{left_out} more pairs are not shown."] if left_out else []),
             *archive_words(found.runs),
         ),
@@ -84,17 +88,24 @@ def figure(request: PlotRequest) -> Figure:
 
 
 def _sentences(pair: ComparedPair) -> list[str]:
-    """The strongest findings of a pair."""
-    told = [line.strip().rstrip(".:") for line in pair.verdict[:_MOST_SENTENCES]]
-    return [f"{line[:1].upper()}{line[1:]}." for line in told]
+    """The strongest finding of a pair, and where the others are told."""
+    strongest = pair.verdict[0].strip().rstrip(".:")
+    others = " `spectra compare` tells the other findings." if len(pair.verdict) > 1 else ""
+    error = " (± one standard error)" if "±" in strongest else ""
+    return [f"{strongest[:1].upper()}{strongest[1:]}{error}.{others}"]
+
+
+def _whose_words(told: Sequence[str]) -> list[str]:
+    """Of which checkpoints the spectra are, and what is to be known of their alignment."""
+    return [f"Spectra: {told[0][:1].lower()}{told[0][1:]}", *told[1:]]
 
 
 def _legend(matrices: Sequence[Panel]) -> list[str]:
-    """What shades and signs are, of those that are drawn."""
+    """What signs are, of those that are drawn."""
     signs = signs_in(matrices)
     told = [
-        *(["● different beyond the noise, corrected for all that was looked at"] * ("●" in signs)),
-        *(["= equal within the margin"] * ("=" in signs)),
+        *([_DIFFERENT] * ("●" in signs)),
+        *(["=: equal within its margin"] * ("=" in signs)),
         "no sign: inconclusive",
     ]
     without = [
@@ -109,14 +120,22 @@ def _legend(matrices: Sequence[Panel]) -> list[str]:
     return [*sentences, *(["Shades end with the scale."] * beyond)]
 
 
-def _floor_words(found: Comparison) -> list[str]:
-    """In what the matrix is measured."""
+def _shade_words(found: Comparison) -> list[str]:
+    """In what the matrix is measured: by which of the two bounds, and what its short names stand for."""
     inexact = [one for pair in found.pairs for one in pair.differences if one.measurement not in EXACT]
-    distances = dict.fromkeys(statistic_words(one.statistic) for one in inexact if one.is_distance)
     if not inexact:
         return []
-    of_distances = f"; of distances ({', '.join(distances)}), which have no sign, the 95 % quantile of noise"
-    return [f"Noise floor: one standard error{of_distances if distances else ''}."]
+    distances = dict.fromkeys(one.statistic for one in inexact if one.is_distance)
+    named = ", ".join(dict.fromkeys(map(_named, distances)))
+    of_distances = f"; of a distance, which has no sign, what equal models stay below in 95 % ({named})"
+    return [f"{_SHADES}{of_distances if distances else ''}."]
+
+
+def _named(statistic: str) -> str:
+    """A distance by its head, with its words where they are others."""
+    of, short = described(statistic), statistic_words(statistic)
+    phrase = "" if of is None else of.phrase
+    return short if phrase in ("", short) else f"{short}: {phrase}"
 
 
 def _matrix(found: Comparison, pair: ComparedPair, target: float) -> Panel:

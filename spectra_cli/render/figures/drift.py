@@ -17,6 +17,7 @@ from spectra_cli.render.figures.layers import NOT_MEASURED, scale_of
 from spectra_cli.render.figures.parts.drawn_signs import signs_in
 from spectra_cli.render.figures.request import PlotRequest
 
+_STEP = "step"  # what names of checkpoints begin with whose step is known
 SIGNS = {ChangeReading.ON: "+", ChangeReading.OFF: "-"}
 _TURNED = (
     "Turned: mean squared sine between leading subspaces, 1 where they are as far apart as two random ones."
@@ -132,12 +133,12 @@ def _panel(
             marks[row, column] = "" if reading is None else SIGNS.get(reading, "")
     return Panel(
         title=title,
-        x=Axis(label="checkpoint"),
+        x=Axis(label="step" if all(one.after.startswith(_STEP) for one in pairs) else "checkpoint"),
         y=Axis(label=""),
         wide=True,
         cells=Cells(
             rows=tuple(rows),
-            columns=tuple(pair.after.removeprefix("step") for pair in pairs),
+            columns=tuple(pair.after.removeprefix(_STEP) for pair in pairs),
             values=values,
             reasons=reasons,
             signs=marks if signs else None,

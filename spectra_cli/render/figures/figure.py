@@ -254,6 +254,11 @@ class Panel:
         return bool(heights or self.bars or cells or any(mark.y is not None for mark in self.marks))
 
     @property
+    def has_shades(self) -> bool:
+        """Whether the colour of a line is one of the figure's scale."""
+        return any(one.ink.shade is not None for one in self.series)
+
+    @property
     def only_place(self) -> float | None:
         """The one place along the horizontal axis at which anything stands; None where there are several."""
         marks = np.array([mark.x for mark in self.marks])

@@ -8,6 +8,7 @@ from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS
 from spectra_cli.core.types import Site, Spectrum, StatisticValue
+from spectra_cli.core.words.places import site_words
 from spectra_cli.render.figures.figure import Figure, Ink
 from spectra_cli.render.figures.parts.captions import (
     archive_words,
@@ -47,7 +48,7 @@ def figure(request: PlotRequest) -> Figure:
     axis = axis_of(runs)
     over = [positions(run, request.places(run), axis) for run in runs]
     x = axis_over(over, axis)
-    told = [("", "whole model"), (place.site.address, place.site.address)]
+    told = [("", "whole model"), (place.site.address, site_words(place.site))]
     trajectories = [
         TrajectoryLine(
             values=one[key],

@@ -11,7 +11,7 @@ from spectra_cli.analysis.run import Run
 from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.types import CheckpointRef, Site, StatisticValue
 from spectra_cli.core.words.numbers import count
-from spectra_cli.core.words.places import component_words
+from spectra_cli.core.words.places import component_words, site_words
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
 from spectra_cli.render.figures.parts.captions import (
     archive_words,
@@ -132,7 +132,7 @@ def _panel(one: _Map, scale: Scale, *, with_run: bool, with_part: bool) -> Panel
 
 
 def _row(site: Site) -> str:
-    return site.address if site.layer is None else str(site.layer)
+    return site_words(site) if site.layer is None else str(site.layer)
 
 
 def _number(value: StatisticValue | None) -> float:

@@ -22,7 +22,7 @@ from spectra_cli.render.figures.figure import (
 )
 from spectra_cli.render.figures.parts.captions import error_words, measured_words
 from spectra_cli.render.figures.request import PlotRequest
-from spectra_cli.render.outputs.phases import MEANING
+from spectra_cli.render.outputs.phases import MEANING, verdict_words
 from spectra_cli.statistics.registry import DEFINITIONS
 
 _INKS = {"warmup": 4, "entropy-seeking": 5, "compression-seeking": 1, "discordant": 2, "flat": 3}
@@ -42,7 +42,6 @@ def figure(request: PlotRequest) -> Figure:
         alpha=request.only("statistics", "--statistic"),
     )
     names = [segment.name for segment in found.segments]
-    verdict = ", ".join(names) if found.has_structure else "no phase structure"
     windows = _windows(found)
     marks = _turns(found)
     over = np.array([point.position for point in found.points])
@@ -68,7 +67,7 @@ def figure(request: PlotRequest) -> Figure:
     )
     return Figure(
         name="phases",
-        title=f"{found.name}: {verdict}",
+        title=f"{found.name}: {verdict_words(found)}",
         panels=panels,
         errors=error_words(panels, [run], ACTIVATIONS),
         caption=(

@@ -11,7 +11,7 @@ from spectra_cli.analysis.run import Axis as RunAxis
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.types import FloatArray, Site, StatisticValue
-from spectra_cli.core.words.places import component_words, place_words
+from spectra_cli.core.words.places import component_words, site_words
 from spectra_cli.render.figures.figure import (
     Axis,
     Figure,
@@ -156,8 +156,7 @@ def _of_runs(
                 )
                 for place, (run, one, positions) in enumerate(zip(runs, found, over, strict=True))
             ]
-            where = place_words("", site).strip()
-            title = f"{DEFINITIONS[name].title}, {where}"
+            title = f"{DEFINITIONS[name].title}, {site_words(site)}"
             yield TrajectoryPanel(panel=panel(name, title, lines, x), lines=lines)
 
 

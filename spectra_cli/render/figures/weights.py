@@ -11,8 +11,8 @@ import numpy as np
 from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.measurements import WEIGHTS
-from spectra_cli.core.types import FloatArray, Spectrum, StatisticValue
-from spectra_cli.core.words.places import component_words, place_words
+from spectra_cli.core.types import FloatArray, Site, Spectrum, StatisticValue
+from spectra_cli.core.words.places import place_words, site_words
 from spectra_cli.render.figures.figure import Axis, Bars, Figure, Ink, Look, Mark, Panel, Rule, Series, Symbol
 from spectra_cli.render.figures.parts.captions import (
     archive_words,
@@ -32,6 +32,8 @@ _PANELS = 2
 _POINTS = 200
 _LINE = "Line: the Marchenko-Pastur bulk through the median singular value, up to its edge"
 _MARKS = "marks: outliers above the cut, the 99 % quantile of a finite bulk's largest value"
+# unlike any place: there are four at most
+_OF_THE_BULK = Ink(category=5)
 _OUTLIERS, _STABLE_RANK = STATISTICS["num_outliers"], STATISTICS["stable_rank"]
 
 
@@ -52,12 +54,12 @@ def figure(request: PlotRequest) -> Figure:
     wanted = places_of(request, last, WEIGHTS, most=_PANELS)[:4]
     judged: list[StatisticValue] = []
     panels = []
-    for place in wanted:
+    for number, place in enumerate(wanted):
         here = [(one, there) for one in last.shown if (there := one.at(place)) is not None]
         found = [evaluate(_OUTLIERS, there, step=one.checkpoint.ref.step) for one, there in here]
         judged += found
-        panels.append(_histogram(place, here, found, several=len(runs) > 1))
-    ranks, ranked, over, x = _stable_ranks(request, runs, [place.site.address for place in wanted])
+        panels.append(_histogram(place, here, found, only=None if len(runs) > 1 else Ink(category=number)))
+    ranks, ranked, over, x = _stable_ranks(request, runs, [place.site for place in wanted])
     names = " and ".join(run.name for run in runs) + (f" {lines.when}" if len(runs) > 1 else "")
     drawn = (*panels, *ranks)
     return Figure(
@@ -94,26 +96,26 @@ def _histogram(
     place: Spectrum,
     here: Sequence[tuple[Shown, Spectrum]],
     found: Sequence[StatisticValue],
-    *,
-    several: bool,
+    only: Ink | None,
 ) -> Panel:
+    """The values of one place: of several checkpoints each in its ink, or of one in the ink `only`."""
     every = np.concatenate([there.values for _, there in here])
     edges = np.histogram_bin_edges(every, bins=min(60, max(12, every.size // 6)))
     bars, series, rules, marks = [], [], [], []
     for (shown, there), value in zip(here, found, strict=True):
-        ink = Ink(category=shown.ink.category if several else 0)
+        ink = only or shown.ink
         heights = np.histogram(there.values, bins=edges)[0].astype(np.float64)
-        bars.append(Bars(edges=edges, heights=heights, ink=ink, label=shown.label if several else ""))
+        bars.append(Bars(edges=edges, heights=heights, ink=ink, label="" if only else shown.label))
         if "cut" not in value.details:
             continue
-        series.append(_bulk(there, value, edges, Ink(category=ink.category if several else 3)))
-        if not several:
+        series.append(_bulk(there, value, edges, _OF_THE_BULK if only else ink))
+        if only:
             rules += [
                 Rule(at=value.details["edge"], label="edge"),
                 Rule(at=value.details["cut"], label="cut"),
             ]
         marks += [
-            Mark(x=float(one), symbol=Symbol.POINT, ink=Ink(category=ink.category if several else 1))
+            Mark(x=float(one), symbol=Symbol.POINT, ink=_OF_THE_BULK if only else ink)
             for one in there.values[there.values > value.details["cut"]]
         ]
     return Panel(
@@ -147,15 +149,16 @@ def _bulk_words(judged: Sequence[StatisticValue], shown: Sequence[Shown]) -> lis
             continue
         whose = f"{shown[number % len(shown)].label} " if len(shown) > 1 else ""
         told.append(
-            f"{whose}{value.site.address} {value.value:.0f} outlier{'' if value.value == 1 else 's'}"
-            f"{'' if value.status.value == 'ok' else '*'}, KS distance {value.details['distance']:.3f}"
+            f"{whose}{site_words(value.site)} {value.details['distance']:.3f}, {value.value:.0f} "
+            f"outlier{'' if value.value == 1 else 's'}{'' if value.status.value == 'ok' else '*'}"
         )
-    return [f"{'; '.join(told)}."] if told else []
+    return [f"Distance from the bulk's law (Kolmogorov-Smirnov): {'; '.join(told)}."] if told else []
 
 
 def _stable_ranks(
-    request: PlotRequest, runs: Sequence[Run], addresses: Sequence[str]
+    request: PlotRequest, runs: Sequence[Run], places: Sequence[Site]
 ) -> tuple[list[Panel], list[TrajectoryLine], list[FloatArray], Axis]:
+    addresses = [place.address for place in places]
     found = [trajectories(run, [_STABLE_RANK.name], WEIGHTS, request, most=None) for run in runs]
     axis = axis_of(runs)
     over = [positions(run, one.places, axis) for run, one in zip(runs, found, strict=True)]
@@ -167,7 +170,7 @@ def _stable_ranks(
                 values=one.of(_STABLE_RANK.name, site),
                 over=where,
                 ink=Ink(category=number if len(runs) > 1 else addresses.index(site.address)),
-                label=run.name if len(runs) > 1 else component_words(site.component),
+                label=run.name if len(runs) > 1 else site_words(site),
             ),
         )
         for number, (run, one, where) in enumerate(zip(runs, found, over, strict=True))
@@ -175,7 +178,7 @@ def _stable_ranks(
         if site.address in addresses
     ]
     drawn = [line for site, line in lines if len(runs) == 1 or site.address == addresses[0]]
-    title = _STABLE_RANK.title if len(runs) == 1 else f"{_STABLE_RANK.title}, {addresses[0]}"
+    title = _STABLE_RANK.title if len(runs) == 1 else f"{_STABLE_RANK.title}, {site_words(places[0])}"
     if not any(math.isfinite(value.value) for line in drawn for value in line.values if value is not None):
         return [], drawn, over, x
     return [panel(_STABLE_RANK.name, title, drawn, x)], drawn, over, x

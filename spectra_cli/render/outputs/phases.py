@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from spectra_cli.analysis.phases.segments import FEWEST_CHECKPOINTS
 from spectra_cli.core.words.numbers import count, with_error
 from spectra_cli.render.output import Fields, Output
 from spectra_cli.render.table import Part, Table, from_columns, line
@@ -38,7 +39,7 @@ def output(found: Phases) -> Output:
 
 def tables(found: Phases) -> Iterator[Part]:
     """Everything there is to say."""
-    yield line(f"{found.name}: {_verdict(found)}", style="bold")
+    yield line(f"{found.name}: {verdict_words(found)}", style="bold")
     yield line(
         f"RankMe (cov) and alpha ({found.alpha}) of layer {found.layer} over "
         f"{len(found.points)} checkpoints; ± is one standard error, of a change paired over the same probe"
@@ -48,10 +49,13 @@ def tables(found: Phases) -> Iterator[Part]:
         yield line(f"warning: {warning}", style="yellow")
 
 
-def _verdict(found: Phases) -> str:
-    if not found.has_structure:
-        return "no phase structure found"
-    return ", ".join(segment.name for segment in found.segments)
+def verdict_words(found: Phases) -> str:
+    """Which phases there are; of too short a series, that it is one."""
+    named = ", ".join(segment.name for segment in found.segments)
+    if len(found.points) < FEWEST_CHECKPOINTS:
+        too_few = f"{len(found.points)} checkpoints are too few to tell phases ({FEWEST_CHECKPOINTS} needed)"
+        return f"{too_few}; by these, {named}" if found.has_structure else too_few
+    return named if found.has_structure else "no phase structure found"
 
 
 def _table(found: Phases) -> Table:

@@ -39,7 +39,7 @@ def test_the_sentence_of_the_issue():
     still = [one(layer, "tail_exponent_sample_scaled", 0.0, Verdict.INCONCLUSIVE) for layer in range(6)]
     heads = [one(layer, "head_exponent_1_10", 0.001, Verdict.EQUAL) for layer in range(12)]
     found = lines(still + tails + heads)
-    where = "gradients of attention output of layers 6-11"
+    where = "gradients of attn.o of layers 6-11"
     assert found == [
         f"{where}: tail steeper in muon by 0.110 ± 0.020 at loss 3.2800; head equal within 0.05",
         "6 of 24 numbers differ; 12 equal within their margins, 6 not shown to differ",
@@ -105,9 +105,7 @@ def test_which_of_the_two_bounds_was_passed_is_said():
 
 def test_a_distance_is_told_where_nothing_with_a_sign_moved():
     alone = lines([one(0, "head_movement", 0.3)])
-    assert alone[0].startswith(
-        "gradients of attention output of layer 0: head movement 0.300 ± 0.020 at loss"
-    )
+    assert alone[0].startswith("gradients of attn.o of layer 0: head movement 0.300 ± 0.020 at loss")
     beside = lines([one(0, "head_movement", 0.3), one(0, "top1_share", 0.1)])
     assert "head movement" not in beside[0]
     assert "(and 1 more number)" in beside[0]
@@ -158,7 +156,7 @@ def test_distances_of_weights_are_told_as_distances():
     ]
     line = lines(exact)[-1]
     # the one furthest beyond what counts as equal
-    assert line.endswith("largest: weights of attention output of layer 0: Jensen-Shannon divergence 0.04")
+    assert line.endswith("largest: weights of attn.o of layer 0: Jensen-Shannon divergence 0.04")
 
 
 def test_more_places_than_fit_are_counted():

@@ -85,7 +85,10 @@ def test_another_layer_and_exponent(run):
 def test_a_narrow_model_falls_back_to_a_window_that_fits_and_says_so(run):
     found = phases(run(width=64))
     assert found.alpha == "tail_exponent_scaled"
-    assert any("alpha is tail_exponent_scaled" in warning for warning in found.warnings)
+    assert any(
+        warning.endswith("alpha is the tail exponent, scaled by width (tail_exponent_scaled)")
+        for warning in found.warnings
+    )
     assert phases(run(width=32)).alpha == "head_exponent_2_10"
 
 

@@ -36,7 +36,8 @@ def test_the_spectra_that_differ_most_stand_below(full):
 def test_the_matrix_is_of_the_point_and_the_spectra_only_near_it(planted):
     found = figure(PlotRequest(runs=planted))
     caption = " ".join(found.caption)
-    assert "interpolated between checkpoints; spectra and their exponents are of" in caption
+    assert "Spectra: the checkpoints nearest to equal" in caption
+    assert "matrix is interpolated to the point" in caption
     assert "b at step400 (2.9000)" in caption
     assert found.title.endswith("at equal loss 3")
     exact = figure(PlotRequest(runs=planted, align=Axis.STEP))
@@ -46,11 +47,20 @@ def test_the_matrix_is_of_the_point_and_the_spectra_only_near_it(planted):
 def test_signs_and_hatches_are_explained_where_they_are_drawn(full):
     found = figure(PlotRequest(runs=full))
     cells, caption = found.panels[0].cells, " ".join(found.caption)
-    assert ("= equal within" in caption) == (cells.signs == "=").any()
+    assert ("=: equal within" in caption) == (cells.signs == "=").any()
     assert ("atched: no number" in caption) == (cells.reasons != "").any()
     blank = np.isnan(cells.values) & (cells.reasons == "")
     assert ("lank: not defined" in caption) == blank.any()
-    assert "of distances (" in caption
+    assert "which is what two probes of this size may show: of a number one standard error" in caption
+    assert "JS: Jensen-Shannon divergence" in caption
+    assert "rank W1: Wasserstein distance over ranks" in caption
+
+
+def test_the_caption_has_the_answer_and_no_number_twice(full):
+    found = figure(PlotRequest(runs=full))
+    strongest = compare(CompareRequest(runs=full)).pairs[0].verdict[0]
+    assert found.caption[0].lower().startswith(strongest.lower())
+    assert not [sentence for sentence in found.caption[1:] if "±" in sentence]
 
 
 def test_one_run_is_refused(full):

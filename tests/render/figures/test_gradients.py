@@ -25,7 +25,8 @@ def test_both_spectra_of_the_layer_and_the_noise_scale(full):
     whole, matrix = noise.series
     np.testing.assert_allclose(whole.y, [20.0, 220.0, 420.0])
     np.testing.assert_allclose(matrix.y, whole.y)
-    assert (whole.label, matrix.label) == ("whole model", "blocks.0.attn.o")
+    assert (whole.label, matrix.label) == ("whole model", "layer 0 attn.o")
+    assert [panel.has_shades for panel in found.panels] == [True, True, False]
 
 
 def test_only_what_is_drawn_is_explained(full):

@@ -53,7 +53,7 @@ def test_withheld_values_are_marked_and_counted(tmp_path):
     path = write_planted_run(tmp_path / "a.spectra.h5", steps=[0, 1, 2], noise=3.0, width=128, num_layers=1)
     found = trajectory.figure(PlotRequest(runs=(path,), statistics=("tail_exponent_scaled",)))
     assert [mark.symbol for mark in found.panels[0].marks] == [Symbol.WITHHELD] * 3
-    assert "Withheld: tail_exponent_scaled" in " ".join(found.caption)
+    assert "Withheld: tail exponent, scaled by width (" in " ".join(found.caption)
     assert "× at the lower end: a value that is withheld." in found.caption
     cells = layers.figure(PlotRequest(runs=(path,), statistics=("tail_exponent_scaled",))).panels[0].cells
     assert np.isnan(cells.values).all()
@@ -104,7 +104,7 @@ def test_what_is_not_shown_is_counted_as_panels_and_not_as_values(tmp_path):
     asked = PlotRequest(runs=(paths[0],), statistics=("stable_rank",))
     found = layers.figure(asked)
     assert len(found.panels) == 6
-    shown_zero = sum("MLP up" in panel.title for panel in found.panels)
+    shown_zero = sum("mlp.up" in panel.title for panel in found.panels)
     assert f"{7 - 6} more panel is not shown" in " ".join(found.caption)
     assert ("Withheld" in " ".join(found.caption)) == bool(shown_zero)
     assert ("Hatched" in " ".join(found.caption)) == bool(shown_zero)

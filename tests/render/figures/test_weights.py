@@ -17,8 +17,10 @@ def test_the_histogram_counts_every_value_and_outliers_are_those_above_the_cut(f
     assert histogram.bars[0].heights.sum() == values.size
     bulk = fit_bulk(values, 96, 64)
     assert [mark.x for mark in histogram.marks] == list(values[:2]) == list(values[values > bulk.cut])
+    others = {histogram.bars[0].ink.category, histogram.series[0].ink.category}
+    assert len({*others, *(one.ink.category for one in found.panels[-1].series)}) == 2
     assert {rule.label: rule.at for rule in histogram.rules} == {"edge": bulk.edge, "cut": bulk.cut}
-    assert f"2 outliers, KS distance {bulk.distance:.3f}" in " ".join(found.caption)
+    assert f"(Kolmogorov-Smirnov): layer 0 attn.o {bulk.distance:.3f}, 2 outliers." in " ".join(found.caption)
 
 
 def test_the_bulk_line_has_the_area_of_the_values_inside(full):

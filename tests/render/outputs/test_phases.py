@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from spectra_cli.analysis.phases.over_run import PhasePoint, Phases
@@ -24,7 +25,7 @@ def segment(first, last, name):
 
 POINTS = tuple(
     PhasePoint(step=n, position=n * 1e6, rank=50.0, rank_stderr=1.0, alpha=1.0, alpha_stderr=float("nan"))
-    for n in range(5)
+    for n in range(8)
 )
 
 
@@ -58,3 +59,9 @@ def test_boundaries_are_intervals_and_the_last_is_the_end(printed):
 def test_no_structure_is_said(printed):
     out = printed(*rendering.tables(phases(segment(0, 4, "flat"))))
     assert out.startswith("run: no phase structure found")
+
+
+def test_of_few_checkpoints_the_first_thing_said_is_that_they_are_few():
+    flat, named = (replace(phases(segment(0, 4, word)), points=POINTS[:5]) for word in ("flat", "warmup"))
+    assert rendering.verdict_words(flat) == "5 checkpoints are too few to tell phases (8 needed)"
+    assert rendering.verdict_words(named).endswith("(8 needed); by these, warmup")

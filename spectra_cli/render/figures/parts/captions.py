@@ -13,6 +13,7 @@ from spectra_cli.core.types import CheckpointRef, Provenance, StatisticValue, St
 from spectra_cli.core.words.numbers import target_words
 from spectra_cli.render.figures.figure import Panel
 from spectra_cli.render.figures.parts.drawn_signs import has_bands, has_bars, has_crosses
+from spectra_cli.statistics.registry import DEFINITIONS
 
 _MOST_REASONS = 4
 
@@ -134,7 +135,7 @@ def _counted(head: str, reasons: Counter[tuple[str, str]]) -> list[str]:
     if not reasons:
         return []
     told = [
-        f"{name} {count}x ({reason})" if count > 1 else f"{name} ({reason})"
+        f"{DEFINITIONS[name].title}{f' {count}x' if count > 1 else ''} ({reason})"
         for (name, reason), count in reasons.most_common(_MOST_REASONS)
     ]
     more = sum(reasons.values()) - sum(count for _, count in reasons.most_common(_MOST_REASONS))

@@ -76,8 +76,12 @@ def panel_of(place: Spectrum, lines: Lines, statistics: Sequence[str] | None) ->
     )
 
 
-def captions_of(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
-    """What limits the reading of spectra, and of which lines exponents are drawn, with their values."""
+def captions_of(panels: Sequence[SpectraPanel], lines: Lines, *, with_values: bool = True) -> list[str]:
+    """What limits the reading of spectra, and of which lines exponents are drawn, with their values.
+
+    Args:
+        with_values: of exponents, where the panels do not say them.
+    """
     judged = [value for one in panels for _, values in one.fits for value in values]
     shown = [
         value
@@ -89,7 +93,7 @@ def captions_of(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
     zeros = [f"{_place(one)} {one.zeros}" for one in panels if one.zeros]
     return [
         *_sampling(judged, [one.place for one in panels]),
-        *_exponent_words(panels, lines),
+        *(_exponent_words(panels, lines) if with_values else []),
         *([f"Numerically zero, and not drawn: {'; '.join(zeros)}."] if zeros else []),
         *_lines_left_out(panels),
         *withheld_words(shown),
@@ -115,7 +119,7 @@ def _exponent_words(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
     dashes = has_fits([one.panel for one in panels])
     if len(lines.with_fits) == 1:
         whose = lines.with_fits[0].checkpoint.ref.key
-        return [f"Grey dashes: exponents over their windows, of {whose}."] if dashes else []
+        return [f"Fitted exponents, over the ranks named: of {whose}."] if dashes else []
     told = [
         f"{_place(one)} {_window_words(value)} "
         + ", ".join(f"{shown.label} {_value_words(values[number])}" for shown, values in one.fits)
@@ -123,8 +127,7 @@ def _exponent_words(panels: Sequence[SpectraPanel], lines: Lines) -> list[str]:
         for number, value in enumerate(one.fits[0][1] if one.fits else ())
         if all(len(values) > number for _, values in one.fits)
     ]
-    head = "Grey dashes: exponents over their windows" if dashes else "Exponents over their windows"
-    return [f"{head}: {'; '.join(told)}."] if told else []
+    return [f"Fitted exponents, over the ranks named: {'; '.join(told)}."] if told else []
 
 
 def _sampling(values: Sequence[StatisticValue], spectra: Sequence[Spectrum]) -> list[str]:
@@ -133,7 +136,9 @@ def _sampling(values: Sequence[StatisticValue], spectra: Sequence[Spectrum]) -> 
     if ratios:
         low, high = min(ratios), max(ratios)
         span = f"{low:.3g}" if math.isclose(low, high, rel_tol=0.01) else f"{low:.3g} to {high:.3g}"
-        return [f"n_eff/d: {span}; below 16 a tail is marked *, below 4 withheld."]
+        return [
+            f"Independent rows per dimension (n_eff/d): {span}; below 16 a tail is marked *, below 4 withheld."
+        ]
     samples = {
         f"{one.num_samples} samples of {measurement_words(one.measurement)}": None
         for one in spectra
@@ -208,6 +213,7 @@ def _fitted(value: StatisticValue, rank: int) -> Series:
         y=np.exp(value.details["intercept"] - value.value * np.log(ranks)),
         ink=MUTED,
         look=Look.FIT,
+        label="fitted exponent",
     )
 
 
