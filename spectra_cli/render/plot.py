@@ -78,7 +78,7 @@ def write_set(found: Iterable[Picture], folder: Path, suffix: str, *, overwrite:
 
     Raises:
         UsageError: one is there already, or the folder cannot be.
-        DataError: one cannot be written.
+        DataError: one cannot be written; with those that are.
     """
     targets = [folder / f"{name}{suffix}" for name in FIGURES]
     for path in [folder / INDEX, *targets]:
@@ -87,14 +87,31 @@ def write_set(found: Iterable[Picture], folder: Path, suffix: str, *, overwrite:
     for one in found:
         target = folder / f"{one.name}{suffix}"
         if one.content:
-            with whole_file(target, "-o", overwrite=overwrite) as stream:
-                stream.write(one.content)
+            _write(target, one.content, made, overwrite=overwrite)
         else:
             target.unlink(missing_ok=True)  # of an earlier set, which this one replaces
         made.append(one)
-    with whole_file(folder / INDEX, "-o", overwrite=overwrite) as stream:
-        stream.write(index(made, suffix).encode())
+    _write(folder / INDEX, index(made, suffix).encode(), made, overwrite=overwrite)
     return made
+
+
+def _write(target: Path, content: bytes, before: Sequence[Picture], *, overwrite: bool) -> None:
+    """Write a file of the set.
+
+    Raises:
+        DataError: it cannot be written; with what of the set was, before it.
+    """
+    try:
+        with whole_file(target, "-o", overwrite=overwrite) as stream:
+            stream.write(content)
+    except DataError as error:
+        written = [one.name for one in before if one.content]
+        told = (
+            f"Written before it: {', '.join(written)}; then add --overwrite"
+            if written
+            else "Nothing else was"
+        )
+        raise DataError(f"{error} {told}. The set has no {INDEX} of its own") from error
 
 
 def index(found: Iterable[Picture], suffix: str) -> str:

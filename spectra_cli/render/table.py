@@ -72,8 +72,8 @@ def number(title: str, *, is_of_series: bool = False, dispensable: int = 0) -> C
 
 
 def sparks(title: str) -> Column:
-    """A column of sparklines: the first to go where there is no room."""
-    return Column(title=title, is_number=True, dispensable=1)
+    """A column of sparklines, which may go where there is no room."""
+    return Column(title=title, is_number=True, dispensable=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

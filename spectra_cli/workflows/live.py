@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 Progress = Callable[[ScanProgress], None]
 
+_NO_TOKENS = (
+    "no tokens: tokens= takes ids of shape (sequences, ids a sequence) or one stream, probe= a file of them; "
+    'probe="synthetic" draws random ones for a smoke run, and measure="weights" needs none'
+)
+
 
 class LiveScan:
     """Measures a module step after step, with one probe and one plan; the training is left untouched.
@@ -52,7 +57,7 @@ class LiveScan:
             )
         if tokens is not None and request.probe:
             raise UsageError(
-                f"--probe {os.fspath(request.probe)} and tokens were given; expected one of them"
+                f"probe={os.fspath(request.probe)!r} and tokens were given; expected one of them"
             )
         if request.series.model:
             said = ", ".join(f"model.{name}" for name in request.series.model)
@@ -160,7 +165,7 @@ class LiveScan:
         from spectra_cli.extract.session import Session
 
         series = source.series(ref)
-        ready = read_probe(series, self._request, given=self._tokens)
+        ready = read_probe(series, self._request, given=self._tokens, if_none=_NO_TOKENS)
         if ready.settings.measures_drift and self.archive is not None and not self._replaces:
             held = open_archive(self.archive).refs if _is_there(self.archive) else ()
             if any(known.step != ref.step for known in held):

@@ -175,7 +175,7 @@ def test_or_it_ends_the_training(monkeypatch):
 def test_what_speaks_against_it_is_said_before_the_first_step():
     for options, told in (
         ({"tokens": TOKENS + VOCAB}, "vocab"),
-        ({}, "no probe"),
+        ({}, "no tokens: tokens= takes ids"),
         ({"tokens": TOKENS, "layers": [9]}, "layer"),
     ):
         with pytest.raises((DataError, UsageError), match=told):

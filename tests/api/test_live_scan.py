@@ -171,7 +171,7 @@ def test_steps_of_a_run_go_into_its_archive():
         ({"tokens": TOKENS, "steps": 5}, UsageError, "steps: of a series of checkpoints"),
         ({"tokens": TOKENS.astype(float)}, ProbeError, "tokens are float64 of shape"),
         ({"tokens": TOKENS + VOCAB}, ProbeError, "vocab"),
-        ({}, UsageError, "no probe"),
+        ({}, UsageError, "no tokens: tokens= takes ids"),
         (
             {"tokens": TOKENS, "model": torch.nn.Linear(2, 2)},
             ModelError,

@@ -94,3 +94,23 @@ def test_an_opened_run_stands_for_its_archive(archive):
 def test_wrong_words_are_refused(archive, words, said):
     with pytest.raises(UsageError, match=said):
         spectra.plot(words.pop("figure"), archive, **words)
+
+
+def test_nothing_in_a_name_is_a_formula_in_the_users_axes(tmp_path):
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    path = write_planted_run(tmp_path / "a$x$_$y$.spectra.h5", steps=[0, 1, 2], noise=0.05, width=128)
+    for figure in ("trajectory", "layers"):
+        page = Figure()
+        getattr(spectra.open(path).plot, figure)(ax=page.subplots(), statistic="rankme_cov")
+        page.draw_without_rendering()
+        for ax in page.axes:
+            words = [one for one in ax.findobj(Text) if "$" in one.get_text()]
+            assert not [one.get_text() for one in words if one.get_parse_math()]
+    axes = Figure().subplots()
+    named = Series(x=np.arange(2.0), y=np.ones(2), ink=Ink(), label="a$x$b")
+    panel = Panel(title="$x^2$", x=Axis(label="$x$"), y=Axis(label="$y$"), series=[named])
+    draw_into(axes, panel, scale=None, style="paper")
+    key = axes.get_legend().get_texts()[0]
+    assert (key.get_text(), key.get_parse_math()) == ("a$x$b", False)

@@ -44,6 +44,13 @@ def test_values_are_named_in_the_words_of_the_field(name):
     assert not re.search("[<>{}]", text.partition("Examples:")[0].replace("[x>=1]", "").replace("x>=1", ""))
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_value_is_not_called_as_its_option(name):
+    options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
+    alike = {p.name for p in options if p.metavar and p.metavar == p.opts[0].strip("-").upper()}
+    assert alike <= {"steps", "dtype", "device", "folder"}
+
+
 def test_no_name_is_broken_at_a_hyphen():
     for width in range(60, 101):
         assert "early-tail" in help_of("study", width=width).partition("Arguments:")[0]

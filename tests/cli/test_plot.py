@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import re
 
 import pytest
@@ -35,6 +37,26 @@ def test_the_set_has_an_index_of_every_figure(spectra, place):
     again = spectra("plot", "--all", "run", "-o", "figures", "--format", "svg", "--overwrite")
     assert again.code == 0
     assert not stale.exists()
+
+
+def test_a_set_that_cannot_be_finished_says_what_of_it_is_written(spectra, place, monkeypatch):
+    finished = os.fsync
+    synced = []
+
+    def fills_up(handle):
+        synced.append(handle)
+        if len(synced) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        finished(handle)
+
+    monkeypatch.setattr(os, "fsync", fills_up)
+    found = spectra("plot", "--all", "run", "-o", "filled", "--format", "svg")
+    assert found.code == 3
+    there = sorted(path.name for path in (place / "filled").iterdir())
+    assert there == ["spectrum.svg", "trajectory.svg"]
+    assert (
+        "Written before it: spectrum, trajectory; then add --overwrite. The set has no index.md" in found.err
+    )
 
 
 def test_a_set_says_which_figures_do_not_heed_what_is_asked(spectra, place):

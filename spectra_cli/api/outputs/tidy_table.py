@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spectra_cli.core.words.names import listed
 from spectra_cli.core.words.numbers import finite, with_error
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Column, Line, Part, Table, line
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "spectra.table/1"
 _MOST_ROWS, _AT_EACH_END = 40, 10
+_LONGEST_CELL, _MOST_NAMED = 60, 6
 _WHOLE = ".rows, .to_pandas(), .to_polars() and .to_xarray()"
 
 
@@ -56,6 +58,9 @@ def tables(table: TidyTable) -> Iterator[Part]:
         for name in table.columns
         if name in table.index or (name not in told_of and any(_text(row, name) for row in rows))
     ]
+    sentences = [name for name in names if name not in table.index and _has_sentences(rows, name)]
+    names = [name for name in names if name not in sentences]
+    told += [one for name in sentences for one in _told_of(rows, name, table.index)]
     yield Table(
         title=table.title,
         columns=[
@@ -71,6 +76,21 @@ def tables(table: TidyTable) -> Iterator[Part]:
         notes=told,
         elsewhere=f"{_WHOLE}, or a wider terminal",
     )
+
+
+def _has_sentences(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a cell of the column would be a paragraph."""
+    return any(len(text) > _LONGEST_CELL and " " in text for text in (_text(row, name) for row in rows))
+
+
+def _told_of(rows: Sequence[Mapping[str, Any]], name: str, index: Sequence[str]) -> Iterator[Line]:
+    """Each text of a column once, below the table, with the rows that have it."""
+    having: dict[str, list[str]] = {}
+    for row in rows:
+        if text := _text(row, name):
+            having.setdefault(text, []).append(" ".join(_text(row, key) for key in index))
+    for text, keys in having.items():
+        yield line(f"{name} of {listed(keys, _MOST_NAMED) or 'a row'}: {text}")
 
 
 def _is_same(table: TidyTable, name: str) -> bool:

@@ -30,7 +30,9 @@ def command(
     early_step: int | None = option("In its place: a step."),
     target_loss: float | None = option("Nats. [default: the lowest that all runs reach]"),
     statistic: str | None = option(
-        "The early number. [default: the tail exponent of activations]", offers=one_of(statistics)
+        "The early number. [default: the tail exponent of activations]",
+        metavar="NAME",
+        offers=one_of(statistics),
     ),
     layers: str = option("Averaged over: last-third, last, all, or a list.", default="last-third"),
     loss: str | None = option(

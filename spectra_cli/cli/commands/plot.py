@@ -52,7 +52,7 @@ def command(
     step: str | None = option("Only these steps, such as 0,100-300."),
     layer: str | None = option("Only these layers, such as 0,3,6-9."),
     matrices: str | None = option("Only these matrices, such as attn.o,mlp.down."),
-    measure: str | None = option(f"Of what: {', '.join(ASKED)}.", offers=one_of(ASKED)),
+    measure: str | None = option(f"Of what: {', '.join(ASKED)}.", metavar="NAME", offers=one_of(ASKED)),
     statistic: str | None = option("Of these, such as rankme_cov,stable_rank.", offers=some_of(statistics)),
     align: str = option(
         "What to make equal between runs: loss, step or tokens.",

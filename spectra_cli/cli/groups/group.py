@@ -9,6 +9,13 @@ from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import typer
 
+# names of options that say nothing of what stands behind them: the help has a word for that
+_WORDS = {
+    **dict.fromkeys(("step", "layer", "layers", "matrices", "measure", "statistic"), "LIST"),
+    **dict.fromkeys(("align", "loss", "against"), "WHICH"),
+    **dict.fromkeys(("style", "family", "alpha"), "NAME"),
+}
+
 Complete = Callable[[str], list[str]]
 
 
@@ -58,7 +65,7 @@ def option(
         help: its line in the help.
         flags: by default the name, as in `--batch-size`.
         default: what stands where the user gives nothing.
-        metavar: what the help calls its value; by default N, X, or the option's name.
+        metavar: what the help calls its value; by default as `_value_name` has it.
         offers: what the shell completes it with.
         least: the smallest number that is taken.
     """
@@ -114,11 +121,14 @@ def _parameter(name: str, kind: Any, stated: Field[Any], panel: str | None) -> i
 
 
 def _value_name(name: str, kind: Any) -> str:
-    """What the help calls a value: whole numbers N, other numbers X, all else as its option.
+    """What the help calls a value: whole numbers N, other numbers X, all else by what is to be written.
 
     >>> _value_name("points", int | None), _value_name("level", float), _value_name("layer", str | None)
-    ('N', 'X', 'LAYER')
+    ('N', 'X', 'LIST')
+    >>> _value_name("align", str)
+    'WHICH'
     """
     numbers = {int: "N", float: "X"}
     kinds = {kind, *get_args(kind)}
-    return next((word for number, word in numbers.items() if number in kinds), name.strip("_").upper())
+    words = (word for number, word in numbers.items() if number in kinds)
+    return next(words, "") or _WORDS.get(name) or name.strip("_").upper()

@@ -19,6 +19,11 @@ from spectra_cli.extract.protocols import Probe
 from spectra_cli.extract.series.fit import fitted_to_model, fitted_to_probe, needs_tokens
 from spectra_cli.extract.series.opened import Series
 
+_NO_PROBE = (
+    "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
+    ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadyProbe:
@@ -36,7 +41,12 @@ class ReadyProbe:
 
 
 def read_probe(
-    series: Series, request: ScanRequest, *, required: bool = True, given: Any = None
+    series: Series,
+    request: ScanRequest,
+    *,
+    required: bool = True,
+    given: Any = None,
+    if_none: str = _NO_PROBE,
 ) -> ReadyProbe:
     """The probe's tokens, checked against the model's vocabulary and longest sequence.
 
@@ -45,6 +55,7 @@ def read_probe(
 
     Args:
         given: the tokens themselves, in place of the request's probe: an array, a tensor or lists of ids.
+        if_none: what to say where neither is there, in the words that the user asks with.
 
     Raises:
         UsageError: no probe was named.
@@ -56,10 +67,7 @@ def read_probe(
     if not named and not needs_tokens(settings):
         return ReadyProbe(probe=_no_tokens(said), settings=settings, notices=said)
     if not named and required:
-        raise UsageError(
-            "no probe: --probe names the tokens that every checkpoint is shown (a .bin shard, .npy, .pt, "
-            ".safetensors, text or JSONL file); `--probe synthetic` draws random ones for a smoke run"
-        )
+        raise UsageError(if_none)
     fitting, notices = fitted_to_model(settings, model)
     if not named:
         return ReadyProbe(probe=_no_tokens(said), settings=fitting, notices=said + notices)

@@ -90,6 +90,8 @@ _MARKS = {
     Status.NOT_APPLICABLE: "-",
 }
 
+# what goes before the sparkline where there is no room: it is hardly read without its neighbours
+_FIRST_TO_GO = ("head_exponent_2_10", "condition")
 _MOST_SITES = 4
 # what the rank of a row is told by over training, the first that a table has
 _RANKS = ("rankme_cov", "rankme_sv", "stable_rank")
@@ -229,7 +231,7 @@ def checkpoint_tables(
             title=f"{checkpoint.ref.key}: {MEASUREMENTS[measurement].title}",
             columns=[
                 key("layer" if measurement == ACTIVATIONS else "matrix"),
-                *(number(DEFINITIONS[name].head) for name in shown),
+                *(number(DEFINITIONS[name].head, dispensable=int(name in _FIRST_TO_GO)) for name in shown),
                 *([sparks(f"{DEFINITIONS[trend.name].short}\nover training")] if trend else []),
             ],
             rows=[

@@ -58,3 +58,11 @@ def test_no_rows_are_told():
 
 def test_one_row_has_all_its_columns():
     assert [column.title for column in printed(of(1)).columns] == ["run", "step", "value", "reason"]
+
+
+def test_a_paragraph_stands_once_below_the_table_and_not_in_a_cell():
+    said = "this notice is so long that a cell of it would make a row of six lines or more"
+    rows = tuple({"step": n, "value": 1.0 * n, "notices": said if n else ""} for n in range(3))
+    shown = printed(TidyTable(columns=("step", "value", "notices"), rows=rows, index=("step",)))
+    assert [column.title for column in shown.columns] == ["step", "value"]
+    assert [note.text for note in shown.notes] == [f"notices of 1, 2: {said}"]

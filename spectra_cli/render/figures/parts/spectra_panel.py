@@ -136,9 +136,8 @@ def _sampling(values: Sequence[StatisticValue], spectra: Sequence[Spectrum]) -> 
     if ratios:
         low, high = min(ratios), max(ratios)
         span = f"{low:.3g}" if math.isclose(low, high, rel_tol=0.01) else f"{low:.3g} to {high:.3g}"
-        return [
-            f"Independent rows per dimension (n_eff/d): {span}; below 16 a tail is marked *, below 4 withheld."
-        ]
+        told = f"Independent rows per dimension (n_eff/d): {span}"
+        return [f"{told}; below 16 a tail is marked *, below 4 withheld."]
     samples = {
         f"{one.num_samples} samples of {measurement_words(one.measurement)}": None
         for one in spectra
