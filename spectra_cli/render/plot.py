@@ -83,7 +83,7 @@ def write_set(found: Iterable[Picture], folder: Path, suffix: str, *, overwrite:
     targets = [folder / f"{name}{suffix}" for name in FIGURES]
     for path in [folder / INDEX, *targets]:
         check_target(path, "-o", overwrite=overwrite)
-    made = []
+    made: list[Picture] = []
     for one in found:
         target = folder / f"{one.name}{suffix}"
         if one.content:
