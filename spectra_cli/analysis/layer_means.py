@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spectra_cli.analysis.estimates import Estimated
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.errors import DataError, UnknownNameError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.core.words.names import did_you_mean
@@ -83,7 +83,7 @@ def tail_statistic(name: str | None, widths: Sequence[int]) -> Statistic:
         wide = len(set(widths)) == 1 and widths[0] >= WIDTH_OF_30_150
         return STATISTICS["tail_exponent_30_150" if wide else "tail_exponent_scaled"]
     if name not in STATISTICS:
-        raise UsageError(
+        raise UnknownNameError(
             f"no statistic of spectra is called {name!r}{did_you_mean(name, STATISTICS)}. "
             f"Known: tail_exponent, {', '.join(STATISTICS)}"
         )

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from spectra_cli.analysis.compare.differences import Choice
 from spectra_cli.analysis.comparison import CompareRequest, Comparison
 from spectra_cli.analysis.run import Axis, Loss
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words import lists
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.workflows import compare as workflow
 
 
@@ -51,7 +52,8 @@ def compare(
     measures = lists.words(measure)
     for word in measures or ():
         if word not in ASKED:
-            raise UsageError(f"--measure {measure}: {word} is not one of {', '.join(ASKED)}")
+            meant = did_you_mean(word, ASKED)
+            raise UnknownNameError(f"--measure {measure}: {word} is not one of {', '.join(ASKED)}{meant}")
     return workflow.compare(
         CompareRequest(
             runs=runs,

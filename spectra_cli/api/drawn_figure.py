@@ -6,7 +6,8 @@ import textwrap
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.drawing.registry import drawn
 from spectra_cli.render.drawing.style import STYLES
 from spectra_cli.render.figures.figure import Figure
@@ -46,6 +47,7 @@ def with_drawing(figure: Figure, *, style: str, width: float | None) -> DrawnFig
         UsageError: there is no such style.
     """
     if style not in STYLES:
-        raise UsageError(f"--style {style}: expected one of {', '.join(STYLES)}")
+        meant = did_you_mean(style, STYLES)
+        raise UnknownNameError(f"--style {style}{meant}: expected one of {', '.join(STYLES)}")
     values = {field.name: getattr(figure, field.name) for field in fields(figure)}
     return DrawnFigure(**values, style=style, width=width)

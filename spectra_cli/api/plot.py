@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.analysis.run import Axis, Loss, Run
 from spectra_cli.api.drawn_figure import DrawnFigure, with_drawing
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words import lists
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.drawing.registry import draw_into, drawn, suffix_of
 from spectra_cli.render.exports.whole_file import check_target, whole_file
 from spectra_cli.render.figures.registry import FIGURES, figure_of
@@ -103,7 +104,8 @@ def request_of(
     if not archives:
         raise UsageError("of which archives? Give their paths, or the folders that were scanned")
     if measure is not None and measure not in ASKED:
-        raise UsageError(f"--measure {measure}: expected one of {', '.join(ASKED)}")
+        meant = did_you_mean(measure, ASKED)
+        raise UnknownNameError(f"--measure {measure}{meant}: expected one of {', '.join(ASKED)}")
     return PlotRequest(
         runs=tuple(archives),
         steps=lists.ranges(step, "--step"),
@@ -125,7 +127,9 @@ class Plots:
 
     def __getattr__(self, figure: str) -> Callable[..., list[Artist]]:
         if figure not in FIGURES:
-            raise AttributeError(f"no figure is called {figure!r}; there are {', '.join(self.__dir__())}")
+            known = [*self.__dir__()]
+            meant = did_you_mean(figure, known)
+            raise AttributeError(f"no figure is called {figure!r}{meant}; there are {', '.join(known)}")
         if FIGURES[figure].alone is None:
             raise AttributeError(f"{figure} is of several runs: spectra.plot({figure!r}, one, other)")
 

@@ -13,6 +13,7 @@ from spectra_cli import __version__
 from spectra_cli.cli import interrupts
 from spectra_cli.cli.commands.registry import Commands
 from spectra_cli.cli.help import CONTEXT
+from spectra_cli.cli.refusals import refusal
 from spectra_cli.core.errors import SpectraError
 from spectra_cli.render.text.neutral import for_terminal
 
@@ -64,14 +65,15 @@ def main() -> NoReturn:
         code = _run()
         sys.stdout.flush()
     except SpectraError as error:
-        sys.stderr.write(f"spectra: {_harmless(str(error))}\n")
-        code = error.exit_code
+        code = _tell(error)
     except (KeyboardInterrupt, typer.Abort):
         code = interrupts.farewell()
     except _CommandLineError as error:
-        error.message = _harmless(error.message)
-        error.show()
-        code = error.exit_code
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            code = error.exit_code
+        else:
+            code = _tell(refusal(error))
     except _ReaderLeft:
         # The reader of our output left (| head): not an error, and nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,6 +85,12 @@ def main() -> NoReturn:
         code = interrupts.farewell()
     gc.freeze()  # nor is there any to look for before the process ends
     sys.exit(code)
+
+
+def _tell(error: SpectraError) -> int:
+    """Say on stderr what went wrong; returns the exit code of it."""
+    sys.stderr.write(f"spectra: {_harmless(str(error))}\n")
+    return error.exit_code
 
 
 def _harmless(message: str) -> str:

@@ -2,6 +2,7 @@
 
     SpectraError                 anything that the user can act upon
     +-- UsageError               the request cannot mean anything            (exit 2)
+    |   +-- UnknownNameError     a word that is none of those known
     +-- DataError                a file or its content is not what it must be (exit 3)
     |   +-- CheckpointError      a checkpoint, its folder or its tensors
     |   |   +-- UnsafePickleError  a pickle that needs more than harmless types
@@ -26,6 +27,10 @@ class UsageError(SpectraError):
     """The request contradicts itself or names something that does not exist."""
 
     exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A word is none of those that are known there; the nearest and all of them are told."""
 
 
 class DataError(SpectraError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT, MEASUREMENTS, SCANNED, WEIGHTS
 from spectra_cli.core.words.names import did_you_mean
 
@@ -116,7 +116,8 @@ class ScanSettings:
             if isinstance(value, tuple) and not all(isinstance(word, str) for word in value):
                 raise UsageError(f"{name} is {_as_written(value)}; expected a list of names")
             if (allowed := stated.metadata["choices"]) and value not in allowed:
-                raise UsageError(f"{name} is {value!r}; expected one of {', '.join(allowed)}")
+                meant = did_you_mean(value, allowed)
+                raise UnknownNameError(f"{name} is {value!r}{meant}; expected one of {', '.join(allowed)}")
             if (least := stated.metadata["least"]) is not None and value < least:
                 raise UsageError(f"{name} is {value}; expected at least {least}")
         if not self.measurements:
@@ -181,12 +182,14 @@ def resolve_settings(preset: str, overrides: Mapping[str, Any]) -> ScanSettings:
     """
     if preset not in PRESETS:
         meant = did_you_mean(str(preset), PRESETS)
-        raise UsageError(f"there is no preset {preset!r}{meant}; presets: {', '.join(PRESETS)}")
+        raise UnknownNameError(f"there is no preset {preset!r}{meant}; presets: {', '.join(PRESETS)}")
     known = {f.name for f in fields(ScanSettings)} - {"preset"}
     unknown = sorted(set(overrides) - known)
     if unknown:
         meant = did_you_mean(unknown[0], sorted(known))
-        raise UsageError(f"unknown setting {', '.join(unknown)}{meant}; settings: {', '.join(sorted(known))}")
+        raise UnknownNameError(
+            f"unknown setting {', '.join(unknown)}{meant}; settings: {', '.join(sorted(known))}"
+        )
     clean = {name: _as_setting(name, value) for name, value in overrides.items() if value is not None}
     return replace(PRESETS[preset], **clean)
 

@@ -7,7 +7,8 @@ import platform
 import torch
 from torch import Tensor
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
+from spectra_cli.core.words.names import did_you_mean
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,7 +24,8 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+        meant = did_you_mean(name, ("auto", "cpu", "cuda"))
+        raise UnknownNameError(f"--device {name}{meant}: expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.types import Site, Skipped, Status
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.extract.models.canonical import COMPONENTS
 from spectra_cli.extract.protocols import MatrixView, Model
+
+_NAMED = ("all", "five", "paper-d12")  # choices of layers
 
 
 def select_layers(words: str, num_layers: int) -> tuple[int, ...]:
@@ -44,7 +47,7 @@ def _range(word: str, words: str, num_layers: int) -> tuple[int, int]:
         last = int(tail) if dash else first
     except (ValueError, IndexError):
         raise UsageError(
-            f"--layers {words!r}: {word!r} is not a layer; "
+            f"--layers {words!r}: {word!r} is not a layer{did_you_mean(word, _NAMED)}; "
             "expected all, five, paper-d12 or a list such as 0,3,6-9"
         ) from None
     if first < 0 and not tail:
@@ -93,8 +96,10 @@ def select_matrices(
         if component not in held and component not in COMPONENTS:
             if any(fnmatchcase(name, pattern) for name in present):
                 continue
-            raise UsageError(
-                f"no matrix {component!r} in this {model.family} model; it has {_names(present)} (or all)"
+            meant = did_you_mean(component, [*present, "all"])
+            raise UnknownNameError(
+                f"no matrix {component!r} in this {model.family} model{meant}; it has {_names(present)} "
+                "(or all)"
             )
         for layer in sorted(set(layers) - {view.site.layer for view in found}):
             site = Site(layer=layer, component=component)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.errors import DataError, UnknownNameError, UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words import lists
 from spectra_cli.core.words.names import did_you_mean
@@ -52,7 +52,7 @@ def check_name(name: str) -> None:
     """
     if name not in FIGURES:
         known = ", ".join(FIGURES)
-        raise UsageError(f"no figure is called {name!r}{did_you_mean(name, FIGURES)}. Known: {known}")
+        raise UnknownNameError(f"no figure is called {name!r}{did_you_mean(name, FIGURES)}. Known: {known}")
 
 
 def pictures(request: PlotRequest, suffix: str, *, style: str, width: float | None) -> Iterator[Picture]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
 from spectra_cli.core.types import CheckpointSpectra, Scalar, Spectrum, StatisticValue, Status
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.statistics.jackknife import scalar_standard_error, with_replicates
@@ -79,4 +79,4 @@ def _check_names(names: Sequence[str], checkpoint: CheckpointSpectra) -> None:
     for name in names:
         if name not in known:
             meant = did_you_mean(name, known)
-            raise UsageError(f"no statistic is called {name!r}{meant}. Known: {', '.join(known)}")
+            raise UnknownNameError(f"no statistic is called {name!r}{meant}. Known: {', '.join(known)}")

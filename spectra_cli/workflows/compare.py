@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from spectra_cli.analysis.compare.quantities import known_names, plain_name
 from spectra_cli.analysis.comparison import CompareRequest, Comparison, comparison_of
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.process.heap import kept_heap
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.workflows.runs import open_runs, place_among
@@ -44,7 +44,7 @@ def _check(request: CompareRequest) -> None:
     unknown = [n for n in request.choice.statistics or () if plain_name(n) not in known]
     if unknown:
         named = ", ".join(f"{name}{did_you_mean(plain_name(name), known)}" for name in unknown)
-        raise UsageError(f"nothing to compare is called {named}. Known: {', '.join(known)}")
+        raise UnknownNameError(f"nothing to compare is called {named}. Known: {', '.join(known)}")
     ratio = request.throughput_ratio
     if ratio is not None and not 0.0 < ratio < math.inf:
         raise UsageError(f"--throughput-ratio {ratio:g}: expected a ratio above 0, 1 for equal throughput")
@@ -59,8 +59,11 @@ def _roles(request: CompareRequest) -> tuple[int, list[int]]:
     for flag, name in flags + [("--replicates", name) for name in request.replicates]:
         place = place_among(request.runs, name)
         if place is None:
-            runs = ", ".join(os.fspath(run) for run in request.runs)
-            raise UsageError(f"{flag} {os.fspath(name)} is not among the runs: {runs}")
+            runs = [os.fspath(run) for run in request.runs]
+            meant = did_you_mean(os.fspath(name), runs)
+            raise UnknownNameError(
+                f"{flag} {os.fspath(name)}{meant} is not among the runs: {', '.join(runs)}"
+            )
         places.append(place)
     baseline, *seeds = places
     if baseline in seeds:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from spectra_cli.analysis.run import Loss, Run
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Site
@@ -131,7 +131,7 @@ def _with_chosen(run: Run, selection: Selection) -> Run:
     for name in names or ():
         if name not in known:
             meant = did_you_mean(name, known)
-            raise UsageError(
+            raise UnknownNameError(
                 f"{run.series.path} holds no measurement {name!r}{meant}; it holds {', '.join(known)}"
             )
     numbers = sorted({site.layer for _, site in held if site is not None and site.layer is not None})

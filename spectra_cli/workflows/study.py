@@ -14,10 +14,11 @@ from spectra_cli.analysis.forecast.over_runs import Forecast
 from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.run import Loss, Run, notices_of
 from spectra_cli.archive.reader import open_archive
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.settings import ScanSettings, resolve_settings
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.workflows.compare import compare
 from spectra_cli.workflows.forecast import forecast
 from spectra_cli.workflows.runs import labels_of
@@ -119,7 +120,8 @@ def run_study(request: StudyRequest, progress: Callable[[FamilyProgress], None])
         DataError: a run could not be finished.
     """
     if request.study not in STUDIES:
-        raise UsageError(f"there is no study {request.study!r}; studies: {', '.join(STUDIES)}")
+        meant = did_you_mean(request.study, STUDIES)
+        raise UnknownNameError(f"there is no study {request.study!r}{meant}; studies: {', '.join(STUDIES)}")
     from spectra_cli.extract.demo.families import FAMILIES, FULL, INTERVENTIONS, QUICK
 
     folder = Path(request.folder)

@@ -93,7 +93,10 @@ def test_where_nothing_that_was_asked_for_is_there_what_is_there_is_named(skelet
 
 
 def test_a_matrix_that_no_layer_has(skeleton_of):
-    with pytest.raises(UsageError, match=r"no matrix 'mlp.gat' in this gpt2 model; it has embed, attn\.q"):
+    with pytest.raises(
+        UsageError,
+        match=r"no matrix 'mlp.gat' in this gpt2 model \(did you mean mlp.up\?\); it has embed, attn\.q",
+    ):
         addresses(skeleton_of("gpt2"), ("mlp.gat",))
     found, missing = addresses(skeleton_of("gpt2"), ("mlp.gate",))
     assert (found, len(missing)) == ([], 2)

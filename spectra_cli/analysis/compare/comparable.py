@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from spectra_cli.analysis.compare.differences import Choice
 from spectra_cli.analysis.run import Run
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.errors import DataError, UnknownNameError
 from spectra_cli.core.measurements import ACTIVATIONS, EXACT, MEASUREMENTS, PROBED
 from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.scan_facts import UNKNOWN
 from spectra_cli.core.types import Provenance
+from spectra_cli.core.words.names import did_you_mean
 
 _DIGEST_LENGTH = 64
 _PROBED = frozenset(PROBED)
@@ -88,7 +89,9 @@ def check_allowed(
     names = [aspect.name for aspect in ASPECTS]
     for name in allowed:
         if name not in names:
-            raise UsageError(f"--allow {name}: expected some of {', '.join(names)}")
+            raise UnknownNameError(
+                f"--allow {name}{did_you_mean(name, names)}: expected some of {', '.join(names)}"
+            )
     refused = [m for m in found if m.aspect.name not in allowed]
     if refused:
         listed = "; ".join(f"{m.aspect.name}: {m.first} against {m.second}" for m in refused)

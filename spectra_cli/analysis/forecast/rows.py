@@ -13,8 +13,9 @@ from spectra_cli.analysis.brackets import at_loss, best_so_far
 from spectra_cli.analysis.forecast.evidence import Prediction
 from spectra_cli.analysis.layer_means import LayerMean, choose_sites, mean_over_layers, width_of
 from spectra_cli.analysis.run import Axis, Loss, Run
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Status
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.statistics.statistic import Statistic
 
 REACHED = "reached"
@@ -219,8 +220,9 @@ def _family(run: Run, key: str) -> str:
     }
     if key not in columns:
         known = ", ".join(columns)
-        raise UsageError(
-            f"--family {key}: {run.name} does not say it; it says {known}. Facts come from a run.toml."
+        raise UnknownNameError(
+            f"--family {key}{did_you_mean(key, columns)}: {run.name} does not say it; "
+            f"it says {known}. Facts come from a run.toml."
         )
     return columns[key]
 

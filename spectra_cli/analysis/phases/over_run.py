@@ -13,7 +13,7 @@ from spectra_cli.analysis.layer_means import LayerMean, choose_sites, mean_over_
 from spectra_cli.analysis.phases.segments import FEWEST_CHECKPOINTS, Segment, find_phases
 from spectra_cli.analysis.phases.segments import Path as Trajectory
 from spectra_cli.analysis.run import Axis, Run, common_axis, notices_of
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.errors import DataError, UnknownNameError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
@@ -214,7 +214,7 @@ def _exponents(
         exponents = [s.name for s in decay if ACTIVATIONS in s.measurements]
         if name not in exponents:
             meant, known = did_you_mean(name, exponents), ", ".join(exponents)
-            raise UsageError(
+            raise UnknownNameError(
                 f"--alpha {name}: no decay exponent of activations is called so{meant}. Known: {known}"
             )
         return STATISTICS[name], _means(checkpoints, STATISTICS[name], layers), []

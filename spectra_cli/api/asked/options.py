@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict, TypeVar, cast
 
 from spectra_cli.api.asked.settings import measurements_asked, settings_asked
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.scan_request import ScanRequest, SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
@@ -16,7 +16,7 @@ from spectra_cli.core.words import lists
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.core.words.numbers import memory_bytes
 
-_TABLES = ("model", "scan")
+TABLES = ("model", "scan")
 ON_ERROR = ("fail", "skip")
 # the word of an option -> the setting that it is of, where they differ
 _SETTINGS = {
@@ -179,7 +179,8 @@ def skips_errors(on_error: str) -> bool:
         UsageError: neither `fail` nor `skip`.
     """
     if on_error not in ON_ERROR:
-        raise UsageError(f"--on-error {on_error}: expected fail or skip")
+        meant = did_you_mean(on_error, ON_ERROR)
+        raise UnknownNameError(f"--on-error {on_error}{meant}: expected fail or skip")
     return on_error == "skip"
 
 
@@ -228,10 +229,11 @@ def _said(options: Mapping[str, Any], table: str) -> dict[str, Any]:
     """What `set` says under `model` or `scan`."""
     said = options.get("set") or {}
     for name in said:
-        if not name.startswith(tuple(f"{one}." for one in _TABLES)):
+        if not name.startswith(tuple(f"{one}." for one in TABLES)):
             raise UsageError(
-                f"--set {name}={said[name]}: expected model.KEY=VALUE, such as model.num_attention_heads=12, "
-                "or a setting of the scan, such as scan.pool=last"
+                f"--set {name}={said[name]}{did_you_mean(name.partition('.')[0], TABLES)}: expected "
+                "model.KEY=VALUE, such as model.num_attention_heads=12, or a setting of the scan, "
+                "such as scan.pool=last"
             )
     prefix = f"{table}."
     return {name.removeprefix(prefix): value for name, value in said.items() if name.startswith(prefix)}

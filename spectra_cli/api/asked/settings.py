@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spectra_cli.core.bounded_text import read_bounded
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.measurements import SCANNED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.settings import ScanSettings, resolve_settings
@@ -39,7 +39,7 @@ def settings_asked(
         try:
             resolve_settings(among, values)
         except UsageError as error:
-            raise UsageError(f"{where}: {error}") from error
+            raise type(error)(f"{where}: {error}") from error
     asked = {name: value for name, value in given.items() if value is not None}
     return resolve_settings(preset or among, values | asked)
 
@@ -57,7 +57,10 @@ def measurements_asked(asked: lists.Words) -> tuple[str, ...]:
     unknown = [word for word in named if word not in SCANNED and word not in SCANNED.values()]
     if unknown:
         shown = asked if isinstance(asked, str) else ",".join(named)
-        raise UsageError(f"--measure {shown}: {', '.join(unknown)} is not one of {', '.join(SCANNED)}")
+        meant = did_you_mean(unknown[0], SCANNED)
+        raise UnknownNameError(
+            f"--measure {shown}: {', '.join(unknown)} is not one of {', '.join(SCANNED)}{meant}"
+        )
     return tuple(name for word, name in SCANNED.items() if word in named or name in named)
 
 
@@ -72,5 +75,5 @@ def _from_file(path: Path) -> dict[str, Any]:
     if document or not isinstance(settings, dict):
         found = ", ".join(document) or "a value"
         meant = did_you_mean(next(iter(document), ""), ["scan"])
-        raise UsageError(f"--config {path}: expected one table [scan]; found {found}{meant}")
+        raise UnknownNameError(f"--config {path}: expected one table [scan]; found {found}{meant}")
     return settings

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import FloatArray, Spectrum, StatisticValue
 from spectra_cli.core.words.names import did_you_mean
@@ -50,7 +50,7 @@ class MeasuredSpectrum(Shown):
         """
         if name not in STATISTICS:
             meant = did_you_mean(name, STATISTICS)
-            raise UsageError(
+            raise UnknownNameError(
                 f"no statistic of a spectrum is called {name!r}{meant}. Known: {', '.join(STATISTICS)}"
             )
         return evaluate(STATISTICS[name], self.spectrum, step=self.step)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.words.names import did_you_mean
 
@@ -55,7 +55,9 @@ class TidyTable(Shown):
         """
         if column not in self.columns:
             meant = did_you_mean(column, self.columns)
-            raise UsageError(f"no column is called {column!r}{meant}; columns: {', '.join(self.columns)}")
+            raise UnknownNameError(
+                f"no column is called {column!r}{meant}; columns: {', '.join(self.columns)}"
+            )
         return [row[column] for row in self.rows]
 
     def to_pandas(self) -> pandas.DataFrame:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from spectra_cli.cli.groups.group import with_options
 from spectra_cli.cli.help import Command, write_sections
+from spectra_cli.cli.refusals import no_command
 
 _MEASURE, _READ, _TRY = "Measure checkpoints", "Read archives", "Try it out"
 # name -> its heading, and the first sentence of its help, for which `spectra --help` need not import it
@@ -75,6 +76,17 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"commands": {}})
         self.commands = Imported()  # type: ignore[assignment]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is meant, its name, and the words for it.
+
+        Raises:
+            UnknownNameError: there is no such command.
+        """
+        word = args[0]
+        if not (word.startswith("-") or word in COMMANDS or ctx.resilient_parsing):
+            raise no_command(word, COMMANDS)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each command with what it does."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.errors import DataError, UnknownNameError, UsageError
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.forms.registry import FORMS
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class OutputOptions(OptionGroup):
             raise UsageError(f"--json contradicts --format {self.form}; give one of them")
         chosen = self.form or ("json" if self.as_json else next(iter(FORMS)))
         if chosen not in FORMS:
-            raise UsageError(f"--format {chosen}: expected one of {', '.join(FORMS)}")
+            meant = did_you_mean(chosen, FORMS)
+            raise UnknownNameError(f"--format {chosen}{meant}: expected one of {', '.join(FORMS)}")
         return chosen
 
 

@@ -7,11 +7,12 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from spectra_cli.api.asked.options import ON_ERROR, skips_errors
+from spectra_cli.api.asked.options import ON_ERROR, TABLES, skips_errors
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
+from spectra_cli.core.words.names import did_you_mean
 
 _SAID = re.compile(r"(?P<table>model|scan)\.(?P<name>[A-Za-z_][\w-]*)=(?P<value>.*)", re.DOTALL)
 
@@ -114,8 +115,9 @@ def _fact(words: str) -> tuple[str, str, Any]:
     match = _SAID.fullmatch(words)
     if match is None:
         raise UsageError(
-            f"--set {words}: expected model.KEY=VALUE, such as model.num_attention_heads=12, or a setting of "
-            "the scan, such as scan.pool=last"
+            f"--set {words}{did_you_mean(words.partition('.')[0], TABLES)}: expected "
+            "model.KEY=VALUE, such as model.num_attention_heads=12, or a setting of the scan, "
+            "such as scan.pool=last"
         )
     table, name, text = match.groups()
     try:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import TypeVar
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
+from spectra_cli.core.words.names import did_you_mean
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -88,9 +89,10 @@ def one_of(kind: type[_Choice], word: str, flag: str) -> _Choice:
     """The member that a word names.
 
     Raises:
-        UsageError: there is none.
+        UnknownNameError: there is none.
     """
     try:
         return kind(word)
     except ValueError:
-        raise UsageError(f"{flag} {word}: expected one of {', '.join(kind)}") from None
+        meant = did_you_mean(word, list(kind))
+        raise UnknownNameError(f"{flag} {word}{meant}: expected one of {', '.join(kind)}") from None

@@ -22,7 +22,8 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.extract.demo.optimizers import Muon
 from spectra_cli.extract.demo.settings import DemoSettings, draw_splits
 from spectra_cli.extract.models.decoder.config import FLOAT32_EPS, DecoderConfig
@@ -92,7 +93,8 @@ def train_run(
         UsageError: an unknown recipe.
     """
     if recipe not in RECIPES:
-        raise UsageError(f"there is no recipe {recipe!r}; recipes: {', '.join(RECIPES)}")
+        meant = did_you_mean(recipe, RECIPES)
+        raise UnknownNameError(f"there is no recipe {recipe!r}{meant}; recipes: {', '.join(RECIPES)}")
     settings = settings or DemoSettings()
     folder.mkdir(parents=True, exist_ok=True)
     train, validation = (

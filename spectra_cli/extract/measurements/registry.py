@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.extract.measurements.activation_covariance import ACTIVATION_COVARIANCE
 from spectra_cli.extract.measurements.gradient_gram import GRADIENT
 from spectra_cli.extract.measurements.measurement import Measurement
@@ -26,5 +27,8 @@ def measurements_of(settings: ScanSettings) -> tuple[Measurement, ...]:
     names = [name for name, measurement in MEASUREMENTS.items() if measurement.comes_with is None]
     unknown = [name for name in settings.measurements if name not in names]
     if unknown:
-        raise UsageError(f"no measurement is called {', '.join(unknown)}; there are {', '.join(names)}")
+        meant = "" if unknown[0] in MEASUREMENTS else did_you_mean(unknown[0], names)
+        raise UnknownNameError(
+            f"no measurement is called {', '.join(unknown)}{meant}; there are {', '.join(names)}"
+        )
     return tuple(measurement for measurement in MEASUREMENTS.values() if measurement.is_asked_by(settings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError
 from spectra_cli.core.types import MODEL_FACT
 from spectra_cli.core.words.names import did_you_mean, listed
 from spectra_cli.extract.models.nanochat.config import SETTINGS as NANOCHAT_SETTINGS
@@ -44,7 +44,7 @@ def require_known(
         return
     for name, where in said.items():
         if name not in known:
-            raise UsageError(
+            raise UnknownNameError(
                 f"{where}: model.{name} is nothing that the model of {checkpoints} depends on"
                 f"{did_you_mean(name, sorted(known))}; known: {listed(sorted(to_list), _MOST_NAMED)}"
             )

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spectra_cli.core.errors import ProbeError, UsageError
+from spectra_cli.core.errors import ProbeError, UnknownNameError
 from spectra_cli.core.types import ProbeInfo
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.extract.probes.registry import PROBES
 from spectra_cli.extract.probes.source import IN_MEMORY, ProbeRequest, SourceInput, SourceTokens, TokenFile
 from spectra_cli.extract.probes.windows import Windows, choose_windows, cut_windows, gather_windows
@@ -109,7 +110,10 @@ def _check(spec: ProbeRequest) -> None:
             "a seeded choice of sequences was given no seed; give one, or take them in file order"
         )
     if spec.format is not None and spec.format not in PROBES:
-        raise UsageError(f"there is no probe format {spec.format!r}; formats: {', '.join(PROBES)}")
+        meant = did_you_mean(spec.format, PROBES)
+        raise UnknownNameError(
+            f"there is no probe format {spec.format!r}{meant}; formats: {', '.join(PROBES)}"
+        )
 
 
 def _find_files(spec: ProbeRequest) -> tuple[Path, ...]:
@@ -143,7 +147,8 @@ def _format_of(spec: ProbeRequest, paths: tuple[Path, ...]) -> str:
         )
     if suffixes[0] not in known:
         raise ProbeError(
-            f"{paths[0]}: {suffixes[0] or 'no suffix'} is not the suffix of a probe ({', '.join(known)}); "
+            f"{paths[0]}: {suffixes[0] or 'no suffix'} is not the suffix of a probe ({', '.join(known)})"
+            f"{did_you_mean(suffixes[0], known)}; "
             f"rename it or name its format, one of {', '.join(PROBES)}"
         )
     return known[suffixes[0]]

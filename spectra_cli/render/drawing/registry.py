@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.drawing.style import STYLES, Style
 
 if TYPE_CHECKING:
@@ -32,14 +33,15 @@ def suffix_of(path: Path | None, word: str | None) -> str:
     """
     known = ", ".join(KINDS)
     if word is not None and f".{word}" not in DRAWN_BY:
-        raise UsageError(f"--format {word}: expected one of {known}")
+        raise UnknownNameError(f"--format {word}{did_you_mean(word, KINDS)}: expected one of {known}")
     if path is None:
         if word is None:
             raise UsageError(f"-o -: name the kind of picture with --format: {known}")
         return f".{word}"
     suffix = path.suffix.lower()
     if suffix not in DRAWN_BY:
-        raise UsageError(f"-o {path}: a picture ends in one of .{known.replace(', ', ', .')}")
+        meant = did_you_mean(suffix, DRAWN_BY) if suffix else ""
+        raise UnknownNameError(f"-o {path}{meant}: a picture ends in one of {', '.join(DRAWN_BY)}")
     if word is not None and suffix != f".{word}":
         raise UsageError(f"-o {path} contradicts --format {word}; give one of them")
     return suffix
@@ -80,7 +82,9 @@ def draw_into(
 
 def _style(name: str) -> Style:
     if name not in STYLES:
-        raise UsageError(f"--style {name}: expected one of {', '.join(STYLES)}")
+        raise UnknownNameError(
+            f"--style {name}{did_you_mean(name, STYLES)}: expected one of {', '.join(STYLES)}"
+        )
     return STYLES[name]
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.extras import from_extra
 from spectra_cli.core.words.names import did_you_mean
 
@@ -38,7 +38,9 @@ def tracker(word: str) -> Tracker:
         UsageError: there is no such tracker, or a package that it needs is not installed.
     """
     if word not in TRACKERS:
-        raise UsageError(f"--to {word}{did_you_mean(word, TRACKERS)}: expected one of {', '.join(TRACKERS)}")
+        raise UnknownNameError(
+            f"--to {word}{did_you_mean(word, TRACKERS)}: expected one of {', '.join(TRACKERS)}"
+        )
     found = cast("Tracker", import_module(f"{__package__}.{TRACKERS[word]}").TRACKER)
     if found.needs is not None:
         from_extra(*found.needs, found.title)
@@ -79,9 +81,11 @@ def word_of(path: Path | None, word: str | None) -> str:
             if suffix
             else ("-o - has no suffix to say the format" if path is None else f"-o {path} has no suffix")
         )
-        raise UsageError(f"{found}: expected one of {_listed('.')}, or --format with one of {_listed()}")
+        raise UnknownNameError(
+            f"{found}: expected one of {_listed('.')}, or --format with one of {_listed()}"
+        )
     if word not in FILES:
-        raise UsageError(f"--format {word}{did_you_mean(word, FILES)}: expected one of {_listed()}")
+        raise UnknownNameError(f"--format {word}{did_you_mean(word, FILES)}: expected one of {_listed()}")
     if suffix in FILES and suffix != word:
         raise UsageError(f"--format {word} contradicts the suffix of {path}; give one of them")
     return word

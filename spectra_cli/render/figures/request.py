@@ -10,7 +10,7 @@ import numpy as np
 
 from spectra_cli.analysis.alignment import Alignment, align
 from spectra_cli.analysis.run import Axis, Loss, Run
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, MEASUREMENTS
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.spacing import evenly
@@ -77,7 +77,7 @@ class PlotRequest:
         known = [name for name, one in STATISTICS.items() if one.family is DECAY_EXPONENT]
         for name in self.statistics or ():
             if name not in known:
-                raise UsageError(
+                raise UnknownNameError(
                     f"--statistic {name}: this figure draws decay exponents alone"
                     f"{did_you_mean(name, known)}. Known: {', '.join(known)}"
                 )
@@ -154,8 +154,10 @@ class PlotRequest:
         ):
             if lacking := [each for each in asked if each not in held]:
                 there = ", ".join(map(str, held)) or "none"
-                raise UsageError(
-                    f"{flag} {lacking[0]}: {checkpoint.ref.run} holds no such spectra; it holds {there}"
+                meant = did_you_mean(str(lacking[0]), components) if flag == "--matrices" else ""
+                raise UnknownNameError(
+                    f"{flag} {lacking[0]}: {checkpoint.ref.run} holds no such spectra{meant}; "
+                    f"it holds {there}"
                 )
 
 

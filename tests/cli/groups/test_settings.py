@@ -92,7 +92,10 @@ def test_a_run_file_that_is_wrong_is_refused_by_name(tmp_path, content, words):
     ("content", "words"),
     [
         ("[scan]\nnum_sequence = 3\n", r"unknown setting num_sequence \(did you mean num_sequences\?\)"),
-        ('[scan]\ntargets = "next"\n', "targets is 'next'; expected one of next_token, ignore_last"),
+        (
+            '[scan]\ntargets = "next"\n',
+            r"targets is 'next' \(did you mean next_token\?\); expected one of next_token, ignore_last",
+        ),
         ('[scan]\npreset = "quik"\n', r"no preset 'quik' \(did you mean quick\?\)"),
         ("[scna]\nseed = 1\n", r"found scna \(did you mean scan\?\)"),
     ],
@@ -116,7 +119,9 @@ def test_unknown_measurements_are_refused_with_the_known_ones(words):
 
 
 def test_a_setting_that_set_says_wrongly_is_refused_by_that_name():
-    with pytest.raises(UsageError, match=r"^--set: pool is 'lest'; expected one of token, last, mean"):
+    with pytest.raises(
+        UsageError, match=r"^--set: pool is 'lest' \(did you mean last\?\); expected one of token, last, mean"
+    ):
         SettingsOptions().resolve({"pool": "lest"})
 
 

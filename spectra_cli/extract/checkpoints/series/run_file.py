@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spectra_cli.core.bounded_text import read_bounded
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.extract.checkpoints.series.found import parse_step
 
@@ -88,7 +88,7 @@ def _values(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not TOML: {error}") from error
     if unknown := sorted(set(values) - set(_KINDS)):
         meant = did_you_mean(unknown[0], _KINDS)
-        raise UsageError(f"{path}: unknown key {', '.join(unknown)}{meant}; keys: {', '.join(_KINDS)}")
+        raise UnknownNameError(f"{path}: unknown key {', '.join(unknown)}{meant}; keys: {', '.join(_KINDS)}")
     for key, value in values.items():
         kind = _KINDS[key]
         if type(value) is not kind or (isinstance(value, int) and not 1 <= value < 2**63):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
+from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.extract.checkpoints.series.training_log_rows import UNFINISHED_LINE, CutCell, LogRows
 
 # value -> column names that mean it, the surest first. `train_loss` comes after `loss`: transformers'
@@ -148,11 +149,12 @@ def _column(path: Path, rows: LogRows, name: str, asked: str | None) -> str | No
     return column
 
 
-def _meant(path: Path, header: Iterable[str], name: str, asked: str | None) -> str | None:
+def _meant(path: Path, header: Collection[str], name: str, asked: str | None) -> str | None:
     if asked is not None:
         if asked not in header:
-            raise UsageError(
-                f"--log {path}: there is no column {asked!r} for {name}; columns: {', '.join(header)}"
+            raise UnknownNameError(
+                f"--log {path}: there is no column {asked!r} for {name}"
+                f"{did_you_mean(asked, header)}; columns: {', '.join(header)}"
             )
         return asked
     for usual in COLUMNS[name]:

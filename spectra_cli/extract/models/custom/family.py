@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectra_cli.core.errors import ModelError, UsageError
-from spectra_cli.core.words.names import listed
+from spectra_cli.core.errors import ModelError, UnknownNameError, UsageError
+from spectra_cli.core.words.names import did_you_mean, listed
 from spectra_cli.extract.models.custom.description import described, measurable
 from spectra_cli.extract.models.custom.halves import logits_of
 from spectra_cli.extract.models.custom.own_loss import check_loss
@@ -141,8 +141,9 @@ def custom_family(word: str) -> CustomFamily:
     for part in attribute.split("."):
         if not hasattr(found, part):
             public = [name for name in vars(found) if not name.startswith("_")]
-            raise UsageError(
-                f"--model {word}: {module_name} has no {part!r}; it has {', '.join(public[:12]) or 'nothing'}"
+            raise UnknownNameError(
+                f"--model {word}: {module_name} has no {part!r}{did_you_mean(part, public)}; "
+                f"it has {', '.join(public[:12]) or 'nothing'}"
             )
         found = getattr(found, part)
     if not callable(found):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spectra_cli.analysis.run import Run
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import UnknownNameError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS, measurement_words
 from spectra_cli.core.process.behind import behind
 from spectra_cli.core.types import CheckpointRef, CheckpointSpectra, Site, Spectrum, StatisticValue
@@ -56,7 +56,7 @@ def statistics_of(request: PlotRequest, measurement: str) -> tuple[str, ...]:
     asked = request.statistics or _DEFAULTS.get(measurement, _OTHERS)
     for name in asked:
         if name not in DEFINITIONS:
-            raise UsageError(
+            raise UnknownNameError(
                 f"--statistic {name}: nothing is called so{did_you_mean(name, DEFINITIONS)}. "
                 f"Known: {', '.join(DEFINITIONS)}"
             )
