@@ -1,6 +1,7 @@
 """Writes the generated pages of the documentation; `make docs` runs it.
 
-    python docs/generate.py             pages, then the recordings of spectra-demo/ (made if missing)
+    python docs/generate.py             pages, then samples of known spectra, then the recordings of
+                                        spectra-demo/ (made if missing)
     python docs/generate.py --pages     only what follows from the code alone, in seconds
 
 The pages are compared with the code by tests/docs/test_docs.py. Recordings are true outputs of the
@@ -29,6 +30,8 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from docs.python_reference import python_reference
+from docs.sections import with_section
+from docs.statistic_pages import pages_from_code, write_finite_samples
 from spectra_cli.cli.app import app
 from spectra_cli.core.settings import PRESETS, ScanSettings
 from spectra_cli.core.types import Site, Spectrum, SpectrumKind
@@ -38,8 +41,6 @@ from spectra_cli.extract.probes.registry import PROBES
 from spectra_cli.render.exports import columns as columns_of_exports
 from spectra_cli.render.exports.arrays import cell_of, group_of
 from spectra_cli.render.tidy import TidyColumn
-from spectra_cli.statistics.registry import DEFINITIONS
-from spectra_cli.statistics.statistic import Statistic, always, never
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -71,6 +72,7 @@ def main() -> None:
         print(f"wrote {path.relative_to(ROOT)}")
     if "--pages" in sys.argv[1:]:
         return
+    write_finite_samples()
     if not DEMO.is_dir():
         _run("spectra demo --output spectra-demo", cwd=ROOT)
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +92,7 @@ def generated_pages() -> Mapping[Path, str]:
     readme = ROOT / "README.md"
     return {
         DOCS / "reference" / "cli.md": cli_reference(),
-        DOCS / "reference" / "statistics.md": statistics_reference(),
+        **pages_from_code(),
         DOCS / "reference" / "settings.md": settings_reference(),
         DOCS / "reference" / "formats.md": formats_reference(),
         DOCS / "reference" / "export.md": export_reference(),
@@ -131,37 +133,6 @@ def _help(*command: str) -> str:
         app, [*command, "--help"], prog_name="spectra", terminal_width=WIDTH, max_content_width=WIDTH
     )
     return "\n".join(line.rstrip() for line in result.output.splitlines()) + "\n"
-
-
-_HOW_TO_READ_STATISTICS = (
-    "In the order of the registry. Exponents are always those of eigenvalues. *Of* names the spectra that "
-    "a statistic is defined for. One marked *asked for* is computed only when `--statistic` names it; "
-    "*asked for, or where it fits*: also by default for spectra that are wide enough.\n"
-)
-
-
-def statistics_reference() -> str:
-    """What each statistic means, from the registry."""
-    lines = [
-        _NOTE + "# Statistics\n",
-        _HOW_TO_READ_STATISTICS,
-    ]
-    for definition in DEFINITIONS.values():
-        unit = f" Unit: {definition.unit}." if definition.unit else ""
-        lines.append(f"## `{definition.name}`\n")
-        lines.append(f"{definition.title[:1].upper()}{definition.title[1:]}. {definition.summary}{unit}\n")
-        if isinstance(definition, Statistic):
-            of = ", ".join(f"`{name}`" for name in definition.measurements)
-            when = " Asked for, or where it fits."
-            if definition.by_default in (always, never):
-                when = "" if definition.by_default is always else " Asked for."
-            lines.append(f"Of {of}.{when}\n")
-        else:
-            lines.append(
-                "Of the scalars `gradient_signal` and `gradient_noise`, for each matrix and pooled.\n"
-            )
-        lines.append(f"Source: {definition.source}.\n")
-    return "\n".join(lines)
 
 
 def settings_reference() -> str:
@@ -276,11 +247,7 @@ def with_tables(readme: str) -> str:
         "rooms": _rooms(),
     }
     for name, table in tables.items():
-        start, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
-        head, found, rest = readme.partition(start)
-        if not found or end not in rest:
-            raise ValueError(f"README.md has no section between {start.strip()} and {end}")
-        readme = head + start + table + rest[rest.index(end) :]
+        readme = with_section(readme, name, table)
     return readme
 
 

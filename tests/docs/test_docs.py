@@ -89,7 +89,10 @@ def test_relative_links_resolve(page):
 def test_the_index_links_every_page():
     index = (DOCS / "index.md").read_text()
     for page in DOCS.rglob("*.md"):
-        if page.name != "index.md":
+        list_of_its_folder = page.parent.with_suffix(".md")
+        if list_of_its_folder.exists():
+            assert f"({page.parent.name}/{page.name})" in list_of_its_folder.read_text()
+        elif page.name != "index.md":
             assert f"({page.relative_to(DOCS).as_posix()})" in index
 
 
