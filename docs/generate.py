@@ -33,6 +33,8 @@ from docs.python_reference import python_reference
 from docs.sections import with_section
 from docs.statistic_pages import pages_from_code, write_finite_samples
 from spectra_cli.cli.app import app
+from spectra_cli.core.error_pages import PAGES
+from spectra_cli.core.errors import exit_codes
 from spectra_cli.core.settings import PRESETS, ScanSettings
 from spectra_cli.core.types import Site, Spectrum, SpectrumKind
 from spectra_cli.extract.checkpoints.registry import FORMATS
@@ -96,6 +98,7 @@ def generated_pages() -> Mapping[Path, str]:
         DOCS / "reference" / "settings.md": settings_reference(),
         DOCS / "reference" / "formats.md": formats_reference(),
         DOCS / "reference" / "export.md": export_reference(),
+        DOCS / "reference" / "errors.md": errors_reference(),
         DOCS / "reference" / "python.md": _NOTE + python_reference(),
         readme: with_tables(readme.read_text()),
     }
@@ -180,6 +183,31 @@ def formats_reference() -> str:
         + f"\nThe test of a cell is `{COVERAGE_TEST}[FORMAT-FAMILY]`; variants of a family have its name "
         + "behind (`[huggingface-falcon-falcon-40b]`, `[gguf-llama-Q8_0]`).\n"
     )
+
+
+def errors_reference() -> str:
+    """Every family of errors: what it means, and what to do."""
+    codes = exit_codes()
+    head = (
+        "The last line of each error on stderr is `more: spectra explain CODE`; that command prints the "
+        "section of this page, offline. `spectra explain` lists the codes, and `--json` is for programs. In "
+        "Python every error is a `spectra_cli.SpectraError`, whose `code` and `exit_code` are these. Exit "
+        "codes: 0 done; 1 a gate was crossed (no command has one yet); 2 usage; 3 data or model error; 4 "
+        "done in part (`--on-error skip` left checkpoints out); 130 interrupted; 143 ended by SIGTERM.\n"
+    )
+    parts = [
+        _NOTE + "# Errors\n",
+        head,
+        _table(
+            ["code", "what it is", "exit code"],
+            [[f"[`{code}`](#{code})", page.title, str(codes[code])] for code, page in PAGES.items()],
+        ),
+    ]
+    for code, page in PAGES.items():
+        parts.append(f"## {code}\n")
+        parts.append(f"{page.title}. {page.meaning}\n")
+        parts.append("".join(f"- {remedy}\n" for remedy in page.remedies))
+    return "\n".join(parts)
 
 
 def export_reference() -> str:

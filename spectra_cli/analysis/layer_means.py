@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spectra_cli.analysis.estimates import Estimated
-from spectra_cli.core.errors import DataError, UnknownNameError, UsageError
+from spectra_cli.core.errors import DataError, NotHeldError, UnknownNameError
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Spectrum, Status
 from spectra_cli.core.words.names import did_you_mean
@@ -143,7 +143,7 @@ def choose_sites(
     chosen = set(named[layers] if isinstance(layers, str) else layers)
     if missing := sorted(chosen.difference(measured)) if measured else []:
         held = ", ".join(map(str, measured))
-        raise UsageError(
+        raise NotHeldError(
             f"{checkpoints[0].ref.run} holds no layer {', '.join(map(str, missing))} of {measurement}; it "
             f"holds {held}"
         )

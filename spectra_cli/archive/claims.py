@@ -22,7 +22,7 @@ from pathlib import Path
 from spectra_cli.archive.content.layout import list_parts, parts_folder
 from spectra_cli.archive.content.provenance import Statement, statement_from
 from spectra_cli.archive.file.atomic import runs_here, write_text
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import BusyError
 
 _CLAIM = "claim.json"
 _ASKED = "asked-*.json"
@@ -137,7 +137,7 @@ class Asked:
                 return
             live = [other for other in against if other.is_live()]
             if live and (overwriting or not _has_content(archive)):
-                raise ArchiveError(
+                raise BusyError(
                     f"{against[live[0]]}. If no scan of it is running any more, remove {live[0].path}"
                 )
             remove_claims(archive, against)  # content says otherwise, or their scans left none

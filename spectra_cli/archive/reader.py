@@ -27,7 +27,7 @@ from spectra_cli.archive.single_file import (
     read_measurements,
     read_model_scalar,
 )
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import ArchiveError, BusyError, NoArchiveError, OtherRunError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series import Unfinished
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance
@@ -237,11 +237,11 @@ def open_archive(path: AnyPath) -> Archive:
         )
     for claim in read_claims(path):
         said = claim.statement
-        raise ArchiveError(
+        raise NoArchiveError(
             f"no archive at {path} yet, unfinished: 0 of {len(said.waiting)} checkpoints of "
             f"{', '.join(said.origins)}, scan still running or stopped. Scan, or wait for its first one."
         )
-    raise ArchiveError(f"no archive at {path}, and no parts beside it. Make one with `spectra scan`.")
+    raise NoArchiveError(f"no archive at {path}, and no parts beside it. Make one with `spectra scan`.")
 
 
 def finished(path: Path) -> Finished:
@@ -287,9 +287,7 @@ def _collect(path: Path) -> _Collected:
             continue
         if before == [file_signature(file) for file in files]:
             return collected
-    raise ArchiveError(
-        f"{path} and its parts keep changing while they are read. Try again when the scan rests."
-    )
+    raise BusyError(f"{path} and its parts keep changing while they are read. Try again when the scan rests.")
 
 
 def _merge(path: Path, files: list[Path]) -> _Collected:
@@ -348,7 +346,7 @@ def _check_same_scan(provenances: Mapping[Path, Provenance]) -> None:
     for file in files[1:]:
         differences = scan_differences(provenances[files[0]], provenances[file])
         if differences:
-            raise ArchiveError(
+            raise OtherRunError(
                 f"{files[0]} and {file} are of different scans and cannot share an archive "
                 f"({'; '.join(differences.values())}). Scan with the same settings, or into another archive "
                 "with -o."
@@ -361,7 +359,7 @@ def _check_same_run(
     if known is None or known.row.ref.run == entry.row.ref.run:
         return
     if not {*origins[known.file]} & {*origins[entry.file]}:  # else it was moved, under another name
-        raise ArchiveError(
+        raise OtherRunError(
             f"{path} would hold {identity(entry.row.ref)} of two runs: {known.row.ref.uri} ({known.file}) "
             f"and {entry.row.ref.uri} ({entry.file}). Scan each run into its own archive with -o, "
             "or remove one of these files."

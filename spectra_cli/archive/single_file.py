@@ -34,7 +34,7 @@ from spectra_cli.archive.content.vectors import read_digests
 from spectra_cli.archive.file.file_access import has_seal, opened
 from spectra_cli.archive.file.guard import damaged
 from spectra_cli.archive.file.held import HeldGroup
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import ArchiveError, NewerFormatError, NoArchiveError
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Provenance
 
 NOT_MEASUREMENTS = frozenset({SCALARS_GROUP, *COLUMNS})
@@ -239,7 +239,7 @@ def check_header(path: Path, root: Any) -> None:
     """
     found = root.attrs.get("format")
     if found != FORMAT:
-        raise ArchiveError(
+        raise NoArchiveError(
             f"{path} is HDF5 but no archive: its attribute `format` is {found!r}, expected {FORMAT!r}. "
             "Check the path."
         )
@@ -248,7 +248,7 @@ def check_header(path: Path, root: Any) -> None:
     if parsed is None:
         raise damaged(path, f"its format version is {version!r}, expected 1.0 to {FORMAT_VERSION}")
     if parsed > NEWEST_VERSION:
-        raise ArchiveError(
+        raise NewerFormatError(
             f"{path} has archive format {version}; the newest that this version reads is {FORMAT_VERSION}. "
             "Update spectra: pip install -U llm-spectra."
         )

@@ -39,7 +39,7 @@ from spectra_cli.archive.content.scalars_group import Placed, scalar_groups, wri
 from spectra_cli.archive.file.atomic import remove_stale_temporaries, replacing
 from spectra_cli.archive.reader import file_signature, open_archive
 from spectra_cli.archive.single_file import table_digest
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import ArchiveError, OtherRunError
 from spectra_cli.core.types import CheckpointSpectra, Provenance
 
 
@@ -200,7 +200,7 @@ def _check_belongs(
     known[name] = uri
     differences = scan_differences(expected, checkpoint.provenance)
     if differences:
-        raise ArchiveError(
+        raise OtherRunError(
             f"cannot write {path}: {next(iter(known.values()))} and {uri} were scanned differently "
             f"({'; '.join(differences.values())}). Scan with the same settings, or into another archive "
             "with -o."

@@ -88,8 +88,8 @@ def main() -> NoReturn:
 
 
 def _tell(error: SpectraError) -> int:
-    """Say on stderr what went wrong; returns the exit code of it."""
-    sys.stderr.write(f"spectra: {_harmless(str(error))}\n")
+    """Say on stderr what went wrong and where there is more of it; returns its exit code."""
+    sys.stderr.write(f"spectra: {_harmless(str(error))}\nmore: spectra explain {error.code}\n")
     return error.exit_code
 
 

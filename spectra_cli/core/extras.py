@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import MissingExtraError
 
 
 def from_extra(module: str, extra: str, purpose: str) -> Any:
@@ -25,7 +25,7 @@ def from_extra(module: str, extra: str, purpose: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != package:
             raise  # the package is there, and lacks something of its own
-        raise UsageError(
+        raise MissingExtraError(
             f"{purpose} needs the package {package}, which is not installed: "
             f"pip install 'llm-spectra[{extra}]'"
         ) from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import NotHeldError, UsageError
 from spectra_cli.core.words.names import listed
 
 if TYPE_CHECKING:  # its arrays would cost `spectra --help` an import of numpy
@@ -79,15 +79,15 @@ def select(
 def _by_step(refs: Sequence[CheckpointRef], steps: str) -> tuple[tuple[CheckpointRef, ...], list[str]]:
     known = sorted({ref.step for ref in refs if ref.step is not None})
     if not known:
-        raise UsageError(f"--steps {steps}: none of the {len(refs)} checkpoints has a step")
+        raise NotHeldError(f"--steps {steps}: none of the {len(refs)} checkpoints has a step")
     wanted: set[int] = set()
     notices: list[str] = []
     for word in _words(steps):
         found, absent = _matching(word, steps, known)
         if absent and ":" not in word:
-            raise UsageError(f"--steps {steps}: there is no step {word}; {_nearest(int(word), known)}")
+            raise NotHeldError(f"--steps {steps}: there is no step {word}; {_nearest(int(word), known)}")
         if not found:
-            raise UsageError(
+            raise NotHeldError(
                 f"--steps {steps}: no checkpoint in {word}; steps go from {known[0]} to {known[-1]}"
             )
         if absent:

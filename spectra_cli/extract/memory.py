@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import OutOfMemoryError
 from spectra_cli.extract.protocols import CheckpointHeader
 
 _DEFAULT_SHARE = 0.7
@@ -63,7 +63,7 @@ def room_for(header: CheckpointHeader, device: torch.device) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         values = 4 * sum(math.prod(tensor.shape) for tensor in header.tensors.values())
-        raise ModelError(
+        raise OutOfMemoryError(
             f"{header.ref.uri}: out of memory while it was read and built on {device}: its tensors take "
             f"{in_gib(values)} in float32, beside {in_gib(header.num_bytes)} as they are stored; end other "
             "programs, or scan it on a machine with more memory"

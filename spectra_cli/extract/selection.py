@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from spectra_cli.core.errors import UnknownNameError, UsageError
+from spectra_cli.core.errors import NotHeldError, UnknownNameError, UsageError
 from spectra_cli.core.types import Site, Skipped, Status
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.extract.models.canonical import COMPONENTS
@@ -53,7 +53,7 @@ def _range(word: str, words: str, num_layers: int) -> tuple[int, int]:
     if first < 0 and not tail:
         first = last = num_layers + first
     if not 0 <= first <= last < num_layers:
-        raise UsageError(
+        raise NotHeldError(
             f"--layers {words!r}: {word!r} is outside this model's layers 0 to {num_layers - 1}; "
             "--layers five picks five that exist"
         )

@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import ModelError, OutOfMemoryError
 from spectra_cli.core.notices import Notice, NoticeKind, kind_of
 from spectra_cli.core.process.heap import give_back_heap
 from spectra_cli.core.scan_facts import ExecutionFacts
@@ -281,7 +281,7 @@ class Session:
                 if not is_out_of_memory(error):
                     raise
                 if plan.batch_size == 1:
-                    raise ModelError(
+                    raise OutOfMemoryError(
                         f"out of memory on {self.device} even with one sequence a batch: {error}; "
                         "measure fewer layers (--layers) or shorter sequences"
                     ) from error

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import AlreadyThereError, UsageError
 from spectra_cli.core.paths import AnyPath, make_folder
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import resolve_settings
@@ -76,4 +76,4 @@ def _check_folder(folder: Path, probe_name: str) -> None:
     for recipe in RECIPES:
         run = folder / recipe
         if run.exists() and not (run / probe_name).is_file():
-            raise UsageError(f"{run} exists and no demo wrote it; name another folder with --output")
+            raise AlreadyThereError(f"{run} exists and no demo wrote it; name another folder with --output")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from spectra_cli.analysis.run import Loss, Run
-from spectra_cli.core.errors import UnknownNameError, UsageError
+from spectra_cli.core.errors import NotHeldError, UnknownNameError, UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointSpectra, FloatArray, Site
@@ -137,7 +137,9 @@ def _with_chosen(run: Run, selection: Selection) -> Run:
     numbers = sorted({site.layer for _, site in held if site is not None and site.layer is not None})
     if layers is not None and not {*layers} & {*numbers}:
         asked = ", ".join(map(str, layers))
-        raise UsageError(f"{run.series.path} holds no layer {asked}; it holds {', '.join(map(str, numbers))}")
+        raise NotHeldError(
+            f"{run.series.path} holds no layer {asked}; it holds {', '.join(map(str, numbers))}"
+        )
     return chosen
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spectra_cli.analysis.forecast.extrapolation import Extrapolation, extrapolation_of
 from spectra_cli.analysis.forecast.over_runs import Forecast, forecast_of
 from spectra_cli.analysis.forecast.request import ForecastRequest, check_options, is_of_gradients
-from spectra_cli.core.errors import DataError
+from spectra_cli.core.errors import NotComparableError
 from spectra_cli.workflows.runs import differing_scans, open_runs
 
 
@@ -25,7 +25,7 @@ def forecast(request: ForecastRequest) -> Forecast:
     )
     differences = differing_scans(opened, of_gradients=is_of_gradients(request.statistic))
     if differences and not request.allow_different_scans:
-        raise DataError(
+        raise NotComparableError(
             f"the runs were not measured alike ({'; '.join(differences)}), so that their spectra differ by "
             "the measurement. Scan them with the same settings and probe, or give --allow-different-scans."
         )

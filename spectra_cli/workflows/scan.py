@@ -12,7 +12,14 @@ from spectra_cli.archive.content.layout import default_archive_path, identity, l
 from spectra_cli.archive.content.provenance import scan_differences
 from spectra_cli.archive.reader import Finished, finished, open_archive
 from spectra_cli.archive.writer import consolidate, write_part
-from spectra_cli.core.errors import ArchiveError, CheckpointError, SpectraError, UsageError
+from spectra_cli.core.errors import (
+    AlreadyThereError,
+    ArchiveError,
+    CheckpointError,
+    OtherRunError,
+    SpectraError,
+    UsageError,
+)
 from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series import Unfinished
@@ -239,7 +246,7 @@ def check_output(archive: Path, request: ScanRequest) -> None:
         raise UsageError(f"{archive.parent.absolute()} cannot be written to; choose another place with -o")
     exists = archive.exists() or list_parts(archive)
     if exists and not request.resume and not request.overwrite:
-        raise UsageError(f"{archive} exists; --resume continues it, --overwrite replaces it")
+        raise AlreadyThereError(f"{archive} exists; --resume continues it, --overwrite replaces it")
 
 
 def reusable(archive: Path, request: ScanRequest, provenance: Provenance) -> Finished:
@@ -251,7 +258,7 @@ def reusable(archive: Path, request: ScanRequest, provenance: Provenance) -> Fin
     done = finished(archive) if request.resume else Finished()
     differences = {} if done.provenance is None else scan_differences(done.provenance, provenance)
     if differences:
-        raise ArchiveError(
+        raise OtherRunError(
             f"{archive} is of another scan (its values against those of this one): "
             f"{'; '.join(differences.values())}. "
             "Give the settings it was made with, another --output, or --overwrite to replace it"

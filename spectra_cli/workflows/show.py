@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import NotHeldError, UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series import MeasuredSeries, Unfinished
 from spectra_cli.core.shown import Shown
@@ -91,7 +91,7 @@ def summary_of_series(
     checkpoints = series.checkpoints(chosen, vectors=False)
     found = tuple(summary_of(checkpoint, layers, statistics) for checkpoint in checkpoints)
     if layers is not None and not any(s.site is not None for c in found for s in c.statistics):
-        raise UsageError(f"{path} holds no layer {', '.join(map(str, layers))}; it holds {_layers(series)}")
+        raise NotHeldError(f"{path} holds no layer {', '.join(map(str, layers))}; it holds {_layers(series)}")
     return ArchiveSummary(
         path=path,
         provenance=series.provenance,
@@ -118,7 +118,7 @@ def places_of_steps(series: MeasuredSeries, steps: Sequence[int | range] | None)
         if not any(step in span for step in known):
             words = str(span.start) if len(span) == 1 else f"from {span.start} to {span.stop - 1}"
             held = ", ".join(str(step) for step in known if step is not None) or "none that is known"
-            raise UsageError(f"{series.path} holds no step {words}; it holds {held}")
+            raise NotHeldError(f"{series.path} holds no step {words}; it holds {held}")
     return [index for index, step in enumerate(known) if any(step in span for span in spans)]
 
 

@@ -39,7 +39,7 @@ def test_no_word_is_cut(name, width):
 def test_values_are_named_in_the_words_of_the_field(name):
     text = help_of(name, width=100)
     arguments = [p for p in COMMANDS[name].params if p.param_type_name == "argument"]
-    pieces = [f"[{p.metavar}]..." if not p.required else p.metavar for p in arguments]
+    pieces = [p.metavar if p.required else f"[{p.metavar}]" + "..." * (p.nargs != 1) for p in arguments]
     assert text.splitlines()[0] == " ".join(["Usage: spectra", name, "[OPTIONS]", *pieces])
     assert not re.search("[<>{}]", text.partition("Examples:")[0].replace("[x>=1]", "").replace("x>=1", ""))
 

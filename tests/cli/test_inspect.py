@@ -122,7 +122,7 @@ PROBED = ("--probe", "synthetic", *SMALL)
 def ends(spectra, *words):
     """Exit code and last message of `inspect` and of `scan` with the same words."""
     inspected, scanned = spectra("inspect", *words), spectra("scan", *words, "-o", "new.h5")
-    last = [(found.err.strip().splitlines() or [""])[-1] for found in (inspected, scanned)]
+    last = [(found.err.strip().splitlines()[-2:] or [""])[0] for found in (inspected, scanned)]
     return (inspected.code, last[0]), (scanned.code, last[1])
 
 

@@ -130,8 +130,8 @@ def test_nothing_is_lost_in_any_form(output, words, form):
 
 
 def test_every_command_is_among_them():
-    # these in their own tests: they train, or write pictures and files
-    commands = {words[0] for words in OUTPUTS} | {"demo", "study", "plot", "export"}
+    # these in their own tests: they train, write pictures and files, or read nothing
+    commands = {words[0] for words in OUTPUTS} | {"demo", "study", "plot", "export", "explain"}
     assert set(typer.main.get_command(app).commands) == commands  # type: ignore[attr-defined]
 
 

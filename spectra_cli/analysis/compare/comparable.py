@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from spectra_cli.analysis.compare.differences import Choice
 from spectra_cli.analysis.run import Run
-from spectra_cli.core.errors import DataError, UnknownNameError
+from spectra_cli.core.errors import DataError, NotComparableError, UnknownNameError
 from spectra_cli.core.measurements import ACTIVATIONS, EXACT, MEASUREMENTS, PROBED
 from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.scan_facts import UNKNOWN
@@ -96,7 +96,7 @@ def check_allowed(
     if refused:
         listed = "; ".join(f"{m.aspect.name}: {m.first} against {m.second}" for m in refused)
         words = ",".join(dict.fromkeys([*allowed, *(m.aspect.name for m in refused)]))
-        raise DataError(
+        raise NotComparableError(
             f"{first} and {second} were not measured in the same way: {listed}. Their numbers would differ "
             f"for that alone. Scan one of them again as the other was, or compare all the same, flagged, "
             f"with --allow {words}"

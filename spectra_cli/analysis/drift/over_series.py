@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spectra_cli.analysis.drift.pairs import CheckpointPair, compare, similarity
 from spectra_cli.analysis.drift.prepared import TRAJECTORY_RANK, Prepared, prepare
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.errors import DataError, NotHeldError
 from spectra_cli.core.scan_facts import ReferenceFacts
 from spectra_cli.core.series import MeasuredSeries, Unfinished
 from spectra_cli.core.shown import Shown
@@ -114,7 +114,7 @@ def _ranks(asked: Sequence[int] | None, kept: int, path: Path) -> tuple[int, ...
         return tuple(dict.fromkeys(min(rank, kept) for rank in DEFAULT_RANKS)) if kept else ()
     if wrong := [rank for rank in asked if rank < 1 or rank > kept]:
         held = f"{kept} vectors a spectrum" if kept else "no vectors"
-        raise UsageError(
+        raise NotHeldError(
             f"-k {','.join(map(str, asked))}: {path} holds {held}, so that {wrong[0]} cannot be had; "
             f"scan again with --vectors {max(asked)} and --overwrite"
         )

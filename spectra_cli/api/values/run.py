@@ -9,7 +9,7 @@ from spectra_cli.analysis.run import PROBE_LOSS, Run
 from spectra_cli.api.plot import Plots
 from spectra_cli.api.values.spectrum import MeasuredSpectrum
 from spectra_cli.api.values.tidy_table import TidyTable
-from spectra_cli.core.errors import UsageError
+from spectra_cli.core.errors import NotHeldError, UsageError
 from spectra_cli.core.measurements import ASKED
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series import MeasuredSeries
@@ -150,13 +150,13 @@ class MeasuredRun(Shown):
         found = self.series.checkpoint(place, vectors=False)
         here = [one for one in found.spectra if one.site.address == site]
         if not here:
-            raise UsageError(self._no_spectrum(found, site))
+            raise NotHeldError(self._no_spectrum(found, site))
         held = ", ".join(_asked(one.measurement) for one in here)
         if measurement is not None:
             name = ASKED.get(measurement, measurement)
             here = [one for one in here if one.measurement == name]
             if not here:
-                raise UsageError(f"{found.ref.key} holds no {measurement} of {site}; it holds {held}")
+                raise NotHeldError(f"{found.ref.key} holds no {measurement} of {site}; it holds {held}")
         if len(here) > 1:
             raise UsageError(f"{found.ref.key} holds several spectra of {site}; name one of {held}")
         return MeasuredSpectrum(spectrum=here[0], step=found.ref.step)
@@ -172,7 +172,7 @@ class MeasuredRun(Shown):
                 f"{self.series.path} holds several checkpoints of step {step}; name one of {keys}"
             )
         held = listed((ref.key for ref in refs), _NUM_NAMED)
-        raise UsageError(f"{self.series.path} holds no step {step}; it holds {held}")
+        raise NotHeldError(f"{self.series.path} holds no step {step}; it holds {held}")
 
     def _no_spectrum(self, found: CheckpointSpectra, site: str) -> str:
         why = next((one.reason for one in found.skipped if one.site.address == site), "")

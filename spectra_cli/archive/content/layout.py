@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import ArchiveError, NoArchiveError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import CheckpointRef
 
@@ -127,7 +127,7 @@ def resolve_archive(name: AnyPath, cwd: Path) -> Path:
     candidates = _candidates(name, cwd)
     made_of = f"CKPT_DIR -o {os.fspath(name)}" if len(candidates) == 1 else os.fspath(name)
     make = f"spectra scan {made_of}"
-    raise ArchiveError(
+    raise NoArchiveError(
         f"no archive for {os.fspath(name)!r}: looked for {' and '.join(map(str, candidates))} (and "
         f"unfinished parts). Give the path of a {SUFFIX} file, or make one with `{make}`."
     )

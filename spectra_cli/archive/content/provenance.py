@@ -18,7 +18,7 @@ import numpy as np
 from spectra_cli.archive.content.canonical import json_text
 from spectra_cli.archive.content.netcdf import create_dimension, create_variable, text_attribute
 from spectra_cli.archive.content.notice_kinds import KINDS, kinds_of, with_kinds
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import OtherRunError
 from spectra_cli.core.types import ProbeInfo, Provenance
 
 _PROBE_TEXT = ("digest", "source", "format", "targets", "tokenizer")
@@ -226,7 +226,7 @@ def check_one_run(path: Path, statements: Mapping[Path, Statement]) -> None:
         for file in joined:
             reached |= left.pop(file)
     for file, origins in left.items():
-        raise ArchiveError(
+        raise OtherRunError(
             f"{path} would hold two runs: {first} is of {', '.join(sorted(named[first]))} and {file} of "
             f"{', '.join(sorted(origins))}. Scan each run into its own archive with -o, or remove one of "
             "these files."

@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 
 from spectra_cli.archive.file.seal import seal_of
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import UnwrittenArchiveError
 from spectra_cli.core.process.shield import Shielded
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -148,7 +148,7 @@ def _replacing(path: Path, shield: Shielded) -> Iterator[NewFile]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise ArchiveError(_why_not_written(path, error)) from error
+        raise UnwrittenArchiveError(_why_not_written(path, error)) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -202,7 +202,7 @@ def write_text(path: Path, text: str, *, replace: bool = True) -> bool:
             if attempt == 9:
                 raise
         except OSError as error:
-            raise ArchiveError(_why_not_written(path, error)) from error
+            raise UnwrittenArchiveError(_why_not_written(path, error)) from error
         else:
             return True
         finally:

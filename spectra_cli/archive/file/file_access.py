@@ -17,7 +17,7 @@ from spectra_cli.archive.content.layout import FORMAT, NEWEST_VERSION, SEALED_SI
 from spectra_cli.archive.file.guard import Signature, damaged, signature_of, walk_in_child
 from spectra_cli.archive.file.seal import broken_seal, has_valid_seal
 from spectra_cli.archive.file.structure import check_structure
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import ArchiveError, BusyError, NoArchiveError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ATTEMPTS = 20
@@ -54,7 +54,7 @@ def opened(path: Path) -> Iterator[Any]:
         with _open_checked(path) as file:
             yield file
     except FileNotFoundError as error:
-        raise ArchiveError(
+        raise NoArchiveError(
             f"no archive at {path}. Check the path, or make one with `spectra scan`."
         ) from error
     except (IsADirectoryError, PermissionError) as error:
@@ -110,13 +110,13 @@ def _open_checked(path: Path) -> Iterator[Any]:
                     _checked[before] = sealed
                 yield file
                 return
-    raise ArchiveError(f"{path} keeps changing while it is read. Try again when the scan rests.")
+    raise BusyError(f"{path} keeps changing while it is read. Try again when the scan rests.")
 
 
 def _check_start(path: Path, stream: BinaryIO) -> None:
     start = stream.read(len(_SIGNATURE))
     if start != _SIGNATURE:
-        raise ArchiveError(
+        raise NoArchiveError(
             f"{path} is not an archive: it starts with {start!r}, expected an HDF5 file. "
             "Check the path; an archive is what `spectra scan` writes."
         )

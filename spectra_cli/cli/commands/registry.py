@@ -13,7 +13,12 @@ from spectra_cli.cli.groups.group import with_options
 from spectra_cli.cli.help import Command, write_sections
 from spectra_cli.cli.refusals import no_command
 
-_MEASURE, _READ, _TRY = "Measure checkpoints", "Read archives", "Try it out"
+_MEASURE, _READ, _HELP, _TRY = (
+    "Measure checkpoints",
+    "Read archives",
+    "When something is refused",
+    "Try it out",
+)
 # name -> its heading, and the first sentence of its help, for which `spectra --help` need not import it
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "scan": (_MEASURE, "Measure a series of checkpoints into an archive."),
@@ -35,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Write what archives hold for other programs: tables, one value a row, or the spectra themselves.",
     ),
     "validate": (_READ, "Check an archive against its format."),
+    "explain": (_HELP, "Say what an error means and what to do, by the code in its last line."),
     "demo": (_TRY, "Train two tiny runs, scan and show them."),
     "study": (
         _TRY,

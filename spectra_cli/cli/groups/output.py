@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from spectra_cli.cli.groups.group import OptionGroup, one_of, option
-from spectra_cli.core.errors import DataError, UnknownNameError, UsageError
+from spectra_cli.core.errors import UnknownNameError, UnwrittenError, UsageError
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.forms.registry import FORMS
 
@@ -93,7 +93,7 @@ def on_stdout() -> Iterator[TextIO]:
     except OSError as error:
         # what waits in the buffer has nowhere to go, and would fail again when the process ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise DataError(
+        raise UnwrittenError(
             f"cannot write to stdout: {error.strerror or error}. What stands there is not whole. Free space, "
             "or write to another place, and run the command again."
         ) from error

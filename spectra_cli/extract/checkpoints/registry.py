@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.errors import CheckpointError, NoCheckpointError, UsageError
 from spectra_cli.core.words.names import listed
 from spectra_cli.extract.checkpoints.adapter.source import AdapterFormat, AdapterSource
 from spectra_cli.extract.checkpoints.deepspeed import DeepSpeedFormat
@@ -75,17 +75,17 @@ def _only_source(path: str, formats: Mapping[str, CheckpointFormat]) -> Checkpoi
     if len(sources) == 1:
         return sources[0]
     if not sources and not os.path.exists(path):
-        raise CheckpointError(
+        raise NoCheckpointError(
             f"{path}: no such file or folder; expected a local checkpoint, a folder of them, or a name on "
             "the Hugging Face hub (org/name, org/name@revision)"
         )
     if elsewhere:
-        raise CheckpointError(f"{path}: no checkpoints; found {content}. {elsewhere}")
+        raise NoCheckpointError(f"{path}: no checkpoints; found {content}. {elsewhere}")
     if not sources and (reason := why_none(path)):
         raise CheckpointError(reason)
     if not sources:
         looked_for = "".join(f"\n  {form.name}: {form.summary}" for form in formats.values())
-        raise CheckpointError(f"{path}: no checkpoints; found {content}. Expected one of{looked_for}")
+        raise NoCheckpointError(f"{path}: no checkpoints; found {content}. Expected one of{looked_for}")
     counts = " and ".join(
         f"{len(source.refs())} of format {source.format} ({os.path.relpath(source.refs()[0].uri, path)}"
         f"{', ...' * (len(source.refs()) > 1)})"

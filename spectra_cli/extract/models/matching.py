@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import ContradictionError, ModelError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.core.words.names import listed
 from spectra_cli.extract.protocols import TensorHeader
@@ -51,7 +51,7 @@ def require_match(
         f"{len(names)} {what}: {listed(names, _NUM_LISTED)}" for what, names in lists.items() if names
     )
     if found:
-        raise ModelError(
+        raise ContradictionError(
             f"{ref.uri}: its tensors do not fit {architecture}: {found}. "
             "The file is incomplete, or its configuration describes another model."
             f"{advice and f' {advice}'}"

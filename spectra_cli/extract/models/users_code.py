@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from spectra_cli.core.errors import ModelError, SpectraError
+from spectra_cli.core.errors import OwnCodeError, SpectraError
 from spectra_cli.extract.memory import is_out_of_memory
 
 # of a message: torch names every tensor that does not fit
@@ -39,7 +39,7 @@ def users_code(whose: str, name: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # such code may raise anything, or end the program
         if isinstance(error, SpectraError) or is_out_of_memory(error):
             raise
-        raise ModelError(f"{whose}: {name} raised {told(error)}") from error
+        raise OwnCodeError(f"{whose}: {name} raised {told(error)}") from error
 
 
 def raised_by_us(error: BaseException) -> bool:

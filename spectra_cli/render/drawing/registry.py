@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from spectra_cli.core.errors import UnknownNameError, UsageError
+from spectra_cli.core.errors import MissingExtraError, UnknownNameError, UsageError
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.render.drawing.style import STYLES, Style
 
@@ -94,6 +94,6 @@ def _imported(module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
-        raise UsageError(
+        raise MissingExtraError(
             "pictures are drawn by matplotlib, which is not installed: pip install 'llm-spectra[plot]'"
         ) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spectra_cli.archive.file.atomic import remove_stale_temporaries, temporary_beside
-from spectra_cli.core.errors import DataError, UsageError
+from spectra_cli.core.errors import AlreadyThereError, DataError, UnwrittenError, UsageError
 from spectra_cli.core.paths import make_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -84,12 +84,12 @@ def _take_the_name(temporary: Path, path: Path) -> None:
 
 
 def _there(path: Path, flag: str) -> UsageError:
-    return UsageError(f"{flag} {path} exists; --overwrite replaces it")
+    return AlreadyThereError(f"{flag} {path} exists; --overwrite replaces it")
 
 
 def _not_written(path: Path, flag: str, error: OSError) -> DataError:
     advice = "Free space there" if error.errno in _FULL else "Check that the folder is writable"
-    return DataError(
+    return UnwrittenError(
         f"cannot write {path}: {error.strerror or error}. Nothing half is left there, and what was there "
         f"before is untouched. {advice}, or name another place with {flag}, and run the command again."
     )

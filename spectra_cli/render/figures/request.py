@@ -10,7 +10,7 @@ import numpy as np
 
 from spectra_cli.analysis.alignment import Alignment, align
 from spectra_cli.analysis.run import Axis, Loss, Run
-from spectra_cli.core.errors import UnknownNameError, UsageError
+from spectra_cli.core.errors import NotHeldError, UnknownNameError, UsageError
 from spectra_cli.core.measurements import ACTIVATIONS, MEASUREMENTS
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.spacing import evenly
@@ -113,7 +113,7 @@ class PlotRequest:
             return ACTIVATIONS if ACTIVATIONS in held else held[0]
         if self.measurement not in held:
             words = [MEASUREMENTS[name].asked or name for name in held if name in MEASUREMENTS]
-            raise UsageError(
+            raise NotHeldError(
                 f"{run.series.path} holds no {MEASUREMENTS[self.measurement].words}; it holds "
                 f"{', '.join(words)}"
             )

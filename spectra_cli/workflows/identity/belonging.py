@@ -10,7 +10,7 @@ from spectra_cli.archive.claims import Asked, announced
 from spectra_cli.archive.content.layout import identity, list_parts
 from spectra_cli.archive.content.provenance import Statement
 from spectra_cli.archive.reader import Archive, open_archive
-from spectra_cli.core.errors import ArchiveError
+from spectra_cli.core.errors import ArchiveError, OtherRunError
 from spectra_cli.workflows.identity.named_archive import of_words
 from spectra_cli.workflows.identity.same_run import Judgement, RunAsked, judge_archive, judge_statement
 
@@ -35,7 +35,7 @@ class Belonging:
             return
         self._judgement = judge_archive(content, self._asked)
         if why := self._judgement.why_another:
-            raise ArchiveError(self._refusal(of_words(content), why))
+            raise OtherRunError(self._refusal(of_words(content), why))
 
     @contextmanager
     def announced(self, *, overwrite: bool, whole: bool) -> Iterator[Asked]:

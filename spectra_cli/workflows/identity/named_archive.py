@@ -13,7 +13,7 @@ from pathlib import Path
 from spectra_cli.archive.content.layout import archives_meant, resolve_archive
 from spectra_cli.archive.origin import lies_in, origin_of
 from spectra_cli.archive.reader import Archive, open_archive
-from spectra_cli.core.errors import ArchiveError, SpectraError
+from spectra_cli.core.errors import OtherRunError, SpectraError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words.names import listed
 from spectra_cli.workflows.identity.same_run import judge_archive, run_asked
@@ -49,7 +49,7 @@ def check_is_of(archive: Archive, name: AnyPath) -> None:
     if origin_of(given) in archive.origins or any(lies_in(ref.uri, given) for ref in archive.refs):
         return
     if why := _why_of_others(archive, given):
-        raise ArchiveError(
+        raise OtherRunError(
             f"{archive.path} is {of_words(archive)}, not of {given}: {why}. Give the path of the archive "
             f"that was made of {given}, or make one with `spectra scan {given} -o NAME.spectra.h5`; to see "
             f"this one, give its own path, {archive.path}"

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.errors import CheckpointError, NoCheckpointError
 from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 from spectra_cli.extract.checkpoints.files.pickles import open_pickle
 from spectra_cli.extract.checkpoints.files.safetensors_header import read_safetensors, read_safetensors_header
@@ -62,7 +62,7 @@ def find_weights(folder: Path) -> WeightFiles:
     present = [name for name in WEIGHT_NAMES if (folder / name).is_file()]
     if not present:
         found = ", ".join(sorted(child.name for child in folder.iterdir())) or "nothing"
-        raise CheckpointError(
+        raise NoCheckpointError(
             f"{folder}: no weights; expected one of {', '.join(WEIGHT_NAMES)}, found {found}. "
             "It may still be being written, or have been cleaned up"
         )

@@ -15,7 +15,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from torch import Tensor
 
-from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.errors import CheckpointError, NoCheckpointError
 from spectra_cli.core.notices import Notice, NoticeKind
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.core.words.names import listed
@@ -190,7 +190,7 @@ class HubSource:
         where = f"{self.repo_id}@{revision.name}"
         command = f"`hf download {self.repo_id} --revision {revision.name}`"
         if not snapshot.is_dir():
-            raise CheckpointError(
+            raise NoCheckpointError(
                 f"{where}: not in the hub cache{self._asked()}, expected its snapshot at {snapshot}. "
                 f"Fetch it with {command}"
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import OwnCodeError
 from spectra_cli.extract.models.users_code import told, users_code
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -46,7 +46,7 @@ def own_class(header: CheckpointHeader, role: str) -> Any | None:
         return get_class_from_dynamic_module(place, header.ref.uri, local_files_only=True)
     except (Exception, SystemExit) as error:  # such code may raise anything, or end the program
         missing = ". A snapshot of the hub has code only if all of it was fetched, as `hf download` does"
-        raise ModelError(
+        raise OwnCodeError(
             f"{header.ref.uri}: its own code for {role}, {place}, cannot be run: {told(error)}"
             f"{missing if isinstance(error, OSError) else ''}"
         ) from error

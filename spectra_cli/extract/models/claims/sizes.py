@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import ContradictionError, ModelError
 from spectra_cli.extract.memory import in_gib
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -47,13 +47,13 @@ def require_possible_counts(header: CheckpointHeader, stated: Mapping[str, Any])
                 f"{header.ref.uri}: config.json says {name} is {value}; expected a count; correct it"
             )
         if _LAYERS.fullmatch(name) and value > len(header.tensors):
-            raise ModelError(
+            raise ContradictionError(
                 f"{header.ref.uri}: config.json claims {value} layers, and the checkpoint holds "
                 f"{len(header.tensors)} tensors: they are of different models; put that "
                 "of this checkpoint there"
             )
         if _PARTS.fullmatch(name) and value > max(largest, 1):
-            raise ModelError(
+            raise ContradictionError(
                 f"{header.ref.uri}: config.json says {name} is {value}, and the largest tensor of the "
                 f"checkpoint has {largest} numbers: they are of different "
                 "models; put that of this checkpoint there"
@@ -71,7 +71,7 @@ def require_possible_buffers(header: CheckpointHeader, module: nn.Module) -> Non
     total = sum(computed.values())
     if total > _MOST_COMPUTED_BYTES + 4 * header.loaded_bytes:
         name = max(computed, key=lambda own: computed[own])
-        raise ModelError(
+        raise ContradictionError(
             f"{header.ref.uri}: the model that config.json describes computes {in_gib(total)} of tables that "
             f"no file holds, such as {name}, beside {in_gib(header.loaded_bytes)} of weights: its number of "
             "positions is not that of these weights"

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import OwnCodeError
 from spectra_cli.core.types import Site
 from spectra_cli.extract.models.canonical import absent_components, in_canonical_order, unmeasured_notice
 from spectra_cli.extract.models.custom.halves import Halves, halves_of
@@ -85,7 +85,7 @@ def described(returned: Any, word: str) -> Description:
 
 def _refuse(word: str, found: str) -> NoReturn:
     names = ", ".join(f.name for f in fields(Description))
-    raise ModelError(
+    raise OwnCodeError(
         f"--model {word}: returned {found}; expected a torch.nn.Module, or a mapping or an object with "
         f"`module` and any of {names.removeprefix('module, ')}"
     )
@@ -118,7 +118,7 @@ def measurable(given: Description, word: str, *, family: str, notices: tuple[str
     views += _edges(views, halves, path_of=_paths(module))
     embed = next((view for view in views if view.site.component == "embed"), None)
     if embed is None:
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: no torch.nn.Embedding outside the blocks of {type(module).__name__}; "
             'name the token embedding in `matrices`: {"embed": "path.weight"}'
         )
@@ -163,12 +163,12 @@ def _blocks(described: Description, word: str) -> tuple[str, tuple[nn.Module, ..
     if isinstance(given, str):
         blocks = tuple(_submodule(module, given, word).children())
         if not blocks:
-            raise ModelError(f"--model {word}: blocks {given!r} is empty; expected a list of modules")
+            raise OwnCodeError(f"--model {word}: blocks {given!r} is empty; expected a list of modules")
         return given, blocks
     blocks, paths = tuple(given), _paths(module)
     strange = [type(block).__name__ for block in blocks if block not in paths]
     if strange or not blocks:
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: blocks are {', '.join(strange) or 'empty'}; expected parts of the module"
         )
     return paths[blocks[0]].rpartition(".")[0], blocks
@@ -200,16 +200,16 @@ def _view(module: nn.Module, address: str, place: Any, num_blocks: int, word: st
     weight = getattr(owner, parameter, None)
     if not isinstance(weight, Tensor) or weight.ndim != 2:
         shape = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
-        raise ModelError(f"--model {word}: {address} is {path}, found {shape}; expected a matrix")
+        raise OwnCodeError(f"--model {word}: {address} is {path}, found {shape}; expected a matrix")
     from transformers.pytorch_utils import Conv1D
 
     site = Site.parse(address, name=path)
     if site.layer is not None and site.layer >= num_blocks:
-        raise ModelError(f"--model {word}: {address} is in no block; the model has {num_blocks}")
+        raise OwnCodeError(f"--model {word}: {address} is in no block; the model has {num_blocks}")
     transposed = isinstance(owner, Conv1D)
     fan_out = weight.shape[1 if transposed else 0]
     if rows is not None and not 0 <= rows.start < rows.stop <= fan_out:
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: {address} is rows {rows.start} to {rows.stop} of {path}, which has {fan_out}"
         )
     return MatrixView(
@@ -228,7 +228,7 @@ def _place(address: str, place: Any, word: str) -> tuple[str, slice | None]:
         return place, None
     if isinstance(place, Sequence) and [type(part) for part in place] == [str, int, int]:
         return place[0], slice(place[1], place[2])
-    raise ModelError(
+    raise OwnCodeError(
         f"--model {word}: {address} is {place!r}; expected the path of a parameter, or (path, first row, "
         "last row exclusive)"
     )
@@ -247,7 +247,9 @@ def _submodule(module: nn.Module, path: str, word: str) -> nn.Module:
     try:
         return module.get_submodule(path)
     except AttributeError as error:
-        raise ModelError(f"--model {word}: {type(module).__name__} has no part {path!r}: {error}") from error
+        raise OwnCodeError(
+            f"--model {word}: {type(module).__name__} has no part {path!r}: {error}"
+        ) from error
 
 
 def _paths(module: nn.Module) -> dict[nn.Module, str]:

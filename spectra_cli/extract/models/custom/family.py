@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectra_cli.core.errors import ModelError, UnknownNameError, UsageError
+from spectra_cli.core.errors import OwnCodeError, UnknownNameError, UsageError
 from spectra_cli.core.words.names import did_you_mean, listed
 from spectra_cli.extract.models.custom.description import described, measurable
 from spectra_cli.extract.models.custom.halves import logits_of
@@ -109,7 +109,7 @@ class CustomFamily:
                 with META:
                     return self.builder(dict(given), metadata)
             except (RuntimeError, NotImplementedError) as error:
-                raise ModelError(
+                raise OwnCodeError(
                     f"--model {self.word}: failed on tensors without values: {told(error)}. It is first "
                     "called with tensors on the meta device, to plan the scan: it may read their shapes, not "
                     "their values"
@@ -192,7 +192,7 @@ def _check_values(module: nn.Module, state: Mapping[str, Tensor], word: str) -> 
     own = dict(module.named_parameters(remove_duplicate=False))
     empty = [name for name, tensor in {**own, **dict(module.named_buffers())}.items() if tensor.is_meta]
     if empty:
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: {len(empty)} tensors of its module have no values: {listed(empty, _NAMED)}; "
             "build the module on the CPU and load the given state into it"
         )
@@ -203,7 +203,7 @@ def _check_values(module: nn.Module, state: Mapping[str, Tensor], word: str) -> 
         if not torch.allclose(
             parameter.detach().cpu().float(), stored.float(), rtol=0, atol=0, equal_nan=True
         ):
-            raise ModelError(
+            raise OwnCodeError(
                 f"--model {word}: {name} differs from the checkpoint's tensor of that name; "
                 "load the given state into the module before returning it"
             )
@@ -226,7 +226,7 @@ def _check_origins(
     loaded = {id(by_name[name]) for name in same}
     others = {name: own for name, own in parameters.items() if id(own) not in loaded}
     if lacking := [name for name, own in others.items() if not origins.of(own)]:
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: {len(lacking)} of {len(parameters)} parameters of its module are not from the "
             f"checkpoint: {listed(lacking, _NAMED)}; load the given state into them, or make what the "
             "builder works out by itself buffers"

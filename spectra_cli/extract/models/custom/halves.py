@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import OwnCodeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +62,7 @@ def halves_of(
     if trunk is not None and head is not None:
         return Halves(trunk=trunk, head=head, embed=embed, lm_head=lm_head)
     if lm_head is None:
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: no torch.nn.Linear outside the blocks of {type(module).__name__}, so its head "
             "could not be told from its trunk; return `trunk` and `head`, or a `loss`, beside the module"
         )
@@ -78,7 +78,7 @@ def logits_of(output: Any, word: str) -> Tensor:
     logits = getattr(output, "logits", output)
     if not isinstance(logits, Tensor) or logits.ndim != 3:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: its forward(tokens) returned {found}; expected logits of shape (B, T, V), or "
             "an object that has them as .logits"
         )
@@ -106,7 +106,7 @@ def _until(module: nn.Module, lm_head: nn.Linear, word: str) -> Callable[[Tensor
             return reached.hidden
         finally:
             handle.remove()
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: the forward of {type(module).__name__} never called its last linear map, so "
             "its head could not be told from its trunk; return `trunk` and `head`, or a `loss`, beside the "
             "module"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectra_cli.core.errors import ModelError
+from spectra_cli.core.errors import OwnCodeError
 from spectra_cli.extract.models.users_code import users_code
 from spectra_cli.extract.protocols import Model
 
@@ -34,7 +34,7 @@ def own_loss(loss: UsersLoss, module: nn.Module, word: str) -> OwnLoss:
             found = loss(module, tokens_BT, targets_BT)
         expected = (tokens_BT.shape[0],)
         if not isinstance(found, Tensor) or tuple(found.shape) != expected or not found.is_floating_point():
-            raise ModelError(
+            raise OwnCodeError(
                 f"--model {word}: its loss returned {_described(found)} for tokens of shape "
                 f"{tuple(tokens_BT.shape)}; expected a floating-point tensor of shape {expected}: the mean "
                 "loss of each sequence, not one of them all"
@@ -59,7 +59,7 @@ def stream_under(loss: OwnLoss, blocks: Sequence[nn.Module], word: str) -> Calla
         finally:
             handle.remove()
         if not seen:
-            raise ModelError(
+            raise OwnCodeError(
                 f"--model {word}: its loss never called the last of the blocks; name the blocks that it does "
                 "call in `blocks`"
             )
@@ -85,13 +85,13 @@ def check_loss(model: Model, word: str) -> None:
     if not together.isfinite().all():
         # non-finite weights are found elsewhere, by name
         if all(bool(p.isfinite().all()) for p in model.module.parameters()):
-            raise ModelError(
+            raise OwnCodeError(
                 f"--model {word}: its loss is {together.tolist()} on two sequences of four tokens, though "
                 "all weights are finite. Targets are -100 where a position has none: leave such positions out"
             )
         return
     if float((together - each).abs().max()) > _TOLERANCE * float(each.abs().max()):
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: its loss of two sequences is {together.tolist()} together and {each.tolist()} "
             "one by one; the loss of a sequence must not depend on the others of its batch"
         )
@@ -109,7 +109,7 @@ def _require_gradient(model: Model, tokens: Tensor, targets: Tensor, word: str) 
         for parameter in parameters:
             parameter.requires_grad_(False)  # noqa: FBT003 - torch's own signature
     if not has_gradient:
-        raise ModelError(
+        raise OwnCodeError(
             f"--model {word}: its loss carries no gradient; it is worked out under torch.no_grad, detached, "
             "or from numbers: return what autograd can go back from"
         )
