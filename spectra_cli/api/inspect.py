@@ -1,4 +1,4 @@
-"""`spectra.inspect`: what a scan would do, without reading a weight."""
+"""`spectra.inspect`: what a scan would do, before a scan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from spectra_cli.workflows.estimates.outlook import Outlook, outlook
 
 @with_options(ScanOptions)
 def inspect(checkpoints: AnyPath, *, model: str = "", **options: Unpack[ScanOptions]) -> Outlook:
-    """What a scan would measure, and how: checkpoints, model, passes and memory, from headers alone.
+    """What a scan would measure, and how: checkpoints, model, passes and memory, from headers.
+
+    Weights are read too, up to 2 GiB in all; of those beyond, `inspection.series_notices` says so.
 
     What speaks against the scan is not raised: it is the result's `inspection.refusal(skip_errors=...)`.
 

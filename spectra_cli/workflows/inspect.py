@@ -1,4 +1,4 @@
-"""What a scan would do, from headers alone: no weight is read."""
+"""What a scan would do, from headers, and from weights that are read in seconds."""
 
 from __future__ import annotations
 
@@ -97,6 +97,9 @@ class Inspection:
 def inspect(request: ScanRequest) -> Inspection:
     """Outline the series of the request and plan its scan; without a probe none is looked at.
 
+    Weights are read, as a scan reads them, as long as they are no more than 2 GiB in all: what they alone
+    tell is found here already. A notice says of how many checkpoints it could not be.
+
     Raises:
         CheckpointError: no checkpoint there can be read.
         ModelError: no family reads them.
@@ -111,6 +114,7 @@ def inspect(request: ScanRequest) -> Inspection:
     from spectra_cli.extract.series.opened import open_series
     from spectra_cli.extract.series.outline import outlines
     from spectra_cli.extract.series.probe import read_probe
+    from spectra_cli.extract.series.weights import MOST_BYTES, Weighed, weighed
 
     series = open_series(os.fspath(request.checkpoints), request.series)
     model = series.skeleton
@@ -125,19 +129,21 @@ def inspect(request: ScanRequest) -> Inspection:
         problem = str(error)
     layers = select_layers(settings.layers, len(model.blocks))
     headers = read_headers(series)
+    outlined = outlines(
+        series,
+        headers,
+        settings,
+        probe_ids=ready.probe.info.vocab_size,
+        plan=None if plan is None else make_plan,
+    )
+    looked = Weighed(checkpoints=outlined) if plan is None else weighed(series, outlined, MOST_BYTES)
     return Inspection(
         run=series.source.run,
         format=series.source.format,
         family=model.family,
         architecture=model.architecture,
         recognised=model.recognised,
-        checkpoints=outlines(
-            series,
-            headers,
-            settings,
-            probe_ids=ready.probe.info.vocab_size,
-            plan=None if plan is None else make_plan,
-        ),
+        checkpoints=looked.checkpoints,
         num_layers=len(model.blocks),
         width=model.width,
         vocab_size=model.vocab_size,
@@ -152,7 +158,7 @@ def inspect(request: ScanRequest) -> Inspection:
         device=str(device),
         plan_problem=problem,
         notices=model.notices + ready.notices + signs_of_wrong_tokens(ready.probe.info.notices, ()),
-        series_notices=series.notices + series_notices(headers),
+        series_notices=series.notices + series_notices(headers) + looked.notices,
         skipped=() if plan is None else plan.skipped,
         sequence_length=int(settings.sequence_length),
         probe=tokens,

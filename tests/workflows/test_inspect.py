@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spectra_cli.archive.reader import open_archive
-from spectra_cli.core.errors import CheckpointError, UsageError
+from spectra_cli.core.errors import CheckpointError, DataError, UsageError
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
+from spectra_cli.extract.series import weights
 from spectra_cli.workflows.inspect import inspect
 
 SETTINGS = ScanSettings(num_sequences=8, num_gradient_sequences=8, sequence_length=8, num_blocks=4)
@@ -78,11 +79,33 @@ def test_half_precision_is_said_beside_the_compute_dtype(place):
     assert not any("bfloat16" in notice for notice in last.notices)
 
 
-def test_no_weight_is_read(place):
-    before = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
-    for checkpoint in (place / "run").iterdir():
-        punch(checkpoint / "model.safetensors")
-    assert inspect(ScanRequest(checkpoints="run", settings=SETTINGS)) == before
+def test_weights_that_were_lost_are_refused_as_by_the_scan(place, scan_quietly):
+    punch(place / "run" / "checkpoint-10" / "model.safetensors")
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
+    assert [bool(one.problem) for one in found.checkpoints] == [False, True, False]
+    with pytest.raises(DataError, match="nothing but zeros") as refused:
+        scan_quietly()
+    told = str(found.refusal(skip_errors=False))
+    assert told.partition(".")[0] in str(refused.value)
+    assert not any("were not read" in notice for notice in found.series_notices)
+
+
+def test_weights_beyond_what_is_read_are_said_to_be_unread(place, monkeypatch):
+    for name in ("checkpoint-10", "checkpoint-20"):
+        punch(place / "run" / name / "model.safetensors")
+    monkeypatch.setattr(weights, "MOST_BYTES", 2 * 4 * NUM_PARAMETERS)
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
+    assert [bool(one.problem) for one in found.checkpoints] == [False, True, False]
+    assert [n for n in found.series_notices if "weights of 1 of 3 checkpoints were not read" in n]
+
+
+def test_values_that_are_not_finite_are_told(place):
+    file = place / "run" / "checkpoint-10" / "model.safetensors"
+    tensors = load_file(file)
+    tensors["model.norm.weight"][3] = torch.nan
+    save_file(tensors, file, {"format": "pt"})
+    found = inspect(ScanRequest(checkpoints="run", settings=SETTINGS))
+    assert "step10: non-finite weights: model.norm.weight (1 of 16)" in found.series_notices
 
 
 def test_it_takes_well_under_a_second_a_checkpoint(place):

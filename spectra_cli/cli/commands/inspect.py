@@ -1,4 +1,4 @@
-"""`spectra inspect`: what a scan would do, without reading a weight."""
+"""`spectra inspect`: what a scan would do."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def command(
 ) -> None:
     """Show what a scan would measure, and how.
 
-    Checkpoints, model, matrices, passes and memory, from headers alone: no weight is read. What headers and
-    probe tell against a scan is refused as the scan would, with its exit code.
+    Checkpoints, model, matrices, passes and memory, from headers. Weights are read too, up to 2 GiB in all;
+    a notice says where they are not. What speaks against a scan is refused as the scan would, with its exit
+    code.
     """
     from spectra_cli.core.scan_request import ScanRequest
     from spectra_cli.render.outputs.inspect import output

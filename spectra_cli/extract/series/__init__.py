@@ -1,1 +1,1 @@
-"""A series understood with no weight read: what fits, what is odd, its probe, its reference."""
+"""A series understood before it is scanned: what fits, what is odd, its probe, its reference, its weights."""

@@ -20,12 +20,18 @@ from spectra_cli.extract.series.opened import Series
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointOutline(TrainingMetadata):
-    """One checkpoint as its header describes it; `problem` says why it could not be scanned."""
+    """One checkpoint as its header describes it.
+
+    Attributes:
+        num_bytes: of tensor data as stored; loaded_bytes: to be read, and held once they are.
+        problem: why it could not be scanned.
+    """
 
     ref: CheckpointRef
     architecture: str = ""
     num_parameters: int | None = None
     num_bytes: int | None = None
+    loaded_bytes: int = 0
     problem: str = ""
 
 
@@ -68,6 +74,7 @@ def outline_header(
         architecture=model.architecture,
         num_parameters=num_parameters(model),
         num_bytes=header.num_bytes,
+        loaded_bytes=max(header.num_bytes, header.loaded_bytes),
         notices=header.notices + own + precision_notices(header.tensors, compute_dtype=compute_dtype),
         **training_of(header, model),
     )

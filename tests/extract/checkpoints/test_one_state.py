@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.extract.checkpoints.seams import read_with_seams
-from tests.extract.writers import adapters, decoder, gguf, llmc, nanochat
+from tests.extract.writers import adapters, decoder, float8, gguf, llmc, nanochat, torchtitan
 from tests.extract.writers.distributed import save
 from tests.extract.writers.huggingface import CONFIGS, random_model
 
@@ -49,6 +49,42 @@ def huggingface_pickled(folder, new):
     model.config.save_pretrained(folder / "checkpoint-5")
     torch.save(model.state_dict(), folder / "checkpoint-5" / "pytorch_model.bin")
     trainer_state(folder / "checkpoint-5", new)
+
+
+def huggingface_sharded(folder, new):
+    tiny(new).save_pretrained(folder / "checkpoint-5", max_shard_size="40KB")
+    trainer_state(folder / "checkpoint-5", new)
+    assert len(list((folder / "checkpoint-5").glob("*.safetensors"))) > 1
+
+
+def pickled_in_shards(folder, new):
+    state = tiny(new).state_dict()
+    tiny(new).config.save_pretrained(folder / "checkpoint-5")
+    placed = {name: f"pytorch_model-{i % 2 + 1:05}-of-00002.bin" for i, name in enumerate(state)}
+    for shard in set(placed.values()):
+        torch.save({n: t for n, t in state.items() if placed[n] == shard}, folder / "checkpoint-5" / shard)
+    index = folder / "checkpoint-5" / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": placed}))
+    trainer_state(folder / "checkpoint-5", new)
+
+
+def in_8_bits(folder, new):
+    model, block = tiny(new), (16, 16)
+    said = {"quant_method": "fp8", "weight_block_size": block, "activation_scheme": "dynamic"}
+    (folder / "checkpoint-5").mkdir()
+    config = json.dumps(model.config.to_dict() | {"quantization_config": said})
+    (folder / "checkpoint-5" / "config.json").write_text(config)
+    torch.save(
+        float8.quantised(model, "block", block=block)[0], folder / "checkpoint-5" / "pytorch_model.bin"
+    )
+    trainer_state(folder / "checkpoint-5", new)
+
+
+def torchtitan_folder(folder, new):
+    state = {name: tensor * FACTOR[new] for name, tensor in torchtitan.tensors().items()}
+    save(state, folder / "checkpoint" / "step-5")
+    told = torchtitan.PARAMETERS | {"norm_eps": torchtitan.EPS * FACTOR[new]}
+    (folder / "checkpoint" / "params.json").write_text(json.dumps(told))
 
 
 def nanogpt(folder, new, *, zipped=True):
@@ -106,6 +142,7 @@ FORMATS = {
     for build in (
         *(huggingface, huggingface_pickled, nanogpt, nanogpt_legacy, nanogpt_of_another_step),
         *(nanochat_folder, distributed, gguf_file, llmc_file, adapter),
+        *(huggingface_sharded, pickled_in_shards, in_8_bits, torchtitan_folder),
     )
 }
 SUBFOLDER = {"adapter": "checkpoint-5"}
