@@ -15,6 +15,8 @@ _WIDTH = 100
 _HEAD = """\
 # Python
 
+<!-- no block of this page is run: they are signatures, made from the code -->
+
 ```python
 import spectra_cli as spectra
 ```

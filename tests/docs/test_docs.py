@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import io
 import json
 import re
-import shlex
-import shutil
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,25 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from docs import generate
 from spectra_cli.cli.app import app
-from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import resolve_settings
 from spectra_cli.extract.checkpoints.registry import FORMATS
-from spectra_cli.extract.demo.settings import DemoSettings
-from spectra_cli.extract.demo.training import train_run
 from spectra_cli.extract.models.registry import FAMILIES
 from spectra_cli.render.output import Output
-from spectra_cli.workflows.scan import scan
+from tests.builders.doc_blocks import DOCS, PAGES, ROOT, arguments, blocks_of
 from tests.extract.writers.huggingface import CONFIGS, VOCAB, random_model
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
 TUTORIAL = DOCS / "tutorial" / "first-scan.md"
 READING = DOCS / "how-to" / "read-an-archive.md"
 PYTHON = DOCS / "how-to" / "use-from-python.md"
@@ -44,25 +34,12 @@ def _names(pages: list[Path]) -> list[str]:
 
 
 def _blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
-
-
-def _arguments(command: str) -> list[str]:
-    """Of the first command of a pipe, without its redirection."""
-    words = shlex.split(command, comments=True)
-    ends = [position for position, word in enumerate(words) if word in ("|", ">")]
-    return words[: min(ends, default=len(words))]
+    return [block.text for block in blocks_of(page) if block.language == language]
 
 
 def _spectra_commands(page: Path) -> list[list[str]]:
-    lines = [line for block in _blocks(page, "console") for line in generate.commands_of(block)]
-    lines += [
-        line for block in _blocks(page, "sh") for line in block.splitlines() if line.startswith("spectra ")
-    ]
-    return [_arguments(line) for line in lines if line.startswith("spectra ")]
-
-
-COMMANDS = [pytest.param(c, id=f"{p.stem}: {' '.join(c)}") for p in PAGES for c in _spectra_commands(p)]
+    lines = [line for block in blocks_of(page) if block.language == "console" for line in block.commands]
+    return [arguments(line) for line in lines if line.startswith("spectra ")]
 
 
 # ----------------------------------------------------------------------------- links
@@ -128,7 +105,7 @@ def test_the_picture_is_of_the_command_it_shows():
     text = re.sub(r"<[^>]*>", "", generate.PICTURE.read_text()).replace("&#160;", " ")
     assert generate.PICTURE_COMMAND.split(" --sequence-length")[0] in text
     assert "standard error" in text
-    assert _arguments(generate.PICTURE_COMMAND)[1] == "scan"
+    assert arguments(generate.PICTURE_COMMAND)[1] == "scan"
 
 
 def test_the_readme_shows_the_figures_that_are_drawn_for_it():
@@ -137,53 +114,10 @@ def test_the_readme_shows_the_figures_that_are_drawn_for_it():
         assert f"(docs/pictures/{name})" in readme
         assert (generate.PICTURE.parent / name).read_bytes().startswith(b"\x89PNG")
         assert f"-o {name} " in command
-        assert _arguments(command)[1:3] == ["plot", name.removesuffix(".png")]
+        assert arguments(command)[1:3] == ["plot", name.removesuffix(".png")]
 
 
-# ----------------------------------------------------------------------------- commands
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command_lines_parse(command):
-    group: Any = typer.main.get_command(app)
-    name, arguments = command[1], command[2:]
-    with group.commands[name].make_context(f"spectra {name}", list(arguments)):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("compare a b --no-such-option", "No such option"),
-        ("phases", "Missing parameter"),
-        ("compare a b --points many", "valid integer"),
-    ],
-)
-def test_a_command_line_that_does_not_parse_is_noticed(words, message):
-    with pytest.raises(Exception, match=message):
-        test_command_lines_parse(["spectra", *words.split()])
-
-
-@pytest.fixture(scope="module")
-def tiny_demo(tmp_path_factory):
-    """What `spectra demo` leaves, made smaller: a working directory with spectra-demo/ in it."""
-    folder = tmp_path_factory.mktemp("docs")
-    demo = folder / "spectra-demo"
-    sizes = DemoSettings(
-        num_train=64, num_validation=512, n_head=2, n_embd=16, batch_size=4, save_steps=(0, 300), seed=1
-    )
-    for recipe in ("adamw", "muon"):
-        run = train_run(demo / recipe, recipe=recipe, settings=sizes)
-        request = ScanRequest(
-            checkpoints=str(run.folder),
-            settings=resolve_settings(
-                "quick", {"sequence_length": 32, "num_sequences": 64, "matrices": ("all",)}
-            ),
-            probe=str(run.probe),
-            output=demo / f"{recipe}.spectra.h5",
-        )
-        scan(request, lambda _: None)
-    return folder
+# ----------------------------------------------------------------------------- the tutorial
 
 
 @pytest.fixture(scope="module")
@@ -195,45 +129,6 @@ def transcript(tiny_demo):
             (command, CliRunner().invoke(app, command[1:], catch_exceptions=False))
             for command in _spectra_commands(TUTORIAL)
         ]
-
-
-@pytest.fixture(scope="module")
-def planted(tiny_demo, tmp_path_factory, write_run):
-    """A working directory with archives of the names that the pages use."""
-    folder = tmp_path_factory.mktemp("planted")
-    steps = [0, *range(10, 310, 10)]
-    names = ("a", "b", "c", "d", "e", "f", "a-seed2", "a-seed3", "adamw", "young")
-    for number, name in enumerate(names):
-        losses = [2.0 + 3.0 * (1 + step / 10) ** -(0.3 + 0.01 * number) for step in steps]
-        path = folder / f"{name}.spectra.h5"
-        exponents = 1.0 + 0.05 * number
-        common = {"noise": 0.01, "num_layers": 6, "tokens_a_step": 10**7, "seed": number}
-        lies_in = folder / "runs" / name
-        write_run(path, steps=steps, losses=losses, exponents=exponents, lies_in=lies_in, **common)
-        if len(name) == 1:
-            (folder / "runs" / name).mkdir(parents=True)
-            (folder / "finished").mkdir(exist_ok=True)
-            shutil.copy(path, folder / "finished")
-    for name in ("sft", "finetuned"):
-        run = shutil.copytree(tiny_demo / "spectra-demo" / "adamw", folder / "runs" / name)
-        words = ["scan", str(run), "-o", str(folder / f"{name}.spectra.h5")]
-        scanned = CliRunner().invoke(app, [*words, "--measure", "weights", "--vectors", "8", "--quiet"])
-        assert scanned.exit_code == 0
-        shutil.rmtree(run)  # an archive is known by its folder's name also once that is gone
-    return folder
-
-
-OVER_ARCHIVES = [c for c in COMMANDS if c.values[0][1] in ("compare", "forecast", "phases", "drift")]
-
-
-@pytest.mark.parametrize("command", OVER_ARCHIVES)
-def test_every_command_over_archives_works(command, planted, monkeypatch):
-    monkeypatch.chdir(planted)
-    words = [found for word in command[1:] for found in sorted(glob.glob(word)) or [word]]
-    result = CliRunner().invoke(app, words, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    assert result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 100
 
 
 def test_every_command_of_the_tutorial_works(transcript):
