@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 DEMO := spectra-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint test bench same-numbers docs site check clean
+.PHONY: help setup browser demo format lint test bench same-numbers docs site check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 setup: $(STAMP)  ## make the virtual environment with pinned dependencies
+
+browser:  ## install Chromium, which the tests of reports open pages in (Debian, as root)
+	command -v chromium google-chrome >/dev/null || { apt-get update -qq && apt-get install -qq -y chromium; }
 
 demo: $(STAMP)  ## train two tiny runs, scan both, show the tables
 	$(BIN)/spectra demo --output $(DEMO)

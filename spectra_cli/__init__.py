@@ -34,6 +34,7 @@ __all__ = [
     "open",
     "phases",
     "plot",
+    "report",
     "scan",
     "show",
     "table",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from spectra_cli.api.inspect import inspect
     from spectra_cli.api.phases import phases
     from spectra_cli.api.plot import plot
+    from spectra_cli.api.report import report
     from spectra_cli.api.scan import scan
     from spectra_cli.api.show import show
     from spectra_cli.api.shown import document, table
@@ -79,6 +81,7 @@ else:
         "open": "api.values.run",
         "phases": "api.phases",
         "plot": "api.plot",
+        "report": "api.report",
         "scan": "api.scan",
         "show": "api.show",
         "table": "api.shown",

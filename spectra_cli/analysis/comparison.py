@@ -20,7 +20,7 @@ from spectra_cli.analysis.compare.differences import (
 )
 from spectra_cli.analysis.compare.findings import Counts, counts, strongest_first
 from spectra_cli.analysis.compare.rotations import At, SiteRotation, turned_between
-from spectra_cli.analysis.compare.sentences import relative_notes, verdict_lines
+from spectra_cli.analysis.compare.sentences import finding_lines, relative_notes, summary_lines
 from spectra_cli.analysis.compare.sites import unknown_depth
 from spectra_cli.analysis.run import Axis, Loss, Run, notices_of
 from spectra_cli.analysis.taxonomy.classified import loss_stderr, taxonomies, why_no_taxonomy
@@ -109,7 +109,8 @@ class ComparedPair:
         first, second: A and B, places in the comparison's `runs`.
         paired: measured on the same probe, so that its noise is common to both.
         differences: B minus A, decided, the strongest first.
-        counts: how they came out; verdict: the same in sentences.
+        counts: how they came out; findings: what moved, in sentences, the strongest first; verdict: these
+            and the counts in sentences.
         taxonomy: at each point of matched losses; no_taxonomy: why there is none.
         rotations: of leading subspaces; no_rotation: why there are none.
         rotated: the checkpoints of A and of B that these are of, nearest to the last point; empty without.
@@ -121,6 +122,7 @@ class ComparedPair:
     paired: bool
     differences: tuple[SiteDifference, ...]
     counts: Counts
+    findings: tuple[str, ...]
     verdict: tuple[str, ...]
     taxonomy: tuple[Taxonomy, ...]
     no_taxonomy: str
@@ -229,6 +231,7 @@ def _pair(
 ) -> ComparedPair:
     differences = found.differences
     first, second = (runs[place] for place in places)
+    findings = tuple(finding_lines(differences, axis=alignment.axis.value, other=second.name))
     names = first.name, second.name
     no_taxonomy = why_no_taxonomy(differences, request.choice, alignment, places)
     labels: tuple[Taxonomy, ...] = ()
@@ -250,7 +253,8 @@ def _pair(
         paired=common.paired,
         differences=tuple(strongest_first(differences)),
         counts=counts(differences),
-        verdict=tuple(verdict_lines(differences, axis=alignment.axis.value, other=second.name)),
+        findings=findings,
+        verdict=(*findings, *summary_lines(differences, second.name)),
         taxonomy=labels,
         no_taxonomy=no_taxonomy,
         rotations=turned.rotations,

@@ -29,6 +29,7 @@ OUTPUTS: Mapping[str, str] = {
     "spectra_cli.api.values.run.MeasuredRun": "spectra_cli.api.outputs.run",
     "spectra_cli.api.values.spectrum.MeasuredSpectrum": "spectra_cli.api.outputs.spectrum",
     "spectra_cli.api.values.tidy_table.TidyTable": "spectra_cli.api.outputs.tidy_table",
+    "spectra_cli.render.report.written.Report": "spectra_cli.render.report.output",
     "spectra_cli.workflows.estimates.outlook.Outlook": "spectra_cli.render.outputs.inspect",
     "spectra_cli.workflows.scan.ScanResult": "spectra_cli.api.outputs.scan",
     "spectra_cli.workflows.show.ArchiveSummary": "spectra_cli.render.outputs.show",

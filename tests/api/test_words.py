@@ -14,12 +14,29 @@ from spectra_cli.cli.app import app
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # What only says how a command prints: `spectra.table`, `spectra.document` and the results themselves do that.
 OF_PRINTING = {"form", "as_json", "help", "taxonomy", "plot"}
-# What only a command does: a whole set, and a list.
-OF_COMMAND = {"plot": {"all", "list"}}
+# What only a command does: a whole set, a list, the browser, and a page at the end.
+OF_COMMAND = {
+    "plot": {"all", "list"},
+    "report": {"open"},
+    "scan": {"report"},
+    "compare": {"report"},
+}
 # What only Python has, and why the command line does not.
 # the command line has the bar on stderr alone, and no model in memory
 OF_PYTHON = {"scan": {"progress", "tokens", "step"}, "plot": {"archives"}}
-NAMES = ["scan", "inspect", "show", "compare", "forecast", "phases", "drift", "validate", "plot", "export"]
+NAMES = [
+    "scan",
+    "inspect",
+    "show",
+    "compare",
+    "forecast",
+    "phases",
+    "drift",
+    "validate",
+    "plot",
+    "report",
+    "export",
+]
 
 
 def words_of(command: str) -> dict[str, object]:

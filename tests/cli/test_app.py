@@ -19,7 +19,19 @@ from spectra_cli import __version__
 from spectra_cli.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("compare", "drift", "forecast", "phases", "plot", "export", "scan", "inspect", "show", "validate")
+COMMANDS = (
+    "compare",
+    "drift",
+    "forecast",
+    "phases",
+    "plot",
+    "report",
+    "export",
+    "scan",
+    "inspect",
+    "show",
+    "validate",
+)
 COMMANDS += ("explain", "demo", "study")
 ANSI_COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10[0-7])(?:;\d+)*m")
 _WITHOUT = """

@@ -28,6 +28,7 @@ COMMANDS = [
     ("compare", "b", "a", "--align", "tokens"),
     ("phases", "a"),
     ("drift", "a"),
+    ("report", "a", "--overwrite"),
     ("forecast", "a"),
     ("forecast", "a", "b", "--early-step", "4", "--target-loss", "4.5"),
     ("forecast", "b", "c", "--new", "a", "--early-step", "4", "--target-loss", "4.5"),

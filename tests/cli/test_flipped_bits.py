@@ -38,6 +38,7 @@ COMMANDS = {
     "phases": ("phases", "a.spectra.h5", "--json"),
     "drift": ("drift", "a.spectra.h5", "--json"),
     "forecast": ("forecast", "a.spectra.h5", "--json"),
+    "report": ("report", "a.spectra.h5", "--overwrite", "--json"),
 }
 # What a flip may lead to, worst last.
 OUTCOMES = ("refused", "the same", "died", "OTHER OUTPUT", "CRASHED")

@@ -33,6 +33,7 @@ COMMANDS = [
     ("compare", "b", "a", "--align", "tokens", "--taxonomy", "--allow", "probe"),
     ("phases", "a"),
     ("drift", "a"),
+    ("report", "a", "--overwrite"),
     ("forecast", "a"),
     ("forecast", "a", "b", "--early-step", "4", "--target-loss", "4.5", "--allow-different-scans"),
     ("validate", "a"),

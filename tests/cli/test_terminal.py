@@ -36,6 +36,7 @@ OUTPUTS = [
     ("forecast", "run", "other", "--allow-different-scans"),
     ("phases", "run"),
     ("drift", "run"),
+    ("report", "run", "--overwrite"),
     ("validate", "run"),
     ("inspect", "run", "-T", "8"),
     ("scan", "run", "-q", "-o", "run-anew.spectra.h5", "--overwrite", "--vectors", "4", *PROBE),

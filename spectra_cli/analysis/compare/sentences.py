@@ -18,10 +18,10 @@ from spectra_cli.statistics.statistic import Definition
 MOST_PHRASES = 4
 
 
-def verdict_lines(
+def finding_lines(
     differences: Sequence[SiteDifference], *, axis: str, other: str, most: int = 8
 ) -> list[str]:
-    """The comparison in sentences, the strongest finding first, then what was counted.
+    """What moved, in sentences, the strongest finding first.
 
     Args:
         differences: decided ones of one pair of runs, in training order.
@@ -40,7 +40,7 @@ def verdict_lines(
     ]
     if len(told) > most:
         lines.append(f"and findings at {len(told) - most} more places; --format csv has every number")
-    return [*lines, *_summary(differences, other)]
+    return lines
 
 
 def _sentence(
@@ -56,7 +56,7 @@ def _sentence(
         found: its findings at one point.
         here: all differences of that measurement and component.
         targets: all aligned points.
-        axis, other: see `verdict_lines`.
+        axis, other: see `finding_lines`.
     """
     kept = [one for one in found if _says_more(one, found)][:MOST_PHRASES]
     phrases = [_moved(one, f" in {other}" if i == 0 else "") for i, one in enumerate(kept)]
@@ -157,7 +157,8 @@ def _head(found: Sequence[Finding], here: Sequence[SiteDifference]) -> str:
     return f"; head equal within {heads[0].found.margin:g}" if shown else "; head not shown to differ"
 
 
-def _summary(differences: Sequence[SiteDifference], other: str) -> list[str]:
+def summary_lines(differences: Sequence[SiteDifference], other: str) -> list[str]:
+    """What was counted: how many numbers differ, are equal, or cannot be judged; `other`: name of B."""
     tally = counts(differences)
     lines = []
     if tally.judged:

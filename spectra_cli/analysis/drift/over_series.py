@@ -9,6 +9,7 @@ from pathlib import Path
 from spectra_cli.analysis.drift.pairs import CheckpointPair, compare, similarity
 from spectra_cli.analysis.drift.prepared import TRAJECTORY_RANK, Prepared, prepare
 from spectra_cli.core.errors import DataError, NotHeldError
+from spectra_cli.core.measurements import ACTIVATIONS, WEIGHT_DRIFT, WEIGHTS
 from spectra_cli.core.scan_facts import ReferenceFacts
 from spectra_cli.core.series import MeasuredSeries, Unfinished
 from spectra_cli.core.shown import Shown
@@ -69,8 +70,10 @@ def drift_of(
     """
     kept = series.provenance.setting_facts.num_vectors
     chosen = _ranks(ranks, kept, series.path)
-    last = _read(series, len(series) - 1, chosen)
-    first = last if len(series) == 1 else _read(series, 0, chosen)
+    middle = range(1, len(series) - 1)
+    read = _read(series, [len(series) - 1, *([0] if len(series) > 1 else []), *middle], chosen)
+    last = next(read)
+    first = last if len(series) == 1 else next(read)
     if len(series) == 1 and last.reference is None:
         raise DataError(
             f"{series.path} holds one checkpoint, {last.name}: drift needs two. Scan a series, or scan this "
@@ -83,7 +86,7 @@ def drift_of(
     baseline = last.reference or first
     said: dict[str, ReferenceFacts | None] = {}
     for index, ref in enumerate(series.refs):
-        current = {0: first, len(series) - 1: last}.get(index) or _read(series, index, chosen)
+        current = {0: first, len(series) - 1: last}.get(index) or next(read)
         if FIRST in against and current is not baseline:
             pairs.append(compare(baseline, current, FIRST, chosen))
         if PREVIOUS in against and previous is not None:
@@ -121,8 +124,11 @@ def _ranks(asked: Sequence[int] | None, kept: int, path: Path) -> tuple[int, ...
     return tuple(dict.fromkeys(asked))
 
 
-def _read(series: MeasuredSeries, index: int, ranks: Sequence[int]) -> Prepared:
-    return prepare(series.checkpoint(index, vectors=bool(ranks)), ranks)
+def _read(series: MeasuredSeries, places: Sequence[int], ranks: Sequence[int]) -> Iterator[Prepared]:
+    """Checkpoints in this order: no more of each than a reading is made from."""
+    wanted = [WEIGHTS, WEIGHT_DRIFT, *([ACTIVATIONS] if ranks else [])]
+    for checkpoint in series.checkpoints(places, vectors=bool(ranks), measurements=wanted):
+        yield prepare(checkpoint, ranks)
 
 
 def _notices(

@@ -8,6 +8,7 @@ import typer
 
 from spectra_cli.cli.groups.group import one_of, option, some_of, statistics
 from spectra_cli.cli.groups.output import OutputOptions, emit
+from spectra_cli.cli.groups.report import ReportOptions
 from spectra_cli.cli.help import examples
 from spectra_cli.core.measurements import ASKED
 
@@ -21,6 +22,7 @@ RunsArgument = Annotated[
 EPILOG = examples(
     "spectra compare runs/adamw runs/muon",
     "spectra compare runs/a runs/b --at 3.5,3.28 --layer 0,3 --measure weights",
+    "spectra compare runs/a runs/b --report both.html",
     "spectra compare runs/a runs/b runs/c --taxonomy --replicates runs/c",
 )
 
@@ -57,6 +59,7 @@ def command(
     allow: str | None = option(
         "What may have been measured differently, such as probe,dtype.", metavar="NAMES"
     ),
+    report: ReportOptions,
     form: OutputOptions,
 ) -> None:
     """Compare runs at equal loss: where they differ inside, and whether beyond the noise.
@@ -68,6 +71,7 @@ def command(
     from spectra_cli.render.outputs.compare import output
 
     chosen = form.resolve()
+    report.check()
     comparison = compare(
         *runs,
         align=align,
@@ -83,3 +87,4 @@ def command(
         allow=allow,
     )
     emit(output(comparison, lists_evidence=taxonomy), chosen)
+    report.write(tuple(runs), comparison)

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Tell whether training turned the principal directions of the weights, or kept off them.",
     ),
     "plot": (_READ, "Draw what archives hold: one figure, or with --all every figure and an index."),
+    "report": (_READ, "Write one page that says what changed inside, shows it, and lets its reader look."),
     "export": (
         _READ,
         "Write what archives hold for other programs: tables, one value a row, or the spectra themselves.",

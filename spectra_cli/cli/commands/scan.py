@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spectra_cli.cli import interrupts, options
 from spectra_cli.cli.groups.group import OptionGroup, option
 from spectra_cli.cli.groups.output import OutputOptions, emit
+from spectra_cli.cli.groups.report import ReportOptions
 from spectra_cli.cli.groups.series import KnowledgeOptions, SelectionOptions
 from spectra_cli.cli.groups.settings import ProbeOptions, ResourceOptions, SettingsOptions
 from spectra_cli.cli.help import examples
@@ -48,6 +49,7 @@ def command(
     knowledge: KnowledgeOptions,
     resources: ResourceOptions,
     form: OutputOptions,
+    report: ReportOptions,
     quiet: options.QuietOption = False,
 ) -> None:
     """Measure a series of checkpoints into an archive.
@@ -64,6 +66,7 @@ def command(
     from spectra_cli.workflows.show import show
 
     chosen = form.resolve()
+    report.check()
     request = ScanRequest(
         checkpoints=checkpoints,
         settings=settings.resolve(knowledge.about("scan")),
@@ -73,15 +76,15 @@ def command(
         **resources.resolve(),
         **vars(archive),
     )
-    with scan_progress(quiet=quiet) as report:
+    with scan_progress(quiet=quiet) as bar:
 
         def progress(now: ScanProgress) -> None:
             interrupts.check()
-            report(now.ref.key, now.number, now.count, now.activity, now.done, now.total)
+            bar(now.ref.key, now.number, now.count, now.activity, now.done, now.total)
 
         def stage(words: str) -> None:
             interrupts.check()
-            report("", 0, 0, words, 0, 0)
+            bar("", 0, 0, words, 0, 0)
 
         result = scan(request, progress, say, stage)
     _tell(result)
@@ -90,6 +93,7 @@ def command(
         kept = f", {len(result.kept)} kept from before" if result.kept else ""
         where = f"{result.archive}  (spectra show {result.archive})"
         say(f"{len(result.measured)} measured{kept}; archive: {where}")
+    report.write((str(result.archive),))
     if result.failed:
         sys.exit(options.DONE_IN_PART)
 

@@ -56,6 +56,11 @@ def figure(request: PlotRequest) -> Figure:
             ),
         )
     )
+    return figure_of_comparison(found, request)
+
+
+def figure_of_comparison(found: Comparison, request: PlotRequest) -> Figure:
+    """A comparison that was made already, of what the request asks for."""
     target = found.alignment.points[-1].target
     matrices = [_matrix(found, pair, target) for pair in found.pairs[:_MOST_PAIRS]]
     lines = lines_of(request, found.runs)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from spectra_cli.analysis.drift.change import ChangeReading
-from spectra_cli.analysis.drift.over_series import FIRST, drift_of
+from spectra_cli.analysis.drift.over_series import FIRST, DriftReport, drift_of
 from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrift
 from spectra_cli.core.types import FloatArray
 from spectra_cli.core.words.places import place_words
@@ -31,7 +31,11 @@ def figure(request: PlotRequest) -> Figure:
         SpectraError: the archive holds no series of weights.
     """
     (run,) = request.opened()
-    report = drift_of(run.series, against=(FIRST,))
+    return figure_of_drift(run.name, drift_of(run.series, against=(FIRST,)), request)
+
+
+def figure_of_drift(name: str, report: DriftReport, request: PlotRequest) -> Figure:
+    """The drift of a run that was found already, since its first checkpoint."""
     pairs = report.against(FIRST)
     rows = list(dict.fromkeys(_row(one) for pair in pairs for one in pair.sites if _wanted(one, request)))
     panels = []
@@ -62,7 +66,7 @@ def figure(request: PlotRequest) -> Figure:
     moved = "directions turned and spectra moved" if report.ranks else "spectra moved"
     return Figure(
         name="drift",
-        title=f"{run.name}: how far {moved} since {pairs[0].before}",
+        title=f"{name}: how far {moved} since {pairs[0].before}",
         panels=tuple(panels),
         caption=(
             *(_turned_words(panels) if report.ranks else []),

@@ -10,6 +10,7 @@ import numpy as np
 from spectra_cli.analysis.forecast.over_runs import Forecast
 from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.forecast.rows import CENSORED, EXCLUDED, REACHED, RunRow
+from spectra_cli.analysis.run import Run
 from spectra_cli.core.errors import DataError
 from spectra_cli.core.words.numbers import count
 from spectra_cli.render.figures.figure import MUTED, Axis, Figure, Ink, Look, Mark, Panel, Series, Symbol
@@ -36,13 +37,21 @@ def figure(request: PlotRequest) -> Figure:
             target_loss=request.at,
         )
     )
+    return figure_of_forecast(found, request.opened()[0])
+
+
+def figure_of_forecast(found: Forecast, run: Run) -> Figure:
+    """A forecast that was made already; `run`: one of its runs, for the probe that all share.
+
+    Raises:
+        DataError: none of the runs can be drawn.
+    """
     families = list(dict.fromkeys(row.family for row in found.rows))
     against = _against(found, families)
     if not against.series and not against.marks:
         why = " ".join(_rows_words(found.rows))
         raise DataError(f"none of these runs can be drawn. {why}")
     left_out = _left_out(found, families)
-    runs = request.opened()
     return Figure(
         name="forecast",
         title=f"{found.unit[:1].upper()}{found.unit[1:]} to {found.loss} loss {found.target:.4f} "
@@ -53,7 +62,7 @@ def figure(request: PlotRequest) -> Figure:
             *_evidence_words(found),
             f"Early: the last checkpoint within the first {count(round(found.early))} {found.early_unit}.",
             *_rows_words(found.rows),
-            probe_words(runs[0].series.provenance),
+            probe_words(run.series.provenance),
             *(f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in found.notices),
             "An association over these runs, not a mechanism.",
         ),

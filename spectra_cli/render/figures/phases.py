@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spectra_cli.analysis.phases.over_run import Phases, phases_of
+from spectra_cli.analysis.run import Run
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.render.figures.figure import (
     Axis,
@@ -41,6 +42,11 @@ def figure(request: PlotRequest) -> Figure:
         layer=request.only("layers", "--layer"),
         alpha=request.only("statistics", "--statistic"),
     )
+    return figure_of_phases(run, found)
+
+
+def figure_of_phases(run: Run, found: Phases) -> Figure:
+    """The segments of a run that were found already."""
     names = [segment.name for segment in found.segments]
     windows = _windows(found)
     marks = _turns(found)

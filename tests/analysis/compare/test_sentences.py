@@ -7,7 +7,7 @@ import pytest
 
 from spectra_cli.analysis.compare.decisions import Difference, Verdict
 from spectra_cli.analysis.compare.differences import SiteDifference
-from spectra_cli.analysis.compare.sentences import verdict_lines
+from spectra_cli.analysis.compare.sentences import finding_lines, summary_lines
 from spectra_cli.core.types import Site
 
 
@@ -31,7 +31,8 @@ def one(layer, statistic, delta, verdict=Verdict.DIFFERENT, *, stderr=0.02, targ
 
 
 def lines(differences):
-    return verdict_lines(differences, axis="loss", other="muon")
+    findings = finding_lines(differences, axis="loss", other="muon")
+    return [*findings, *summary_lines(differences, "muon")]
 
 
 def test_the_sentence_of_the_issue():

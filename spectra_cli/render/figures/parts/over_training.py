@@ -17,12 +17,12 @@ from spectra_cli.statistics.noise_scale import GRADIENT_NOISE_SCALE, noise_scale
 from spectra_cli.statistics.registry import DEFINITIONS, STATISTICS
 from spectra_cli.statistics.statistic import evaluate_alike
 
-_DEFAULTS: Mapping[str, tuple[str, ...]] = {
+DEFAULTS: Mapping[str, tuple[str, ...]] = {
     ACTIVATIONS: ("rankme_cov", "head_exponent_1_10", "tail_exponent_scaled"),
     GRADIENTS: ("rankme_cov", "head_exponent_1_10", GRADIENT_NOISE_SCALE.name),
 }
 _MOST_NUMBERS = 2**16  # at a time
-_OTHERS = ("stable_rank", "rankme_sv", "spectral_norm")
+OTHERS = ("stable_rank", "rankme_sv", "spectral_norm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,7 +53,7 @@ def statistics_of(request: PlotRequest, measurement: str) -> tuple[str, ...]:
     Raises:
         UsageError: a name is no statistic of it.
     """
-    asked = request.statistics or _DEFAULTS.get(measurement, _OTHERS)
+    asked = request.statistics or DEFAULTS.get(measurement, OTHERS)
     for name in asked:
         if name not in DEFINITIONS:
             raise UnknownNameError(
@@ -130,14 +130,14 @@ def _values(
         if one.site.address in wanted:
             has_profile = one.block_profile is not None
             alike.setdefault((one.values.size, one.block_sizes, has_profile), []).append(one)
-    for spectra in (part for group in alike.values() for part in _in_cache(group)):
+    for spectra in (part for group in alike.values() for part in in_cache(group)):
         stack = stack_with_replicates(spectra)
         for statistic in (STATISTICS[name] for name in names if name in STATISTICS):
             if measurement in statistic.measurements:
                 yield from evaluate_alike(statistic, spectra, stack, step=step)
 
 
-def _in_cache(spectra: Sequence[Spectrum]) -> Iterator[Sequence[Spectrum]]:
+def in_cache(spectra: Sequence[Spectrum]) -> Iterator[Sequence[Spectrum]]:
     """Spectra in parts whose rows stay in the cache: arrays of many MiB cost their pages anew each time."""
     size = (1 + len(spectra[0].block_sizes)) * spectra[0].values.size
     several = max(1, _MOST_NUMBERS // size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,7 @@ def panel_of(place: Spectrum, lines: Lines, statistics: Sequence[str] | None) ->
     panel = Panel(
         title=place_words(place.measurement, place.site),
         x=Axis(label="rank", log=True, low=1.0),
-        y=Axis(label=f"eigenvalue, {_squared(place)}", log=True),
+        y=Axis(label=f"eigenvalue, {squared_unit(place)}", log=True),
         series=(
             *(_line(shown, spectrum) for shown, spectrum in here),
             *(_fitted(value, place.values.size) for _, value in drawn if value.status.has_value),
@@ -148,20 +148,37 @@ def _sampling(values: Sequence[StatisticValue], spectra: Sequence[Spectrum]) -> 
 
 def _fits(spectrum: Spectrum, asked: Sequence[str] | None) -> Iterator[StatisticValue]:
     """The decay exponents of a spectrum: those asked for, or of the default ones the first over any ranks."""
+    found = [
+        evaluate(statistic, spectrum, step=None)
+        for name, statistic in STATISTICS.items()
+        if (statistic.by_default(spectrum) if asked is None else name in asked)
+        and statistic.family is DECAY_EXPONENT
+        and spectrum.measurement in statistic.measurements
+    ]
+    if asked is None:
+        yield from apart(found)
+    else:
+        yield from (one for one in found if _has_window(one))
+
+
+def apart(found: Iterable[StatisticValue]) -> list[StatisticValue]:
+    """Of exponents in order those that have a window, the first over any ranks."""
+    kept: list[StatisticValue] = []
     ends: list[tuple[float, float]] = []
-    for name, statistic in STATISTICS.items():
-        wanted = statistic.by_default(spectrum) if asked is None else name in asked
-        if not wanted or statistic.family is not DECAY_EXPONENT:
-            continue
-        if spectrum.measurement in statistic.measurements:
-            value = evaluate(statistic, spectrum, step=None)
-            lo, hi = (value.details.get(f"window_{end}", math.nan) for end in ("lo", "hi"))
-            if lo < hi and (asked is not None or not any(lo < last and first < hi for first, last in ends)):
-                ends.append((lo, hi))
-                yield value
+    for one in filter(_has_window, found):
+        lo, hi = (one.details[f"window_{end}"] for end in ("lo", "hi"))
+        if not any(lo < last and first < hi for first, last in ends):
+            ends.append((lo, hi))
+            kept.append(one)
+    return kept
 
 
-def _squared(spectrum: Spectrum) -> str:
+def _has_window(value: StatisticValue) -> bool:
+    lo, hi = (value.details.get(f"window_{end}", math.nan) for end in ("lo", "hi"))
+    return lo < hi
+
+
+def squared_unit(spectrum: Spectrum) -> str:
     """The unit of its eigenvalues, in words."""
     unit = spectrum.unit if spectrum.kind is SpectrumKind.EIGENVALUES else f"{spectrum.unit}^2"
     return unit.replace("_", " ").replace("^2", "²")

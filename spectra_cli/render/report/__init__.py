@@ -1,0 +1,1 @@
+"""The report: one page that says what changed inside, shows it, and lets its reader look."""

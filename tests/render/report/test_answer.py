@@ -1,0 +1,126 @@
+"""The sentences that a page begins with, and the rules that they are made by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spectra_cli.render.figures.request import PlotRequest
+from spectra_cli.render.report.answer import Path, path_of
+from spectra_cli.render.report.contents import contents_of
+from spectra_cli.workflows.runs import open_runs
+from tests.builders.archives import write_planted_run
+
+
+def told(*paths, **asked):
+    return contents_of(PlotRequest(runs=tuple(map(str, paths)), **asked))
+
+
+def texts(contents, *, caveats=False):
+    return [one.text for one in contents.answer if one.is_caveat == caveats]
+
+
+def path(values, errors=0.1):
+    values = np.array(values, dtype=float)
+    return Path(at=tuple(range(values.size)), values=values, errors=np.full(values.size, errors))
+
+
+@pytest.mark.parametrize(
+    ("values", "turn"),
+    [
+        ([5, 1, 4], 1),  # below both ends
+        ([1, 3, 9, 2], 2),  # above both ends, the farthest
+        ([1, 2, 3], None),  # between them
+        ([1.0, 1.2, 1.1], None),  # within three standard errors
+        ([3, 1], None),
+    ],
+)
+def test_a_turn_lies_beyond_both_ends_by_more_than_its_error(values, turn):
+    assert path(values).turn == turn
+
+
+def test_a_change_has_the_errors_of_both_ends():
+    assert path([1, 9, 4]).change == (3.0, pytest.approx(np.hypot(0.1, 0.1)))
+
+
+def test_one_run_is_told_from_its_loss_to_its_places(tmp_path):
+    run = write_planted_run(
+        tmp_path / "a.spectra.h5",
+        steps=[0, 10, 20],
+        losses=[4.0, 3.0, 2.5],
+        exponents=[1.0, 1.5, 2.0],
+        noise=0.02,
+    )
+    contents = told(run)
+    assert contents.question == "What happened inside a over its training?"
+    first, second, third = texts(contents)
+    assert first == "Probe loss fell from 4 to 2.5, from step0 to step20, 20k tokens (3 checkpoints)."
+    assert second.startswith(
+        "Effective rank of activations: fell in 2 of 2 layers, most in activations layer "
+    )
+    assert " at step0 → " in second
+    assert third == "No phase structure was found in layer 1 over 3 checkpoints." or third.startswith(
+        "Phases"
+    )
+    assert [one.section for one in contents.answer][:2] == ["checkpoints", "training"]
+
+
+def test_what_stays_within_its_error_is_not_said_to_move(tmp_path):
+    run = write_planted_run(tmp_path / "a.spectra.h5", steps=[0, 10], losses=[4.0, 3.9], noise=0.3)
+    (moved,) = [one for one in texts(told(run)) if one.startswith("Effective rank")]
+    assert moved == "Effective rank of activations: was not shown to move in any of 2 layers."
+
+
+def test_one_checkpoint_is_told_as_one(tmp_path):
+    run = write_planted_run(tmp_path / "a.spectra.h5", steps=[7], losses=[4.0])
+    contents = told(run)
+    assert contents.question == "What is inside a?"
+    assert texts(contents) == ["Probe loss 4 at step7."]
+    assert [one.name for one in contents.sections] == []
+
+
+def test_a_run_without_a_loss_says_so(tmp_path):
+    run = write_planted_run(tmp_path / "a.spectra.h5", steps=[0, 5])
+    assert texts(told(run))[0] == "2 checkpoints, from step0 to step5, 5k tokens; no loss is known."
+
+
+def test_runs_that_differ_are_told_where_and_above_which_noise(planted):
+    contents = told(*planted)
+    assert contents.question == "What differs inside a and b?"
+    first, second, *_ = texts(contents)
+    assert first.startswith("b differs from a at equal loss (")
+    assert first.endswith("beyond the probe's noise and corrected for all that was looked at.")
+    assert second.startswith("Residual stream of layers 0-2: ")
+    assert contents.answer[0].section == "compare"
+    assert texts(contents)[-1] == (
+        "Whether the change is learning-side or execution-side is open (checkpoint-level, at loss 3): "
+        "gradients: not measured in both runs; scan both with them."
+    )
+    assert contents.answer[-1].is_caveat
+
+
+def test_runs_that_are_not_shown_to_differ_say_what_it_would_take(tmp_path):
+    steps, losses = [0, 10, 20], [4.0, 3.5, 3.0]
+    one = write_planted_run(tmp_path / "a.spectra.h5", steps=steps, losses=losses, noise=0.3, seed=1)
+    two = write_planted_run(tmp_path / "b.spectra.h5", steps=steps, losses=losses, noise=0.3, seed=2)
+    contents = told(one, two)
+    assert texts(contents)[0].startswith("b was not shown to differ from a at equal loss (")
+    assert any("four times as many sequences" in one for one in texts(contents, caveats=True))
+
+
+def test_runs_without_a_common_loss_have_a_page_that_says_why(tmp_path):
+    one = write_planted_run(tmp_path / "a.spectra.h5", steps=[0, 10, 20], losses=[9.0, 8.5, 8.0])
+    two = write_planted_run(tmp_path / "b.spectra.h5", steps=[0, 10, 20], losses=[4.0, 3.5, 3.0])
+    contents = told(one, two)
+    assert texts(contents) == [
+        "These runs could not be compared as asked: nothing is said of their difference."
+    ]
+    assert "no loss in common" in texts(contents, caveats=True)[0]
+    assert contents.sections[0].figure is None
+    assert contents.sections[0].reason
+
+
+def test_a_path_needs_two_values(planted):
+    (run,) = open_runs(planted[:1])
+    site = run.checkpoint(0).spectra[0].site
+    assert path_of({}, site, 4) is None
