@@ -28,6 +28,7 @@ HOMES = {
     "open": "spectra_cli.api.values.run",
     "phases": "spectra_cli.api.phases",
     "plot": "spectra_cli.api.plot",
+    "report": "spectra_cli.api.report",
     "scan": "spectra_cli.api.scan",
     "show": "spectra_cli.api.show",
     "table": "spectra_cli.api.shown",

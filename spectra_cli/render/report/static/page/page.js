@@ -65,4 +65,4 @@ checkpointsIn(document.getElementById("checkpoints-body"));
 darkness.addEventListener("change", redrawAll);
 addEventListener("beforeprint", () => { printing.now = true; redrawAll(); });
 addEventListener("afterprint", () => { printing.now = false; redrawAll(); });
-document.documentElement.dataset.ready = "true";
+document.documentElement.dataset.ready = String(Math.round(performance.now())); // milliseconds since the page began to load
