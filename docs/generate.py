@@ -11,7 +11,6 @@ commands shown; their last digits may differ on another machine, so that no test
 from __future__ import annotations
 
 import ast
-import io
 import os
 import re
 import shutil
@@ -25,11 +24,10 @@ from typing import Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.text import Text
 from typer.testing import CliRunner
 
 from docs.python_reference import python_reference
+from docs.recording import WIDTH, recording
 from docs.sections import with_section
 from docs.statistic_pages import pages_from_code, write_finite_samples
 from spectra_cli.cli.app import app
@@ -59,11 +57,17 @@ PLOTS: Mapping[str, str] = {
         "--overwrite"
     ),
 }
-PICTURE_COMMAND = (
-    "spectra scan spectra-demo/muon --probe spectra-demo/muon/probe.npy --sequence-length 32 --sequences 2048"
+README = ROOT / "README.md"
+ARCHITECTURE = DOCS / "explanation" / "architecture.md"
+# the command whose first finding the README quotes
+ANSWER_COMMAND = "spectra compare spectra-demo/adamw.spectra.h5 spectra-demo/muon.spectra.h5"
+# the commands of the recording, over the demo's folders
+RECORDED = (
+    "spectra scan spectra-demo/muon --probe spectra-demo/muon/probe.npy -T 32 --sequences 2048",
+    "spectra show spectra-demo/adamw.spectra.h5 --statistic rankme_cov,head_exponent_1_10 --plot",
+    ANSWER_COMMAND,
 )
 TRANSCRIPTS = (DOCS / "tutorial" / "first-scan.md",)
-WIDTH = 100
 _NOTE = "<!-- Written by docs/generate.py: change the code, then run `make docs`. -->\n\n"
 
 
@@ -82,6 +86,8 @@ def main() -> None:
         for page in TRANSCRIPTS:
             page.write_text(with_true_outputs(page.read_text(), Path(folder)))
             print(f"wrote {page.relative_to(ROOT)}")
+        answer = first_finding(printed_by(ANSWER_COMMAND, Path(folder)))
+        README.write_text(with_section(README.read_text(), "answer", answer))
         _record_picture(Path(folder))
         for name, command in PLOTS.items():
             _run(command, cwd=Path(folder))
@@ -91,7 +97,6 @@ def main() -> None:
 
 def generated_pages() -> Mapping[Path, str]:
     """Path -> text of every page that follows from the code."""
-    readme = ROOT / "README.md"
     return {
         DOCS / "reference" / "cli.md": cli_reference(),
         **pages_from_code(),
@@ -100,7 +105,7 @@ def generated_pages() -> Mapping[Path, str]:
         DOCS / "reference" / "export.md": export_reference(),
         DOCS / "reference" / "errors.md": errors_reference(),
         DOCS / "reference" / "python.md": _NOTE + python_reference(),
-        readme: with_tables(readme.read_text()),
+        ARCHITECTURE: with_section(ARCHITECTURE.read_text(), "rooms", _rooms()),
     }
 
 
@@ -171,9 +176,22 @@ def formats_reference() -> str:
         [f"`{family}`", *("yes" if family in COVERAGE[name] else "" for name in FORMATS)]
         for family in FAMILIES
     ]
+    probes = [
+        [f"`{name}`", ", ".join(f"`{s}`" for s in source.suffixes), source.summary]
+        for name, source in PROBES.items()
+    ]
     return (
         _NOTE
-        + "# Formats and families\n\n"
+        + "# What it reads: formats, families, probes\n\n"
+        + _table(["format", "what is found"], _summaries(FORMATS))
+        + "\n"
+        + _table(["family", "architectures"], _summaries(FAMILIES))
+        + "\nAn architecture that is scanned through `generic` is announced as such. Whatever the family, a "
+        + "scan first compares the gradients seen through its taps with autograd's on one sequence. If they "
+        + "differ it stops, or, for `generic`, leaves that matrix's gradients out and says so. Pickles are "
+        + "loaded weights-only, with an allow-list of harmless types; anything else is refused by name.\n\n"
+        + _table(["probe format", "suffix", "what it reads"], probes)
+        + "\n## Which pairs are tested\n\n"
         + "*Yes* where a test builds such a checkpoint with the library that writes it, or by the writer's "
         + "own layout and equations, scans it, and compares with the writer's model in float64, one sequence "
         + "at a time: logits to 1e-5, covariance eigenvalues, singular values of per-sequence gradients and "
@@ -260,25 +278,6 @@ def _arrays_of_spectra() -> str:
     )
 
 
-def with_tables(readme: str) -> str:
-    """The README with its tables of formats, architectures and probes made anew."""
-    tables = {
-        "formats": _table(["format", "what is found"], _summaries(FORMATS)),
-        "families": _table(["family", "architectures"], _summaries(FAMILIES)),
-        "probes": _table(
-            ["probe format", "suffix", "what it reads"],
-            [
-                [f"`{name}`", ", ".join(f"`{s}`" for s in source.suffixes), source.summary]
-                for name, source in PROBES.items()
-            ],
-        ),
-        "rooms": _rooms(),
-    }
-    for name, table in tables.items():
-        readme = with_section(readme, name, table)
-    return readme
-
-
 # in the order of imports: each may use those below it
 _ROOMS = ("cli", "api", "render", "workflows", "extract", "archive", "analysis", "statistics", "core")
 
@@ -339,16 +338,22 @@ def with_true_outputs(page: str, folder: Path, printed: Callable[[str, Path], st
     return CONSOLE_BLOCK.sub(rerun, page)
 
 
+def first_finding(compared: str) -> str:
+    """Of what `compare` printed, the two runs and the first thing in which they differ, as a block."""
+    match = re.search(r"^\w.* against .*\n- .*\n(?:  .*\n)*", compared, re.MULTILINE)
+    if match is None:
+        raise ValueError(f"a comparison without a finding: {compared[:200]}")
+    return f"```text\n{match[0]}```\n"
+
+
 def _record_picture(folder: Path) -> None:
-    """The last screen of a scan: its tables from stdout, its last message from stderr."""
-    done = _run(PICTURE_COMMAND, cwd=folder, colour=True)
-    last = re.sub(r".*[\r\n]", "", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stderr).strip())
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
-    console.print(Text(f"$ {PICTURE_COMMAND}", style="bold green"))
-    console.print(Text.from_ansi(done.stdout.rstrip()))
-    console.print(Text(last))
-    PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_text(console.export_svg(title="spectra scan", unique_id="spectra-scan"))
+    """Scan, show and compare, as a terminal shows them: tables from stdout, the last message from stderr."""
+    scenes = []
+    for command in RECORDED:
+        done = _run(command, cwd=folder, colour=True)
+        last = re.sub(r".*[\r\n]", "", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stderr).strip())
+        scenes.append((command, f"{done.stdout.rstrip()}\n{last}"))
+    PICTURE.write_text(recording(scenes, title="spectra"))
     print(f"wrote {PICTURE.relative_to(ROOT)}")
 
 

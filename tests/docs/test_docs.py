@@ -95,26 +95,36 @@ def test_the_cli_page_does_not_depend_on_the_terminal(monkeypatch):
     assert max(map(len, narrow.splitlines())) <= 100
 
 
-def test_a_readme_without_its_markers_is_refused():
-    with pytest.raises(ValueError, match="generated: formats"):
-        generate.with_tables("# spectra\n")
+def test_a_page_without_its_markers_is_refused():
+    with pytest.raises(ValueError, match="generated: rooms"):
+        generate.with_section("# spectra\n", "rooms", "")
 
 
-def test_the_picture_is_of_the_command_it_shows():
-    # rich writes spaces as non-breaking ones, and folds the line at 100 columns
-    text = re.sub(r"<[^>]*>", "", generate.PICTURE.read_text()).replace("&#160;", " ")
-    assert generate.PICTURE_COMMAND.split(" --sequence-length")[0] in text
-    assert "standard error" in text
-    assert arguments(generate.PICTURE_COMMAND)[1] == "scan"
-
-
-def test_the_readme_shows_the_figures_that_are_drawn_for_it():
+def test_the_readme_fits_a_screen_and_shows_one_picture():
     readme = (ROOT / "README.md").read_text()
+    assert len(readme.splitlines()) <= 70
+    assert len(re.findall(r"!\[[^\]]+\]\(docs/pictures/", readme)) == 1
+    assert readme.index("make demo") < readme.index("spectra scan") < readme.index("spectra compare")
+
+
+def test_the_recording_is_of_the_commands_it_shows():
+    # rich writes spaces as non-breaking ones, and folds lines at 100 columns
+    text = re.sub(r"<[^>]*>", "", generate.PICTURE.read_text()).replace("&#160;", "").replace("\n", "")
+    for command, name in zip(generate.RECORDED, ("scan", "show", "compare"), strict=True):
+        assert command.replace(" ", "") in text
+        assert arguments(command)[1] == name
+        assert f"$spectra{name}" in text
+    assert "standarderror" in text
+
+
+def test_every_figure_that_is_drawn_for_a_page_is_shown_on_one():
+    pages = "".join(page.read_text() for page in PAGES)
     for name, command in generate.PLOTS.items():
-        assert f"(docs/pictures/{name})" in readme
+        assert re.search(rf"\((\.\./|docs/)pictures/{name}\)", pages)
         assert (generate.PICTURE.parent / name).read_bytes().startswith(b"\x89PNG")
         assert f"-o {name} " in command
         assert arguments(command)[1:3] == ["plot", name.removesuffix(".png")]
+    assert f"pictures/{generate.PICTURE.name})" in pages
 
 
 # ----------------------------------------------------------------------------- the tutorial

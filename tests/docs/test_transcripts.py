@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from docs.generate import CONSOLE_BLOCK, TRANSCRIPTS, printed_by, with_true_outputs
+from docs.generate import (
+    ANSWER_COMMAND,
+    CONSOLE_BLOCK,
+    README,
+    TRANSCRIPTS,
+    first_finding,
+    printed_by,
+    with_true_outputs,
+)
+from docs.sections import section_of
 from spectra_cli.cli.app import app
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\w)")
@@ -51,15 +60,21 @@ def printed_in_this_process(command, folder):
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory):
-    """Each page as it is, and with what its commands print over the demo of its first lines."""
+def demo(tmp_path_factory):
+    """A working directory in which `spectra demo` has run."""
     folder = tmp_path_factory.mktemp("transcripts")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # what is printed names the paths as they were given
-        demo = CliRunner().invoke(app, ["demo", "--output", "spectra-demo"], catch_exceptions=False)
-    assert demo.exit_code == 0
+        done = CliRunner().invoke(app, ["demo", "--output", "spectra-demo"], catch_exceptions=False)
+    assert done.exit_code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def printed(demo):
+    """Each page as it is, and with what its commands print over the demo of its first lines."""
     pages = {page: page.read_text() for page in TRANSCRIPTS}
-    return [(text, with_true_outputs(text, folder, printed_in_this_process)) for text in pages.values()]
+    return [(text, with_true_outputs(text, demo, printed_in_this_process)) for text in pages.values()]
 
 
 @pytest.mark.slow
@@ -79,6 +94,19 @@ def test_recorded_numbers_are_those_printed_but_for_the_processor(printed):
             if before.size:
                 apart = np.abs(after - before) / np.maximum(np.maximum(np.abs(before), np.abs(after)), 1e-9)
                 assert np.median(apart) < 0.01
+
+
+@pytest.mark.slow
+def test_the_answer_in_the_readme_is_what_compare_says_first(demo):
+    now = first_finding(printed_in_this_process(ANSWER_COMMAND, demo))
+    assert words(section_of(README.read_text(), "answer")) == words(now), "run `make docs`"
+
+
+def test_the_first_finding_is_found_among_tables():
+    told = "Aligned points\n1  2\n\nb against a\n- here: more\n  by 2\n- there: less\n"
+    assert first_finding(told) == "```text\nb against a\n- here: more\n  by 2\n```\n"
+    with pytest.raises(ValueError, match="without a finding"):
+        first_finding("nothing differs\n")
 
 
 def test_a_word_that_changed_is_seen():
