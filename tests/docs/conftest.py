@@ -63,6 +63,9 @@ def planted(tiny_demo, tmp_path_factory, write_run):
         scanned = CliRunner().invoke(app, [*words, "--measure", "weights", "--vectors", "8", "--quiet"])
         assert scanned.exit_code == 0
         shutil.rmtree(run)  # an archive is known by its folder's name also once that is gone
+    (folder / "spectra-demo").mkdir()
+    for name, original in (("adamw", "a"), ("muon", "b")):
+        shutil.copy(folder / f"{original}.spectra.h5", folder / "spectra-demo" / f"{name}.spectra.h5")
     return folder
 
 

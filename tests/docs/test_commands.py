@@ -27,8 +27,8 @@ RUN = [block for block in BLOCKS if not block.reason]
 LINES = [(block, line) for block in RUN if block.language in SHELLS for line in block.commands]
 SPECTRA = [(block, arguments(line)) for block, line in LINES if line.startswith("spectra ")]
 
-# page -> the test that runs its commands, in the order of the page
-COMMANDS_RUN_BY: Mapping[str, str] = {
+# page -> the test that runs its console, in the order of the page
+CONSOLE_RUN_BY: Mapping[str, str] = {
     "docs/tutorial/first-scan.md": (
         "tests/docs/test_transcripts.py::test_recorded_outputs_say_what_is_printed"
     ),
@@ -56,13 +56,17 @@ NOT_RUN: Mapping[str, str] = {
 _READS_CHECKPOINTS = ("scan", "inspect")
 
 
+def _is_run_elsewhere(block: Block) -> bool:
+    return block.language == "console" and block.page in CONSOLE_RUN_BY
+
+
 def _of(commands: tuple[str, ...], *, others: bool = False) -> list[Any]:
     """Command lines to run here, each once."""
     found = {
         tuple(words): block
         for block, words in SPECTRA
         if (words[1] in commands) is not others
-        and block.page not in COMMANDS_RUN_BY
+        and not _is_run_elsewhere(block)
         and not block.text.startswith("#!")
     }
     return [pytest.param(words, id=f"{block} {' '.join(words)}") for words, block in found.items()]
@@ -88,12 +92,12 @@ def test_a_block_is_run_or_says_why_not(block):
     assert block.commands
     for line in block.commands:
         first = line.split()[0]
-        known = first in ("spectra", *NOT_RUN) or block.page in COMMANDS_RUN_BY
+        known = first in ("spectra", *NOT_RUN) or _is_run_elsewhere(block)
         assert known, f"nothing runs `{line}`: say above the block why not"
 
 
 def test_what_is_run_elsewhere_is_run_there():
-    for page, test in [*COMMANDS_RUN_BY.items(), *PYTHON_RUN_BY.items()]:
+    for page, test in [*CONSOLE_RUN_BY.items(), *PYTHON_RUN_BY.items()]:
         path, _, name = test.partition("::")
         text = (ROOT / path).read_text()
         assert f"def {name}(" in text
