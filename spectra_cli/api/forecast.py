@@ -11,6 +11,7 @@ from spectra_cli.analysis.run import Loss
 from spectra_cli.core.errors import UsageError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.words import lists
+from spectra_cli.core.words.plurals import agreed
 from spectra_cli.workflows.forecast import extrapolate
 from spectra_cli.workflows.forecast import forecast as forecast_several
 
@@ -75,7 +76,8 @@ def forecast(
         raise UsageError("forecast needs archives, or folders that were scanned: one or more")
     if several := _of_several_runs(request):
         raise UsageError(
-            f"{', '.join(several)} need(s) several runs; one archive was named, whose own loss curve is "
+            f"{', '.join(several)} {agreed(len(several), 'needs', 'need')} several runs; one archive "
+            "was named, whose own loss curve is "
             "continued. Name more archives, or leave the option out."
         )
     return extrapolate(request)

@@ -31,6 +31,7 @@ from spectra_cli.core.errors import ArchiveError, BusyError, NoArchiveError, Oth
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.series import Unfinished
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance
+from spectra_cli.core.words.plurals import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +239,7 @@ def open_archive(path: AnyPath) -> Archive:
     for claim in read_claims(path):
         said = claim.statement
         raise NoArchiveError(
-            f"no archive at {path} yet, unfinished: 0 of {len(said.waiting)} checkpoints of "
+            f"no archive at {path} yet, unfinished: 0 of {counted(len(said.waiting), 'checkpoint')} of "
             f"{', '.join(said.origins)}, scan still running or stopped. Scan, or wait for its first one."
         )
     raise NoArchiveError(f"no archive at {path}, and no parts beside it. Make one with `spectra scan`.")

@@ -22,6 +22,7 @@ from spectra_cli.archive.single_file import check_header
 from spectra_cli.core.errors import ArchiveError
 from spectra_cli.core.paths import AnyPath
 from spectra_cli.core.types import SpectrumKind
+from spectra_cli.core.words.plurals import counted
 
 # The profile is float32 and its mean a sum of a few non-negative terms: each is off by at most 2^-24
 # of itself. 1e-5 leaves room for eigenvectors that were rounded before they met the block.
@@ -218,7 +219,11 @@ def _check_vectors(
 ) -> Iterator[Fault]:
     vectors = padded[:number, : max(width, 0)].astype(np.float64)
     if number > num_values or number > padded.shape[0] or width > padded.shape[1]:
-        yield _error(where, f"{number} vectors of {width} entries for {num_values} values")
+        yield _error(
+            where,
+            f"{counted(number, 'vector')} of {counted(width, 'entry', 'entries')} for "
+            f"{counted(num_values, 'value')}",
+        )
     elif np.isfinite(padded).sum() != vectors.size or not np.isfinite(vectors).all():
         yield _error(where, f"expected exactly {number} vectors of {width} finite entries")
     elif number and (off := np.abs(vectors @ vectors.T - np.eye(number)).max()) > _ORTHONORMAL_ATOL:

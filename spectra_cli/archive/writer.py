@@ -41,6 +41,7 @@ from spectra_cli.archive.reader import file_signature, open_archive
 from spectra_cli.archive.single_file import table_digest
 from spectra_cli.core.errors import ArchiveError, OtherRunError
 from spectra_cli.core.types import CheckpointSpectra, Provenance
+from spectra_cli.core.words.plurals import agreed, counted
 
 
 class CheckpointStream(Protocol):
@@ -95,7 +96,8 @@ def consolidate(archive_path: Path) -> Path:
         if archive.damaged:
             reasons = "; ".join(f"{part.path.name}: {part.reason}" for part in archive.damaged)
             raise ArchiveError(
-                f"cannot consolidate {archive_path}: {len(archive.damaged)} parts are damaged ({reasons}). "
+                f"cannot consolidate {archive_path}: {counted(len(archive.damaged), 'part')} "
+                f"{agreed(len(archive.damaged))} damaged ({reasons}). "
                 "Scan these checkpoints again, or remove the files. Nothing was changed."
             )
         merged = {part: file_signature(part) for part in archive.parts}

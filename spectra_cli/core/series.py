@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from spectra_cli.core.types import CheckpointInfo, CheckpointRef, CheckpointSpectra, FloatArray, Provenance
 from spectra_cli.core.words.names import listed
+from spectra_cli.core.words.plurals import agreed, counted
 
 _NUM_NAMED = 4
 
@@ -47,8 +48,9 @@ class Unfinished:
         """
         if self.asked == self.measured:
             return (
-                f"unfinished: all {self.measured} checkpoints are measured, {self.num_parts} part file(s) "
-                "wait beside the archive for a scan to merge them"
+                f"unfinished: all {counted(self.measured, 'checkpoint')} {agreed(self.measured)} "
+                f"measured, {counted(self.num_parts, 'part file')} "
+                f"{agreed(self.num_parts, 'waits', 'wait')} beside the archive for a scan to merge them"
             )
         text = f"unfinished: {self.measured} of {self.asked} checkpoints"
         if self.missing:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spectra_cli.core.errors import NotHeldError, UsageError
 from spectra_cli.core.words.names import listed
+from spectra_cli.core.words.plurals import agreed, counted
 
 if TYPE_CHECKING:  # its arrays would cost `spectra --help` an import of numpy
     from spectra_cli.core.types import CheckpointRef
@@ -72,14 +73,17 @@ def select(
     if selection.limit is not None:
         chosen = chosen[: selection.limit]
     if selection.words:
-        notices.append(f"{len(chosen)} of {len(refs)} checkpoints are chosen by {selection.words}")
+        notices.append(
+            f"{len(chosen)} of {counted(len(refs), 'checkpoint')} {agreed(len(chosen))} chosen by "
+            f"{selection.words}"
+        )
     return chosen, tuple(notices)
 
 
 def _by_step(refs: Sequence[CheckpointRef], steps: str) -> tuple[tuple[CheckpointRef, ...], list[str]]:
     known = sorted({ref.step for ref in refs if ref.step is not None})
     if not known:
-        raise NotHeldError(f"--steps {steps}: none of the {len(refs)} checkpoints has a step")
+        raise NotHeldError(f"--steps {steps}: none of {counted(len(refs), 'checkpoint')} has a step")
     wanted: set[int] = set()
     notices: list[str] = []
     for word in _words(steps):
@@ -92,8 +96,8 @@ def _by_step(refs: Sequence[CheckpointRef], steps: str) -> tuple[tuple[Checkpoin
             )
         if absent:
             notices.append(
-                f"--steps {word}: {len(absent)} of {len(absent) + len(found)} steps have no checkpoint: "
-                + listed(absent, _NUM_NAMED)
+                f"--steps {word}: {len(absent)} of {len(absent) + len(found)} steps "
+                f"{agreed(len(absent), 'has', 'have')} no checkpoint: " + listed(absent, _NUM_NAMED)
             )
         wanted.update(found)
     if unnumbered := [ref.key for ref in refs if ref.step is None]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from spectra_cli.core.measurements import ACTIVATIONS
 from spectra_cli.core.types import FloatArray, Spectrum
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.statistics.statistic import (
     DECAY_EXPONENT,
     Estimate,
@@ -54,7 +55,9 @@ def _alpha_req(rows: FloatArray, spectrum: Spectrum) -> Estimate:
     num_above = int((spectrum.eigenvalues() > eigenvalue_threshold(spectrum)).sum())
     window = {"window_lo": float(LO), "window_hi": float(HI)}
     if num_above < HI:
-        reason = f"ranks {LO}-{HI} do not fit a spectrum of {num_above} values above numerical zero"
+        reason = (
+            f"ranks {LO}-{HI} do not fit a spectrum of {counted(num_above, 'value')} above numerical zero"
+        )
         return unresolved(reason, window)
     resolved = rows[:, HI - 1] > max(eigenvalue_threshold(spectrum), 0.0)
     exponents = weighted_decay_exponent(np.where(resolved[:, None], rows, 1.0), LO, HI)

@@ -15,6 +15,7 @@ import numpy as np
 
 from spectra_cli.core.measurements import ACTIVATIONS, GRADIENT_MATRIX, GRADIENTS, WEIGHTS
 from spectra_cli.core.types import FloatArray, Spectrum, SpectrumKind, Status
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.statistics.jackknife import standard_error
 from spectra_cli.statistics.rank_decay import fit_details, rank_decay_exponent, window
 from spectra_cli.statistics.statistic import (
@@ -81,7 +82,7 @@ def _misfit(spectrum: Spectrum, lo: int, hi: int, *, tail: bool) -> str:
         scaled = tail and gradients and (lo, hi) == sample_scaled_window(num_samples)
         enough = f"; {samples_for_tail()} gradient samples would be enough" if scaled else ""
         return (
-            f"ranks {lo}-{hi} are {num_points} points and a ratio of {ratio:.1f}; "
+            f"ranks {lo}-{hi} are {counted(num_points, 'point')} and a ratio of {ratio:.1f}; "
             f"at least {at_least}{' and a ratio of 3' if tail else ''} are needed{enough}"
         )
     if hi > rank:
@@ -90,7 +91,7 @@ def _misfit(spectrum: Spectrum, lo: int, hi: int, *, tail: bool) -> str:
         return f"ranks {lo}-{hi} need at least {3 * hi} gradient samples, there are {num_samples}"
     if spectrum.values[hi - 1] <= spectrum.zero_threshold:
         num_above = rank - spectrum.num_zero
-        return f"ranks {lo}-{hi} reach beyond the {num_above} values above numerical zero"
+        return f"ranks {lo}-{hi} reach beyond the {counted(num_above, 'value')} above numerical zero"
     return ""
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from spectra_cli.core.measurements import GRADIENTS
 from spectra_cli.core.types import FloatArray, Scalar, Site, StatisticValue, Status
+from spectra_cli.core.words.plurals import agreed
 from spectra_cli.statistics.jackknife import standard_error
 from spectra_cli.statistics.statistic import SCALE, Definition
 
@@ -87,7 +88,10 @@ def _noise_scale(pairs: Sequence[_Pair], site: Site | None, step: int | None) ->
             stderr = value * details["log_stderr"]
             if missing:
                 status = Status.PARTIAL
-                reason = f"{len(missing)} of {len(pairs)} matrices were not measured"
+                reason = (
+                    f"{len(missing)} of {len(pairs)} matrices "
+                    f"{agreed(len(missing), 'was', 'were')} not measured"
+                )
     return StatisticValue(
         name=GRADIENT_NOISE_SCALE.name,
         measurement=GRADIENTS,

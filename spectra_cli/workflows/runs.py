@@ -15,6 +15,7 @@ from spectra_cli.archive.content.provenance import scan_differences
 from spectra_cli.archive.reader import Archive
 from spectra_cli.core.errors import ArchiveError, UsageError
 from spectra_cli.core.paths import AnyPath
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.workflows.identity.named_archive import open_all
 
 # Settings that change the same model's activation spectra, or their errors, beyond rounding.
@@ -118,5 +119,5 @@ def how_repeated(first: Archive, second: Archive, *, measured_alike: bool = True
     tensors = [[entry.row.info.digest for entry in one] for one in entries]
     alike = not measured_alike or not scan_differences(first.provenance, second.provenance)
     if alike and all(map(all, tensors)) and set(tensors[0]) == set(tensors[1]):
-        return f"are two scans of the same {len(set(tensors[0]))} checkpoint(s), tensor for tensor"
+        return f"are two scans of the same {counted(len(set(tensors[0])), 'checkpoint')}, tensor for tensor"
     return ""

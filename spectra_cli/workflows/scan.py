@@ -25,6 +25,7 @@ from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointRef, Provenance
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.workflows.identity.belonging import Belonging
 from spectra_cli.workflows.identity.earlier_scans import EarlierScans, found_in
 from spectra_cli.workflows.identity.same_run import run_asked
@@ -228,7 +229,7 @@ def _fingerprint(series: Series, ref: CheckpointRef) -> str | None:
 def _stopped(tally: _Tally, archive: Path, count: int) -> SpectraError:
     ref, reason = tally.failed[0]
     done = len(tally.measured) + len(tally.kept)
-    kept = f" {done} of {count} checkpoints are kept in {archive}." if done else ""
+    kept = f" {done} of {counted(count, 'checkpoint')} {agreed(done)} kept in {archive}." if done else ""
     return not_measured(ref, reason, kept)
 
 

@@ -53,7 +53,7 @@ def test_anything_else_is_refused():
 
 def test_printed_a_result_is_what_its_command_prints(seeded):
     text = repr(validate(seeded))
-    assert text.startswith(f"{seeded} is valid: 0 error(s)")
+    assert text.startswith(f"{seeded} is valid: 0 errors")
     assert str(validate(seeded)) == text
 
 

@@ -46,7 +46,7 @@ def test_of_two_runs_the_first_comes_first_before_any_part_is_there(path):
         second = announced(asked(path, "/exp2", "step2"), unless("/exp2"), lambda: None)
         with pytest.raises(ArchiveError, match=r"of /exp1.*remove .*claim\.json"), second:
             pass
-        with pytest.raises(ArchiveError, match="unfinished: 0 of 1 checkpoints of /exp1"):
+        with pytest.raises(ArchiveError, match="unfinished: 0 of 1 checkpoint of /exp1"):
             open_archive(path)
     assert not parts_folder(path).exists()  # nothing came of it, nothing is left
 

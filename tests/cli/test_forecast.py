@@ -143,4 +143,4 @@ def test_it_never_imports_torch(family, archives, names):
 def test_one_archive_has_nothing_to_differ_from(spectra, family):
     found = spectra("forecast", "r0", "--allow-different-scans")
     assert found.code == 2
-    assert "--allow-different-scans need(s) several runs" in " ".join(found.err.split())
+    assert "--allow-different-scans needs several runs" in " ".join(found.err.split())

@@ -183,8 +183,8 @@ def test_a_chosen_step_with_a_log_and_a_fact(spectra, place):
     assert archive.provenance.settings["model"] == {"facts": {"rms_norm_eps": 1e-05}}
     document = json.loads(found.out)
     assert document["measured"] == ["step2"]
-    assert "1 of 2 checkpoints are chosen by --steps 2" in document["notices"]
-    assert "1 of 2 checkpoints are chosen by --steps 2" in found.err
+    assert "1 of 2 checkpoints is chosen by --steps 2" in document["notices"]
+    assert "1 of 2 checkpoints is chosen by --steps 2" in found.err
     shown = spectra("show", ARCHIVE)
     assert "0.25" in shown.out
 

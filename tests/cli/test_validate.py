@@ -26,7 +26,7 @@ def test_a_changed_number_is_found_named_and_ends_in_3(spectra, place):
     assert found.code == 3
     words = " ".join(found.out.split())  # paths of the test's folder decide where lines break
     verdict, _, findings = words.partition(" error: ")
-    assert verdict.endswith("run.spectra.h5 is not valid: 1 error(s), 0 warning(s)")
+    assert verdict.endswith("run.spectra.h5 is not valid: 1 error, 0 warnings")
     assert "run.spectra.h5 was cut off" in findings
     assert words.count("run.spectra.h5") == 2  # in the verdict and in the finding, once each
     assert "\x1b" not in found.out

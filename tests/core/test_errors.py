@@ -5,7 +5,7 @@ import pytest
 from spectra_cli.core import errors
 from spectra_cli.core.errors import BudgetError, DataError, SpectraError, UnsafePickleError, UsageError
 
-TREE = [e for _, e in inspect.getmembers(errors, inspect.isclass)]
+TREE = [e for _, e in inspect.getmembers(errors, inspect.isclass) if e.__module__ == errors.__name__]
 
 
 @pytest.mark.parametrize("error", TREE)

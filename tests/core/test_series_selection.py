@@ -51,7 +51,7 @@ def test_an_absent_step_is_an_error_with_its_neighbours():
 def test_absent_steps_of_a_grid_are_named_and_the_rest_is_taken():
     refs, notices = select(REFS, SeriesSelection(steps="0:3000:500"))
     assert [ref.step for ref in refs] == [0, 500, 1000, 2000, 2500, 3000]
-    assert notices[0] == "--steps 0:3000:500: 1 of 7 steps have no checkpoint: 1500"
+    assert notices[0] == "--steps 0:3000:500: 1 of 7 steps has no checkpoint: 1500"
 
 
 @pytest.mark.parametrize("steps", ["3001:", "600:700", "1:9:2"])
@@ -64,7 +64,7 @@ def test_checkpoints_without_a_step_are_left_out_by_name():
     refs, notices = select(series(5, None), SeriesSelection(steps="5"))
     assert [ref.step for ref in refs] == [5]
     assert "--steps leaves out checkpoints without a step: nostep" in notices
-    with pytest.raises(UsageError, match="none of the 1 checkpoints has a step"):
+    with pytest.raises(UsageError, match="none of 1 checkpoint has a step"):
         chosen(series(None), steps="0")
 
 

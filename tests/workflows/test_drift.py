@@ -209,7 +209,7 @@ def test_a_reference_that_cannot_be_read_costs_the_comparison_alone(runs, tmp_pa
     report = drift(str(output))
     assert [pair.reading(0) for pair in report.against("first")] == [None]
     (notice,) = report.notices
-    assert "step10 and 1 more checkpoint(s): the reference checkpoint step0 could not be read" in notice
+    assert "step10 and 1 more checkpoint: the reference checkpoint step0 could not be read" in notice
 
 
 def test_a_first_checkpoint_written_anew_is_noticed(runs, tmp_path):

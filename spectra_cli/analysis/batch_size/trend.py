@@ -29,6 +29,7 @@ from spectra_cli.analysis.compare.decisions import EQUIVALENCE_LEVEL, FALSE_DISC
 from spectra_cli.analysis.estimates import interpolation_error, loss_error
 from spectra_cli.core.measurements import EXACT
 from spectra_cli.core.types import CheckpointInfo, FloatArray
+from spectra_cli.core.words.plurals import agreed
 from spectra_cli.statistics.jackknife import standard_error
 
 FEWEST_SIZES = 3
@@ -112,7 +113,8 @@ def why_no_trend(batch_sizes: Sequence[int | None]) -> str:
     if any(size is None for size in batch_sizes):
         missing = sum(size is None for size in batch_sizes)
         return (
-            f"{missing} of {len(batch_sizes)} runs do not say their batch size; "
+            f"{missing} of {len(batch_sizes)} runs "
+            f"{agreed(missing, 'does not say its', 'do not say their')} batch size; "
             "give `batch_size_tokens` in run.toml and scan again"
         )
     if len(sizes) < FEWEST_SIZES:

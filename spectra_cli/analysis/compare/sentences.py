@@ -13,6 +13,7 @@ from spectra_cli.analysis.compare.quantities import FRACTIONAL, described, is_di
 from spectra_cli.core.measurements import ACTIVATIONS, measurement_words
 from spectra_cli.core.words.numbers import target_words, with_error
 from spectra_cli.core.words.places import component_words
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.statistics.statistic import Definition
 
 MOST_PHRASES = 4
@@ -39,7 +40,9 @@ def finding_lines(
         for found in told[:most]
     ]
     if len(told) > most:
-        lines.append(f"and findings at {len(told) - most} more places; --format csv has every number")
+        lines.append(
+            f"and findings at {counted(len(told) - most, 'more place')}; --format csv has every number"
+        )
     return lines
 
 
@@ -180,7 +183,9 @@ def summary_lines(differences: Sequence[SiteDifference], other: str) -> list[str
     if tally.exact:
         lines.append(_exact_line([d for d in differences if d.standing == "exact"], other))
     if tally.missing:
-        lines.append(f"{tally.missing} numbers could not be compared; --format csv has the reasons")
+        lines.append(
+            f"{counted(tally.missing, 'number')} could not be compared; --format csv has the reasons"
+        )
     return lines
 
 
@@ -201,10 +206,11 @@ def _exact_line(exact: Sequence[SiteDifference], other: str) -> str:
     """What is measured without noise, and so without a verdict; the largest in units of its margin."""
     largest = max(exact, key=lambda d: abs(d.found.delta) / d.found.margin)
     if largest.found.delta == 0.0:
-        return f"{len(exact)} numbers without probe noise (weights) are identical"
+        return f"{counted(len(exact), 'number')} without probe noise (weights) {agreed(len(exact))} identical"
     finding = replace(finding_of([largest]), stderr=math.nan)
     return (
-        f"{len(exact)} numbers without probe noise (weights) have no floor to judge them by: only other "
+        f"{counted(len(exact), 'number')} without probe noise (weights) "
+        f"{agreed(len(exact), 'has', 'have')} no floor to be judged by: only other "
         f"seeds would tell; largest: {where(finding)}: {_moved(finding, f' in {other}')}"
     )
 

@@ -149,7 +149,7 @@ def _notices(
         name, digest = reference.checkpoint, reference.digest
         if digest == baseline.digest:
             continue
-        those = listed(checkpoints, 1, of=" checkpoint(s)")
+        those = listed(checkpoints, 1, of=f" checkpoint{'s' * (len(checkpoints) > 2)}")
         where = "" if len(of_reference) == 1 else f"{those}: "
         if not digest:
             yield (

@@ -26,6 +26,7 @@ from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import FloatArray
 from spectra_cli.core.words.numbers import count
+from spectra_cli.core.words.plurals import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +209,8 @@ def _later_part(run: Run, positions: FloatArray, losses: FloatArray) -> list[int
     usable = np.flatnonzero(np.isfinite(losses) & (positions > 0))
     if usable.size < FEWEST_POINTS:
         raise DataError(
-            f"{run.series.path}: {usable.size} trained checkpoint(s) with a loss and a position; a loss "
+            f"{run.series.path}: {counted(usable.size, 'trained checkpoint')} with a loss and a "
+            "position; a loss "
             f"curve needs {FEWEST_POINTS}. Scan more checkpoints, or give several runs to forecast from one "
             "another."
         )
@@ -261,7 +263,7 @@ def _about(run: Run, points: Sequence[int], axis: Axis) -> list[str]:
     if axis is Axis.STEP:
         told.append("the run does not say its tokens: everything is in steps")
     if run.num_left_out:
-        told.append(f"{run.num_left_out} checkpoint(s) without {axis.unit} left out")
+        told.append(f"{counted(run.num_left_out, 'checkpoint')} without {axis.unit} left out")
     rates = [run.infos[place].learning_rate for place in points]
     known = [rate for rate in rates if rate is not None]
     if len(known) > 1 and max(known) > 1.01 * min(known):

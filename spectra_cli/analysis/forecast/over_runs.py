@@ -41,6 +41,7 @@ from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import Status
 from spectra_cli.core.words.numbers import count
+from spectra_cli.core.words.plurals import agreed, counted
 
 # Early checkpoints further apart than this are not of the same moment (docs/how-to/forecast-tokens.md).
 SAME_MOMENT = 0.02
@@ -57,7 +58,7 @@ def about_the_scans(runs: Sequence[Run], axis: Axis, differences: Sequence[str])
         yield f"the runs were not measured alike: {'; '.join(differences)}"
     for run in runs:
         if run.num_left_out:
-            yield f"{run.name}: {run.num_left_out} checkpoint(s) without {axis.unit} left out"
+            yield f"{run.name}: {counted(run.num_left_out, 'checkpoint')} without {axis.unit} left out"
 
 
 def about_rows(rows: Sequence[RunRow], table: RunTable) -> Iterator[str]:
@@ -76,7 +77,10 @@ def about_rows(rows: Sequence[RunRow], table: RunTable) -> Iterator[str]:
     partial = [row for row in used if row.status is not Status.OK]
     if partial:
         first = partial[0]
-        yield f"{len(partial)} early number(s) are {first.status.value}, {first.name}: {first.reason}"
+        yield (
+            f"{counted(len(partial), 'early number')} {agreed(len(partial))} {first.status.value}, "
+            f"{first.name}: {first.reason}"
+        )
     families = Counter(row.family for row in used if row.role == "known")
     number = families.total()
     if number and number < ENOUGH_POOLED and max(families.values()) < ENOUGH_IN_A_FAMILY:
@@ -112,7 +116,8 @@ def about_predictions(rows: Sequence[RunRow], table: RunTable, unit: str) -> Ite
     ]
     if alone and fitted:
         yield (
-            f"left out of the regressions: {len(alone)} run(s) that reached the target alone in their family "
+            f"left out of the regressions: {counted(len(alone), 'run')} that reached the target alone "
+            "in the family "
             f"({', '.join(dict.fromkeys(alone))})"
         )
     for row in rows:

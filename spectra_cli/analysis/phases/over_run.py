@@ -19,6 +19,7 @@ from spectra_cli.core.series import Unfinished
 from spectra_cli.core.shown import Shown
 from spectra_cli.core.types import CheckpointSpectra, FloatArray
 from spectra_cli.core.words.names import did_you_mean
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.statistics.registry import STATISTICS
 from spectra_cli.statistics.statistic import DECAY_EXPONENT, Statistic
 
@@ -50,9 +51,12 @@ def left_out(run: Run, axis: Axis, lost: Sequence[LayerMean]) -> Iterator[str]:
     if axis is Axis.STEP:
         yield "the run does not say its tokens: everything is in steps"
     if run.num_left_out:
-        yield f"{run.num_left_out} checkpoint(s) without {axis.unit} left out"
+        yield f"{counted(run.num_left_out, 'checkpoint')} without {axis.unit} left out"
     if lost:
-        yield f"{len(lost)} value(s) missing, their checkpoints left out; the first: {lost[0].reason}"
+        yield (
+            f"{counted(len(lost), 'value')} missing, left out with their checkpoints; the "
+            f"first: {lost[0].reason}"
+        )
 
 
 def conditions(
@@ -69,11 +73,13 @@ def conditions(
         )
     probe, settings = run.series.provenance.probe, run.series.provenance.setting_facts
     if missing := sum(not math.isfinite(s.rank_stderr + s.alpha_stderr) for s in segments):
-        yield f"no standard error: changes cannot be judged ({missing} of {len(segments)} segment(s))"
+        yield (
+            f"no standard error: changes cannot be judged ({missing} of {counted(len(segments), 'segment')})"
+        )
     width = max(width_of(checkpoint) for checkpoint in checkpoints)
     if probe.num_sequences < SEQUENCES_A_DIMENSION * width:
         yield (
-            f"{probe.num_sequences} probe sequences for {width} dimensions, at least "
+            f"{counted(probe.num_sequences, 'probe sequence')} for {width} dimensions, at least "
             f"{SEQUENCES_A_DIMENSION * width} are asked for: the bias by finite samples may change "
             "with training"
         )
@@ -83,7 +89,8 @@ def conditions(
         share = points[0].position / points[-1].position if points[-1].position else 0.0
         begins = f"; the first one is {100 * share:.0f} % of the way to the last" if not num_early else ""
         yield (
-            f"{num_early} checkpoint(s) in the first tenth of training, at least {EARLY_CHECKPOINTS} are "
+            f"{counted(num_early, 'checkpoint')} in the first tenth of training, at least "
+            f"{EARLY_CHECKPOINTS} are "
             f"needed to see a warm-up{begins}"
         )
     rows = f"{settings.normalize}/{settings.pool}"
@@ -166,7 +173,7 @@ def phases_of(opened: Run, *, layer: int | None = None, alpha: str | None = None
     if len(usable) < 2:
         told = f"; {lost[0].reason}" if lost else ""
         raise DataError(
-            f"{run.series.path}: {len(usable)} checkpoint(s) with both {EFFECTIVE_RANK} and "
+            f"{run.series.path}: {counted(len(usable), 'checkpoint')} with both {EFFECTIVE_RANK} and "
             f"{exponent.name}{told}. Phases need a trajectory: scan more checkpoints, or name another "
             "exponent with --alpha."
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from torch import nn
 
 from spectra_cli.core.types import Site
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.protocols import MatrixView
 
 COMPONENTS = ("attn.q", "attn.k", "attn.v", "attn.o", "mlp.gate", "mlp.up", "mlp.down")
@@ -76,4 +77,4 @@ def unmeasured_notice(
     if not left:
         return ()
     names = ", ".join(dict.fromkeys(left))
-    return (f"{because}, so without gradient and weight spectra: {names} ({len(left)} tensors)",)
+    return (f"{because}, so without gradient and weight spectra: {names} ({counted(len(left), 'tensor')})",)

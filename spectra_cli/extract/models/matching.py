@@ -13,6 +13,7 @@ from torch import Tensor
 from spectra_cli.core.errors import ContradictionError, ModelError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.core.words.names import listed
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.protocols import TensorHeader
 
 Shape = tuple[int, ...]
@@ -89,7 +90,8 @@ def require_floating(ref: CheckpointRef, dtypes: Mapping[str, torch.dtype]) -> N
     ]
     if strange:
         raise ModelError(
-            f"{ref.uri}: {len(strange)} weights are no floating-point numbers: "
+            f"{ref.uri}: {counted(len(strange), 'weight')} {agreed(len(strange), 'holds', 'hold')} no "
+            "floating-point numbers: "
             f"{listed(strange, _NUM_LISTED)}. They are quantised, or damaged: save them in float32, "
             "float16 or bfloat16"
         )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectra_cli.core.errors import ProbeError
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.probes.source import ProbeRequest, TokenArray, TokenFile
 
 
@@ -128,8 +129,9 @@ def _too_few(files: Sequence[TokenFile], request: ProbeRequest, available: int) 
         fits += [f"--sequence-length {longest}"] if longest >= 2 else []
     names = ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else "")
     return (
-        f"{names}: {sum(sizes)} tokens hold {available} sequences of {width} ids; {wanted} sequences of "
-        f"length {length} need {wanted * width} tokens; "
+        f"{names}: {counted(sum(sizes), 'token')} {agreed(sum(sizes), 'holds', 'hold')} "
+        f"{counted(available, 'sequence')} of {width} ids; {counted(wanted, 'sequence')} of "
+        f"length {length} {agreed(wanted, 'needs', 'need')} {wanted * width} tokens; "
         + (f"{' or '.join(fits)} would fit" if fits else "give the probe more tokens")
     )
 

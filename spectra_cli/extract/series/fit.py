@@ -17,6 +17,7 @@ from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.scan_request import Resources
 from spectra_cli.core.settings import ByDefault, ScanSettings
 from spectra_cli.core.types import CheckpointRef, ProbeInfo
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.measurements.measurement import ParameterMeasurement
 from spectra_cli.extract.measurements.registry import measurements_of
 from spectra_cli.extract.memory import rounded_resident_bytes
@@ -71,7 +72,8 @@ def fitted_to_probe(settings: ScanSettings, probe: ProbeInfo) -> tuple[ScanSetti
     for count in dict.fromkeys(getattr(settings, name) for name in short):
         of = " and ".join(short[name] for name in short if getattr(settings, name) == count)
         notices.append(
-            f"{of}: {probe.num_sequences} sequences are measured, where {count} is the default: the probe "
+            f"{of}: {counted(probe.num_sequences, 'sequence')} {agreed(probe.num_sequences)} measured, "
+            f"where {count} is the default: the probe "
             f"holds no more of {probe.sequence_length} tokens"
         )
     return replace(settings, sequence_length=min(length, probe.sequence_length), **fewer), tuple(notices)

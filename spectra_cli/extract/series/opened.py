@@ -13,6 +13,7 @@ from spectra_cli.core.errors import CheckpointError, DataError, ModelError, Usag
 from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection, select
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.checkpoints.registry import find_source
 from spectra_cli.extract.checkpoints.series.annotated import AnnotatedSource, annotated
 from spectra_cli.extract.checkpoints.series.left_out import left_out
@@ -149,7 +150,7 @@ def build_skeleton(header: CheckpointHeader, builder: str = "") -> Model:
     if model.vocab_size < 1 or model.width < 1 or not model.blocks:
         raise ModelError(
             f"{header.ref.uri}: a vocabulary of {model.vocab_size}, width {model.width} and "
-            f"{len(model.blocks)} blocks are no model that can be measured"
+            f"{counted(len(model.blocks), 'block')} are no model that can be measured"
         )
     if model.max_length is not None and model.max_length < _SHORTEST:
         raise ModelError(

@@ -14,6 +14,7 @@ from spectra_cli.core.measurements import ACTIVATIONS, EXACT
 from spectra_cli.core.types import Spectrum
 from spectra_cli.core.words.numbers import target_words
 from spectra_cli.core.words.places import place_words
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
 from spectra_cli.render.figures.parts.captions import archive_words, error_words, measured_words
 from spectra_cli.render.figures.parts.drawn_signs import has_blank_cells, has_hatched_cells, signs_in
@@ -86,7 +87,7 @@ def figure_of_comparison(found: Comparison, request: PlotRequest) -> Figure:
             *([_BETWEEN] if lines.only_near and spectra else []),
             measured_words(found.runs, drawn),
             *captions_of(spectra, lines, with_values=False),
-            *([f"{left_out} more pairs are not shown."] if left_out else []),
+            *([f"{counted(left_out, 'more pair')} {agreed(left_out)} not shown."] if left_out else []),
             *archive_words(found.runs),
         ),
     )

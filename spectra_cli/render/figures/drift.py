@@ -12,6 +12,7 @@ from spectra_cli.analysis.drift.over_series import FIRST, DriftReport, drift_of
 from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrift
 from spectra_cli.core.types import FloatArray
 from spectra_cli.core.words.places import place_words
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.render.figures.figure import Axis, Cells, Figure, Panel, Scale
 from spectra_cli.render.figures.layers import NOT_MEASURED, scale_of
 from spectra_cli.render.figures.parts.drawn_signs import signs_in
@@ -93,7 +94,7 @@ def _why_hatched(panels: Sequence[Panel]) -> list[str]:
     reasons = Counter(
         str(one) for panel in panels if panel.cells is not None for one in panel.cells.reasons.ravel() if one
     )
-    told = [f"{reason} ({number} cells)" for reason, number in reasons.most_common()]
+    told = [f"{reason} ({counted(number, 'cell')})" for reason, number in reasons.most_common()]
     return [f"Hatched: {'; '.join(told)}."] if told else []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spectra_cli.core.measurements import MEASUREMENTS
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.render.figures.figure import Figure
 from spectra_cli.render.figures.parts.captions import archive_words, error_words, measured_words
 from spectra_cli.render.figures.parts.lines import lines_of, places_of
@@ -41,7 +42,7 @@ def figure(request: PlotRequest) -> Figure:
             measured_words(runs, measurement),
             *captions_of(panels, lines),
             *(
-                [f"{left_out} more places are not shown: name a layer or matrix to see it."]
+                [f"{counted(left_out, 'more place')} {agreed(left_out)} not shown: name a layer or matrix."]
                 if left_out
                 else []
             ),

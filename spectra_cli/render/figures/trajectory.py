@@ -12,6 +12,7 @@ from spectra_cli.analysis.run import Run
 from spectra_cli.core.measurements import MEASUREMENTS
 from spectra_cli.core.types import FloatArray, Site, StatisticValue
 from spectra_cli.core.words.places import component_words, site_words
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.render.figures.figure import (
     Axis,
     Figure,
@@ -109,8 +110,16 @@ def off_axis_words(over: Sequence[FloatArray], x: Axis) -> list[str]:
     num = int(sum((one <= 0).sum() for one in over)) if x.log else 0
     unknown = int(sum(np.isnan(one).sum() for one in over))
     return [
-        *([f"{num} checkpoint(s) at 0 have no place on a logarithmic axis."] if num else []),
-        *([f"{unknown} checkpoint(s) without a {x.label} are not shown."] if unknown else []),
+        *(
+            [f"{counted(num, 'checkpoint')} at 0 {agreed(num, 'stands', 'stand')} off a logarithmic axis."]
+            if num
+            else []
+        ),
+        *(
+            [f"{counted(unknown, 'checkpoint')} without a {x.label} {agreed(unknown)} not shown."]
+            if unknown
+            else []
+        ),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.render.output import Output
 from spectra_cli.render.table import Part, line
 
@@ -23,7 +24,7 @@ def output(found: Validation) -> Output:
     errors = sum(one.severity == "error" for one in findings)
 
     def tables() -> Iterator[Part]:
-        counts = f"{errors} error(s), {len(findings) - errors} warning(s)"
+        counts = f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}"
         yield line(f"{path} {'is valid' if found.is_valid else 'is not valid'}: {counts}")
         for one in findings:
             style = "red" if one.severity == "error" else "yellow"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.words.numbers import count, finite, target_words, with_error
 from spectra_cli.core.words.places import place_words
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 from spectra_cli.render.tables.taxonomy import taxonomy_overview, taxonomy_report
 from spectra_cli.render.tables.trend import trend_report
@@ -159,7 +160,7 @@ def _differences(
     judged = found[0].standing != "exact"
     shown = list(by_place.values())[:MOST_ROWS]
     left = len(by_place) - len(shown)
-    more = [line(f"{left} more numbers: --format csv, --json", style="dim")] if left else []
+    more = [line(f"{counted(left, 'more number')}: --format csv, --json", style="dim")] if left else []
     return Table(
         title=title,
         columns=[

@@ -14,6 +14,7 @@ from spectra_cli.analysis.drift.pairs import CheckpointPair, RankDrift, SiteDrif
 from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.core.paths import as_typed
 from spectra_cli.core.words.names import listed
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.render.table import Line, Part, Table, from_columns, line
 
 _MOST_NAMED = 4
@@ -69,7 +70,7 @@ def verdicts(report: DriftReport) -> Iterator[Line]:
                 yield line(
                     f"{pair.before} to {pair.after}, k = {asked}: ",
                     (str(reading), "bold"),
-                    f" (of {len(found)} matrices: {_common(found)})",
+                    f" (of {counted(len(found), 'matrix', 'matrices')}: {_common(found)})",
                 )
 
 
@@ -120,7 +121,10 @@ def series_table(report: DriftReport) -> Table:
     notes = []
     if missing:
         named = listed((site.removeprefix("blocks.") for site in missing), _MOST_NAMED)
-        said = f"means over the {len(common)} matrices with a number in every pair; not over {named}"
+        said = (
+            f"means over the {counted(len(common), 'matrix', 'matrices')} with a number in every "
+            f"pair; not over {named}"
+        )
         notes = [line(said, style="dim")]
     return _table(columns, title, *notes, keys_are_numbers=True)
 

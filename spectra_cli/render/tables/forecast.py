@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spectra_cli.core.words.numbers import count, finite, loss, rate, with_error
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.render.table import Line, Part, Table, from_columns, key, line, number
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _table(found: Forecast) -> Table:
     ]
     return from_columns(
         columns,
-        title=f"{len(rows)} runs, fewest {found.unit} first",
+        title=f"{counted(len(rows), 'run')}, fewest {found.unit} first",
         left=("family",),
         notes=[*notes, *_reasons(rows)],
     )
@@ -145,7 +146,7 @@ def _end(number: float) -> str:
 def _association(found: Forecast, evidence: ForecastEvidence) -> Iterator[Line]:
     censored = sum(row.outcome == "censored" and row.role == "known" for row in found.rows)
     families = f" in {evidence.num_families} families" if evidence.num_families > 1 else ""
-    lines = [f"{evidence.num_runs} runs{families}, {censored} censored (last in the ranks)"]
+    lines = [f"{counted(evidence.num_runs, 'run')}{families}, {censored} censored (last in the ranks)"]
     lines.append(
         f"Spearman {_signed(evidence.rank.value)}{_p(evidence)}; Kendall {_signed(evidence.kendall)}"
     )

@@ -9,6 +9,7 @@ from spectra_cli.core.notices import gathered_by_checkpoint
 from spectra_cli.core.types import MODEL_FACT
 from spectra_cli.core.words.names import listed
 from spectra_cli.core.words.numbers import count, duration, loss, rate, size
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 
 
@@ -106,7 +107,8 @@ def model(document: Mapping[str, Any]) -> Iterator[Part]:
     yield line(
         (document["run"], "bold"),
         f"  {document['format']} checkpoints of {document['architecture']} (family {document['family']}): "
-        f"{document['num_layers']} layers, width {document['width']}, vocabulary {document['vocab_size']}",
+        f"{counted(document['num_layers'], 'layer')}, width {document['width']}, vocabulary "
+        f"{document['vocab_size']}",
     )
     for notice in document["notices"]:
         yield line(notice, style="yellow")
@@ -127,9 +129,10 @@ def plan(document: Mapping[str, Any]) -> Iterator[Part]:
     of_length = f" of {found['sequence_length']} tokens" if sequences else ""
     yield line("")
     yield line(
-        f"Plan for each checkpoint on {found['device']}: {passes} pass{'es' * (passes != 1)}, {sequences} "
-        f"sequences{of_length} in batches of {found['batch_size']}; {len(found['sites'])} residual-stream "
-        f"sites; gradients of {sum(len(members) for members in found['passes'])} matrices"
+        f"Plan for each checkpoint on {found['device']}: {counted(passes, 'pass', 'passes')}, "
+        f"{counted(sequences, 'sequence')}{of_length} in batches of {found['batch_size']}; "
+        f"{counted(len(found['sites']), 'residual-stream site')}; "
+        f"gradients of {counted(sum(map(len, found['passes'])), 'matrix', 'matrices')}"
     )
     yield from _time(document)
     parts = ", ".join(f"{name} {size(count_)}" for name, count_ in found["memory_bytes"].items() if count_)

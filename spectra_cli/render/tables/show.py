@@ -29,6 +29,7 @@ from spectra_cli.core.types import (
 )
 from spectra_cli.core.words.names import listed
 from spectra_cli.core.words.numbers import count, loss, rate, with_error
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.render.table import Column, Line, Part, Table, from_columns, key, line, number, sparks
 from spectra_cli.render.text.sparks import sparkline
 from spectra_cli.statistics.registry import DEFINITIONS
@@ -140,14 +141,14 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[CheckpointS
         "covariance": ("num_sequences", settings.num_sequences),
         "gradients": ("num_gradient_sequences", settings.num_gradient_sequences),
     }
-    counted = {kind.samples for kind in MEASUREMENTS.values() if kind.made_by in settings.measurements}
+    samples = {kind.samples for kind in MEASUREMENTS.values() if kind.made_by in settings.measurements}
     shares = ", ".join(
         f"{what} {number} x {probe.sequence_length} tokens"
         for what, (setting, number) in counts.items()
-        if setting in counted
+        if setting in samples
     )
     yield line(f"probe {probe.digest[:12]} of {probe.source}")
-    yield line(f"{shares}; {settings.num_blocks} jackknife blocks; ± is one standard error")
+    yield line(f"{shares}; {counted(settings.num_blocks, 'jackknife block')}; ± is one standard error")
     yield line(f"preset {settings.preset}, rows {settings.normalize}/{settings.pool}, {settings.dtype}")
     if probe.synthetic:
         yield line("synthetic probe: the tokens are random, these numbers describe no data", style="yellow")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.types import Site
 from spectra_cli.core.words.numbers import target_words, with_error
+from spectra_cli.core.words.plurals import agreed
 from spectra_cli.render.output import Fields
 from spectra_cli.render.table import Line, Part, Table, key, line, number, words
 
@@ -141,7 +142,7 @@ def _undecided(name: str, evidence: FlagEvidence) -> Iterator[Line]:
             continue
         floors = ", ".join(f"{kind} ({times})" for kind, times in counted.obstacles.items())
         needed = [
-            f"{what} {number:,} sequences"
+            f"{what} {number:,} {agreed(number, 'sequence', 'sequences')}"
             for what, number in (
                 ("for a difference of this size", counted.sequences_to_differ),
                 ("for equality", counted.sequences_to_equal),

@@ -12,6 +12,7 @@ from spectra_cli.analysis.compare.quantities import statistic_words
 from spectra_cli.core.measurements import measurement_words
 from spectra_cli.core.words.numbers import count
 from spectra_cli.core.words.places import place_words
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.render.output import Fields, plain
 from spectra_cli.render.table import Part, Table, key, line, number, words
 
@@ -40,7 +41,11 @@ def trend_report(
     sizes = ", ".join(f"{name} {count(size)}" for name, size in sorted(runs.items(), key=lambda r: r[1]))
     clear = sum(t.verdict in ("rising", "falling") for t in found)
     yield line("")
-    yield line(f"Trend with batch size at {at}: {clear} of {len(found)} numbers rise or fall", style="bold")
+    yield line(
+        f"Trend with batch size at {at}: {clear} of {counted(len(found), 'number')} "
+        f"{agreed(clear, 'rises or falls', 'rise or fall')}",
+        style="bold",
+    )
     yield line(f"tokens a step: {sizes}; slopes are for a doubling of the batch")
     yield _counts(found)
     yield _clearest(found)

@@ -143,10 +143,10 @@ def test_numbers_without_a_floor_are_kept_apart():
     exact = one(0, "log_stable_rank", math.log(2), measurement="weight")
     exact = replace(exact, found=replace(exact.found, p_value=math.nan, verdict=Verdict.INCONCLUSIVE))
     (line,) = lines([exact])
-    assert "1 numbers without probe noise" in line
+    assert "1 number without probe noise" in line
     assert line.endswith("layer 0: stable rank larger in muon by 100 %")
     same = replace(exact, found=replace(exact.found, delta=0.0))
-    assert lines([same]) == ["1 numbers without probe noise (weights) are identical"]
+    assert lines([same]) == ["1 number without probe noise (weights) is identical"]
 
 
 def test_distances_of_weights_are_told_as_distances():

@@ -287,5 +287,5 @@ def test_a_run_that_reached_the_target_alone_in_its_family_is_said(runs):
         architecture=(*["GPT2LMHeadModel"] * 6, *["LlamaForCausalLM"] * 2),
     )
     found = forecast(ForecastRequest(archives=names, target_loss=3.0, early=0.02))
-    assert any("1 run(s) that reached the target alone in their family" in n for n in found.notices)
+    assert any("1 run that reached the target alone in the family" in n for n in found.notices)
     assert any(n.startswith("run7: no forecast") for n in found.notices)

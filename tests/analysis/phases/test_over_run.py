@@ -104,7 +104,7 @@ def test_the_conditions_of_the_method_are_checked(run):
 def test_the_first_tenth_is_of_training_not_of_what_was_scanned(run):
     steps = [2500, 2600, 2700, *range(3000, 10001, 1000)]
     (warned,) = (w for w in phases(run(1.0, steps=steps)).warnings if "first tenth" in w)
-    assert warned.startswith("0 checkpoint(s) in the first tenth of training, at least 3 are needed")
+    assert warned.startswith("0 checkpoints in the first tenth of training, at least 3 are needed")
     assert warned.endswith("; the first one is 25 % of the way to the last")
 
 
@@ -113,7 +113,7 @@ def test_no_warmup_at_the_start_is_said(run):
 
 
 def test_what_has_no_phases_says_why(run):
-    with pytest.raises(DataError, match=r"1 checkpoint\(s\) with both"):
+    with pytest.raises(DataError, match=r"1 checkpoint with both"):
         phases(run(1.0, steps=[5]))
     with pytest.raises(DataError, match="do not fit a spectrum of 64"):
         phases(run(width=64), alpha="alpha_req_11_100")

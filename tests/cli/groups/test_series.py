@@ -68,7 +68,7 @@ def test_an_inspection_shows_metadata_sources_and_oddities(spectra, place):
     Path("run/run.toml").write_text('dataset = "FineWeb"\nbatch_size_tokens = 64\n')
     text = " ".join(spectra("inspect", "run", "-T", "8", "--last", "1").out.split())
     assert "dataset: FineWeb" in text
-    assert "1 of 2 checkpoints are chosen by --last 1" in text
+    assert "1 of 2 checkpoints is chosen by --last 1" in text
     assert "step2" not in text
     document = json.loads(spectra("inspect", "run", "-T", "8", "--json").out)
     row = document["checkpoints"][0]

@@ -26,7 +26,7 @@ def test_the_first_chosen_checkpoint_gives_the_skeleton(run):
     assert [ref.step for ref in series.refs] == [3]
     assert series.first.ref.step == 3
     assert series.selection == "--steps 2: --last 1"
-    assert series.notices == ("1 of 3 checkpoints are chosen by --steps 2: --last 1",)
+    assert series.notices == ("1 of 3 checkpoints is chosen by --steps 2: --last 1",)
 
 
 def test_what_lies_beside_the_checkpoints_is_named(run):

@@ -135,7 +135,7 @@ def test_a_checkpoint_at_zero_is_told_of_where_the_axis_is_logarithmic(tmp_path)
     found = trajectory.figure(PlotRequest(runs=(path,)))
     assert found.panels[0].x.log
     assert np.isnan(found.panels[0].series[0].x[0])
-    assert "1 checkpoint(s) at 0 have no place on a logarithmic axis." in found.caption
+    assert "1 checkpoint at 0 stands off a logarithmic axis." in found.caption
 
 
 def test_an_unknown_statistic_is_refused_with_the_nearest(planted):

@@ -111,7 +111,7 @@ def test_every_mean_over_the_series_is_of_the_same_matrices(printed):
     text = printed(series_table(found))
     assert "0.030" in text
     assert "0.4" not in text  # nor the mean of both
-    assert "means over the 1 matrices with a number in every pair; not over 0.attn.o" in text
+    assert "means over the 1 matrix with a number in every pair; not over 0.attn.o" in text
 
 
 def test_how_many_matrices_a_mean_is_of(printed):

@@ -17,6 +17,7 @@ from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.notices import NoticeKind, kind_of
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.core.words.names import listed
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.checkpoints.adapter.base import (
     Base,
     FindSource,
@@ -280,7 +281,9 @@ def _grown(tensors: Mapping[str, TensorHeader], base: Mapping[str, TensorHeader]
 def _notices(found: _Read) -> tuple[str, ...]:
     placement, config = found.placement, found.config
     ranks = sorted({config.rank_of(matrix.module) for matrix in placement.adapted})
-    size = f"{len(placement.adapted)} matrices, rank {listed(ranks, MOST_NAMED) or 'none'}"
+    size = (
+        f"{counted(len(placement.adapted), 'matrix', 'matrices')}, rank {listed(ranks, MOST_NAMED) or 'none'}"
+    )
     # The base's tokens are not the adapter's.
     of_base = [f"base: {n}" for n in found.header.notices if kind_of(n) not in _OF_TOKENS]
     notices = [
@@ -295,7 +298,8 @@ def _notices(found: _Read) -> tuple[str, ...]:
         notices.append(f"tied in the base, and set apart by the adapter: {listed(pairs, MOST_NAMED)}")
     if placement.untouched:
         notices.append(
-            f"target_modules mean {len(placement.untouched)} matrices that the adapter has no tensors for, "
+            f"target_modules mean {counted(len(placement.untouched), 'matrix', 'matrices')} that the "
+            "adapter has no tensors for, "
             f"taken as the base has them: {listed(placement.untouched, MOST_NAMED)}"
         )
     return tuple(notices)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from spectra_cli.core.bounded_text import parse_json
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.checkpoints.distributed.metadata import Chunk, ShardedTensor
 from spectra_cli.extract.checkpoints.files.pickles import load_record
 from spectra_cli.extract.checkpoints.files.safetensors_header import DTYPES, MAX_HEADER_BYTES
@@ -37,7 +38,8 @@ def check_shards(folder: Path, tensors: Iterable[ShardedTensor]) -> list[Path]:
     missing = [name for name, file in files.items() if not file.is_file()]
     if missing:
         raise CheckpointError(
-            f"{folder}: {len(missing)} of {len(files)} shards are missing: {', '.join(missing[:10])}. "
+            f"{folder}: {len(missing)} of {counted(len(files), 'shard')} {agreed(len(missing))} "
+            f"missing: {', '.join(missing[:10])}. "
             "Each process of a job writes its own: gather those of all nodes in one folder"
         )
     for name, file in files.items():

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.models.claims.sizes import layers_apart
 
 PARAMETERS = "params.json"
@@ -109,13 +110,15 @@ def llama_config(shapes: Mapping[str, Shape], stated: Mapping[str, Any], *, wher
     layers = {found[1] for name in shapes if (found := re.match(r"model\.layers\.(\d+)\.", name))}
     if layers != set(map(str, range(len(layers)))):
         raise CheckpointError(
-            f"{where}: the tensors of {len(layers)} layers are not numbered 0 to {len(layers) - 1}; expected "
+            f"{where}: the tensors of {counted(len(layers), 'layer')} are not numbered 0 to "
+            f"{len(layers) - 1}; expected "
             "every layer of the model"
         )
     depth = stated.get("n_layers")
     if type(depth) is int and depth != len(layers):
         raise CheckpointError(
-            f"{where}: {PARAMETERS} says n_layers is {depth}, and its tensors are of {len(layers)} layers: "
+            f"{where}: {PARAMETERS} says n_layers is {depth}, and its tensors are of "
+            f"{counted(len(layers), 'layer')}: "
             f"{layers_apart(shapes, _OF_LAYER, stated=depth)}. The checkpoint is incomplete, or that file is "
             "another model's: copy or save it again, or put that of this checkpoint there"
         )

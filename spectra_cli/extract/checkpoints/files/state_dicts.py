@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.protocols import TensorHeader
 
 
@@ -40,7 +41,8 @@ def tensors_of(payload: object, path: Path) -> dict[str, Tensor]:
     state = {str(name): tensor.detach() for name, tensor in payload.items()}
     if tensor_bytes(state) > size:
         raise CheckpointError(
-            f"{path}: its {len(state)} tensors claim {tensor_bytes(state)} bytes in a file of {size}; save "
+            f"{path}: its {counted(len(state), 'tensor')} {agreed(len(state), 'claims', 'claim')} "
+            f"{tensor_bytes(state)} bytes in a file of {size}; save "
             "them again as dense tensors"
         )
     return state

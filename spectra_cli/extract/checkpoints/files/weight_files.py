@@ -12,6 +12,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError, NoCheckpointError
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.checkpoints.files.json_object import read_json_object
 from spectra_cli.extract.checkpoints.files.pickles import open_pickle
 from spectra_cli.extract.checkpoints.files.safetensors_header import read_safetensors, read_safetensors_header
@@ -79,7 +80,8 @@ def find_weights(folder: Path) -> WeightFiles:
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise CheckpointError(
-            f"{folder}: {len(missing)} of {len(files)} shards named by {chosen} are missing: "
+            f"{folder}: {len(missing)} of {counted(len(files), 'shard')} named by {chosen} "
+            f"{agreed(len(missing))} missing: "
             f"{', '.join(missing)}. It is half-written: copy or save it again"
         )
     return WeightFiles(folder=folder, index=path, files=files, placed=placed, notices=notices)
@@ -196,7 +198,8 @@ def _merged(
     wrong = sorted(name for name, file in weights.placed.items() if holder.get(name) != file)
     if wrong:
         raise CheckpointError(
-            f"{weights.index}: {len(wrong)} tensors are not in the shards it names: {', '.join(wrong[:10])}. "
+            f"{weights.index}: {counted(len(wrong), 'tensor')} {agreed(len(wrong))} not in the shards "
+            f"it names: {', '.join(wrong[:10])}. "
             "Index and shards are of different checkpoints, or half-written: save it again"
         )
     extra = sorted(set(merged) - set(weights.placed))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError, ModelError
 from spectra_cli.core.types import CheckpointRef
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
 from spectra_cli.extract.checkpoints.files.unchanged import one_reading
 from spectra_cli.extract.checkpoints.gguf.header import TOKENS, GgufHead, read_gguf_head
@@ -173,7 +174,8 @@ def _config(file: Path, content: _Content) -> dict[str, Any]:
     rope, num_tensors = stored_rope(content.reader, config, where=str(file)), content.head.num_tensors
     if (num_layers := config.get("num_hidden_layers", 0)) > num_tensors:
         raise CheckpointError(
-            f"{file}: its metadata claim {num_layers} layers, and it holds {num_tensors} tensors: they are "
+            f"{file}: its metadata claim {counted(num_layers, 'layer')}, and it holds "
+            f"{counted(num_tensors, 'tensor')}: they are "
             "of another model, or damaged; convert it again"
         )
     if rope is not None:
@@ -207,7 +209,7 @@ def _require_its_numbers(file: Path, reader: Any, model: Any) -> None:
     stored, expected = _stored_numbers(reader), sum(parameters.values())
     if sum(stored.values()) not in (expected, expected + buffers):
         raise CheckpointError(
-            f"{file}: {sum(stored.values())} numbers in {len(stored)} tensors, where the "
+            f"{file}: {sum(stored.values())} numbers in {counted(len(stored), 'tensor')}, where the "
             f"{type(model).__name__} of its metadata has {expected}: the metadata are of another model, or "
             "transformers' loader does not know all of this model's tensors; convert it again, or use the "
             "original safetensors"
@@ -243,13 +245,14 @@ def _check_complete(file: Path, reader: Any, state: Mapping[str, Tensor]) -> Non
     num_read = sum(tensor.numel() for tensor in state.values())
     if sum(stored.values()) != num_read:
         raise CheckpointError(
-            f"{file}: {sum(stored.values())} numbers in {len(stored)} tensors, of which transformers' loader "
+            f"{file}: {sum(stored.values())} numbers in {counted(len(stored), 'tensor')}, of which "
+            "transformers' loader "
             f"reads {num_read}: it does not know all of this model's tensors"
         )
 
 
 def _notices(types: Mapping[str, int]) -> tuple[str, ...]:
-    found = ", ".join(f"{name} ({number} tensors)" for name, number in sorted(types.items()))
+    found = ", ".join(f"{name} ({counted(number, 'tensor')})" for name, number in sorted(types.items()))
     if set(types) <= _PLAIN:
         return (f"GGUF tensors stored as {found}",) if set(types) - {"F32"} else ()
     noise = "dequantised to float32: the tails of spectra carry quantisation noise"

@@ -7,6 +7,7 @@ import re
 import zipfile
 from pathlib import Path
 
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.checkpoints.files.weight_files import WEIGHT_NAMES
 
 CONFIG = "config.json"
@@ -62,7 +63,8 @@ def _hugging_face(folder: Path) -> str:
         stem, ending = shards[0].partition("-")[0], shards[0].rpartition(".")[2]
         index = f"{stem}.{ending}.index.json"
         return (
-            f"{folder}: {len(shards)} shards ({shards[0]}, ...) without {index}, which says what they hold; "
+            f"{folder}: {counted(len(shards), 'shard')} ({shards[0]}{', ...' * (len(shards) > 1)}) "
+            f"without {index}, which says what they hold; "
             "copy it there, too"
         )
     return (

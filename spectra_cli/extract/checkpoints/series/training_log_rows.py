@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from spectra_cli.core.bounded_text import parse_json, read_bounded
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.words.plurals import counted
 
 _MOST_BYTES, _MOST_COLUMNS = 1 << 28, 1 << 12
 UNFINISHED_LINE: Final = (
@@ -92,8 +93,9 @@ class LogRows:
                     continue
                 if any(cell.strip() for cell in cells[len(header) :]):
                     raise UsageError(
-                        f"--log {self._path}: line {reader.line_num} has {len(cells)} cells under "
-                        f"{len(header)} columns; expected numbers with a point, no comma, and lines that do "
+                        f"--log {self._path}: line {reader.line_num} has {counted(len(cells), 'cell')} under "
+                        f"{counted(len(header), 'column')}; expected numbers with a point, no comma, "
+                        "and lines that do "
                         "not run into each other: mend or delete the line"
                     )
                 if last:

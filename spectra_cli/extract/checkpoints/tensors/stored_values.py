@@ -15,6 +15,7 @@ from torch import Tensor
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.words.names import listed
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.digest import chunks, same_content
 from spectra_cli.extract.protocols import TensorHeader
 
@@ -98,14 +99,14 @@ def precision_notices(tensors: Mapping[str, TensorHeader], *, compute_dtype: str
 
     >>> bf16 = TensorHeader(shape=(2, 2), dtype=torch.bfloat16)
     >>> precision_notices({"w": bf16}, compute_dtype="float32")
-    ('weights stored in bfloat16 (1 of 1 tensors), held in float32, passes in float32',)
+    ('weights stored in bfloat16 (1 of 1 tensor), held in float32, passes in float32',)
     """
     counts = Counter(header.dtype for header in tensors.values() if header.dtype in _HALF)
     if not counts:
         return ()
     total = len(tensors)
     kinds = " and ".join(
-        f"{str(dtype).removeprefix('torch.')} ({number} of {total} tensors)"
+        f"{str(dtype).removeprefix('torch.')} ({number} of {counted(total, 'tensor')})"
         for dtype, number in counts.items()
     )
     return (f"weights stored in {kinds}, held in float32, passes in {compute_dtype}",)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from spectra_cli.core.errors import CheckpointError
 from spectra_cli.core.words.names import listed
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.protocols import TensorHeader
 
 Stored = TypeVar("Stored")
@@ -66,7 +67,7 @@ def unwrapped(
     notices: tuple[str, ...] = ()
     if removed:
         names = ", ".join(sorted(removed))
-        notices = (f"wrapper names removed from {num_renamed} of {len(renamed)} tensors: {names}",)
+        notices = (f"wrapper names removed from {num_renamed} of {counted(len(renamed), 'tensor')}: {names}",)
     if len(renamed) > 1 and renamed.pop(_COUNT, None) is not None:
         notices += (f"averaged weights (AveragedModel); their count {_COUNT} is no part of the model",)
     return renamed, notices
@@ -97,10 +98,12 @@ def require_gathered(tensors: Mapping[str, TensorHeader], *, where: str) -> None
     flat = [name for name in tensors if _FLAT.search(name)]
     if not empty and not flat:
         return
-    what = "empty, of shape (0,)" if empty else "flattened pieces of parameters"
+    what = "empty, of shape (0,)" if empty else "parameters in flattened pieces"
     names = empty or flat
+    found = agreed(len(names)) if empty else agreed(len(names), "holds", "hold")
     raise CheckpointError(
-        f"{where}: {len(names)} of {len(tensors)} tensors are {what}: {listed(names, _NUM_NAMED)}. "
+        f"{where}: {len(names)} of {counted(len(tensors), 'tensor')} {found} {what}: "
+        f"{listed(names, _NUM_NAMED)}. "
         "It was saved without gathering the weights of all processes (ZeRO-3 or FSDP). Save it again with "
         "stage3_gather_16bit_weights_on_model_save (DeepSpeed) or a full state dict (FSDP: "
         "fsdp_state_dict_type FULL_STATE_DICT), or convert the shards beside it: zero_to_fp32.py for "

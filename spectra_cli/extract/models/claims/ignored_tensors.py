@@ -18,6 +18,7 @@ from torch import nn
 
 from spectra_cli.core.words.names import listed
 from spectra_cli.core.words.numbers import size
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.protocols import TensorHeader
 
 _LAYER = re.compile(r"(?P<list>(?:^|.*\.)(?:layers|h|blocks))\.(?P<number>\d{1,9})\.(?P<part>.+)")
@@ -83,8 +84,9 @@ def ignored_notice(architecture: str, ignored: Collection[str], tensors: Mapping
     num_bytes = sum(math.prod(header.shape) * header.dtype.itemsize for header in headers)
     groups = sorted({_group(name) for name in ignored})
     return (
-        f"{len(ignored)} tensors ({size(num_bytes)}) are no part of {architecture}, which leaves them out on "
-        f"purpose, and are not measured: {listed(groups, _NUM_NAMED)}"
+        f"{counted(len(ignored), 'tensor')} ({size(num_bytes)}) {agreed(len(ignored))} no part of "
+        f"{architecture}, which leaves such out on "
+        f"purpose, and {agreed(len(ignored))} not measured: {listed(groups, _NUM_NAMED)}"
     )
 
 

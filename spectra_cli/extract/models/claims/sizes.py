@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from spectra_cli.core.errors import ContradictionError, ModelError
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.memory import in_gib
 from spectra_cli.extract.protocols import CheckpointHeader
 
@@ -49,7 +50,7 @@ def require_possible_counts(header: CheckpointHeader, stated: Mapping[str, Any])
         if _LAYERS.fullmatch(name) and value > len(header.tensors):
             raise ContradictionError(
                 f"{header.ref.uri}: config.json claims {value} layers, and the checkpoint holds "
-                f"{len(header.tensors)} tensors: they are of different models; put that "
+                f"{counted(len(header.tensors), 'tensor')}: they are of different models; put that "
                 "of this checkpoint there"
             )
         if _PARTS.fullmatch(name) and value > max(largest, 1):

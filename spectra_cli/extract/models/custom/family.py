@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from spectra_cli.core.errors import OwnCodeError, UnknownNameError, UsageError
 from spectra_cli.core.words.names import did_you_mean, listed
+from spectra_cli.core.words.plurals import agreed, counted
 from spectra_cli.extract.models.custom.description import described, measurable
 from spectra_cli.extract.models.custom.halves import logits_of
 from spectra_cli.extract.models.custom.own_loss import check_loss
@@ -193,7 +194,8 @@ def _check_values(module: nn.Module, state: Mapping[str, Tensor], word: str) -> 
     empty = [name for name, tensor in {**own, **dict(module.named_buffers())}.items() if tensor.is_meta]
     if empty:
         raise OwnCodeError(
-            f"--model {word}: {len(empty)} tensors of its module have no values: {listed(empty, _NAMED)}; "
+            f"--model {word}: {counted(len(empty), 'tensor')} of its module "
+            f"{agreed(len(empty), 'has', 'have')} no values: {listed(empty, _NAMED)}; "
             "build the module on the CPU and load the given state into it"
         )
     for name, parameter in own.items():
@@ -240,7 +242,8 @@ def _check_origins(
         )
     if unused := sorted(set(state).difference(same, *map(origins.of, held))):
         notices.append(
-            f"{len(unused)} of {len(state)} tensors of the checkpoint are not in the module that {word} "
+            f"{len(unused)} of {counted(len(state), 'tensor')} of the checkpoint {agreed(len(unused))} "
+            f"not in the module that {word} "
             f"built: {listed(unused, _NAMED)}"
         )
     return tuple(notices)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.core.words.plurals import counted
 
 Shape = tuple[int, ...]
 
@@ -105,7 +106,10 @@ def infer_nanochat(
     """
     sizes = _sizes(arguments, where)
     if sizes["n_layer"] > len(shapes):
-        raise ModelError(f"{where}: model_config claims {sizes['n_layer']} layers for {len(shapes)} tensors")
+        raise ModelError(
+            f"{where}: model_config claims {counted(sizes['n_layer'], 'layer')} for "
+            f"{counted(len(shapes), 'tensor')}"
+        )
     embedding = shapes.get("transformer.wte.weight", ())
     if len(embedding) != 2 or embedding[0] < sizes["vocab_size"] or embedding[1] != sizes["n_embd"]:
         raise ModelError(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.models.claims.sizes import layers_apart
 from spectra_cli.extract.models.decoder.config import DecoderConfig
 from spectra_cli.extract.models.nanogpt.arguments import Stated, unstated
@@ -46,7 +47,8 @@ def size_notices(seen: Seen, stated: Stated, shown: DecoderConfig, *, name: str)
         if size == "n_layer" and type(said) is int and not _depth_is_proven(seen, number):
             raise ModelError(
                 f"{seen.where}: its tensors do not fit {name}: {own} is {said} by {source}, and its tensors "
-                f"are of {number} layers: {layers_apart(seen.shapes, _IN_LAYER, stated=said)}. The file is "
+                f"are of {counted(number, 'layer')}: "
+                f"{layers_apart(seen.shapes, _IN_LAYER, stated=said)}. The file is "
                 "incomplete, or its arguments are another model's: copy or save it again, or correct them "
                 f"with --set model.n_layer={number}"
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spectra_cli.core.errors import ModelError
+from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.models.decoder.config import FLOAT32_EPS, DecoderConfig
 from spectra_cli.extract.models.decoder.values import ValueMix
 from spectra_cli.extract.models.nanogpt.arguments import Stated
@@ -66,7 +67,8 @@ def shown_by_tensors(seen: Seen) -> tuple[DecoderConfig, tuple[str, ...]]:
     num_layers = len(layers)
     if layers != set(range(num_layers)):
         raise ModelError(
-            f"{seen.where}: the tensors of {num_layers} layers are not numbered 0 to {num_layers - 1}; "
+            f"{seen.where}: the tensors of {counted(num_layers, 'layer')} are not numbered 0 to "
+            f"{num_layers - 1}; "
             "expected every layer of the model"
         )
     layer_norm, learned = seen.has("transformer.ln_f.weight"), seen.has("transformer.wpe.weight")

@@ -211,7 +211,7 @@ def test_missing_and_short_shards(tmp_path, llama):
             read(ref)
     shard.unlink()
     for read in (source.header, source.open):
-        with pytest.raises(CheckpointError, match=f"1 of 2 shards are missing: {shard.name}"):
+        with pytest.raises(CheckpointError, match=f"1 of 2 shards is missing: {shard.name}"):
             read(ref)
 
 

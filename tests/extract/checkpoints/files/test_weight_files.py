@@ -78,7 +78,7 @@ def test_missing_shards_are_named(sharded):
 
 def test_index_of_other_shards(sharded):
     _index(sharded, {"a": "one.safetensors", "c": "two.safetensors"})
-    with pytest.raises(CheckpointError, match="1 tensors are not in the shards it names: c"):
+    with pytest.raises(CheckpointError, match="1 tensor is not in the shards it names: c"):
         _read(sharded)
 
 

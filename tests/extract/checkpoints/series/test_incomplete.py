@@ -93,9 +93,8 @@ def test_a_configuration_without_weights(llama):
 
 def test_shards_without_their_index(llama):
     os.rename(llama / "model.safetensors", llama / "model-00001-of-00002.safetensors")
-    assert (
-        "1 shards (model-00001-of-00002.safetensors, ...) without model.safetensors.index.json"
-        in reason_at(llama)
+    assert "1 shard (model-00001-of-00002.safetensors) without model.safetensors.index.json" in reason_at(
+        llama
     )
 
 

@@ -51,7 +51,7 @@ def test_a_prediction_layer_that_the_configuration_counts(header_of, name):
     left = [t for n, t in state.items() if "layers.2." in n]
     num_bytes = sum(t.nbytes for t in left)
     said = f"{len(left)} tensors ({num_bytes / 1024:.2f} KiB) are no part of {type(module).__name__}"
-    assert f"{said}, which leaves them out on purpose, and are not measured: model.layers.2.*" in notices
+    assert f"{said}, which leaves such out on purpose, and are not measured: model.layers.2.*" in notices
     assert build_module(header, None, device=CPU)[1] == notices
 
 

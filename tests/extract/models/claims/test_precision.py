@@ -61,7 +61,7 @@ def test_integers_where_nothing_claims_a_quantisation_are_refused(write):
     name = "model.layers.0.self_attn.q_proj.weight"
     state = {**write("llama").state, name: torch.ones(32, 32, dtype=torch.int8)}
     with pytest.raises(
-        ModelError, match=r"1 weights are no floating-point numbers: .*q_proj\.weight \(int8\)"
+        ModelError, match=r"1 weight holds no floating-point numbers: .*q_proj\.weight \(int8\)"
     ):
         build_module(claiming(write("llama"), state), state, device=CPU)
 
