@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import shlex
@@ -94,6 +95,16 @@ def test_a_block_is_run_or_says_why_not(block):
         first = line.split()[0]
         known = first in ("spectra", *NOT_RUN) or _is_run_elsewhere(block)
         assert known, f"nothing runs `{line}`: say above the block why not"
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("sh", "sbatch scan.sh\n"), ("julia", "x = 1\n"), ("console", "a\n")]
+)
+def test_a_block_that_nothing_runs_is_noticed(language, text):
+    block = Block(page="docs/how-to/new.md", line=1, language=language, text=text, reason="")
+    with pytest.raises(AssertionError):
+        test_a_block_is_run_or_says_why_not(block)
+    test_a_block_is_run_or_says_why_not(dataclasses.replace(block, reason="it needs a cluster"))
 
 
 def test_what_is_run_elsewhere_is_run_there():
