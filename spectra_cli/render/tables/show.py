@@ -148,7 +148,8 @@ def heading(path: str, provenance: Provenance, checkpoints: Sequence[CheckpointS
         if setting in samples
     )
     yield line(f"probe {probe.digest[:12]} of {probe.source}")
-    yield line(f"{shares}; {counted(settings.num_blocks, 'jackknife block')}; ± is one standard error")
+    dealt = counted(settings.num_blocks, "jackknife block")
+    yield line("; ".join([*filter(None, [shares]), dealt, "± is one standard error"]))
     yield line(f"preset {settings.preset}, rows {settings.normalize}/{settings.pool}, {settings.dtype}")
     if probe.synthetic:
         yield line("synthetic probe: the tokens are random, these numbers describe no data", style="yellow")
