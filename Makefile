@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 DEMO := spectra-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo format lint test bench same-numbers docs site check clean
+.PHONY: help setup browser demo format lint test bench same-numbers docs site package check clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -51,6 +51,14 @@ docs: $(STAMP)  ## write the generated pages again (CLI reference, README pictur
 
 site: $(STAMP)  ## build the documentation into site/, to be opened as site/index.html
 	$(BIN)/python -m docs.site site
+
+package: $(STAMP)  ## build wheel and sdist, check both, and run the wheel in an empty environment
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv --clear build/empty
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	cd build && empty/bin/spectra demo --output demo && empty/bin/spectra explain missing-extra
 
 check: lint test  ## what CI runs
 
