@@ -108,6 +108,10 @@ PAGES: Mapping[str, ErrorPage] = {
             "Copy, download or save it again; a save that is still being written needs time.",
             "`--on-error skip` leaves such checkpoints out of the scan and says which.",
             "--steps, --every, --last and --limit choose the others.",
+            (
+                "Where the reason is a configuration, code or the model itself, "
+                "`spectra explain contradiction`, `own-code` or `unfit-model` say more."
+            ),
         ),
     ),
     "unsafe-pickle": ErrorPage(

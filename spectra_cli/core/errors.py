@@ -11,6 +11,7 @@
     |   +-- UnwrittenError          a file or stdout does not take what is written
     |   +-- CheckpointError         a checkpoint, its folder or its tensors
     |   |   +-- NoCheckpointError   nothing there is a checkpoint
+    |   |   +-- NoReaderError       a format whose package is not installed        (exit 2)
     |   |   +-- UnsafePickleError   a pickle that needs more than harmless types
     |   +-- ModelError              a checkpoint does not fit the model, or the model cannot be measured
     |   |   +-- ContradictionError  configuration and tensors are of different models
@@ -101,6 +102,13 @@ class NoCheckpointError(CheckpointError):
     """Nothing there is a checkpoint of a known format."""
 
     code = "no-checkpoint"
+
+
+class NoReaderError(CheckpointError):
+    """A format of checkpoints is read by a package that the plain installation does not bring."""
+
+    exit_code = MissingExtraError.exit_code
+    code = MissingExtraError.code
 
 
 class UnsafePickleError(CheckpointError):

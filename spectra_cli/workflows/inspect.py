@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spectra_cli.core.errors import BudgetError, DataError, SpectraError
+from spectra_cli.core.errors import BudgetError, CheckpointError, SpectraError
 from spectra_cli.core.notices import signs_of_wrong_tokens
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ScanSettings
@@ -168,8 +168,8 @@ def inspect(request: ScanRequest) -> Inspection:
     )
 
 
-def not_measured(ref: CheckpointRef, reason: str, kept: str = "") -> DataError:
+def not_measured(ref: CheckpointRef, reason: str, kept: str = "") -> CheckpointError:
     """The error that one bad checkpoint is, unless such ones are to be left out."""
-    return DataError(
+    return CheckpointError(
         f"{ref.key} could not be measured: {reason.rstrip('.')}.{kept} --on-error skip leaves such ones out"
     )

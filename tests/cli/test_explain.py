@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
+from fractions import Fraction
 
 import pytest
+import torch
 
 from spectra_cli.core.error_pages import PAGES
 from spectra_cli.core.errors import exit_codes
@@ -44,6 +47,46 @@ def test_the_last_line_names_the_page(what, place, spectra):
     assert any(line.startswith("spectra: ") for line in said)
     assert last == f"more: spectra explain {code}"
     assert found.code == exit_codes()[code]
+
+
+def _truncated(folder):
+    file = folder / "run" / "checkpoint-2" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def _of_another_model(folder):
+    for config in (folder / "run").glob("*/config.json"):
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"num_hidden_layers": 9}))
+
+
+def _pickled(folder):
+    for file in (folder / "run").glob("*/model.safetensors"):
+        file.unlink()
+        torch.save({"weight": Fraction(1, 2)}, file.with_name("pytorch_model.bin"))
+
+
+def _failing_builder(folder):
+    (folder / "builders.py").write_text("def build(state, metadata):\n    raise ValueError('no')\n")
+
+
+# what is done to the run -> more words of the command line, and the code
+BROKEN = {
+    "one of two is truncated": (_truncated, [], "broken-checkpoint"),
+    "a configuration of another model": (_of_another_model, [], "contradiction"),
+    "a pickle of more than tensors": (_pickled, [], "unsafe-pickle"),
+    "a builder that raises": (_failing_builder, ["--model", "builders:build"], "own-code"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_wrong_with_a_run_is_told_by_its_kind(what, place, spectra, monkeypatch):
+    breaks, more, code = BROKEN[what]
+    breaks(place)
+    monkeypatch.syspath_prepend(str(place))
+    found = spectra("scan", "run", "--probe", "probe.npy", "-T", "8", "-o", "new.spectra.h5", *more)
+    sys.modules.pop("builders", None)
+    assert found.code == 3
+    assert found.err.rstrip().endswith(f"more: spectra explain {code}"), found.err
 
 
 @pytest.mark.parametrize("code", PAGES)

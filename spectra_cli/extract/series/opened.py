@@ -101,7 +101,7 @@ def open_series(path: str, options: SeriesOptions | None = None) -> Series:
         )
     if len(refs) == 1:
         raise problems[0]
-    raise CheckpointError(
+    raise type(problems[0])(
         f"{path}: none of {len(refs)} checkpoints can be scanned; the first: {problems[0]}"
     ) from problems[0]
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from spectra_cli.core.errors import CheckpointError, ModelError, UsageError
+from spectra_cli.core.errors import ModelError, UsageError
 from spectra_cli.core.scan_request import SeriesOptions
 from spectra_cli.core.series_selection import SeriesSelection
 from spectra_cli.extract.series.opened import family_of, open_series
@@ -81,7 +81,7 @@ def test_a_first_checkpoint_that_no_model_fits_does_not_hide_the_others(run):
     assert ([ref.step for ref in series.refs], series.first.ref.step) == ([1, 2, 3], 2)
     for step in (2, 3):
         (run / f"checkpoint-{step}" / "model.safetensors").write_bytes(b"short")
-    with pytest.raises(CheckpointError, match=r"none of 3 .* scanned; the first: .*unheard_of"):
+    with pytest.raises(ModelError, match=r"none of 3 .* scanned; the first: .*unheard_of"):
         open_series(str(run))
     with pytest.raises(ModelError, match="unheard_of"):
         open_series(str(run / "checkpoint-1"))

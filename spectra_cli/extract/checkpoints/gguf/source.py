@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectra_cli.core.errors import CheckpointError, ModelError
+from spectra_cli.core.errors import CheckpointError, ModelError, NoReaderError
 from spectra_cli.core.types import CheckpointRef
 from spectra_cli.core.words.plurals import counted
 from spectra_cli.extract.checkpoints.files.stored_file import StoredFile
@@ -123,7 +123,7 @@ def _reading(file: Path, *, with_values: bool) -> Iterator[_Content]:
         CheckpointError: see `GgufSource.header`.
     """
     if importlib.util.find_spec("gguf") is None:
-        raise CheckpointError(f"{file}: reading GGUF needs one more package: pip install 'llm-spectra[gguf]'")
+        raise NoReaderError(f"{file}: reading GGUF needs one more package: pip install 'llm-spectra[gguf]'")
     split = _SPLIT.search(file.stem)
     if split and int(split[2]) > 1:
         raise CheckpointError(

@@ -154,8 +154,9 @@ def test_without_the_package(tmp_path, monkeypatch):
     write_llama(make_llama(), tmp_path / "tiny.gguf")
     source = find_source(str(tmp_path))
     monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(CheckpointError, match=r"pip install 'llm-spectra\[gguf\]'"):
+    with pytest.raises(CheckpointError, match=r"pip install 'llm-spectra\[gguf\]'") as caught:
         source.header(source.refs()[0])
+    assert caught.value.code == "missing-extra"
 
 
 def test_pieces_of_a_split_model(tmp_path):
