@@ -155,7 +155,7 @@ def phases_of(opened: Run, *, layer: int | None = None, alpha: str | None = None
     axis = common_axis([opened])
     run = opened.along(axis)
     positions = run.on(axis)
-    checkpoints = list(run.checkpoints(range(len(run)), [ACTIVATIONS]))
+    checkpoints = [_of_one_layer(one, layer) for one in run.checkpoints(range(len(run)), [ACTIVATIONS])]
     if not any(checkpoint.select(ACTIVATIONS) for checkpoint in checkpoints):
         raise DataError(
             f"{run.series.path} holds no activation spectra, which phases are read from. Scan with "
@@ -210,6 +210,17 @@ def phases_of(opened: Run, *, layer: int | None = None, alpha: str | None = None
             *conditions(run, checkpoints, points, segments),
         ),
     )
+
+
+def _of_one_layer(checkpoint: CheckpointSpectra, layer: int | None) -> CheckpointSpectra:
+    """The checkpoint without the activations of other layers, which of a long series would fill the memory.
+
+    One that lacks the layer stays as it is: whoever looks for the layer says what there is.
+    """
+    found = checkpoint.select(ACTIVATIONS)
+    last = max((one.site.layer for one in found if one.site.layer is not None), default=None)
+    here = tuple(one for one in found if one.site.layer == (last if layer is None else layer))
+    return replace(checkpoint, spectra=here) if here else checkpoint
 
 
 def _exponents(
