@@ -13,6 +13,8 @@ from typing import Any
 from spectra_cli.core.measurements import MEASUREMENTS
 
 UNKNOWN = "?"
+IN_MEMORY = "memory"
+"""Source and format of a probe whose tokens are in no file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

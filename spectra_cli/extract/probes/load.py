@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from spectra_cli.core.errors import ProbeError, UnknownNameError
+from spectra_cli.core.scan_facts import IN_MEMORY
 from spectra_cli.core.types import ProbeInfo
 from spectra_cli.core.words.names import did_you_mean
 from spectra_cli.extract.probes.registry import PROBES
-from spectra_cli.extract.probes.source import IN_MEMORY, ProbeRequest, SourceInput, SourceTokens, TokenFile
+from spectra_cli.extract.probes.source import ProbeRequest, SourceInput, SourceTokens, TokenFile
 from spectra_cli.extract.probes.windows import Windows, choose_windows, cut_windows, gather_windows
 from spectra_cli.extract.protocols import Probe
 

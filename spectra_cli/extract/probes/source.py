@@ -14,8 +14,6 @@ from torch import Tensor
 from spectra_cli.core.errors import ProbeError
 
 TokenArray = NDArray[np.integer[Any]]
-IN_MEMORY = "memory"
-"""Source and format of tokens that are in no file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

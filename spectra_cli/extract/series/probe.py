@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from spectra_cli.core.errors import UsageError
+from spectra_cli.core.scan_facts import IN_MEMORY
 from spectra_cli.core.scan_request import ScanRequest
 from spectra_cli.core.settings import ByDefault, ScanSettings
 from spectra_cli.core.types import ProbeInfo
 from spectra_cli.extract.probes.load import load_probe
 from spectra_cli.extract.probes.paper_compat import as_in_the_paper
-from spectra_cli.extract.probes.source import IN_MEMORY, ProbeRequest, ids_of
+from spectra_cli.extract.probes.source import ProbeRequest, ids_of
 from spectra_cli.extract.protocols import Probe
 from spectra_cli.extract.series.fit import fitted_to_model, fitted_to_probe, needs_tokens
 from spectra_cli.extract.series.opened import Series

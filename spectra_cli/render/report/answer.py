@@ -286,4 +286,4 @@ def not_compared(reason: str) -> Iterator[Sentence]:
         text="These runs could not be compared as asked: nothing is said of their difference.",
         section="compare",
     )
-    yield Sentence(text=_sentence(reason), section="compare", is_caveat=True)
+    yield Sentence(text=f"{reason.rstrip('.')}.", section="compare", is_caveat=True)

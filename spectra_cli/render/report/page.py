@@ -179,8 +179,11 @@ def _provenance(runs: Sequence[Run], command: str) -> Iterator[str]:
         yield from (f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in facts(run))
         yield "</dl>"
         yield from _paragraphs("note", notices_of([run]))
-        yield f"<p>To measure it again, with these settings as <code>{SETTINGS_FILE}</code>:</p>"
-        yield f"<pre>{_text(scan_command(run))}</pre>"
+        if again := scan_command(run):
+            yield f"<p>To measure it again, with these settings as <code>{SETTINGS_FILE}</code>:</p>"
+            yield f"<pre>{_text(again)}</pre>"
+        else:
+            yield "<p>Its tokens were in the memory of a program: no command repeats the scan.</p>"
         yield f"<details><summary>{SETTINGS_FILE}</summary>"
         yield f"<pre>{_text(settings_toml(run.series.provenance.settings), keep=chr(10))}</pre></details>"
     yield "<p>To write this page again:</p>"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectra_cli.analysis.run import Run
+from spectra_cli.core.scan_facts import IN_MEMORY
 from spectra_cli.core.words.numbers import count
 
 SETTINGS_FILE = "settings.toml"
@@ -47,7 +48,9 @@ def settings_toml(settings: Mapping[str, Any]) -> str:
 
 
 def scan_command(run: Run) -> str:
-    """The command that scans the run again, with its settings in a file beside."""
+    """The command that scans the run again, with its settings in a file beside; none of tokens in memory."""
+    if run.series.provenance.probe.format == IN_MEMORY:
+        return ""
     uris = [ref.uri for ref in run.series.refs]
     folder = (
         os.path.commonpath(uris)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.analysis.comparison import Comparison
+from spectra_cli.analysis.run import Axis
 from spectra_cli.core.shown import Shown
 from spectra_cli.render.exports.whole_file import check_target, whole_file
 from spectra_cli.render.figures.request import PlotRequest
@@ -54,7 +55,7 @@ def write_report(
     command = report_command(
         [str(one.run.series.path) for one in contents.runs],
         {
-            "align": None if len(contents.runs) == 1 else request.align.value,
+            "align": None if request.align is Axis.LOSS else request.align.value,
             "loss": None if request.loss is None else request.loss.value,
             "at": request.at,
         },

@@ -7,9 +7,13 @@ import tomllib
 import pytest
 
 import spectra_cli
+from spectra_cli.archive.writer import write_archive
 from spectra_cli.render.report.provenance import facts, report_command, scan_command, settings_toml
 from spectra_cli.workflows.runs import open_runs
 from tests.builders.archives import write_planted_run
+from tests.builders.checkpoints import checkpoint
+from tests.builders.provenance import provenance
+from tests.builders.spectra import spectrum
 
 
 @pytest.fixture
@@ -48,3 +52,10 @@ def test_facts_name_the_archive_the_probe_and_the_versions(run):
     assert told["archive"] == str(run.series.path)
     assert told["probe digest"] == run.series.provenance.probe.digest
     assert "val.bin" in told["probe"]
+
+
+def test_no_command_repeats_a_scan_of_tokens_in_memory(tmp_path):
+    made_by = provenance(source="memory", format="memory")
+    write_archive(tmp_path / "a.spectra.h5", [checkpoint([spectrum([2.0, 1.0])], provenance=made_by)])
+    (opened,) = open_runs([tmp_path / "a.spectra.h5"])
+    assert scan_command(opened) == ""
