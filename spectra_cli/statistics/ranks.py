@@ -21,8 +21,6 @@ from spectra_cli.statistics.statistic import (
     Statistic,
     at_once,
     each,
-    of_rows,
-    one_by_one,
     unresolved,
 )
 
@@ -93,10 +91,11 @@ def directions_holding(eigenvalues: FloatArray, share: float) -> FloatArray:
     return crossing
 
 
-def _normalized_entropy(rows: FloatArray, spectrum: Spectrum) -> Estimate:
-    if rows.shape[1] == 1:
-        return unresolved("a spectrum of one value has no entropy to normalise")
-    return of_rows(spectral_entropy(rows) / math.log(rows.shape[1]))
+def _normalized_entropy(stack: FloatArray, spectra: Sequence[Spectrum]) -> list[Estimate]:
+    rank = stack.shape[-1]
+    if rank == 1:
+        return [unresolved("a spectrum of one value has no entropy to normalise")] * len(spectra)
+    return each(spectral_entropy(stack) / math.log(rank))
 
 
 def _top_share(stack: FloatArray, spectra: Sequence[Spectrum], *, k: int) -> list[Estimate]:
@@ -107,13 +106,13 @@ def _top_share(stack: FloatArray, spectra: Sequence[Spectrum], *, k: int) -> lis
     return each(stack[..., :k].sum(axis=-1) / _total(stack))
 
 
-def _rank_at(rows: FloatArray, spectrum: Spectrum, *, share: float) -> Estimate:
-    crossing = directions_holding(rows, share)
-    return Estimate(
-        value=float(np.ceil(crossing[0] - 1e-9)),
-        per_row=crossing,
-        details={"interpolated": float(crossing[0])},
-    )
+def _rank_at(stack: FloatArray, spectra: Sequence[Spectrum], *, share: float) -> list[Estimate]:
+    crossings = directions_holding(stack, share)
+    values = np.ceil(crossings[:, 0] - 1e-9).tolist()
+    return [
+        Estimate(value=value, per_row=own, details={"interpolated": interpolated})
+        for value, own, interpolated in zip(values, crossings, crossings[:, 0].tolist(), strict=True)
+    ]
 
 
 RANKME_COV = Statistic(
@@ -151,7 +150,7 @@ PARTICIPATION_RATIO = Statistic(
     unit="dimensions",
     summary="(sum of eigenvalues)^2 / sum of squared eigenvalues.",
     measurements=_ALL,
-    function=one_by_one(lambda rows, _: of_rows(participation_ratio(rows))),
+    function=at_once(participation_ratio),
 )
 STABLE_RANK = Statistic(
     name="stable_rank",
@@ -195,7 +194,7 @@ def _directions_with(percent: int) -> Statistic:
             f"Fewest leading directions that hold {percent} % of the variance (standard error: interpolated)."
         ),
         measurements=_ALL,
-        function=one_by_one(partial(_rank_at, share=percent / 100)),
+        function=partial(_rank_at, share=percent / 100),
     )
 
 
@@ -211,5 +210,5 @@ SPECTRAL_ENTROPY_NORMALIZED = Statistic(
     phrase="spectral entropy",
     summary="Entropy of the eigenvalues' shares over the log of their number: 1 if all are equal.",
     measurements=(*_COVARIANCES, WEIGHTS, WEIGHT_UPDATES),
-    function=one_by_one(_normalized_entropy),
+    function=_normalized_entropy,
 )
