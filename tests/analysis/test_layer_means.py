@@ -72,7 +72,7 @@ def test_a_layer_without_a_value_leaves_no_mean():
     found = layer_mean([spectrum(0, 5), cut], TAIL)
     assert found.estimated is None
     assert found.status is Status.UNRESOLVED
-    assert found.reason.startswith("blocks.1.resid_post: ")
+    assert found.reason.startswith("layer 1: ")
 
 
 def test_other_blocks_leave_a_mean_without_an_error():
@@ -85,7 +85,7 @@ def test_a_partial_layer_is_said():
     few = replace(spectrum(2, 8), num_samples=64 * 10)
     found = layer_mean([spectrum(0, 9), few], TAIL)
     assert found.status is Status.PARTIAL
-    assert found.reason.startswith("blocks.2.resid_post: ")
+    assert found.reason.startswith("layer 2: ")
 
 
 @pytest.mark.parametrize(("layers", "last"), [([5], (5,)), ([0, 3, 6, 8, 11], (11,)), (range(6), (4, 5))])

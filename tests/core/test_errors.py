@@ -11,7 +11,7 @@ TREE = [e for _, e in inspect.getmembers(errors, inspect.isclass) if e.__module_
 @pytest.mark.parametrize("error", TREE)
 def test_one_tree_with_two_exit_codes(error):
     assert issubclass(error, SpectraError)
-    assert error.exit_code == (2 if issubclass(error, UsageError) else 3)
+    assert error.exit_code == (2 if issubclass(error, UsageError | errors.NoReaderError) else 3)
     assert str(error("what was found")) == "what was found"
 
 

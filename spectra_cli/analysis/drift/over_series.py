@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectra_cli.analysis.drift.pairs import CheckpointPair, compare, similarity
-from spectra_cli.analysis.drift.prepared import TRAJECTORY_RANK, Prepared, prepare
+from spectra_cli.analysis.drift.prepared import REFERENCE, TRAJECTORY_RANK, Prepared, prepare
 from spectra_cli.core.errors import DataError, NotHeldError
 from spectra_cli.core.measurements import ACTIVATIONS, WEIGHT_DRIFT, WEIGHTS
 from spectra_cli.core.scan_facts import ReferenceFacts
@@ -126,7 +126,7 @@ def _ranks(asked: Sequence[int] | None, kept: int, path: Path) -> tuple[int, ...
 
 def _read(series: MeasuredSeries, places: Sequence[int], ranks: Sequence[int]) -> Iterator[Prepared]:
     """Checkpoints in this order: no more of each than a reading is made from."""
-    wanted = [WEIGHTS, WEIGHT_DRIFT, *([ACTIVATIONS] if ranks else [])]
+    wanted = [WEIGHTS, WEIGHT_DRIFT, REFERENCE, *([ACTIVATIONS] if ranks else [])]
     for checkpoint in series.checkpoints(places, vectors=bool(ranks), measurements=wanted):
         yield prepare(checkpoint, ranks)
 

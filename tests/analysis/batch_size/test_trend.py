@@ -195,7 +195,7 @@ def test_a_strong_trend_over_six_runs_is_found():
 def test_what_keeps_runs_from_a_trend_is_said():
     assert why_no_trend([1, 2, 4]) == ""
     assert "2 batch sizes (8, 16 tokens)" in why_no_trend([8, 16, 16])
-    assert "1 of 3 runs do not say" in why_no_trend([8, 16, None])
+    assert "1 of 3 runs does not say" in why_no_trend([8, 16, None])
 
 
 def test_caveats_name_what_else_differs_and_how_wide_three_runs_are():

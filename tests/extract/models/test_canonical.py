@@ -56,5 +56,5 @@ def test_uncovered_tensors_are_named_and_vectors_are_not():
     block = nn.ModuleDict({"conv": nn.Conv1d(2, 2, 3), "lin": nn.Linear(2, 2)})
     covered = MatrixView(site=Site.parse("blocks.0.lin"), module=block["lin"])
     assert unmeasured_notice([block], [covered]) == (
-        "not linear maps, so without gradient and weight spectra: conv.weight (1 tensors)",
+        "not linear maps, so without gradient and weight spectra: conv.weight (1 tensor)",
     )

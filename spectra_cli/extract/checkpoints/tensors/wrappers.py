@@ -47,7 +47,7 @@ def unwrapped(
         CheckpointError: two stored names would become one.
 
     >>> unwrapped({"module._orig_mod.lm_head.weight": 0})
-    ({'lm_head.weight': 0}, ('wrapper names removed from 1 of 1 tensors: _orig_mod, module',))
+    ({'lm_head.weight': 0}, ('wrapper names removed from 1 of 1 tensor: _orig_mod, module',))
     """
     renamed: dict[str, Stored] = {}
     stored_as: dict[str, str] = {}
