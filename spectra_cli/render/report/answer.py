@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spectra_cli.analysis.comparison import ComparedPair, Comparison
 from spectra_cli.analysis.drift.over_series import FIRST, DriftReport
 from spectra_cli.analysis.phases.over_run import Phases
+from spectra_cli.analysis.phases.segments import FEWEST_CHECKPOINTS
 from spectra_cli.analysis.run import PROBE_LOSS, Loss, Run
 from spectra_cli.analysis.taxonomy.labels import Label
-from spectra_cli.core.measurements import ACTIVATIONS, GRADIENTS, WEIGHTS, measurement_words
+from spectra_cli.core.measurements import ACTIVATIONS, EXACT, GRADIENTS, WEIGHTS, measurement_words
 from spectra_cli.core.types import FloatArray, Site, StatisticValue
 from spectra_cli.core.words.numbers import count, target_words, with_error
 from spectra_cli.core.words.places import place_words
+from spectra_cli.render.outputs.phases import verdict_words
 from spectra_cli.render.report.measured import Measured
 from spectra_cli.statistics.jackknife import standard_error
 
 _SURE = 2.0  # standard errors: what counts as a change of one place
 _TURN = 3.0  # standard errors by which a turning point lies beyond both ends
+_EXACT_TURN = 0.05  # share of an end, of what has no errors
 # of each measurement the number that its sentence is about, and what its places are called
 _TOLD: Mapping[str, tuple[str, str]] = {
     ACTIVATIONS: ("rankme_cov", "layers"),
@@ -78,7 +81,10 @@ def _loss(run: Run) -> Sentence:
     reached = with_error(float(losses[last]), error)
     if first == last:
         return Sentence(text=f"{name} {reached} at {refs[last].key}.", section="checkpoints")
-    verb = "fell" if losses[last] < losses[first] else "rose"
+    change, noise = losses[last] - losses[first], 0.0
+    if kind is Loss.PROBE:
+        noise = _SURE * float(np.nan_to_num(np.hypot(_loss_error(run, first), error)))
+    verb = "fell" if change < -noise else "rose" if change > noise else "was not shown to move"
     text = f"{name} {verb} from {losses[first]:.4g} to {reached}, {_from_to(run, first, last)} ({many})."
     return Sentence(text=text, section="checkpoints")
 
@@ -96,21 +102,36 @@ def _from_to(run: Run, first: int, last: int) -> str:
         return refs[first].key
     tokens = run.tokens[last]
     after = f", {count(round(tokens))} tokens" if np.isfinite(tokens) else ""
-    return f"from {refs[first].key} to {refs[last].key}{after}"
+    return f"from {checkpoint_name(run, first)} to {checkpoint_name(run, last)}{after}"
+
+
+def checkpoint_name(run: Run, place: int) -> str:
+    """A checkpoint by its step, or by its place where steps are not known."""
+    ref = run.series.refs[place]
+    return ref.key if ref.step is not None or ref.label else f"checkpoint {place + 1} of {len(run.series)}"
 
 
 def _moved(run: Run, found: Measured) -> Iterator[Sentence]:
     """How a measurement's number moved between the first and the last checkpoint, place by place."""
     statistic, places = _TOLD[found.name]
     values = found.statistics.get(statistic, {})
-    paths = {one.address: path for one in found.sites if (path := path_of(values, one, len(run.series)))}
+    exact = found.name in EXACT
+    paths = {
+        one.address: path
+        for one in found.sites
+        if (path := path_of(values, one, len(run.series), exact=exact))
+    }
     changes = {address: path.change for address, path in paths.items()}
+    words = f"{_WORDS[statistic]} of {measurement_words(found.name)}"
+    if not changes:
+        return
     if not any(np.isfinite(change).all() for change in changes.values()):
+        text = f"{words.capitalize()}: no standard errors, by which a change could be judged."
+        yield Sentence(text=text, section="training")
         return
     sites = {one.address: one for one in found.sites}
     rose = [a for a, (change, error) in changes.items() if change > _SURE * error]
     fell = [a for a, (change, error) in changes.items() if change < -_SURE * error]
-    words = f"{_WORDS[statistic]} of {measurement_words(found.name)}"
     told = [f"{verb} in {len(of)}" for verb, of in (("rose", rose), ("fell", fell)) if of]
     judged = f"{' and '.join(told) or 'was not shown to move'} {'of' if told else 'in any of'} "
     by_size = sorted([*rose, *fell], key=lambda address: -abs(paths[address].log_change))
@@ -127,7 +148,8 @@ class Path:
     """A number at one place over the checkpoints that have it.
 
     Attributes:
-        at: (n,) places in the series; values: (n,); errors: (n,) 0 where there are none.
+        at: (n,) places in the series; values: (n,); errors: (n,) NaN where they are not known, 0 of what is
+            measured exactly.
     """
 
     at: tuple[int, ...]
@@ -148,11 +170,18 @@ class Path:
 
     @property
     def turn(self) -> int | None:
-        """Where it lies farthest beyond both ends, by more than three standard errors; None if never."""
+        """Where it lies farthest beyond both ends, by more than three standard errors; None if never.
+
+        What is measured exactly has to lie beyond them by a twentieth of their size.
+        """
         best, farthest = None, 0.0
         for place in range(1, self.values.size - 1):
             away = [self.values[place] - self.values[end] for end in (0, -1)]
-            errors = [_TURN * float(np.hypot(self.errors[place], self.errors[end])) for end in (0, -1)]
+            errors = [
+                _TURN * float(np.hypot(self.errors[place], self.errors[end]))
+                or _EXACT_TURN * abs(float(self.values[end]))
+                for end in (0, -1)
+            ]
             beyond = all(one > error for one, error in zip(away, errors, strict=True)) or all(
                 -one > error for one, error in zip(away, errors, strict=True)
             )
@@ -165,7 +194,7 @@ class Path:
         turn = self.turn
         chosen = [0, *([] if turn is None else [turn]), self.values.size - 1]
         return " → ".join(
-            f"{with_error(float(self.values[one]), self._error(one))} at {run.series.refs[self.at[one]].key}"
+            f"{with_error(float(self.values[one]), self._error(one))} at {checkpoint_name(run, self.at[one])}"
             for one in chosen
         )
 
@@ -173,7 +202,9 @@ class Path:
         return float(self.errors[place]) or float("nan")
 
 
-def path_of(values: Mapping[tuple[int, str], StatisticValue], site: Site, num: int) -> Path | None:
+def path_of(
+    values: Mapping[tuple[int, str], StatisticValue], site: Site, num: int, *, exact: bool = False
+) -> Path | None:
     """A number's path at a site; None with fewer than two values."""
     there = [(place, values.get((place, site.address))) for place in range(num)]
     known = [(place, one) for place, one in there if one is not None and np.isfinite(one.value)]
@@ -182,11 +213,13 @@ def path_of(values: Mapping[tuple[int, str], StatisticValue], site: Site, num: i
     return Path(
         at=tuple(place for place, _ in known),
         values=np.array([one.value for _, one in known]),
-        errors=np.nan_to_num(np.array([one.stderr for _, one in known])),
+        errors=np.array([0.0 if exact else one.stderr for _, one in known]),
     )
 
 
 def _phases(found: Phases) -> Sentence:
+    if len(found.points) < FEWEST_CHECKPOINTS:
+        return Sentence(text=f"Phases: {verdict_words(found)}.", section="phases")
     if not found.has_structure:
         over = f"layer {found.layer} over {len(found.points)} checkpoints"
         return Sentence(text=f"No phase structure was found in {over}.", section="phases")
@@ -280,10 +313,13 @@ def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def not_compared(reason: str) -> Iterator[Sentence]:
-    """That several runs could not be compared, and why."""
+def not_compared(reason: str, runs: Sequence[tuple[Run, Sequence[Measured]]]) -> Iterator[Sentence]:
+    """That several runs could not be compared, and why; and what happened in each."""
     yield Sentence(
         text="These runs could not be compared as asked: nothing is said of their difference.",
         section="compare",
     )
     yield Sentence(text=f"{reason.rstrip('.')}.", section="compare", is_caveat=True)
+    for run, found in runs:
+        for one in of_training(run, found, None, None):
+            yield replace(one, text=f"{run.name}: {one.text}")

@@ -22,6 +22,7 @@ from spectra_cli.render.figures.parts.over_training import DEFAULTS, OTHERS
 from spectra_cli.render.output import plain
 from spectra_cli.render.report.contents import Contents, RunContents, Section
 from spectra_cli.render.report.measured import Curve, Measured
+from spectra_cli.render.text.neutral import for_terminal
 from spectra_cli.statistics.registry import DEFINITIONS
 
 NOT_MEASURED = "not measured at this checkpoint"
@@ -31,12 +32,25 @@ _MOST_CODE = {np.dtype(np.uint16): 65534, np.dtype(np.uint8): 254}
 
 def document(contents: Contents) -> dict[str, Any]:
     """Everything that the page draws and lists."""
-    return {
+    written = {
         "styles": {name: _style(name) for name in ("paper", "dark")},
         "dashes": DASHES,
         "runs": [_run(one) for one in contents.runs],
         "sections": [_section(one) for one in contents.sections],
+        "loss": None if contents.loss is None else f"{contents.loss.value} loss",
     }
+    return {name: _neutral(value) for name, value in written.items()}
+
+
+def _neutral(value: Any) -> Any:
+    """The same, with every text as a terminal would get it: nothing in it acts on what stands around."""
+    if isinstance(value, str):
+        return for_terminal(value, keep="\n")
+    if isinstance(value, dict):
+        return {_neutral(name): _neutral(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_neutral(one) for one in value]
+    return value
 
 
 def _style(name: str) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from spectra_cli.analysis.comparison import CompareRequest, Comparison
 from spectra_cli.analysis.drift.over_series import DriftReport, drift_of
 from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.phases.over_run import Phases, phases_of
-from spectra_cli.analysis.run import Run
+from spectra_cli.analysis.run import Loss, Run
 from spectra_cli.core.errors import ArchiveError, DataError, UsageError
 from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.render.figures.compare import figure_of_comparison
@@ -74,10 +76,12 @@ class Contents:
 
     Attributes:
         question: what it is about; answer: in sentences, what limits them last.
+        loss: by which runs are set beside each other; None where they have none in common.
     """
 
     question: str
     answer: tuple[Sentence, ...]
+    loss: Loss | None
     runs: tuple[RunContents, ...]
     sections: tuple[Section, ...]
 
@@ -114,6 +118,7 @@ def _of_one(request: PlotRequest, one: RunContents) -> Contents:
     return Contents(
         question=f"What happened inside {name} over its training?" if several else f"What is inside {name}?",
         answer=tuple(_caveats_last(of_training(one.run, one.measured, phases.found, drift.found))),
+        loss=_common([one.run], request.loss),
         runs=(one,),
         sections=tuple(_of_run(request, one, phases, drift)),
     )
@@ -145,13 +150,23 @@ def _of_several(
         )
     for one in runs:
         sections += _of_run(request, one, _phases(one.run), _drift(one.run), named=True)
-    answer = not_compared(compared.reason) if compared.found is None else of_difference(compared.found)
+    if compared.found is None:
+        answer = not_compared(compared.reason, [(one.run, one.measured) for one in runs])
+    else:
+        answer = of_difference(compared.found)
     return Contents(
         question=f"What differs inside {', '.join(names[:-1])} and {names[-1]}?",
         answer=tuple(_caveats_last(answer)),
+        loss=_common([one.run for one in runs], request.loss),
         runs=tuple(runs),
         sections=tuple(sections),
     )
+
+
+def _common(runs: Sequence[Run], asked: Loss | None) -> Loss | None:
+    """The loss that is asked for, or the first of all runs; None where one of them does not have it."""
+    kinds = list(Loss) if asked is None else [asked]
+    return next((one for one in kinds if all(np.isfinite(run.losses(one)).any() for run in runs)), None)
 
 
 def _of_run(

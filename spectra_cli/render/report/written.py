@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spectra_cli.analysis.comparison import Comparison
 from spectra_cli.analysis.run import Axis
+from spectra_cli.core.errors import UsageError
 from spectra_cli.core.shown import Shown
 from spectra_cli.render.exports.whole_file import check_target, whole_file
 from spectra_cli.render.figures.request import PlotRequest
@@ -50,6 +51,8 @@ def write_report(
         ArchiveError: an archive is not there, or damaged.
         DataError: the file cannot be written.
     """
+    if str(path) == "-":
+        raise UsageError(f"{flag} -: a page is a file for a browser; name one, such as report.html")
     check_target(path, flag, overwrite=overwrite)
     contents = contents_of(request, comparison)
     command = report_command(

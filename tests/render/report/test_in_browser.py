@@ -233,15 +233,18 @@ def test_hostile_names_are_shown_and_do_nothing(opened, tmp_path):
     path = write_planted_run(
         tmp_path / "=<b>1.spectra.h5", steps=[0, 5], losses=[3.0, 2.0], architecture=hostile, noise=0.1
     )
-    other = write_planted_run(tmp_path / "@b.spectra.h5", steps=[0, 5], losses=[3.1, 1.9], noise=0.1, seed=3)
+    other = write_planted_run(
+        tmp_path / "@b\u202e.spectra.h5", steps=[0, 5], losses=[3.1, 1.9], noise=0.1, seed=3
+    )
     write_report(PlotRequest(runs=(str(path), str(other))), tmp_path / "page.html")
     page = opened(tmp_path / "page.html").page
-    assert page.title() == "What differs inside =<b>1 and @b? - spectra"
+    assert page.title() == "What differs inside =<b>1 and @b\\u202e? - spectra"
     assert "<script>document.title='owned'</script>" in page.locator("header").inner_text()
     assert "=<b>1" in page.locator(f"{SPECTRA} .key").inner_text()
+    assert "\u202e" not in page.locator("body").inner_text()
     pick(page, TRAINING, "Lines", "all")
     page.locator(f"{TRAINING} summary").click()
     with page.expect_download() as found:
         page.locator(f"{TRAINING} button", has_text="Download CSV").click()
     rows = list(csv.reader(io.StringIO(found.value.path().read_text())))
-    assert {row[0] for row in rows[1:]} == {"'=<b>1", "'@b"}
+    assert {row[0] for row in rows[1:]} == {"'=<b>1", "'@b\\u202e"}

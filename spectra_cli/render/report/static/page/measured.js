@@ -46,10 +46,10 @@ const curveAt = (measured, site, place) => {
 };
 
 // positions of a run's checkpoints on an axis; NaN where they are not known
-const AXES = { step: "step", tokens: "tokens", loss: "loss (nats)" };
+const AXES = { step: "step", tokens: "tokens", loss: `${DATA.loss} (nats)` };
 const positionsOn = (run, axis) => {
   const { steps, numbers } = run.checkpoints;
-  const loss = numbers["probe loss"] ?? numbers["validation loss"] ?? numbers["train loss"];
+  const loss = DATA.loss === null ? undefined : numbers[DATA.loss];
   const found = { step: steps, tokens: numbers.tokens, loss }[axis] ?? [];
   return run.checkpoints.keys.map((_, place) => found[place] ?? NaN);
 };

@@ -1,5 +1,7 @@
 // Numbers as the other forms of spectra write them, and arrays as they come in the page.
 
+const DATA = JSON.parse(document.getElementById("data").textContent);
+
 const general = (value, digits) => {
   if (!Number.isFinite(value)) return "-";
   if (value === 0) return "0";

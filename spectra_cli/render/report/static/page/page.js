@@ -1,7 +1,5 @@
 // Fills the page: every part that Python laid out gets its figures and tables.
 
-const DATA = JSON.parse(document.getElementById("data").textContent);
-
 const numbersOf = (list) => list?.map((one) => (one === null ? NaN : one));
 const figureOf = (figure) => ({
   ...figure,
@@ -58,7 +56,7 @@ const checkpointsIn = (host) => {
   }
 };
 
-const spectra = DATA.runs[0].measured.length ? spectraIn(document.getElementById("spectra-body")) : null;
+const spectra = DATA.runs.some((one) => one.measured.length) ? spectraIn(document.getElementById("spectra-body")) : null;
 if (spectra) trainingIn(document.getElementById("training-body"), spectra);
 DATA.sections.forEach((section, number) => sectionIn(document.getElementById(`section-${number}`), section));
 checkpointsIn(document.getElementById("checkpoints-body"));

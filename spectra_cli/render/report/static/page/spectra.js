@@ -3,7 +3,7 @@
 const MOST_FAINT = 8;
 
 const spectraIn = (host) => {
-  const { runs } = DATA;
+  const runs = DATA.runs.filter((one) => one.measured.length);
   const controls = element("div", { class: "controls" });
   const chartHost = element("div", { class: "panels one" });
   const caption = element("p", { class: "caption" });
@@ -92,6 +92,7 @@ const spectraIn = (host) => {
     const inkOf = (place) => (byStep && runs.length === 1 ? { shade: shareOf(scale, Math.max(positions[place], scale.low)) } : { category: runs.length > 1 ? state.run : place });
     slider.value = String(state.place);
     which.textContent = keys[state.place];
+    slider.setAttribute("aria-valuetext", keys[state.place]);
     const series = [];
     if (others.checked) {
       for (const place of evenly(keys.length, MOST_FAINT)) {
@@ -125,6 +126,7 @@ const spectraIn = (host) => {
         const at = there ? opened(there).sites.findIndex((one) => one.address === site.address) : -1;
         const place = nearestPlace(other, loss);
         const curve = at >= 0 && place !== undefined ? curveAt(there, at, place) : null;
+        if (place === undefined) { told.push(`${other.name} stands nowhere beside it: there is no loss that both have.`); return; }
         if (!curve) { told.push(`${other.name} has no such spectrum.`); return; }
         const gap = positionsOn(other, "loss")[place] - loss;
         series.push(lineOf(curve, { ink: { category: number }, strong: true, label: `${other.name}, ${other.checkpoints.keys[place]} (loss ${gap < 0 ? "−" : "+"}${general(Math.abs(gap), 2)})` }));

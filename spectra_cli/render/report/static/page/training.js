@@ -3,7 +3,7 @@
 const MOST_TRAJECTORIES = 3;
 
 const trainingIn = (host, spectra) => {
-  const { runs } = DATA;
+  const runs = DATA.runs.filter((one) => one.measured.length);
   const controls = element("div", { class: "controls" });
   const lines = element("div", { class: "panels" });
   const maps = element("div", { class: "panels one" });
@@ -31,13 +31,14 @@ const trainingIn = (host, spectra) => {
     const found = measured();
     if (!found.components.some((one) => one.name === state.part)) state.part = found.components[0].name;
     if (!found.byName[state.statistic]) state.statistic = found.usual[0];
-    const layers = found.sites.filter((one) => one.component === state.part).map((one) => String(one.layer));
+    const held = together() ? runs.flatMap((one) => kindOf(one)?.sites ?? []) : found.sites;
+    const layers = [...new Set(held.filter((one) => one.component === state.part).map((one) => String(one.layer)))];
     if (!layers.includes(state.layer)) state.layer = layers.at(-1);
     const axes = axesOf(together() ? runs : [run()]);
     if (!axes.includes(state.axis)) state.axis = axes.includes("tokens") && together() ? "tokens" : axes[0] ?? "";
     kindPicker.fill(kinds.map((one) => [one.name, one.words]), state.measurement);
     partPicker.fill(found.components.map((one) => [one.name, one.name === one.words ? one.name : `${one.name} (${one.words})`]), state.part);
-    layerPicker.fill(together() ? layers.map((one) => [one, one]) : [], state.layer);
+    layerPicker.fill(together() ? layers.map((one) => [one, one === "null" ? "none" : one]) : [], state.layer);
     statisticPicker.fill(found.statistics.map((one) => [one.name, one.title]), state.statistic);
     axisPicker.fill(axes.map((one) => [one, one]), state.axis);
     draw();
@@ -68,7 +69,7 @@ const trainingIn = (host, spectra) => {
     const sites = found.sites.map((one, place) => ({ ...one, place })).filter((one) => one.component === state.part);
     const scale = layerScale();
     return sites.map((one, number) => lineOf(run(), found, found.byName[statisticName], one.place, {
-      ink: scale ? { shade: shareOf(scale, one.layer) } : { category: number }, label: `layer ${one.layer}`, ofScale: Boolean(scale),
+      ink: scale ? { shade: shareOf(scale, one.layer) } : { category: number }, label: one.layer === null ? one.address : `layer ${one.layer}`, ofScale: Boolean(scale),
     }));
   };
   const layerScale = () => {
@@ -90,7 +91,8 @@ const trainingIn = (host, spectra) => {
       const across = spread(series.flatMap((each) => each.x)) && state.axis !== "loss";
       const marks = series.flatMap((each) => each.x.map((at, place) => [at, place]).filter(([at, place]) => !Number.isFinite(each.y[place]) && each.reasons[place] && (!across || at > 0)).map(([at]) => ({ x: at, symbol: "withheld", ink: each.ink })));
       const statistic = found.byName[name];
-      const where = together() ? `, ${found.sites.find((each) => String(each.layer) === state.layer && each.component === state.part).words}` : "";
+      const here = (each) => String(each.layer) === state.layer && each.component === state.part;
+      const where = together() ? `, ${runs.flatMap((each) => kindOf(each)?.sites ?? []).find(here).words}` : "";
       chart.show({
         title: `${statistic.title}${where}`, x: { label: AXES[state.axis], log: across }, y: { label: statistic.head, log },
         series, marks,
