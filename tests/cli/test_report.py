@@ -61,6 +61,8 @@ def test_what_is_there_stays_unless_it_may_go(spectra, runs):
         (("a", "a"), 2, "a and a are the same archive"),
         (("a", "b", "--align", "time"), 2, "--align time"),
         (("a", "-o", "."), 2, "is a folder"),
+        (("a", "--at", "3.1"), 2, "this report is of one run"),
+        (("a", "--align", "step"), 2, "this report is of one run"),
         (("a", "-o", "-"), 2, "a page is a file for a browser"),
         (("a", "-o", "a.spectra.h5"), 2, "exists"),
     ],

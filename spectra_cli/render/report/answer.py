@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spectra_cli.analysis.batch_size.trend import Direction
 from spectra_cli.analysis.comparison import ComparedPair, Comparison
 from spectra_cli.analysis.drift.over_series import FIRST, DriftReport
 from spectra_cli.analysis.phases.over_run import Phases
@@ -235,7 +236,7 @@ def _drift(found: DriftReport) -> Iterator[Sentence]:
     if not pairs:
         return
     last = pairs[-1]
-    moved = [one for one in last.sites if np.isfinite(one.shift)]
+    moved = [one for one in last.sites if one.measurement == WEIGHTS and np.isfinite(one.shift)]
     if moved:
         most = max(moved, key=lambda one: one.shift)
         where = place_words(most.measurement, most.site)
@@ -251,9 +252,10 @@ def of_difference(found: Comparison) -> Iterator[Sentence]:
     """Where several runs differ, above which noise, and of which side it is."""
     for pair in found.pairs:
         yield from _pair(found, pair)
-    if found.trend.trends:
+    if trends := found.trend.trends:
+        clear = sum(one.verdict in (Direction.RISING, Direction.FALLING) for one in trends)
         yield Sentence(
-            text=f"{len(found.trend.trends)} numbers have a trend with batch size over the runs.",
+            text=f"{clear} of {len(trends)} numbers rise or fall with batch size over the runs.",
             section="compare",
         )
 

@@ -153,7 +153,7 @@ def _grid(
 ) -> dict[str, str]:
     """(checkpoint, site) values, errors, and numbers of reasons."""
     number, error = np.full((num, len(sites)), np.nan), np.full((num, len(sites)), np.nan)
-    why = np.zeros((num, len(sites)), dtype=np.uint16)
+    why = np.zeros((num, len(sites)), dtype=np.uint32)  # reasons have numbers in them: there may be many
     missing = reasons.setdefault(NOT_MEASURED, len(reasons))
     for column, site in enumerate(sites):
         for place in range(num):

@@ -13,7 +13,7 @@ from spectra_cli.analysis.comparison import CompareRequest, Comparison
 from spectra_cli.analysis.drift.over_series import DriftReport, drift_of
 from spectra_cli.analysis.forecast.request import ForecastRequest
 from spectra_cli.analysis.phases.over_run import Phases, phases_of
-from spectra_cli.analysis.run import Loss, Run
+from spectra_cli.analysis.run import Axis, Loss, Run
 from spectra_cli.core.errors import ArchiveError, DataError, UsageError
 from spectra_cli.core.measurements import WEIGHTS
 from spectra_cli.render.figures.compare import figure_of_comparison
@@ -93,9 +93,11 @@ def contents_of(request: PlotRequest, comparison: Comparison | None = None) -> C
         comparison: of these runs, where one was made already: how they are matched is how it matched them.
 
     Raises:
-        UsageError: two of the runs are the same.
+        UsageError: two of the runs are the same, or one alone is to be matched.
         ArchiveError: an archive is not there, or damaged.
     """
+    if len(request.runs) == 1 and (request.at is not None or request.align is not Axis.LOSS):
+        raise UsageError("--align and --at say where several runs are matched; this report is of one run")
     runs = []
     for run in request.opened():
         found, left_out = measured(run)

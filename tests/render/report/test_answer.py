@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spectra_cli.analysis.batch_size.trend import Direction
+from spectra_cli.analysis.comparison import CompareRequest
 from spectra_cli.analysis.run import Loss
 from spectra_cli.render.figures.request import PlotRequest
 from spectra_cli.render.report.answer import Path, path_of
 from spectra_cli.render.report.contents import contents_of
+from spectra_cli.workflows.compare import compare
 from spectra_cli.workflows.runs import open_runs
 from tests.builders.archives import write_planted_run
 
@@ -157,3 +160,23 @@ def test_runs_stand_beside_each_other_by_a_loss_that_all_have(tmp_path, planted)
     none = write_planted_run(tmp_path / "c.spectra.h5", seed=3, **common)
     assert told(one, two).loss is Loss.TRAIN
     assert told(one, none).loss is None
+
+
+def test_a_trend_with_batch_size_counts_what_rises_or_falls(tmp_path):
+    common = {"steps": [0, 10, 20], "losses": [4.0, 3.5, 3.0], "noise": 0.05}
+    runs = [
+        write_planted_run(
+            tmp_path / f"r{size}.spectra.h5",
+            exponents=1.0,
+            batch_size_tokens=size,
+            digest=[f"{size}-{step}" for step in range(3)],
+            seed=size,
+            **common,
+        )
+        for size in (8, 16, 32)
+    ]
+    (told_of,) = [one for one in texts(told(*runs)) if "batch size" in one]
+    trends = compare(CompareRequest(runs=tuple(runs))).trend.trends
+    clear = [one for one in trends if one.verdict in (Direction.RISING, Direction.FALLING)]
+    assert len(clear) < len(trends)
+    assert told_of == f"{len(clear)} of {len(trends)} numbers rise or fall with batch size over the runs."

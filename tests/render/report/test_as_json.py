@@ -45,7 +45,7 @@ def test_grids_hold_the_statistics_to_the_last_bit(full):
         shape = 3, len(kind.sites)
         for statistic in written["statistics"]:
             values = unpacked(statistic["values"], np.float64).reshape(shape)
-            reasons = unpacked(statistic["reasons"], np.uint16).reshape(shape)
+            reasons = unpacked(statistic["reasons"], np.uint32).reshape(shape)
             for place in range(3):
                 for column, site in enumerate(kind.sites):
                     one = kind.statistics[statistic["name"]].get((place, site.address))

@@ -5,7 +5,7 @@ const opened = (measured) => {
   for (const one of measured.statistics) {
     one.values = new Float64Array(bytesOf(one.values));
     one.errors = one.errors ? new Float64Array(bytesOf(one.errors)) : null;
-    one.reasons = new Uint16Array(bytesOf(one.reasons));
+    one.reasons = new Uint32Array(bytesOf(one.reasons));
   }
   measured.byName = Object.fromEntries(measured.statistics.map((one) => [one.name, one]));
   measured.open = true;
