@@ -60,11 +60,13 @@ def _style(name: str) -> dict[str, Any]:
 
 
 def _section(one: Section) -> dict[str, Any]:
+    # a column without any value is none in the page's table
+    columns = [name for name in one.columns if any(plain(row[name]) not in (None, "") for row in one.rows)]
     return {
         "name": one.name,
         "figure": None if one.figure is None else _drawn(one.figure),
-        "columns": list(one.columns),
-        "rows": [[plain(row[column]) for column in one.columns] for row in one.rows],
+        "columns": columns,
+        "rows": [[plain(row[column]) for column in columns] for row in one.rows],
     }
 
 

@@ -21,7 +21,7 @@ const sectionIn = (host, section) => {
     }
   }
   if (section.rows.length) {
-    const shown = section.columns.map((name, place) => ({ name, place })).filter(({ place }) => section.rows.some((row) => row[place] !== null && row[place] !== ""));
+    const shown = section.columns.map((name, place) => ({ name, place }));
     const isNumber = (place) => section.rows.every((row) => row[place] === null || typeof row[place] === "number");
     folded(host, "Numbers", () => ({
       caption: host.dataset.title, file: host.dataset.file, count: section.rows.length,
